@@ -1,0 +1,87 @@
+"""What a person must do next, in one sentence for each outcome and reason (promise 5 of the design)."""
+
+from __future__ import annotations
+
+from fleet.model import Outcome, Reason, Result
+
+_BY_REASON: dict[tuple[Outcome, Reason], str] = {
+    (Outcome.NO_MANDATE, Reason.NO_MANDATE_GIVEN): "Ask {employee} for a mandate and add it as fleet_mandate.",
+    (Outcome.NO_MANDATE, Reason.MANDATE_EXPIRED): "Ask {employee} to renew the mandate; it has expired.",
+    (Outcome.NO_MANDATE, Reason.MANDATE_NOT_YET_VALID): "Wait until {employee}'s mandate begins, then run again.",
+    (Outcome.NO_MANDATE, Reason.MANDATE_REVOKED): "Leave the account alone: {employee} has revoked the mandate.",
+    (
+        Outcome.NO_MANDATE,
+        Reason.MANDATE_OF_ANOTHER,
+    ): "Give {employee} a mandate of their own, among their own variables; one that names somebody else opens nothing.",
+    (
+        Outcome.NO_MANDATE,
+        Reason.MANDATE_MISSES_SERVICE,
+    ): "Ask {employee} whether the mandate may cover {service}, and add it to its services.",
+    (Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION): "Ask {employee} to sign in to {service}, then import that session.",
+    (Outcome.CHALLENGED, Reason.CAPTCHA): "Ask {employee} to sign in to {service} and solve the CAPTCHA in person.",
+    (Outcome.CHALLENGED, Reason.CODE): "Ask {employee} to sign in to {service} and enter the code it sent.",
+    (Outcome.CHALLENGED, Reason.DEVICE_APPROVAL): "Ask {employee} to approve the sign-in to {service} on their device.",
+    (
+        Outcome.CHALLENGED,
+        Reason.RESTRICTION,
+    ): "Ask {employee} to settle the restriction that {service} has put on the account; do not run again before.",
+    (
+        Outcome.PAGE_CHANGED,
+        Reason.IDENTITY,
+    ): "Recipe author: the sign of who is signed in was not readable at {service}; nothing was clicked.",
+    (Outcome.PAGE_CHANGED, Reason.ADDRESS): "Recipe author: {service} led to another page than the recipe declares.",
+    (Outcome.PAGE_CHANGED, Reason.NOT_FOUND): "Recipe author: the control was not found on the page of {service}.",
+    (Outcome.PAGE_CHANGED, Reason.SEVERAL): "Recipe author: {service} shows the control more than once.",
+    (Outcome.PAGE_CHANGED, Reason.COVERED): "Recipe author: something covers the control at {service}.",
+    (Outcome.PAGE_CHANGED, Reason.DISABLED): "Look once as {employee}: {service} shows the control disabled.",
+    (Outcome.PAGE_CHANGED, Reason.SAVE_BUTTON): "Recipe author: the Save button of {service} was not there to press.",
+    (
+        Outcome.ERROR,
+        Reason.BAD_DATA,
+    ): "Mend {employee}'s data in the inventory; 'fleet inventory check' names file and field.",
+    (Outcome.ERROR, Reason.UNKNOWN_SERVICE): "Write a recipe for '{service}' (docs/recipes.md) or mend the name.",
+    (
+        Outcome.ERROR,
+        Reason.SESSION_UNREADABLE,
+    ): "Give the identity that opens {employee}'s session (--identity), or import the session again.",
+    (Outcome.ERROR, Reason.NETWORK): "Check the network between here and {service}, then run again.",
+    (
+        Outcome.ERROR,
+        Reason.REFUSED_HOST,
+    ): "Recipe author: {service} led to a host that the recipe does not list; the agent's log names it.",
+    (Outcome.ERROR, Reason.TLS): "Check the certificate of {service}, or pass its key with --trust-spki on loopback.",
+    (Outcome.ERROR, Reason.RATE_LIMITED): "Wait: {service} asked for fewer visits. Run again later.",
+    (Outcome.ERROR, Reason.SERVICE_ERROR): "Wait: {service} answered with an error. Run again later.",
+    (Outcome.ERROR, Reason.BROWSER_MISSING): "Administrator: run 'fleet browser install', then run again.",
+    (Outcome.NOT_RUN, Reason.AUDIT_FAILED): "Administrator: make the audit log writable again, then run again.",
+}
+
+_BY_OUTCOME: dict[Outcome, str] = {
+    Outcome.WOULD_OPT_OUT: "Run again without --check to opt {employee} out.",
+    Outcome.NOT_OFFERED: "Nothing to do: {service} does not offer this control to {employee}. Look once by hand.",
+    Outcome.SUBMITTED: "Track the reply of {service} to {employee}'s request.",
+    Outcome.NO_MANDATE: "Ask {employee} for a mandate that covers {service}.",
+    Outcome.NOT_PERMITTED: "Administrator: accept the risk in fleet.yml (terms_accepted), or ask {employee} to do it.",
+    Outcome.ADMIN_NEEDED: "The administrator of {service} must switch this off for the whole organisation.",
+    Outcome.SIGN_IN_NEEDED: "Ask {employee} to sign in to {service} again, then import the new session.",
+    Outcome.CHALLENGED: "Ask {employee} to sign in to {service} in person and answer what it asks.",
+    Outcome.WRONG_ACCOUNT: "Ask {employee} to sign in with their own {service} account, then import that session.",
+    Outcome.PAGE_CHANGED: "Recipe author: the page of {service} is not the one the recipe describes.",
+    Outcome.NOT_SAVED: "Recipe author: {service} did not keep the change; look at the page as {employee}.",
+    Outcome.UNKNOWN: "Run again: the next run reads what {service} holds before it does anything.",
+    Outcome.ERROR: "Run again; if it stays, report it with the agent's log.",
+    Outcome.NOT_RUN: "Run again: this account was not reached.",
+}
+
+
+def next_step(result: Result, service_name: str | None = None) -> str | None:
+    """The sentence that says who must do what, or None where nothing is left to do.
+
+    `service_name` is the name that people know the service by, such as `LinkedIn`.
+    """
+    template = _BY_OUTCOME.get(result.outcome)
+    if result.reason is not None:
+        template = _BY_REASON.get((result.outcome, result.reason), template)
+    if template is None:
+        return None
+    return template.format(employee=result.employee, service=service_name or result.service or "the service")

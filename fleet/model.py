@@ -1,0 +1,211 @@
+"""The words of the product: outcomes, readings, reasons and exit codes. No I/O, no dependencies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reading(StrEnum):
+    """What a control was read to say about its employee: still used (`in`), or opted out (`out`)."""
+
+    IN = "in"
+    OUT = "out"
+
+
+class Outcome(StrEnum):
+    """How a control ended in a run. Exactly one per planned employee × service × control."""
+
+    ALREADY_OPTED_OUT = "already_opted_out"
+    OPTED_OUT = "opted_out"
+    WOULD_OPT_OUT = "would_opt_out"
+    NOT_OFFERED = "not_offered"
+    SUBMITTED = "submitted"
+    WAIVED = "waived"
+    NO_MANDATE = "no_mandate"
+    NOT_PERMITTED = "not_permitted"
+    ADMIN_NEEDED = "admin_needed"
+    SIGN_IN_NEEDED = "sign_in_needed"
+    CHALLENGED = "challenged"
+    WRONG_ACCOUNT = "wrong_account"
+    PAGE_CHANGED = "page_changed"
+    NOT_SAVED = "not_saved"
+    UNKNOWN = "unknown"
+    ERROR = "error"
+    NOT_RUN = "not_run"
+
+    @property
+    def is_done(self) -> bool:
+        """True if nothing is left to do today."""
+        return self in DONE
+
+    @property
+    def is_failed(self) -> bool:
+        """True if Ansible reports the host as failed for it."""
+        return self in FAILED
+
+    @property
+    def is_changed(self) -> bool:
+        """True if something was changed at the service, as Ansible counts it."""
+        return self in (Outcome.OPTED_OUT, Outcome.SUBMITTED, Outcome.WOULD_OPT_OUT)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a run in which this is the only outcome."""
+        return EXIT_CODE_OF[self]
+
+
+DONE = frozenset(
+    {
+        Outcome.ALREADY_OPTED_OUT,
+        Outcome.OPTED_OUT,
+        Outcome.NOT_OFFERED,
+        Outcome.SUBMITTED,
+        Outcome.WAIVED,
+    }
+)
+FAILED = frozenset(
+    {
+        Outcome.SIGN_IN_NEEDED,
+        Outcome.CHALLENGED,
+        Outcome.WRONG_ACCOUNT,
+        Outcome.PAGE_CHANGED,
+        Outcome.NOT_SAVED,
+        Outcome.UNKNOWN,
+        Outcome.ERROR,
+        Outcome.NOT_RUN,
+    }
+)
+
+EXIT_OK = 0
+EXIT_TOOL_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_PERSON_NEEDED = 3
+EXIT_STILL_IN = 4
+EXIT_NOT_PROVED = 5
+EXIT_INTERRUPTED = 130
+
+EXIT_CODE_OF: dict[Outcome, int] = {
+    Outcome.ALREADY_OPTED_OUT: EXIT_OK,
+    Outcome.OPTED_OUT: EXIT_OK,
+    Outcome.NOT_OFFERED: EXIT_OK,
+    Outcome.SUBMITTED: EXIT_OK,
+    Outcome.WAIVED: EXIT_OK,
+    Outcome.NO_MANDATE: EXIT_PERSON_NEEDED,
+    Outcome.NOT_PERMITTED: EXIT_PERSON_NEEDED,
+    Outcome.ADMIN_NEEDED: EXIT_PERSON_NEEDED,
+    Outcome.SIGN_IN_NEEDED: EXIT_PERSON_NEEDED,
+    Outcome.CHALLENGED: EXIT_PERSON_NEEDED,
+    Outcome.WRONG_ACCOUNT: EXIT_PERSON_NEEDED,
+    Outcome.WOULD_OPT_OUT: EXIT_STILL_IN,
+    Outcome.NOT_SAVED: EXIT_STILL_IN,
+    Outcome.PAGE_CHANGED: EXIT_NOT_PROVED,
+    Outcome.UNKNOWN: EXIT_NOT_PROVED,
+    Outcome.ERROR: EXIT_NOT_PROVED,
+    Outcome.NOT_RUN: EXIT_NOT_PROVED,
+}
+
+EXIT_MEANING: dict[int, str] = {
+    EXIT_OK: "everything planned is done",
+    EXIT_TOOL_FAILED: "the tool itself failed",
+    EXIT_BAD_INPUT: "the command or an input file is wrong",
+    EXIT_PERSON_NEEDED: "somebody must act before the rest can be done",
+    EXIT_STILL_IN: "at least one setting is still in",
+    EXIT_NOT_PROVED: "at least one setting could not be read or set",
+    EXIT_INTERRUPTED: "the run was interrupted",
+}
+
+
+class Reason(StrEnum):
+    """Why an outcome is what it is. The only words about a cause that reach the log."""
+
+    # no_mandate
+    NO_MANDATE_GIVEN = "no_mandate_given"
+    MANDATE_EXPIRED = "mandate_expired"
+    MANDATE_NOT_YET_VALID = "mandate_not_yet_valid"
+    MANDATE_REVOKED = "mandate_revoked"
+    MANDATE_OF_ANOTHER = "mandate_of_another"
+    MANDATE_MISSES_SERVICE = "mandate_misses_service"
+    # not_permitted
+    TERMS_FORBID = "terms_forbid"
+    # sign_in_needed
+    NO_SESSION = "no_session"
+    SESSION_EXPIRED = "session_expired"
+    SIGNED_OUT = "signed_out"
+    # challenged
+    CAPTCHA = "captcha"
+    CODE = "code"
+    DEVICE_APPROVAL = "device_approval"
+    RESTRICTION = "restriction"
+    CHALLENGE = "challenge"
+    # page_changed
+    ADDRESS = "address"
+    IDENTITY = "identity"
+    NOT_FOUND = "not_found"
+    SEVERAL = "several"
+    COVERED = "covered"
+    DISABLED = "disabled"
+    UNSTABLE = "unstable"
+    STATE_UNREADABLE = "state_unreadable"
+    SAVE_BUTTON = "save_button"
+    # not_saved, unknown
+    STILL_IN = "still_in"
+    SAVE_REFUSED = "save_refused"
+    CLICK_FAILED = "click_failed"
+    # error
+    BAD_DATA = "bad_data"
+    UNKNOWN_SERVICE = "unknown_service"
+    SESSION_UNREADABLE = "session_unreadable"
+    NETWORK = "network"
+    REFUSED_HOST = "refused_host"
+    TLS = "tls"
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"
+    SERVICE_ERROR = "service_error"
+    BROWSER_CRASHED = "browser_crashed"
+    BROWSER_MISSING = "browser_missing"
+    INTERNAL = "internal"
+    # unknown, not_run
+    INTERRUPTED = "interrupted"
+    AGENT_ENDED = "agent_ended"
+    AUDIT_FAILED = "audit_failed"
+    PLAY_ENDED = "play_ended"
+
+
+class ControlKind(StrEnum):
+    """What a control is on its page."""
+
+    SWITCH = "switch"
+    CHECKBOX = "checkbox"
+    RADIO = "radio"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The terminal answer for one employee × service × control.
+
+    `service` is None when the employee's data names none that can be read, `control` is None when the
+    service is unknown. `duration_ms` is wall time spent on this account, 0 where no browser was needed.
+    """
+
+    employee: str
+    service: str | None
+    control: str | None
+    outcome: Outcome
+    before: Reading | None = None
+    after: Reading | None = None
+    reason: Reason | None = None
+    duration_ms: int = 0
+
+
+def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
+    """How many results have each outcome; in the order of the enum, none that is zero."""
+    counts = Counter(result.outcome for result in results)
+    return {outcome.value: counts[outcome] for outcome in Outcome if counts[outcome]}
+
+
+def exit_code_of(results: Iterable[Result]) -> int:
+    """The exit code of a run: where several apply, 5 before 4 before 3 before 0."""
+    return max((result.outcome.exit_code for result in results), default=EXIT_OK)

@@ -1,0 +1,152 @@
+"""The one module that knows directories, and how files are born private (0600, directories 0700)."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.errors import InputError
+
+PACKAGE = Path(__file__).parent
+CATALOGUE = PACKAGE / "services"
+
+
+def default_state() -> Path:
+    """Where state lives unless --state or FLEET_STATE says otherwise."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "fleet"
+
+
+def default_identity() -> Path:
+    """Where the age identity lives unless --identity or FLEET_IDENTITY says otherwise: outside the state."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "fleet" / "identity.txt"
+
+
+def ansible_content() -> Path:
+    """The folder that holds playbooks/ and roles/: the checkout, or the copy inside an installed package."""
+    checkout = PACKAGE.parent
+    return checkout if (checkout / "playbooks" / "optout.yml").is_file() else PACKAGE / "ansible"
+
+
+def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """A private folder for sockets and short-lived files; made if missing.
+
+    `$XDG_RUNTIME_DIR/fleet`, else `/tmp/fleet-<uid>`: short, because a socket's path may not exceed 108 bytes.
+    The role's action plugin follows the same rule (roles/optout/action_plugins/optout.py).
+
+    Raises InputError if the folder belongs to somebody else or others may enter it.
+    """
+    base = environ.get("XDG_RUNTIME_DIR")
+    if base and Path(base).is_dir() and len(base) < 60:
+        folder = Path(base) / "fleet"
+    else:
+        folder = Path("/tmp") / f"fleet-{os.getuid()}"  # noqa: S108 - checked right below for owner and mode
+    folder.mkdir(mode=0o700, exist_ok=True)
+    require_private(folder)
+    return folder
+
+
+def require_private(path: Path) -> None:
+    """Refuse a file or folder that somebody else owns or can reach.
+
+    Raises InputError that names the path and the command that mends it.
+    """
+    info = path.lstat()
+    if stat.S_ISLNK(info.st_mode):
+        raise InputError(f"{path} is a symbolic link; put the real file or folder there.")
+    if info.st_uid != os.getuid():
+        raise InputError(f"{path} belongs to another user (uid {info.st_uid}); use a path of your own.")
+    if info.st_mode & 0o077:
+        mode = "700" if stat.S_ISDIR(info.st_mode) else "600"
+        raise InputError(
+            f"{path} is open to other users (mode {stat.S_IMODE(info.st_mode):04o}); run: chmod {mode} {path}"
+        )
+
+
+def make_private_dir(path: Path) -> None:
+    """Make a folder with its parents; the folder itself is 0700.
+
+    Raises InputError if it cannot be made, or stands there open to others.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be made ({error.strerror}); choose another folder or mend its owner.") from None
+    require_private(path)
+
+
+def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file that is 0600 from its first byte and never seen half written (temporary name, then rename)."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class StateDir:
+    """The folders inside one state directory. It holds recipients and public keys only, never an identity."""
+
+    root: Path
+
+    @property
+    def recipients(self) -> Path:
+        """Public age keys that sessions are sealed to, one a line."""
+        return self.root / "recipients.txt"
+
+    @property
+    def sessions(self) -> Path:
+        """Sealed sessions, `EMPLOYEE.SERVICE.age`."""
+        return self.root / "sessions"
+
+    @property
+    def audit(self) -> Path:
+        """The audit log and its side store."""
+        return self.root / "audit"
+
+    @property
+    def evidence(self) -> Path:
+        """Pictures of controls, a folder for each run."""
+        return self.root / "evidence"
+
+    @property
+    def runs(self) -> Path:
+        """Diagnostics of each run: the agent's log."""
+        return self.root / "runs"
+
+    @property
+    def revocations(self) -> Path:
+        """Mandates that were taken back."""
+        return self.root / "revocations.yml"
+
+    def create(self) -> None:
+        """Make the folders that are missing. Raises InputError as `make_private_dir` does."""
+        for folder in (self.root, self.sessions, self.audit, self.evidence, self.runs):
+            make_private_dir(folder)
+
+    def check(self) -> None:
+        """Refuse a state directory that is missing, not ours, open to others, or not writable.
+
+        Raises InputError with the command that mends it. Makes nothing.
+        """
+        if not self.root.is_dir():
+            raise InputError(f"There is no state directory at {self.root}; run: fleet init --state {self.root}")
+        require_private(self.root)
+        if not self.recipients.is_file():
+            raise InputError(f"{self.root} is not a state directory yet; run: fleet init --state {self.root}")
+        for folder in (self.sessions, self.audit, self.evidence, self.runs):
+            if folder.exists():
+                require_private(folder)
+            if not os.access(folder if folder.exists() else self.root, os.W_OK | os.X_OK):
+                raise InputError(f"{folder} is not writable; mend its mode (chmod 700 {folder}) and run again.")

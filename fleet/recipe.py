@@ -1,0 +1,287 @@
+"""Recipes: how a service's controls are found, set and proved, as data. One YAML file per service, no code in it.
+
+docs/recipes.md explains each key to authors; docs/recipe.schema.json is generated from these models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from fleet.errors import InputError
+from fleet.model import ControlKind, Reason
+from fleet.paths import CATALOGUE
+from fleet.yamlfile import load_model
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+PROFILE = "{profile}"
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+Date = Annotated[str, StringConstraints(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+Labels = dict[Language, list[Text]]
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?", value):
+        raise ValueError("a host name in lower case, such as static.example.com, without https:// and path")
+    return value
+
+
+def _page(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "https" and not (parts.scheme == "http" and (parts.hostname or "") in LOOPBACK_NAMES):
+        raise ValueError("an https:// address (http:// only for localhost)")
+    if not parts.hostname or parts.username or parts.password:
+        raise ValueError("an address with a host and without a user name")
+    if PROFILE in parts.netloc or re.search(r"[{}]", value.replace(PROFILE, "")):
+        raise ValueError("the only placeholder is {profile}, in the path or query")
+    if not parts.path.startswith("/"):
+        raise ValueError("an address with a path, at least /")
+    return value
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Page = Annotated[str, AfterValidator(_page)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sign(_Strict):
+    """Something by which a page is recognized: exactly one of an address, a CSS selector or a heading."""
+
+    address: Text | None = Field(
+        default=None,
+        description="Path on the service's own hosts (/login), or https://host/path; a trailing * means 'and below'.",
+    )
+    css: Text | None = Field(default=None, description="A CSS selector with a visible match.")
+    heading: Text | None = Field(default=None, description="Words that a visible heading contains; case is ignored.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(value is not None for value in (self.address, self.css, self.heading)) != 1:
+            raise ValueError("give exactly one of address, css, heading")
+        if self.address and not re.match(r"/|https://[^/]+/", self.address):
+            raise ValueError("address: a path such as /login, or https://host/path")
+        return self
+
+
+class ChallengeSign(Sign):
+    """A sign of a challenge, and which kind it is: a person must answer it, never this tool."""
+
+    kind: Literal["captcha", "code", "device_approval", "restriction", "challenge"] = "challenge"
+
+    @property
+    def reason(self) -> Reason:
+        """The reason code that is recorded when this sign is seen."""
+        return Reason(self.kind)
+
+
+class Identity(_Strict):
+    """Where the service says who is signed in. Read before anything is clicked.
+
+    Either `landed`: the address to which `page` leads the signed-in person, or `css`: elements on the control's
+    page (or on `page`) of which every match must say the employee's profile.
+    """
+
+    page: Page | None = None
+    landed: Page | None = None
+    css: Text | None = None
+    attribute: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][\w-]*$")] | None = Field(
+        default=None, description="Read this attribute of the element; without it, its text."
+    )
+    equals: Text = Field(default=PROFILE, description="What must be read; {profile} is the employee's profile.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.landed is None) == (self.css is None):
+            raise ValueError("give exactly one of landed (with page) and css")
+        if self.landed is not None and (self.page is None or PROFILE not in self.landed):
+            raise ValueError("landed needs page, and must contain {profile}")
+        if self.css is not None and PROFILE not in self.equals:
+            raise ValueError("equals must contain {profile}: a sign that does not name the person proves nothing")
+        return self
+
+
+class Find(_Strict):
+    """How one element is recognized: a stable attribute first, then its accessible name in a known language."""
+
+    css: Text | None = Field(default=None, description="The service's own setting key or another stable attribute.")
+    names: Labels = Field(default_factory=dict, description="Exact accessible names (labels) by language.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.css is None and not self.names:
+            raise ValueError("give css, names, or both")
+        return self
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """All labels of all languages, each once."""
+        return tuple(dict.fromkeys(name for names in self.names.values() for name in names))
+
+
+class Control(_Strict):
+    """One thing to switch off: where it is, how to recognize it, how to set it, how to prove it."""
+
+    title: Text
+    page: Page = Field(description="The exact address of the page; after loading, the browser must be just there.")
+    kind: ControlKind
+    find: Find = Field(description="The control. For a radio: the option that means opted out.")
+    opted_out: Literal["on", "off"] = Field(
+        description="Which state of it means opted out: off for most switches, on for a chosen radio option."
+    )
+    save: Find | None = Field(default=None, description="The Save button; leave out where a change saves itself.")
+    ready: Text | None = Field(
+        default=None, description="A CSS selector that matches only once the page reacts to clicks."
+    )
+    not_offered: tuple[Sign, ...] = Field(
+        default=(), description="Signs by which the page says that this account does not have the control."
+    )
+    sources: tuple[Text, ...] = Field(min_length=1, description="Where each fact above comes from.")
+    verified_live: Date | None = Field(description="When somebody saw this recipe work on the live service, or null.")
+
+    @model_validator(mode="after")
+    def _radio_is_on(self) -> Self:
+        if self.kind is ControlKind.RADIO and self.opted_out != "on":
+            raise ValueError("a radio names the option that means opted out, so opted_out is on")
+        return self
+
+    def page_for(self, profile: str) -> str:
+        """The address of this control's page for one profile."""
+        return fill_profile(self.page, profile)
+
+
+class Terms(_Strict):
+    """What the service's terms say of automated access."""
+
+    automation: Literal["allowed", "silent", "forbidden"]
+    source: Text
+    reviewed_on: Date
+
+
+class Recipe(_Strict):
+    """All that is known of one service."""
+
+    service: Slug
+    name: Text
+    domains: tuple[Host, ...] = Field(
+        min_length=1, description="Domains whose cookies and stored data belong to a session; subdomains included."
+    )
+    asset_hosts: tuple[Host, ...] = Field(
+        default=(), description="Further hosts that its pages need for scripts, styles and data."
+    )
+    session_cookies: tuple[Text, ...] = Field(
+        default=(), description="Cookies without which nobody is signed in; their expiry is the session's."
+    )
+    terms: Terms
+    identity: Identity
+    signed_out: tuple[Sign, ...] = Field(min_length=1)
+    challenges: tuple[ChallengeSign, ...] = ()
+    controls: dict[Slug, Control] = Field(min_length=1)
+
+    @property
+    def page_hosts(self) -> frozenset[str]:
+        """`host:port` of every page that this recipe declares."""
+        return frozenset(host_port(page) for page in self._pages())
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """`host:port` of everything the browser may reach for this service."""
+        assets = (host if ":" in host else f"{host}:443" for host in self.asset_hosts)
+        return self.page_hosts | frozenset(assets)
+
+    def owns_host(self, host: str) -> bool:
+        """True if a cookie or stored data of `host` belongs to this service's session."""
+        host = host.lstrip(".").lower()
+        return any(host == domain or host.endswith("." + domain) for domain in self.domains)
+
+    def _pages(self) -> Iterator[str]:
+        for control in self.controls.values():
+            yield control.page
+        if self.identity.page:
+            yield self.identity.page
+        if self.identity.landed:
+            yield self.identity.landed
+
+    @model_validator(mode="after")
+    def _pages_belong(self) -> Self:
+        for page in self._pages():
+            host = urlsplit(page).hostname or ""
+            if not self.owns_host(host):
+                raise ValueError(f"{page} is not on one of the domains ({', '.join(self.domains)})")
+        return self
+
+
+def fill_profile(template: str, profile: str) -> str:
+    """Put a profile into an address; characters that would change the address are percent-encoded."""
+    return template.replace(PROFILE, quote(profile, safe=""))
+
+
+def host_port(address: str) -> str:
+    """`host:port` of an address, with the port that its scheme implies."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    return f"{'[' + host + ']' if ':' in host else host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All recipes of a run, by service. Earlier folders lose against later ones only by an explicit error."""
+
+    recipes: dict[str, Recipe]
+    digests: dict[str, str]
+    paths: dict[str, Path]
+
+    def get(self, service: str) -> Recipe | None:
+        """The recipe of a service, or None."""
+        return self.recipes.get(service)
+
+    def __iter__(self) -> Iterator[Recipe]:
+        return iter(self.recipes.values())
+
+
+def load_catalogue(folders: Iterable[Path] = ()) -> Catalogue:
+    """Read the catalogue that comes with the product, then the organisation's own `folders`.
+
+    Raises InputError that lists every mistake in every recipe, and for two recipes of one service.
+    """
+    recipes: dict[str, Recipe] = {}
+    digests: dict[str, str] = {}
+    paths: dict[str, Path] = {}
+    mistakes: list[str] = []
+    for folder in (CATALOGUE, *folders):
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder of recipes; give a folder with one YAML file per service.")
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".yml", ".yaml"))
+        if not files:
+            raise InputError(f"{folder} holds no recipe (*.yml); docs/recipes.md shows how to write one.")
+        for path in files:
+            try:
+                recipe = load_model(path, Recipe)
+            except InputError as error:
+                mistakes.append(str(error))
+                continue
+            if recipe.service != path.stem:
+                mistakes.append(f"{path}: service is '{recipe.service}', so the file must be {recipe.service}.yml.")
+            elif recipe.service in recipes:
+                mistakes.append(
+                    f"{path}: a recipe for '{recipe.service}' stands in {paths[recipe.service]} already; keep one."
+                )
+            else:
+                recipes[recipe.service] = recipe
+                digests[recipe.service] = hashlib.sha256(path.read_bytes()).hexdigest()
+                paths[recipe.service] = path
+    if mistakes:
+        raise InputError("\n".join(mistakes))
+    return Catalogue(recipes, digests, paths)

@@ -1,0 +1,135 @@
+"""YAML for our own files (recipes, fleet.yml): strict, and every value knows its line.
+
+PyYAML alone lets the last of two equal keys win, reads `no` as False and `1:30` as 90, and walks alias bombs.
+This reads the core words of YAML 1.2 only (true, false, null, decimal numbers); all else is text, dates included.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from fleet.errors import InputError
+
+MAX_BYTES = 1024 * 1024
+"""Our own files are written by hand; a larger one is a mistake or an attack."""
+
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """A parsed file: its plain data, and the way back from a value to its line."""
+
+    path: Path
+    data: Any
+    _root: yaml.Node | None
+
+    def line_of(self, location: tuple[int | str, ...]) -> int:
+        """The 1-based line of the value at `location` (keys and indexes), or of its nearest parent."""
+        node, line = self._root, 1
+        for step in location:
+            if node is None:
+                break
+            line = node.start_mark.line + 1
+            following = None
+            if isinstance(node, yaml.MappingNode):
+                for key, value in node.value:
+                    if key.value == str(step):
+                        line, following = key.start_mark.line + 1, value
+            elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+                following = node.value[step]
+                line = following.start_mark.line + 1
+            if following is None:
+                return line
+            node = following
+        return line
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """Read one YAML document.
+
+    Raises InputError with `file:line` for a file that cannot be read, is too large, or is not strict YAML.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    if len(text) > MAX_BYTES:
+        raise InputError(f"{path} is larger than {MAX_BYTES // 1024} KiB; that is not a file written by hand.")
+    try:
+        _refuse_aliases(path, text)
+        root = yaml.compose(text.decode("utf-8"), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{path}:{line}: not valid YAML: {error.problem or error.context}.") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply to be a file written by hand.") from None
+    except yaml.YAMLError:
+        raise InputError(f"{path}: not valid YAML (a character that YAML does not allow).") from None
+    return YamlFile(path, _construct(path, root) if root else None, root)
+
+
+def load_model(path: Path, model: type[Model]) -> Model:
+    """Read a YAML file into a pydantic model.
+
+    Raises InputError that lists every mistake as `file:line: key: what is wrong`.
+    """
+    document = read_yaml(path)
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        raise InputError("\n".join(describe_errors(document, error))) from None
+
+
+def describe_errors(document: YamlFile, error: ValidationError) -> list[str]:
+    """One line per mistake of a ValidationError, with file and line."""
+    lines = []
+    for mistake in error.errors(include_url=False, include_context=False, include_input=False):
+        location = mistake["loc"]
+        key = ".".join(str(step) for step in location) or "(whole file)"
+        message = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "extra_forbidden":
+            message = "unknown key; remove it or mend its spelling"
+        lines.append(f"{document.path}:{document.line_of(location)}: {key}: {message}")
+    return lines
+
+
+def _refuse_aliases(path: Path, text: bytes) -> None:
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            line = event.start_mark.line + 1
+            raise InputError(f"{path}:{line}: aliases (*name) are not allowed here; write the value out.")
+
+
+def _construct(path: Path, node: yaml.Node) -> Any:
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise InputError(f"{path}:{line}: a key must be plain text.")
+            if key.value in result:
+                raise InputError(f"{path}:{key.start_mark.line + 1}: duplicate key '{key.value}'; keep one of them.")
+            result[key.value] = _construct(path, value)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(path, item) for item in node.value]
+    if not isinstance(node, yaml.ScalarNode) or node.tag not in _PLAIN_TAGS:
+        raise InputError(f"{path}:{line}: the tag {node.tag} is not allowed here; write plain text.")
+    if node.style is not None or node.value not in _WORDS:
+        return int(node.value) if node.style is None and _INT.fullmatch(node.value) else node.value
+    return _WORDS[node.value]
+
+
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")}
