@@ -202,8 +202,8 @@ class Result:
 
 def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
     """How many results have each outcome; in the order of the enum, none that is zero."""
-    counts = Counter(result.outcome for result in results)
-    return {outcome.value: counts[outcome] for outcome in Outcome if counts[outcome]}
+    found = Counter(result.outcome for result in results)
+    return {outcome.value: found[outcome] for outcome in Outcome if found[outcome]}
 
 
 def exit_code_of(results: Iterable[Result]) -> int:

@@ -13,6 +13,7 @@ from fleet.errors import InputError
 
 PACKAGE = Path(__file__).parent
 CATALOGUE = PACKAGE / "services"
+REHEARSAL_RECIPES = PACKAGE / "rehearsal" / "services"
 
 
 def default_state() -> Path:

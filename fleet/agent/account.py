@@ -1,0 +1,199 @@
+"""One planned account: its gates, in order, and then its visit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyrage
+import structlog
+
+from fleet.agent.pacing import Pacing
+from fleet.agent.recorder import Recorder
+from fleet.audit import records
+from fleet.browser.engine import Engine
+from fleet.errors import AuditError, SessionError
+from fleet.mandates import Revocations
+from fleet.model import Outcome, Reading, Reason
+from fleet.optout import Finding, Visit
+from fleet.paths import make_private_dir, write_private
+from fleet.plan import PlannedAccount
+from fleet.recipe import Recipe
+from fleet.sessions import SessionStore, StorageState
+
+diagnostics = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all visits of a run stand on."""
+
+    run_id: str
+    check: bool
+    recorder: Recorder
+    engine: Engine
+    pacing: Pacing
+    sessions: SessionStore
+    identity: pyrage.x25519.Identity
+    revocations: Revocations
+    evidence: Path
+    terms_accepted: frozenset[str]
+    in_use: dict[str, asyncio.Lock] = field(default_factory=dict)
+    """One lock per session: a session is used once at a time."""
+
+
+def today() -> date:
+    """The day by which mandates and waivers are judged: UTC, like all times here."""
+    return datetime.now(UTC).date()
+
+
+class AccountVisit:
+    """The journal of one visit; `work` is the way in."""
+
+    def __init__(self, ground: Ground, account: PlannedAccount, recipe: Recipe, *, live: bool) -> None:
+        self._ground = ground
+        self._account = account
+        self._recipe = recipe
+        self._live = live
+        self._subject = ground.recorder.subjects[account.employee.name]
+        self._employee = account.employee
+        self._own = account.employee.accounts[recipe.service]
+
+    async def work(self) -> None:
+        """Finish every control of the account. Raises AuditError only: all else ends as an outcome."""
+        try:
+            controls = await self._controls_that_may_be_touched()
+            if controls:
+                key = f"{self._employee.name}.{self._recipe.service}"
+                async with (
+                    self._ground.pacing.turn(self._recipe.service, live=self._live),
+                    self._ground.in_use.setdefault(key, asyncio.Lock()),
+                ):
+                    await self._visit(controls)
+        except AuditError:
+            raise
+        except Exception as error:  # noqa: BLE001 - our own bug: it must cost this account alone
+            # Type and place only: the text of an exception may carry personal data.
+            frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-8:]]
+            diagnostics.error("visit.failed", service=self._recipe.service, error=type(error).__name__, at=frames)
+            await self._finish_rest(Reason.INTERNAL)
+
+    async def _finish_rest(self, reason: Reason) -> None:
+        recorder = self._ground.recorder
+        for control in self._account.controls:
+            if not recorder.is_finished(self._account, control):
+                intended = recorder.is_intended(self._account, control)
+                await recorder.finish(self._account, control, Outcome.UNKNOWN if intended else Outcome.ERROR, reason)
+
+    def _refusal(self) -> Reason | None:
+        """Why nothing may be touched today: no authority, or None. `owner: company` needs no mandate."""
+        if self._own.owner == "company":
+            return None
+        if self._employee.name in self._ground.revocations.all():
+            return Reason.MANDATE_REVOKED
+        mandate = self._employee.mandate
+        if mandate is None:
+            return Reason.NO_MANDATE_GIVEN
+        return mandate.refusal(self._employee.name, self._recipe.service, today())
+
+    async def _controls_that_may_be_touched(self) -> list[str]:
+        recorder = self._ground.recorder
+        service, day = self._recipe.service, today()
+        waived = {
+            control
+            for control in self._account.controls
+            if control and any(waiver.covers(service, control, day) for waiver in self._employee.waivers)
+        }
+        for control in waived:
+            await recorder.finish(self._account, control, Outcome.WAIVED)
+        rest = [control for control in self._account.controls if control and control not in waived]
+        refusal = self._refusal()
+        terms_forbid = self._recipe.terms.automation == "forbidden" and service not in self._ground.terms_accepted
+        outcome, reason = None, None
+        if refusal is not None:
+            outcome, reason = Outcome.NO_MANDATE, refusal
+        elif self._live and terms_forbid:
+            outcome, reason = Outcome.NOT_PERMITTED, Reason.TERMS_FORBID
+        if outcome is None:
+            return rest
+        for control in rest:
+            await recorder.finish(self._account, control, outcome, reason)
+        return []
+
+    async def _visit(self, controls: list[str]) -> None:
+        ground, name, service = self._ground, self._employee.name, self._recipe.service
+        try:
+            state = await asyncio.to_thread(ground.sessions.open, name, service, ground.identity)
+        except SessionError as error:
+            for control in controls:
+                await ground.recorder.finish(self._account, control, Outcome.ERROR, Reason(error.reason))
+            return
+        if state is None:
+            for control in controls:
+                await ground.recorder.finish(self._account, control, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
+            return
+        visit = Visit(
+            engine=ground.engine,
+            recipe=self._recipe,
+            profile=self._own.profile,
+            locale=self._employee.locale,
+            controls=controls,
+            storage_state=state.as_playwright(),
+            check=ground.check,
+            journal=self,
+        )
+        try:
+            await visit.run()
+        finally:
+            # A session that rotated at the service is over here, unless the new one is kept.
+            if visit.rotated_state is not None:
+                rotated, _ = StorageState.model_validate(visit.rotated_state).own_part(self._recipe)
+                await asyncio.to_thread(ground.sessions.seal, name, self._recipe, rotated)
+
+    async def permit(self, control: str) -> Reason | None:
+        """The mandate again, a moment before the click: it may have been revoked, or the day may have turned."""
+        return self._refusal()
+
+    async def intend(self, control: str, before: Reading, picture: bytes) -> None:
+        """Record the intent, with the picture of the control as it was."""
+        mandate = self._employee.mandate
+        by_company = self._own.owner == "company"
+        await self._ground.recorder.write(
+            records.CONTROL_INTENDED,
+            subject=self._subject.pseudonym,
+            service=self._recipe.service,
+            control=control,
+            before=before,
+            authority="company" if by_company else "mandate",
+            mandate_hmac=None if by_company or not mandate else self._subject.hmac("mandate", mandate.reference),
+            profile_hmac=self._subject.hmac("profile", self._own.profile),
+            evidence=self._keep(control, "before", picture),
+        )
+
+    async def finish(self, finding: Finding) -> None:
+        """Record how a control ended."""
+        picture = self._keep(finding.control, "after", finding.picture) if finding.picture is not None else None
+        await self._ground.recorder.finish(
+            self._account,
+            finding.control,
+            finding.outcome,
+            finding.reason,
+            before=finding.before,
+            after=finding.after,
+            read_back=finding.read_back,
+            duration_ms=finding.duration_ms,
+            evidence=picture,
+            refused_hosts=list(finding.refused_hosts),
+        )
+
+    def _keep(self, control: str, moment: str, picture: bytes) -> str:
+        """Keep a picture in the run's folder; returns the HMAC that goes into the record."""
+        with contextlib.suppress(FileExistsError):
+            make_private_dir(self._ground.evidence)
+        name = f"{self._subject.pseudonym}.{self._recipe.service}.{control}.{moment}.png"
+        write_private(self._ground.evidence / name, picture)
+        return self._subject.hmac("evidence", picture)

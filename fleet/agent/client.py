@@ -1,0 +1,40 @@
+"""Asks an agent, from `fleet run`. (The role's action plugin has a client of its own: it may not import fleet.)"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fleet.agent.protocol import VERSION
+from fleet.errors import AgentError
+
+
+class AgentClient:
+    """One question at a time, each on a connection of its own."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self.socket_path = socket_path
+
+    def wait_for_socket(self, is_alive: Callable[[], bool], within: float = 30.0) -> None:
+        """Wait until the agent listens. Raises AgentError if it ended or time is over."""
+        deadline = time.monotonic() + within
+        while not self.socket_path.exists():
+            if not is_alive() or time.monotonic() > deadline:
+                raise AgentError("The agent did not start; 'fleet doctor' tells what is missing.")
+            time.sleep(0.02)
+
+    def ask(self, operation: str, **fields: Any) -> dict[str, Any]:
+        """Ask and wait for the answer. Raises AgentError if the agent is gone."""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(self.socket_path))
+                connection.sendall(json.dumps({"v": VERSION, "op": operation, **fields}).encode() + b"\n")
+                answer = connection.makefile("rb").readline()
+            parsed: dict[str, Any] = json.loads(answer)
+        except (OSError, ValueError):
+            raise AgentError("The agent ended before the run did; what it did is in the audit log.") from None
+        return parsed

@@ -1,0 +1,118 @@
+"""Starts an agent for a run, and is what `fleet agent` does once it is started."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import TypeAdapter
+
+from fleet.agent.client import AgentClient
+from fleet.agent.run import Run
+from fleet.agent.server import Agent
+from fleet.config import given_from_variables, resolve_settings
+from fleet.errors import AgentError, InputError
+from fleet.inventory import read_inventory
+from fleet.paths import make_private_dir, runtime_dir
+from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
+
+SPEC = TypeAdapter(RunSpec)
+
+# Switches that make Playwright or Node print cookies, and proxies that would undo the confinement.
+_SCRUBBED = ("DEBUG", "PWDEBUG", "NODE_OPTIONS", "DEBUG_FILE")
+
+
+def start_agent(spec: RunSpec) -> tuple[subprocess.Popen[bytes], AgentClient]:
+    """Start an agent that belongs to this process and wait until its run is open.
+
+    Raises what kept the run from opening (InputError or AgentError).
+    """
+    folder = runtime_dir() / spec.run_id
+    make_private_dir(folder)
+    own = os.pidfd_open(os.getpid())
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fleet", "agent", "--socket", str(folder / "agent.sock"), "--owner-fd", str(own)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(own,),
+            start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on, as an orderly `finish`
+        )
+    finally:
+        os.close(own)
+    assert process.stdin is not None
+    with process.stdin:
+        process.stdin.write(json.dumps({"spec": SPEC.dump_python(spec, mode="json")}).encode())
+    client = AgentClient(folder / "agent.sock")
+    client.wait_for_socket(lambda: process.poll() is None)
+    answer = client.ask("ready")
+    if "error" in answer:
+        raise (InputError if answer.get("exit_code") == 2 else AgentError)(answer["error"])
+    return process, client
+
+
+def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> None:
+    """Be the agent: serve the run that `order` describes (a whole `spec`, or a `play` to make one from)."""
+    for name in list(os.environ):
+        if name in _SCRUBBED or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    os.umask(0o077)
+    # Browser profiles go where they are wiped with the socket, whatever happens to the browser.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(socket_path.parent)
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.add_log_level,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+    async def open_run() -> Run:
+        if "spec" in order:
+            spec = SPEC.validate_python(order["spec"])
+        else:
+            spec = await asyncio.to_thread(spec_of_play, order["play"])
+        _log_to(spec)
+        return await Run.open(spec)
+
+    asyncio.run(Agent(socket_path, open_run, belongs_to_play="play" in order).serve(owners))
+
+
+def spec_of_play(play: dict[str, Any]) -> RunSpec:
+    """Make the plan of a play that runs without `fleet run`: read its inventory as it did, its hosts only.
+
+    Raises InputError as reading inventory and settings does.
+    """
+    cwd = Path(play["cwd"])
+    sources = [str(source) for source in play["inventory_sources"]]
+    settings = resolve_settings(given_from_variables(play["variables"]), sources, cwd)
+    # Whether this is a rehearsal stands in the inventory, and which services there are depends on it.
+    every = services_of(catalogue_for(settings, rehearsal=True))
+    inventory = read_inventory(sources, every, ansible_python=play["ansible_python"], cwd=cwd)
+    if inventory.rehearsal:
+        settings = settings.for_rehearsal()
+    return RunSpec(
+        run_id=new_run_id(),
+        check=bool(play["check"]),
+        inventory=inventory.only(play["hosts"]),
+        settings=settings,
+        claimed_operator=claimed_operator(),
+    )
+
+
+def _log_to(spec: RunSpec) -> None:
+    """Send diagnostics to the run's own log file; where that cannot be written they stay on stderr."""
+    folder = spec.settings.state_dir.runs
+    if folder.is_dir():
+        descriptor = os.open(folder / f"{spec.run_id}.agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(descriptor, sys.stderr.fileno())
+        os.close(descriptor)

@@ -1,0 +1,32 @@
+"""The words on the agent's socket: one JSON object a line, each way. The role's action plugin speaks it, too.
+
+    {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID}
+    {"v": 1, "op": "visit", "employee": NAME}        -> {"v": 1, "results": [...]}
+    {"v": 1, "op": "finish"}                         -> {"v": 1, "run": ID, "counts": {...}, "log": PATH}
+
+Any answer may be {"v": 1, "error": SENTENCE, "exit_code": N} instead. Names only go in: no secret, no authority.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fleet.model import Result
+
+VERSION: Final = 1
+MAX_MESSAGE: Final = 16 * 1024 * 1024
+
+
+def result_fields(result: Result, step: str | None) -> dict[str, Any]:
+    """One result as it appears to Ansible, in --output json, and to everything that reads either."""
+    return {
+        "employee": result.employee,
+        "service": result.service,
+        "control": result.control,
+        "outcome": result.outcome,
+        "before": result.before,
+        "after": result.after,
+        "reason": result.reason,
+        "next": step,
+        "duration_ms": result.duration_ms,
+    }

@@ -1,0 +1,84 @@
+"""Writes a run's records and keeps its ledger: what is in the ledger is on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from fleet.audit import records
+from fleet.audit.closing import close_run
+from fleet.audit.ledger import Ledger
+from fleet.audit.log import AuditLog
+from fleet.audit.subjects import Subject
+from fleet.errors import AuditError
+from fleet.inventory import Employee
+from fleet.model import Outcome, Reason, Result
+from fleet.plan import PlannedAccount
+
+
+class Recorder:
+    """One run's way to the log. After a failed write every further one raises AuditError; `failure` keeps the first."""
+
+    def __init__(self, log: AuditLog, ledger: Ledger, subjects: Mapping[str, Subject]) -> None:
+        self._log = log
+        self.ledger = ledger
+        self.subjects = subjects
+        self._names = {subject.pseudonym: name for name, subject in subjects.items()}
+        self.failure: AuditError | None = None
+
+    async def write(self, event: str, **fields: Any) -> None:
+        """Append one record; returns once it is durable. Raises AuditError."""
+        try:
+            self.ledger.observe(await self._log.append(event, self.ledger.run, **fields))
+        except AuditError as error:
+            self.failure = self.failure or error
+            raise
+
+    async def plan(self, employee: Employee, accounts: list[PlannedAccount]) -> None:
+        """Write `run.planned` for one employee."""
+        subject, mandate = self.subjects[employee.name], employee.mandate
+        await self.write(
+            records.RUN_PLANNED,
+            subject=subject.pseudonym,
+            planned=[[account.slug, control] for account in accounts for control in account.controls],
+            authority="mandate" if mandate else None,
+            mandate_hmac=subject.hmac("mandate", mandate.reference) if mandate else None,
+        )
+
+    async def finish(
+        self, account: PlannedAccount, control: str | None, outcome: Outcome, reason: Reason | None = None, **seen: Any
+    ) -> None:
+        """Write `control.finished`; without `seen` nothing was read."""
+        nothing = {"before": None, "after": None, "read_back": False, "duration_ms": 0, "evidence": None}
+        await self.write(
+            records.CONTROL_FINISHED,
+            subject=self.subjects[account.employee.name].pseudonym,
+            service=account.slug,
+            control=control,
+            outcome=outcome,
+            reason=reason,
+            **(nothing | {"refused_hosts": []} | seen),
+        )
+
+    async def finish_each(self, account: PlannedAccount, outcome: Outcome, reason: Reason | None = None) -> None:
+        """Finish all controls of an account in the same way."""
+        await asyncio.gather(*(self.finish(account, control, outcome, reason) for control in account.controls))
+
+    def is_finished(self, account: PlannedAccount, control: str | None) -> bool:
+        """True if the control has its terminal record."""
+        return (self.subjects[account.employee.name].pseudonym, account.slug, control) in self.ledger.finished
+
+    def is_intended(self, account: PlannedAccount, control: str | None) -> bool:
+        """True if an intent for the control is in the log."""
+        return (self.subjects[account.employee.name].pseudonym, account.slug, control) in self.ledger.intended
+
+    def results_of(self, employee: str) -> list[Result]:
+        """One employee's results."""
+        subject = self.subjects[employee].pseudonym
+        absent = Reason.AUDIT_FAILED if self.failure else Reason.INTERRUPTED
+        return self.ledger.results(self._names, subject, absent)
+
+    async def close(self, stopped: Reason | None) -> None:
+        """End the run in the log. Raises AuditError."""
+        await close_run(self._log, self.ledger, stopped)

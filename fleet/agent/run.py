@@ -1,0 +1,196 @@
+"""One run inside the agent: opened once, asked for each employee, closed once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from fleet import __version__
+from fleet.agent.account import AccountVisit, Ground
+from fleet.agent.pacing import Pacing
+from fleet.agent.recorder import Recorder
+from fleet.audit import records
+from fleet.audit.closing import close_open_run
+from fleet.audit.ledger import Ledger
+from fleet.audit.log import AuditLog, log_path
+from fleet.audit.subjects import Subjects
+from fleet.browser.engine import Engine
+from fleet.browser.find import find_browser
+from fleet.browser.tab import BrowserGone
+from fleet.errors import AuditError
+from fleet.mandates import Revocations
+from fleet.model import Outcome, Reason, Result
+from fleet.plan import (
+    PlannedAccount,
+    RunSpec,
+    catalogue_for,
+    check_filters,
+    is_live,
+    plan_accounts,
+    require_safe_start,
+)
+from fleet.rehearsal.stage import raise_stage
+from fleet.sessions import SessionStore, read_identity
+
+
+class Run:
+    """Holds everything that one run needs; `open` makes it, `close` lets go of all of it."""
+
+    def __init__(
+        self, spec: RunSpec, recorder: Recorder, ground: Ground, accounts: dict[str, list[PlannedAccount]]
+    ) -> None:
+        self.spec = spec
+        self._recorder = recorder
+        self._ground = ground
+        self._accounts = accounts
+        self._live: set[str] = set()
+        recipes = [account.recipe for of_one in accounts.values() for account in of_one if account.recipe]
+        self._service_names = {recipe.service: recipe.name for recipe in recipes}
+        self._resources = AsyncExitStack()
+        self._visits: dict[str, asyncio.Task[None]] = {}
+        self._closing = False
+
+    @classmethod
+    async def open(cls, spec: RunSpec) -> Run:
+        """Check everything, lock the log, start rehearsal and browser, write the plan.
+
+        Raises FleetError, with nothing touched, if the run cannot be.
+        """
+        settings, rehearsal = spec.settings, spec.inventory.rehearsal
+        catalogue = catalogue_for(settings, rehearsal=rehearsal)
+        check_filters(settings, catalogue)
+        accounts = {
+            employee.name: list(plan_accounts(employee, settings, catalogue)) for employee in spec.inventory.employees
+        }
+        planned = [account for of_one in accounts.values() for account in of_one]
+        async with AsyncExitStack() as stack:
+            network = settings.network
+            if rehearsal and not network.resolve:
+                stage = await asyncio.to_thread(raise_stage, spec.inventory, settings, catalogue)
+                stack.callback(stage.strike)
+                network = stage.network
+            require_safe_start(spec, planned, network)
+            state = settings.state_dir
+            state.check()
+            identity, program = read_identity(settings.identity), find_browser()
+            log = AuditLog(state.audit, f"run {spec.run_id}")
+            stack.callback(log.close)
+            await close_open_run(state.audit, log)
+            subjects = Subjects(state.audit / "subjects.sqlite")
+            stack.callback(subjects.close)
+
+            recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
+            # Chromium's sandbox does not work as root; a live run as root was refused above unless accepted.
+            sandbox = settings.sandbox and os.geteuid() != 0
+            hosts = {host for recipe in recipes.values() for host in recipe.hosts}
+            engine = Engine(program, network, hosts, sandbox=sandbox)
+            stack.push_async_callback(engine.stop)
+            recorder = Recorder(log, Ledger(spec.run_id), subjects.of(accounts))
+            ground = Ground(
+                run_id=spec.run_id,
+                check=spec.check,
+                recorder=recorder,
+                engine=engine,
+                pacing=Pacing(settings.forks),
+                sessions=SessionStore(state),
+                identity=identity,
+                revocations=Revocations(state.revocations),
+                evidence=state.evidence / spec.run_id,
+                terms_accepted=frozenset(settings.terms_accepted),
+            )
+            run = cls(spec, recorder, ground, accounts)
+            run._live = {account.service for account in planned if account.service and is_live(account, network)}
+            await recorder.write(
+                records.RUN_STARTED,
+                version=__version__,
+                operator=os.getuid(),
+                operator_claimed=spec.claimed_operator,
+                check=spec.check,
+                rehearsal=rehearsal,
+                sandbox=sandbox,
+                inventory_sha256=spec.inventory.digest,
+                recipes_sha256={service: catalogue.digests[service] for service in sorted(recipes)},
+                employees=len(accounts),
+                controls=sum(len(account.controls) for account in planned),
+            )
+            employees = {employee.name: employee for employee in spec.inventory.employees}
+            await asyncio.gather(*(recorder.plan(employees[name], of_one) for name, of_one in accounts.items()))
+            await asyncio.gather(*(run._settle_bad_data(account) for account in planned))
+            if recipes:
+                try:
+                    await engine.start()
+                except BrowserGone:
+                    pass  # each visit tries again, and says so in its own outcome
+            run._resources = stack.pop_all()
+        return run
+
+    async def _settle_bad_data(self, account: PlannedAccount) -> None:
+        """What cannot be visited for its data ends now, so that it is recorded whether or not a play asks for it."""
+        problem = account.employee.problem_for(account.service)
+        if problem is not None:
+            await self._recorder.finish_each(account, Outcome.ERROR, problem.reason)
+        elif account.recipe is None:
+            await self._recorder.finish_each(account, Outcome.ERROR, Reason.UNKNOWN_SERVICE)
+
+    async def visit(self, employee: str) -> list[Result]:
+        """Do all that is planned for one employee, the services side by side; again, it only answers.
+
+        Raises KeyError for somebody who is not in the plan. A log that cannot be written is told by the results.
+        """
+        accounts = self._accounts[employee]
+        if not self._closing:
+            if employee not in self._visits:
+                self._visits[employee] = asyncio.create_task(self._visit_all(accounts))
+            await asyncio.wait([self._visits[employee]])
+        return self._recorder.results_of(employee)
+
+    async def _visit_all(self, accounts: list[PlannedAccount]) -> None:
+        waiting = [
+            AccountVisit(self._ground, account, account.recipe, live=account.service in self._live).work()
+            for account in accounts
+            if account.recipe is not None and not self._recorder.is_finished(account, account.controls[0])
+        ]
+        if self._recorder.failure is None:
+            await asyncio.gather(*waiting, return_exceptions=True)
+        else:
+            for work in waiting:
+                work.close()
+
+    def knows(self, employee: str) -> bool:
+        """True if the employee is in the plan."""
+        return employee in self._accounts
+
+    def service_name(self, service: str | None) -> str | None:
+        """The name that people know a service by."""
+        return self._service_names.get(service) if service else None
+
+    @property
+    def failure(self) -> AuditError | None:
+        """Why the log cannot be written any more, or None."""
+        return self._recorder.failure
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Outcomes so far."""
+        return self._recorder.ledger.count()
+
+    @property
+    def log_path(self) -> Path:
+        """Where the audit log is."""
+        return log_path(self.spec.settings.state_dir.audit)
+
+    async def close(self, stopped: Reason | None = None) -> None:
+        """Stop what is under way, write what is missing, let go of browser, rehearsal and log.
+
+        Raises AuditError if the end cannot be written; everything is let go of all the same.
+        """
+        self._closing = True
+        for visit in self._visits.values():
+            visit.cancel()
+        if self._visits:
+            await asyncio.wait(self._visits.values(), timeout=1)
+        async with self._resources:
+            if self._recorder.failure is None:
+                await self._recorder.close(stopped)

@@ -1,0 +1,50 @@
+"""Ends a run in the log, so that every planned control has exactly one terminal record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fleet.audit import records
+from fleet.audit.ledger import Ledger
+from fleet.audit.log import AuditLog, read_last_run
+from fleet.model import EXIT_INTERRUPTED, Outcome, Reason
+
+
+async def close_run(log: AuditLog, ledger: Ledger, stopped: Reason | None) -> None:
+    """Write what is missing: a terminal record for each unfinished control, then `run.finished`.
+
+    `stopped` is why the run ended early, or None; controls that no play ever asked for are then `play_ended`.
+    """
+    for (subject, service, control), outcome, before in list(ledger.unfinished()):
+        record = await log.append(
+            records.CONTROL_FINISHED,
+            ledger.run,
+            subject=subject,
+            service=service,
+            control=control,
+            outcome=outcome,
+            reason=stopped or Reason.PLAY_ENDED,
+            before=before,
+            after=None,
+            read_back=False,
+            duration_ms=0,
+            evidence=None,
+            refused_hosts=[],
+        )
+        ledger.observe(record)
+    counts = ledger.count()
+    exit_code = max((Outcome(outcome).exit_code for outcome in counts), default=0)
+    if stopped is Reason.INTERRUPTED:
+        exit_code = EXIT_INTERRUPTED
+    finished: dict[str, Any] = {"counts": counts, "stopped": stopped, "exit_code": exit_code}
+    ledger.observe(await log.append(records.RUN_FINISHED, ledger.run, **finished))
+
+
+async def close_open_run(folder: Path, log: AuditLog) -> None:
+    """If the newest run never ended (its agent died), end it now from its plan."""
+    last = list(read_last_run(folder))
+    if last:
+        ledger = Ledger.replay(last[0]["run"], last)
+        if ledger.is_open:
+            await close_run(log, ledger, Reason.AGENT_ENDED)

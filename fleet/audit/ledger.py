@@ -1,0 +1,112 @@
+"""What one run planned, intended and finished, as its records say.
+
+The agent feeds it each record that it has written; a reader feeds it the records of a log. So the table that people
+see, the counts in `run.finished` and the closing of a run that crashed all come from the same place: the log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from fleet.audit import records
+from fleet.model import Outcome, Reading, Reason, Result
+
+Key = tuple[str, str | None, str | None]
+"""Pseudonym, service, control."""
+
+
+@dataclass
+class Ledger:
+    """The state of one run, by pseudonym × service × control."""
+
+    run: str
+    check: bool = False
+    started_at: str | None = None
+    finished_at: str | None = None
+    counts: dict[str, int] | None = None
+    planned: dict[Key, None] = field(default_factory=dict)
+    intended: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
+    finished: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def replay(cls, run: str, log: Iterable[Mapping[str, Any]]) -> Self:
+        """The ledger of `run` from the records of a log."""
+        ledger = cls(run)
+        for record in log:
+            ledger.observe(record)
+        return ledger
+
+    def observe(self, record: Mapping[str, Any]) -> None:
+        """Take one written record into account; those of other runs are passed over."""
+        if record.get("run") != self.run:
+            return
+        event = record["event"]
+        if event == records.RUN_STARTED:
+            self.check, self.started_at = record["check"], record["at"]
+        elif event == records.RUN_PLANNED:
+            self.planned |= {(record["subject"], service, control): None for service, control in record["planned"]}
+        elif event == records.CONTROL_INTENDED:
+            self.intended[_key(record)] = record
+        elif event == records.CONTROL_FINISHED:
+            self.finished[_key(record)] = record
+        elif event == records.RUN_FINISHED:
+            self.finished_at, self.counts = record["at"], record["counts"]
+
+    @property
+    def is_open(self) -> bool:
+        """True if the run was started and has no `run.finished`."""
+        return self.started_at is not None and self.finished_at is None
+
+    def unfinished(self) -> Iterator[tuple[Key, Outcome, Reading | None]]:
+        """Planned controls without a terminal record, with the outcome that an ending run must give them.
+
+        An intent without a result is `unknown`: the click may or may not have happened. All else is `not_run`.
+        """
+        for key in self.planned:
+            if key not in self.finished:
+                intent = self.intended.get(key)
+                if intent is None:
+                    yield key, Outcome.NOT_RUN, None
+                else:
+                    yield key, Outcome.UNKNOWN, Reading(intent["before"])
+
+    def count(self) -> dict[str, int]:
+        """How many finished controls have each outcome; they add up to the plan once the run is closed."""
+        found = Counter(record["outcome"] for record in self.finished.values())
+        return {outcome.value: found[outcome] for outcome in Outcome if found[outcome]}
+
+    def results(
+        self, names: Mapping[str, str], subject: str | None = None, absent: Reason = Reason.AUDIT_FAILED
+    ) -> list[Result]:
+        """One answer for each planned control (of one `subject`), in the order of the plan.
+
+        `names` gives the employee of a pseudonym. Where the log has no terminal record, the answer is what an ending
+        run would give it, for the reason `absent`.
+        """
+        missing = {
+            key: Result(names.get(key[0], key[0]), key[1], key[2], outcome, before, None, absent)
+            for key, outcome, before in self.unfinished()
+        }
+        keys = [key for key in self.planned if subject in (None, key[0])]
+        return [missing.get(key) or _result(key, self.finished[key], names) for key in keys]
+
+
+def _key(record: Mapping[str, Any]) -> Key:
+    return record["subject"], record["service"], record["control"]
+
+
+def _result(key: Key, record: Mapping[str, Any], names: Mapping[str, str]) -> Result:
+    subject, service, control = key
+    return Result(
+        employee=names.get(subject, subject),
+        service=service,
+        control=control,
+        outcome=Outcome(record["outcome"]),
+        before=Reading(record["before"]) if record["before"] else None,
+        after=Reading(record["after"]) if record["after"] else None,
+        reason=Reason(record["reason"]) if record["reason"] else None,
+        duration_ms=record["duration_ms"],
+    )

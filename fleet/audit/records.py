@@ -1,0 +1,97 @@
+"""The records of the audit log: which events exist, and which fields each may carry.
+
+docs/records.md describes them for readers. Only codes, numbers, digests, host names and pseudonyms are allowed:
+no free text, no page text, no exception text, no personal value in clear.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from fleet.errors import AuditError
+
+SCHEMA_VERSION: Final = 1
+MAX_LINE_BYTES: Final = 8 * 1024
+
+RUN_STARTED: Final = "run.started"
+RUN_PLANNED: Final = "run.planned"
+CONTROL_INTENDED: Final = "control.intended"
+CONTROL_FINISHED: Final = "control.finished"
+RUN_FINISHED: Final = "run.finished"
+LOG_RECOVERED: Final = "log.recovered"
+
+_COMMON: Final = frozenset({"v", "seq", "at", "monotonic_ms", "event", "run"})
+_CONTROL: Final = frozenset({"subject", "service", "control"})
+
+FIELDS: Final[dict[str, frozenset[str]]] = {
+    RUN_STARTED: frozenset(
+        {
+            "version",
+            "operator",
+            "operator_claimed",
+            "check",
+            "rehearsal",
+            "sandbox",
+            "inventory_sha256",
+            "recipes_sha256",
+            "employees",
+            "controls",
+        }
+    ),
+    RUN_PLANNED: frozenset({"subject", "planned", "authority", "mandate_hmac"}),
+    CONTROL_INTENDED: _CONTROL | {"before", "authority", "mandate_hmac", "profile_hmac", "evidence"},
+    CONTROL_FINISHED: _CONTROL
+    | {"outcome", "reason", "before", "after", "read_back", "duration_ms", "evidence", "refused_hosts"},
+    RUN_FINISHED: frozenset({"counts", "stopped", "exit_code"}),
+    LOG_RECOVERED: frozenset({"bytes", "sha256"}),
+}
+"""The allow-list: the fields that each event may carry beside the common ones."""
+
+Record = MutableMapping[str, Any]
+
+
+def _require_known_fields(_logger: object, _method: str, record: Record) -> Record:
+    """A structlog processor that lets nothing through that the schema does not name."""
+    event = record.get("event")
+    if event not in FIELDS:
+        raise AuditError(f"'{event}' is not an event of the audit log.")
+    unknown = record.keys() - FIELDS[event] - _COMMON
+    if unknown:
+        raise AuditError(f"{event}: the audit log has no field {', '.join(sorted(unknown))}.")
+    return record
+
+
+def _stamp(_logger: object, _method: str, record: Record) -> Record:
+    """Add version and clocks: UTC for people, the monotonic clock to notice a UTC clock that jumped."""
+    at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    clock = {"at": at, "monotonic_ms": time.monotonic_ns() // 1_000_000}
+    return {"v": SCHEMA_VERSION, "seq": record.pop("seq"), **clock, **record}
+
+
+_PROCESSORS: Final = (
+    _require_known_fields,
+    _stamp,
+    structlog.processors.JSONRenderer(separators=(",", ":"), ensure_ascii=False, allow_nan=False),
+)
+
+
+def render(record: Record) -> bytes:
+    """One record as one line, LF included.
+
+    Raises AuditError for an unknown event or field, for a value that is no JSON, and for a line over 8 KiB.
+    """
+    rendered: Any = record
+    try:
+        for processor in _PROCESSORS:
+            rendered = processor(None, "append", rendered)
+    except ValueError:
+        raise AuditError(f"{record.get('event')}: a value cannot be written as JSON.") from None
+    line = str(rendered).encode("utf-8", "strict") + b"\n"
+    if len(line) > MAX_LINE_BYTES:
+        raise AuditError(f"{record.get('event')}: a record of {len(line)} bytes is over the {MAX_LINE_BYTES} allowed.")
+    return line

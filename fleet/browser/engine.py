@@ -1,0 +1,130 @@
+"""The one module that launches a browser: one Chromium per run, a fresh context per account, restarted if it crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
+from playwright.async_api import Error as PlaywrightError
+
+from fleet.browser.find import BrowserProgram
+from fleet.browser.network import Network
+from fleet.browser.tab import BrowserGone, Tab
+
+MAX_RESTARTS = 5
+"""A browser that has crashed this often in one run is broken, not unlucky."""
+
+_QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+)
+
+
+class Engine:
+    """Owns Playwright and the browser. The caller sets TMPDIR to a private folder before `start`."""
+
+    def __init__(self, program: BrowserProgram, network: Network, hosts: Iterable[str], *, sandbox: bool) -> None:
+        self._program = program
+        self._arguments = [*_QUIET, *network.arguments(hosts)]
+        self._sandbox = sandbox
+        self._playwright: Playwright | None = None
+        self._browser: Browser | None = None
+        self._starting = asyncio.Lock()
+        self._launches = 0
+
+    async def _launched(self) -> Browser:
+        async with self._starting:
+            if self._browser is not None and self._browser.is_connected():
+                return self._browser
+            if self._launches > MAX_RESTARTS:
+                raise BrowserGone(f"the browser crashed {self._launches} times")
+            if self._playwright is None:
+                self._playwright = await async_playwright().start()
+            self._launches += 1
+            # No proxy variables and no debugging switches reach the browser.
+            kept = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "FONTCONFIG_PATH", "LD_LIBRARY_PATH")
+            try:
+                self._browser = await self._playwright.chromium.launch(
+                    executable_path=self._program.path,
+                    headless=True,
+                    args=self._arguments,
+                    chromium_sandbox=self._sandbox,
+                    handle_sigint=False,
+                    handle_sigterm=False,
+                    handle_sighup=False,
+                    env={key: os.environ[key] for key in kept if key in os.environ},
+                    timeout=30_000,
+                )
+            except PlaywrightError as error:
+                raise BrowserGone("the browser does not start") from error
+            return self._browser
+
+    async def start(self) -> None:
+        """Launch the browser now, so that the first visit need not wait. Raises BrowserGone if it does not start."""
+        await self._launched()
+
+    @asynccontextmanager
+    async def tab(self, storage_state: dict[str, Any] | None, locale: str | None) -> AsyncIterator[Tab]:
+        """A fresh context with one tab, closed at the end. Raises BrowserGone if no browser can be had."""
+        browser = await self._launched()
+        try:
+            context = await browser.new_context(
+                storage_state=storage_state,  # type: ignore[arg-type] # our strict model dumps just this shape
+                locale=locale.replace("_", "-") if locale else None,
+                viewport={"width": 1280, "height": 900},
+                reduced_motion="reduce",
+                accept_downloads=False,
+                service_workers="block",
+            )
+        except PlaywrightError as error:
+            raise BrowserGone("the browser gave no context") from error
+        try:
+            yield await _open_tab(context)
+        finally:
+            # A browser that is gone has taken its contexts along.
+            if browser.is_connected():
+                await _quietly(context)
+
+    async def stop(self) -> None:
+        """Close the browser (at most 1 s) and Playwright (at most 0.5 s)."""
+        for closing, limit in ((self._browser and self._browser.close(), 1), (self._playwright and self._playwright.stop(), 0.5)):
+            if closing:
+                try:
+                    await asyncio.wait_for(closing, limit)
+                except (TimeoutError, PlaywrightError, Exception):  # noqa: S110, BLE001 - ending anyway; the driver dies with us
+                    pass
+
+
+async def _open_tab(context: BrowserContext) -> Tab:
+    try:
+        page = await context.new_page()
+        devtools = await context.new_cdp_session(page)
+        # Each load must come from the server: a cached page would prove nothing. Buffers off, they hold bodies.
+        await devtools.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
+        await devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    except PlaywrightError as error:
+        raise BrowserGone("the browser gave no tab") from error
+    context.on("page", _close_popup)
+    return Tab(page, devtools)
+
+
+async def _close_popup(page: Page) -> None:
+    try:
+        await page.close()
+    except PlaywrightError:
+        return
+
+
+async def _quietly(context: BrowserContext) -> None:
+    try:
+        await asyncio.wait_for(context.close(), 5)
+    except (PlaywrightError, TimeoutError):
+        return

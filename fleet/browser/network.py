@@ -1,0 +1,74 @@
+"""Where the browser may connect: `--resolve`, `--trust-spki`, and Chromium's resolver rules."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fleet.errors import InputError
+
+
+def parse_resolve(value: str) -> tuple[str, str]:
+    """`HOST:PORT=ADDR:PORT` as (`host:port`, `addr:port`). Raises InputError unless ADDR is a loopback address."""
+    match = re.fullmatch(r"([A-Za-z0-9.-]+):(\d{1,5})=(\[[0-9A-Fa-f:]+\]|[0-9.]+):(\d{1,5})", value)
+    if match is None:
+        raise InputError(f"--resolve {value}: write it as HOST:PORT=ADDR:PORT, such as example.com:443=127.0.0.1:8443.")
+    host, port, address, target = match.groups()
+    try:
+        is_loopback = ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        raise InputError(f"--resolve {value}: {address} is not an IP address.") from None
+    if not is_loopback:
+        raise InputError(f"--resolve {value}: {address} is not a loopback address; only those are allowed.")
+    if not (0 < int(port) < 65536 and 0 < int(target) < 65536):
+        raise InputError(f"--resolve {value}: a port lies between 1 and 65535.")
+    return f"{host.lower()}:{int(port)}", f"{address}:{int(target)}"
+
+
+def parse_spki(value: str) -> str:
+    """A base64 SHA-256 of a public key. Raises InputError if it is not one."""
+    try:
+        if len(base64.b64decode(value, validate=True)) == 32:
+            return value
+    except (binascii.Error, ValueError):
+        pass
+    raise InputError(f"--trust-spki {value}: not the base64 SHA-256 of a public key (44 characters).")
+
+
+@dataclass(frozen=True)
+class Network:
+    """The hosts that a run may reach and the ways there."""
+
+    resolve: Mapping[str, str] = field(default_factory=dict)
+    trusted_spki: tuple[str, ...] = ()
+
+    def is_loopback(self, hosts: Iterable[str]) -> bool:
+        """True if every `host:port` stays on this machine."""
+        return all(host in self.resolve or _is_loopback_name(host) for host in hosts)
+
+    def arguments(self, hosts: Iterable[str]) -> list[str]:
+        """Chromium's arguments that confine it to `hosts` (`host:port`): all other names resolve to nothing."""
+        wanted = sorted(set(hosts))
+        mapped = {host.rpartition(":")[0] for host in self.resolve}
+        # An EXCLUDE covers all ports of a name, so a name with a --resolve of its own never gets one.
+        direct = sorted({host.rpartition(":")[0] for host in wanted} - mapped)
+        rules = [f"MAP {host} {self.resolve[host]}" for host in wanted if host in self.resolve]
+        rules += ["MAP * ~NOTFOUND", *(f"EXCLUDE {host}" for host in direct)]
+        arguments = [f"--host-resolver-rules={', '.join(rules)}", "--no-proxy-server"]
+        if self.trusted_spki:
+            arguments.append(f"--ignore-certificate-errors-spki-list={','.join(self.trusted_spki)}")
+        return arguments
+
+
+def _is_loopback_name(host: str) -> bool:
+    name = host.rpartition(":")[0].strip("[]")
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,168 @@
+"""Settings of a run: the command line above the environment above fleet.yml above the defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from fleet.browser.network import Network, parse_resolve, parse_spki
+from fleet.errors import InputError
+from fleet.paths import StateDir, default_identity, default_state
+from fleet.yamlfile import load_model
+
+DEFAULT_FORKS = 8
+MAX_FORKS = 64
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class ConfigFile(BaseModel):
+    """fleet.yml: what is passed on every run. Paths are relative to the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    state: Name | None = None
+    identity: Name | None = None
+    recipes: tuple[Name, ...] = ()
+    services: tuple[Name, ...] = ()
+    controls: tuple[Name, ...] = ()
+    forks: int | None = Field(default=None, ge=1, le=MAX_FORKS)
+    resolve: tuple[Name, ...] = ()
+    trust_spki: tuple[Name, ...] = ()
+    terms_accepted: dict[Name, Name] = Field(
+        default_factory=dict, description="Service: reference of the decision to accept what its terms forbid."
+    )
+    sandbox: bool = True
+    accepted_by: Name | None = Field(default=None, description="Who accepted `sandbox: false`.")
+
+    @model_validator(mode="after")
+    def _sandbox_needs_a_name(self) -> ConfigFile:
+        if not self.sandbox and not self.accepted_by:
+            raise ValueError("sandbox: false needs accepted_by: the name of who accepted that risk")
+        return self
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was passed on the command line (or as role variables): None and empty mean not given."""
+
+    state: str | None = None
+    identity: str | None = None
+    recipes: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    forks: int | None = None
+    resolve: tuple[str, ...] = ()
+    trust_spki: tuple[str, ...] = ()
+    breaker: bool = True
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run goes by. `is_state_given` is False where the state directory is the default."""
+
+    state: Path
+    identity: Path
+    is_state_given: bool = False
+    recipes: tuple[Path, ...] = ()
+    services: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    forks: int = DEFAULT_FORKS
+    network: Network = field(default_factory=Network)
+    breaker: bool = True
+    terms_accepted: dict[str, str] = field(default_factory=dict)
+    sandbox: bool = True
+
+    @property
+    def state_dir(self) -> StateDir:
+        """The folders inside the state directory."""
+        return StateDir(self.state)
+
+    def for_rehearsal(self) -> Settings:
+        """The same with a state and an identity of the rehearsal's own, unless a state was given."""
+        if self.is_state_given:
+            return self
+        identity = self.identity.with_name("rehearsal-identity.txt")
+        return replace(self, state=self.state / "rehearsal", identity=identity)
+
+
+def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
+    """FLEET_CONFIG, or the fleet.yml beside the first inventory that has one."""
+    named = os.environ.get("FLEET_CONFIG")
+    if named:
+        path = cwd / named
+        if not path.is_file():
+            raise InputError(f"FLEET_CONFIG names {named}, which is not a file; mend or unset it.")
+        return path
+    for source in sources:
+        place = cwd / source
+        path = (place if place.is_dir() else place.parent) / "fleet.yml"
+        if "," not in source and path.is_file():
+            return path
+    return None
+
+
+def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None = None) -> Settings:
+    """Put the layers together.
+
+    Raises InputError for a broken fleet.yml and for values that cannot be, with the option's name.
+    """
+    cwd = cwd or Path.cwd()
+    path = find_config(sources, cwd)
+    file = load_model(path, ConfigFile) if path else ConfigFile()
+    base = path.parent if path else cwd
+
+    def first(option: str | None, variable: str, setting: str | None, default: Path) -> tuple[Path, bool]:
+        for value, folder in ((option, cwd), (os.environ.get(variable), cwd), (setting, base)):
+            if value:
+                return folder / Path(value).expanduser(), True
+        return default, False
+
+    state, is_state_given = first(given.state, "FLEET_STATE", file.state, default_state())
+    identity, _ = first(given.identity, "FLEET_IDENTITY", file.identity, default_identity())
+    forks = given.forks if given.forks is not None else file.forks or DEFAULT_FORKS
+    if not 1 <= forks <= MAX_FORKS:
+        raise InputError(f"--forks {forks}: give a number from 1 to {MAX_FORKS}.")
+    recipes = [cwd / Path(folder).expanduser() for folder in given.recipes]
+    recipes = recipes or [base / Path(folder).expanduser() for folder in file.recipes]
+    network = Network(
+        dict(parse_resolve(value) for value in given.resolve or file.resolve),
+        tuple(parse_spki(value) for value in given.trust_spki or file.trust_spki),
+    )
+    return Settings(
+        state=state,
+        identity=identity,
+        is_state_given=is_state_given,
+        recipes=tuple(recipes),
+        services=given.services or file.services,
+        controls=given.controls or file.controls,
+        forks=forks,
+        network=network,
+        breaker=given.breaker,
+        terms_accepted=dict(file.terms_accepted),
+        sandbox=file.sandbox,
+    )
+
+
+def given_from_variables(variables: dict[str, Any]) -> Given:
+    """The role's variables (`optout_*`, docs: roles/optout/meta/argument_specs.yml) in place of the command line."""
+
+    def words(name: str) -> tuple[str, ...]:
+        value = variables.get(name) or ()
+        return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
+
+    return Given(
+        state=variables.get("optout_state") or None,
+        identity=variables.get("optout_identity") or None,
+        recipes=words("optout_recipes"),
+        services=words("optout_services"),
+        controls=words("optout_controls"),
+        forks=variables.get("optout_forks") or None,
+        resolve=words("optout_resolve"),
+        trust_spki=words("optout_trust_spki"),
+    )

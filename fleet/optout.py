@@ -1,0 +1,243 @@
+"""One account at one service: recognize, read, intend, set, load afresh, read, result.
+
+Knows nothing of Ansible, of files or of the log's format: what must be asked and recorded goes through `Journal`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from fleet.browser.engine import Engine
+from fleet.browser.tab import BrowserGone, Seen, Tab, Unreachable
+from fleet.model import Outcome, Reading, Reason
+from fleet.recipe import Control, Recipe, fill_profile
+from fleet.recognition import (
+    Stop,
+    barrier,
+    is_not_offered,
+    leads_to_person,
+    leads_to_somebody,
+    missing,
+    reading_of,
+    sign_in_host,
+    what_to_look_for,
+)
+
+POLL = 0.3
+"""Seconds between two looks at a page."""
+CALM = 0.8
+"""Seconds since loading for which a reading must have stood still before anything is pressed."""
+CALM_WHEN_OUT = 1.5
+"""The same before `out` is believed: a page may show off first and the stored on a second later."""
+PATIENCE = 10.0
+"""Seconds after loading that a page has to show the control; longer is `page_changed`."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one control ended. `read_back` is True if `after` was read from a document loaded after the press."""
+
+    control: str
+    outcome: Outcome
+    before: Reading | None = None
+    after: Reading | None = None
+    reason: Reason | None = None
+    read_back: bool = False
+    picture: bytes | None = None
+    refused_hosts: tuple[str, ...] = ()
+    duration_ms: int = 0
+
+
+class Journal(Protocol):
+    """What a visit asks of the one who keeps the records."""
+
+    async def permit(self, control: str) -> Reason | None:
+        """Look at the mandate now; why the control must not be touched, or None."""
+
+    async def intend(self, control: str, before: Reading, picture: bytes) -> None:
+        """Record that the control is about to be pressed; returns once that is durable."""
+
+    async def finish(self, finding: Finding) -> None:
+        """Record how the control ended; returns once that is durable."""
+
+
+@dataclass
+class Visit:
+    """All of one employee's controls at one service, in one context, one after the other."""
+
+    engine: Engine
+    recipe: Recipe
+    profile: str
+    locale: str | None
+    controls: Sequence[str]
+    storage_state: dict[str, Any]
+    check: bool
+    journal: Journal
+    rotated_state: dict[str, Any] | None = None
+    """The session after the last good reading, to be sealed back; None if there was none."""
+    _intended: dict[str, Reading] = field(default_factory=dict)
+    _identified: bool = False
+
+    async def run(self) -> None:
+        """Finish every control: exactly one `journal.finish` each. After a crash the browser is started once more.
+
+        Raises what the journal raises (a log that cannot be written stops everything).
+        """
+        waiting = list(self.controls)
+        for _attempt in range(2):
+            try:
+                async for control in self._work_through(list(waiting)):
+                    waiting.remove(control)
+            except BrowserGone:
+                self._identified = False
+        for control in waiting:
+            before = self._intended.get(control)
+            outcome = Outcome.ERROR if before is None else Outcome.UNKNOWN
+            await self.journal.finish(Finding(control, outcome, before, reason=Reason.BROWSER_CRASHED))
+
+    async def _work_through(self, controls: list[str]) -> AsyncIterator[str]:
+        async with AsyncExitStack() as stack:
+            if not controls:
+                return
+            tab = await stack.enter_async_context(self.engine.tab(self.storage_state, self.locale))
+            for control in controls:
+                started = time.monotonic()
+                finding = await self._finding(tab, control)
+                if finding.after is not None:
+                    self.rotated_state = await tab.storage_state()
+                spent = int((time.monotonic() - started) * 1000)
+                await self.journal.finish(
+                    replace(finding, duration_ms=spent, refused_hosts=tuple(sorted(tab.refused_hosts)))
+                )
+                yield control
+
+    async def _finding(self, tab: Tab, name: str) -> Finding:
+        control = self.recipe.controls[name]
+        before = self._intended.get(name)
+        if before is not None:
+            # Pressed before a crash: never pressed again, only read.
+            return await self._prove(tab, name, before, Reason.BROWSER_CRASHED)
+        try:
+            first = await self._read(tab, control, to_press=not self.check)
+        except Stop as stop:
+            return Finding(name, stop.outcome, reason=stop.reason)
+        before, picture = reading_of(first, control), await tab.picture(first.box)
+        if before is Reading.OUT:
+            return Finding(name, Outcome.ALREADY_OPTED_OUT, before, before, picture=picture)
+        if self.check:
+            return Finding(name, Outcome.WOULD_OPT_OUT, before, before, picture=picture)
+        refusal = await self.journal.permit(name)
+        if refusal is not None:
+            return Finding(name, Outcome.NO_MANDATE, before, before, refusal)
+        await self.journal.intend(name, before, picture)
+        self._intended[name] = before
+        return await self._prove(tab, name, before, await self._set(tab, control))
+
+    async def _set(self, tab: Tab, control: Control) -> Reason | None:
+        """Press the control, then Save where there is one; what went wrong, or None."""
+        if not await tab.press(control.find, control.kind):
+            return Reason.CLICK_FAILED
+        save = control.save
+        if save is not None and not await _eventually(lambda: tab.press(save, "button")):
+            return Reason.SAVE_BUTTON
+        return Reason.SAVE_REFUSED if await tab.saved() is False else None
+
+    async def _prove(self, tab: Tab, name: str, before: Reading, trouble: Reason | None) -> Finding:
+        """Load afresh and read back. Whatever was seen to go wrong on the way, the reading decides."""
+        control = self.recipe.controls[name]
+        try:
+            second = await self._read(tab, control, to_press=False)
+        except Stop as stop:
+            return Finding(name, Outcome.UNKNOWN, before, reason=stop.reason or trouble)
+        after, picture = reading_of(second, control), await tab.picture(second.box)
+        if after is Reading.OUT:
+            return Finding(name, Outcome.OPTED_OUT, before, after, read_back=True, picture=picture)
+        reason = trouble or Reason.STILL_IN
+        return Finding(name, Outcome.NOT_SAVED, before, after, reason, read_back=True, picture=picture)
+
+    async def _read(self, tab: Tab, control: Control, *, to_press: bool) -> Seen:
+        """Load the control's page as a new document and wait for one stable reading of the right person's control.
+
+        Raises Stop with the outcome that the page calls for, or BrowserGone.
+        """
+        try:
+            if self.recipe.identity.page is not None and not self._identified:
+                await self._identify(tab, fill_profile(self.recipe.identity.page, self.profile))
+                self._identified = True
+            address = control.page_for(self.profile)
+            status = await tab.load(address)
+        except Unreachable as problem:
+            if sign_in_host(self.recipe, sorted(tab.refused_hosts)):
+                raise Stop(Outcome.SIGN_IN_NEEDED, Reason.SIGNED_OUT) from None
+            raise Stop(Outcome.ERROR, problem.reason) from None
+        if status == 429:
+            raise Stop(Outcome.ERROR, Reason.RATE_LIMITED)
+        return await self._stable(tab, control, address, status, to_press)
+
+    async def _stable(self, tab: Tab, control: Control, address: str, status: int, to_press: bool) -> Seen:
+        wanted = what_to_look_for(self.recipe, control)
+        began = still_since = time.monotonic()
+        gist: tuple[object, ...] | None = None
+        while True:
+            snapshot = await tab.look(wanted)
+            now = time.monotonic()
+            if snapshot.gist != gist:
+                still_since, gist = now, snapshot.gist
+            age, still = now - began, now - still_since
+            stop = barrier(self.recipe, snapshot, wanted, self.profile)
+            lack = missing(snapshot, control, address, to_press=to_press)
+            if stop is not None:
+                if still >= POLL:  # a sign that flickers by while a page is built is none
+                    raise stop
+            elif status >= 500:
+                raise Stop(Outcome.ERROR, Reason.SERVICE_ERROR)
+            elif lack is None:
+                [seen] = snapshot.controls
+                calm = CALM_WHEN_OUT if reading_of(seen, control) is Reading.OUT else CALM
+                if age >= calm and still >= POLL:
+                    return seen
+            elif lack.reason is Reason.NOT_FOUND and is_not_offered(snapshot, control) and age >= CALM and still >= POLL:
+                raise Stop(Outcome.NOT_OFFERED)
+            elif age > PATIENCE or status >= 400:
+                raise lack
+            if age > 2 * PATIENCE:
+                raise Stop(Outcome.PAGE_CHANGED, Reason.UNSTABLE)
+            await asyncio.sleep(POLL)
+
+    async def _identify(self, tab: Tab, page: str) -> None:
+        """See on the recipe's identity page who is signed in. Raises Stop unless it is the right person."""
+        wanted = what_to_look_for(self.recipe, None)
+        by_landing = self.recipe.identity.landed is not None
+        if by_landing:
+            # The redirect is the answer: the page behind it need not be loaded.
+            if leads_to_person(self.recipe, await tab.land(page), self.profile):
+                return
+        elif await tab.load(page) == 429:
+            raise Stop(Outcome.ERROR, Reason.RATE_LIMITED)
+        began = time.monotonic()
+        while True:
+            snapshot = await tab.look(wanted)
+            stop = barrier(self.recipe, snapshot, wanted, self.profile)
+            if snapshot.loaded:
+                if stop is not None:
+                    raise stop
+                if snapshot.identity or (by_landing and leads_to_person(self.recipe, snapshot.address, self.profile)):
+                    return
+                if by_landing and leads_to_somebody(self.recipe, snapshot.address, page):
+                    raise Stop(Outcome.WRONG_ACCOUNT)
+            if time.monotonic() - began > PATIENCE:
+                raise Stop(Outcome.PAGE_CHANGED, Reason.IDENTITY)
+            await asyncio.sleep(POLL)
+
+
+async def _eventually(press: Callable[[], Awaitable[bool | None]], within: float = 3.0) -> bool:
+    """Repeat a press that found nothing to press, until it did something or time is over."""
+    deadline = time.monotonic() + within
+    while (pressed := await press()) is None and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    return pressed is True

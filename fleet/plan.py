@@ -1,0 +1,126 @@
+"""The plan of a run: which employee's which controls, decided before anything is touched."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fleet.browser.network import Network
+from fleet.config import Settings
+from fleet.errors import InputError
+from fleet.inventory import Employee, Inventory
+from fleet.paths import REHEARSAL_RECIPES
+from fleet.recipe import Catalogue, Recipe, load_catalogue
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that the agent needs to know of a run; it crosses to the agent as JSON, over a pipe."""
+
+    run_id: str
+    check: bool
+    inventory: Inventory
+    settings: Settings
+    claimed_operator: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedAccount:
+    """One employee at one service. `recipe` is None where there is none for that service."""
+
+    employee: Employee
+    service: str | None
+    recipe: Recipe | None
+    controls: tuple[str | None, ...]
+
+    @property
+    def slug(self) -> str | None:
+        """The service as the log may name it: free text from an inventory never gets there."""
+        return self.service if self.service and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", self.service) else None
+
+
+def new_run_id() -> str:
+    """A run id that sorts by time and is safe as a file name."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def claimed_operator(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Who sudo or AWX says is at the keyboard; the operating system's uid is recorded beside it."""
+    return environ.get("AWX_USER_NAME") or environ.get("TOWER_USER_NAME") or environ.get("SUDO_USER")
+
+
+def catalogue_for(settings: Settings, *, rehearsal: bool) -> Catalogue:
+    """The recipes of a run: the catalogue, the organisation's own, and in a rehearsal those that exist only there."""
+    own = [REHEARSAL_RECIPES] if rehearsal else []
+    return load_catalogue([*own, *settings.recipes])
+
+
+def services_of(catalogue: Catalogue) -> dict[str, frozenset[str]]:
+    """Service to its controls, as reading an inventory needs it."""
+    return {service: frozenset(recipe.controls) for service, recipe in catalogue.recipes.items()}
+
+
+def check_filters(settings: Settings, catalogue: Catalogue) -> None:
+    """Refuse --service and --control values that no recipe knows. Raises InputError."""
+    for service in settings.services:
+        if catalogue.get(service) is None:
+            raise InputError(f"--service {service}: no recipe; there are {', '.join(sorted(catalogue.recipes))}.")
+    known = {f"{recipe.service}.{control}" for recipe in catalogue for control in recipe.controls}
+    for control in settings.controls:
+        if control not in known and not any(name.endswith(f".{control}") for name in known):
+            raise InputError(f"--control {control}: no recipe has it; there are {', '.join(sorted(known))}.")
+
+
+def plan_accounts(employee: Employee, settings: Settings, catalogue: Catalogue) -> Iterator[PlannedAccount]:
+    """What is planned for one employee, in the inventory's order, filters applied.
+
+    Bad data is planned too, with service or control None as far as it cannot be read: it must end in the log.
+    """
+    services = dict.fromkeys(employee.accounts)
+    services |= dict.fromkeys(problem.service for problem in employee.problems if problem.service is not None)
+    if not services and employee.problems:
+        yield PlannedAccount(employee, None, None, (None,))
+    for service in services:
+        if settings.services and service not in settings.services:
+            continue
+        recipe = catalogue.get(service)
+        if recipe is None:
+            yield PlannedAccount(employee, service, None, (None,))
+            continue
+        wanted = settings.controls
+        controls = tuple(
+            name for name in recipe.controls if not wanted or name in wanted or f"{service}.{name}" in wanted
+        )
+        if controls:
+            yield PlannedAccount(employee, service, recipe, controls)
+
+
+def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: Network) -> None:
+    """Refuse a start that breaks a rule of the whole run.
+
+    Raises InputError if a rehearsal would leave this machine, a live run would be root's, or the breaker is off live.
+    """
+    live = sorted({account.service for account in accounts if is_live(account, network) and account.service})
+    if not live:
+        return
+    if spec.inventory.rehearsal:
+        raise InputError(
+            f"{', '.join(spec.inventory.sources)} is marked fleet_rehearsal, but {', '.join(live)} would be visited "
+            "for real; remove the mark, or map the service's hosts to loopback with --resolve."
+        )
+    if not spec.settings.breaker:
+        raise InputError("--breaker off is for loopback only; leave it out for live services.")
+    if os.geteuid() == 0 and spec.settings.sandbox:
+        raise InputError(
+            "A live run as root is refused, because Chromium's sandbox does not work there; run as an ordinary user "
+            "(or accept the risk in fleet.yml: sandbox: false, accepted_by: NAME)."
+        )
+
+
+def is_live(account: PlannedAccount, network: Network) -> bool:
+    """True if visiting this account leaves this machine."""
+    return account.recipe is not None and not network.is_loopback(account.recipe.page_hosts)

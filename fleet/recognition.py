@@ -1,0 +1,122 @@
+"""Judging what a page shows: is it the declared page, for the right person, with exactly one control?
+
+Pure functions over a Snapshot; nothing here touches a browser.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from fleet.browser.tab import Seen, Snapshot, Wanted, matches_sign, same_address
+from fleet.model import Outcome, Reading, Reason
+from fleet.recipe import PROFILE, Control, Recipe, fill_profile
+
+
+class Stop(Exception):
+    """The page answered otherwise than hoped: this is the control's outcome."""
+
+    def __init__(self, outcome: Outcome, reason: Reason | None = None) -> None:
+        super().__init__(outcome.value)
+        self.outcome = outcome
+        self.reason = reason
+
+
+def what_to_look_for(recipe: Recipe, control: Control | None) -> Wanted:
+    """What a snapshot of a control's page (or, without one, of the identity page) must tell."""
+    identity = recipe.identity
+    read_here = identity.css is not None and (identity.page is None or control is None)
+    return Wanted(
+        signs=(*recipe.challenges, *recipe.signed_out, *(control.not_offered if control else ())),
+        identity_css=identity.css if read_here else None,
+        identity_attribute=identity.attribute,
+        ready=control.ready if control else None,
+        find=control.find if control else None,
+        kind=control.kind if control else None,
+    )
+
+
+def reading_of(seen: Seen, control: Control) -> Reading:
+    """What a control's state means by its recipe's polarity."""
+    return Reading.OUT if seen.state is (control.opted_out == "on") else Reading.IN
+
+
+def barrier(recipe: Recipe, snapshot: Snapshot, wanted: Wanted, profile: str) -> Stop | None:
+    """Challenged, signed out, or somebody else signed in; None if the way is free."""
+    shown = {sign for sign, is_shown in zip(wanted.signs, snapshot.signs, strict=True) if is_shown}
+    for challenge in recipe.challenges:
+        if challenge in shown or matches_sign(snapshot.address, challenge, recipe.page_hosts):
+            # The address often says only that there is a challenge; the page says which.
+            kinds = [sign.reason for sign in recipe.challenges if sign in shown]
+            return Stop(Outcome.CHALLENGED, kinds[0] if kinds else challenge.reason)
+    for sign in recipe.signed_out:
+        if sign in shown or matches_sign(snapshot.address, sign, recipe.page_hosts):
+            return Stop(Outcome.SIGN_IN_NEEDED, Reason.SIGNED_OUT)
+    equals = recipe.identity.equals.replace(PROFILE, profile)
+    if snapshot.identity and any(_fold(value) != _fold(equals) for value in snapshot.identity):
+        return Stop(Outcome.WRONG_ACCOUNT)
+    return None
+
+
+def missing(snapshot: Snapshot, control: Control, address: str, *, to_press: bool) -> Stop | None:
+    """What keeps a snapshot from being a reading, or None. Any of it may still come while the page is built."""
+    reason = _missing_reason(snapshot, control, address, to_press)
+    return Stop(Outcome.PAGE_CHANGED, reason) if reason else None
+
+
+def _missing_reason(snapshot: Snapshot, control: Control, address: str, to_press: bool) -> Reason | None:
+    if not same_address(snapshot.address, address):
+        return Reason.ADDRESS
+    if snapshot.identity == ():
+        return Reason.IDENTITY
+    if not snapshot.loaded or not snapshot.ready:
+        return Reason.UNSTABLE
+    if not snapshot.controls:
+        return Reason.NOT_FOUND
+    if len(snapshot.controls) > 1:
+        return Reason.SEVERAL
+    [seen] = snapshot.controls
+    if seen.state is None:
+        return Reason.STATE_UNREADABLE
+    # Only what must be pressed has to be free: an `out` may well stand disabled.
+    if to_press and reading_of(seen, control) is Reading.IN:
+        if not seen.enabled:
+            return Reason.DISABLED
+        if not seen.uncovered:
+            return Reason.COVERED
+    return None
+
+
+def is_not_offered(snapshot: Snapshot, control: Control) -> bool:
+    """True if the page says that this account does not have the control."""
+    return any(snapshot.signs[len(snapshot.signs) - len(control.not_offered) :])
+
+
+def leads_to_person(recipe: Recipe, landed: str, profile: str) -> bool:
+    """True if the identity page led to the address of this very profile."""
+    return _path_key(landed) == _path_key(fill_profile(recipe.identity.landed or "", profile))
+
+
+def leads_to_somebody(recipe: Recipe, landed: str, page: str) -> bool:
+    """True if it led to the address of some profile, the identity page itself apart."""
+    before, _, after = (recipe.identity.landed or "").partition(PROFILE)
+    key = _path_key(landed)
+    return key != _path_key(page) and key.startswith(before.casefold()) and key.endswith(after.rstrip("/").casefold())
+
+
+def sign_in_host(recipe: Recipe, refused_hosts: Sequence[str]) -> bool:
+    """True if the page led to a sign-in host that the recipe names only as a sign: it is never loaded."""
+    hosts = {host.removesuffix(":443") for host in refused_hosts}
+    return any(
+        sign.address is not None and any(sign.address.startswith(f"https://{host}/") for host in hosts)
+        for sign in recipe.signed_out
+    )
+
+
+def _fold(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
+
+
+def _path_key(address: str) -> str:
+    """An address without query, fragment and trailing slash, for comparing where an identity page led."""
+    return address.partition("#")[0].partition("?")[0].rstrip("/").casefold()

@@ -1,0 +1,58 @@
+"""Puts a rehearsal on: starts the stand-in services for an inventory and seals the sessions that they gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleet.browser.network import Network
+from fleet.config import Settings
+from fleet.inventory import Inventory
+from fleet.recipe import Catalogue
+from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
+from fleet.sessions import SessionStore, StorageState, init_state
+
+DEFAULT_CASE = "switched_on"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running rehearsal, and the network that leads to it and nowhere else."""
+
+    rehearsal: Rehearsal
+    network: Network
+
+    def strike(self) -> None:
+        """End the rehearsal."""
+        self.rehearsal.stop()
+
+
+def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue) -> Stage:
+    """Start the rehearsal for every account of a rehearsal inventory; what its services stored lasts in the state.
+
+    Raises InputError for a case that does not exist, FleetError if the rehearsal does not start.
+    """
+    state = settings.state_dir
+    init_state(state, settings.identity)
+    accounts = [
+        RehearsalAccount(
+            employee=employee.name,
+            service=service,
+            profile=account.profile,
+            name=account.name or employee.name,
+            locale=employee.locale or "en",
+            case=employee.rehearsal_case.get(service, DEFAULT_CASE),
+        )
+        for employee in inventory.employees
+        if employee.is_name_safe
+        for service, account in employee.accounts.items()
+    ]
+    rehearsal = start_rehearsal(accounts, state.root / "rehearsal-world.json")
+    store = SessionStore(state)
+    for account in accounts:
+        given = rehearsal.storage_state(account.employee, account.service)
+        recipe = catalogue.get(account.service)
+        if given is None or recipe is None:
+            store.remove(account.employee, account.service)
+        else:
+            store.seal(account.employee, recipe, StorageState.model_validate(given))
+    return Stage(rehearsal, Network(dict(rehearsal.resolve), (rehearsal.spki,)))

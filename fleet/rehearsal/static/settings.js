@@ -1,0 +1,93 @@
+// What the settings page does: change a control, save it, show a toast. Nothing here knows any case by name.
+(() => {
+  const page = document.querySelector('main').dataset;
+  const csrfToken = () => (document.cookie.match(/(?:^|; )JSESSIONID="?([^";]*)/) || [])[1] || '';
+  const address = (key) => `/mysettings-api/settingsApiSettings/${key}`;
+
+  const toast = (text) => {
+    const item = document.createElement('div');
+    item.className = 'artdeco-toast-item';
+    item.setAttribute('role', 'alert');
+    item.dataset.testArtdecoToastItem = '';
+    item.append(Object.assign(document.createElement('p'), { className: 'artdeco-toast-item__message', textContent: text }));
+    document.body.append(item);
+  };
+
+  const save = async (key, value) => {
+    const body = JSON.stringify({ key, value, hasChild: false });
+    const headers = { 'csrf-token': csrfToken(), 'content-type': 'application/json', 'x-restli-protocol-version': '2.0.0' };
+    const isSaved = await fetch(address(key), { method: 'PUT', headers, body }).then((answer) => answer.ok, () => false);
+    toast(isSaved ? page.saved : page.failed);
+    return isSaved;
+  };
+
+  // Shows the change at once and takes it back if it is refused.
+  const bindInput = (input) => {
+    input.addEventListener('change', async () => {
+      const value = input.checked;
+      if (!(await save(input.dataset.key, value))) input.checked = !value;
+    });
+  };
+  const bindRadio = (input) => {
+    input.addEventListener('change', async () => {
+      if (await save(input.dataset.key, input.value === 'on')) return;
+      document.getElementsByName(input.name).forEach((other) => (other.checked = other !== input));
+    });
+  };
+  // Changes only once the server has answered; the click is the outer element's.
+  const bindEmber = (toggle) => {
+    const input = toggle.querySelector('input');
+    let isBusy = false;
+    toggle.addEventListener('click', async (event) => {
+      event.preventDefault();
+      if (isBusy) return;
+      isBusy = true;
+      const value = !input.checked;
+      if (await save(toggle.dataset.key, value)) {
+        input.checked = value;
+        input.setAttribute('aria-checked', value);
+        toggle.classList.toggle('artdeco-toggle--toggled', value);
+        toggle.querySelector('.artdeco-toggle__text').textContent = value ? toggle.dataset.on : toggle.dataset.off;
+      }
+      isBusy = false;
+    });
+  };
+  const bindNested = (outer) => {
+    const input = outer.querySelector('input');
+    const show = (value) => {
+      input.checked = value;
+      outer.setAttribute('aria-checked', value);
+    };
+    outer.addEventListener('click', async (event) => {
+      // A click on the input has changed it already.
+      const value = event.target === input ? input.checked : !input.checked;
+      show(value);
+      if (!(await save(outer.dataset.key, value))) show(!value);
+    });
+  };
+  const binders = { input: bindInput, radio: bindRadio, ember: bindEmber, nested: bindNested };
+  const bindAll = () => document.querySelectorAll('[data-binds]').forEach((el) => binders[el.dataset.binds](el));
+
+  const hydrate = () => {
+    document.querySelectorAll('.waiting').forEach((waiting) => {
+      const alive = document.createElement('div');
+      alive.className = waiting.dataset.width;
+      alive.append(document.getElementById('hydrated').content.cloneNode(true));
+      waiting.replaceWith(alive);
+    });
+    bindAll();
+  };
+  if (page.hydrateAfter !== '0') setTimeout(hydrate, Number(page.hydrateAfter));
+  else bindAll();
+
+  if (page.stateAfter !== '0')
+    fetch(address(page.key)).then((answer) => answer.json()).then(({ value }) => {
+      document.querySelectorAll('[data-binds=input]').forEach((input) => {
+        if (input.dataset.key === page.key) input.checked = value;
+      });
+    });
+
+  document.querySelectorAll('[data-posts]').forEach((button) =>
+    button.addEventListener('click', () => fetch(button.dataset.posts, { method: 'POST', headers: { 'csrf-token': csrfToken() } })),
+  );
+})();

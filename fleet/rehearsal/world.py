@@ -1,0 +1,131 @@
+"""The truth of a rehearsal: what each account has really stored, and what was asked of the service."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from fleet.paths import write_private
+from fleet.rehearsal.account import RehearsalAccount
+from fleet.rehearsal.cases import CASES, CONTROLS, Case, Save
+
+Value = Literal["in", "out"]
+
+MAX_REQUESTS = 200
+"""So many of an account's latest requests are kept."""
+
+
+class WorldFileError(Exception):
+    """The world file is not one of ours, or is damaged."""
+
+
+@dataclass
+class Account:
+    """One account's truth. `writes` counts the changes that arrived with a good token, whatever became of them."""
+
+    who: RehearsalAccount
+    case: Case
+    token: str
+    controls: dict[str, Value]
+    writes: dict[str, int]
+    requests: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_REQUESTS))
+    has_saved: bool = False
+    """True once a change arrived since the rehearsal was started."""
+
+    @property
+    def csrf_token(self) -> str:
+        """What a change must present; it can be told from the session's token, but not the other way round."""
+        return f"ajax:{int(self.token[:15], 16):019d}"
+
+    @property
+    def signed_in_profile(self) -> str:
+        """The profile that the service takes the visitor for."""
+        return self.case.signed_in_as or self.who.profile
+
+    def as_truth(self) -> dict[str, Any]:
+        """What tests are told."""
+        return {
+            "employee": self.who.employee,
+            "service": self.who.service,
+            "controls": self.controls,
+            "writes": self.writes,
+            "requests": list(self.requests),
+        }
+
+
+class World:
+    """All accounts. With a `file`, values and tokens outlive the process: it is written after each change."""
+
+    def __init__(self, people: Iterable[RehearsalAccount], file: Path | None = None) -> None:
+        """Raises WorldFileError if `file` exists but cannot be understood."""
+        self._file = file
+        known = _read(file) if file is not None and file.exists() else {}
+        self._accounts = {(who.employee, who.service): _account(who, known) for who in people}
+        self._by_token = {(account.who.service, account.token): account for account in self._accounts.values()}
+        # Accounts that are not part of this rehearsal stay in the file.
+        self._others = {key: kept for key, kept in known.items() if key not in self._accounts}
+        self._save()
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._accounts.values())
+
+    def get(self, employee: str, service: str) -> Account | None:
+        """One employee's account at one service."""
+        return self._accounts.get((employee, service))
+
+    def signed_in(self, service: str, token: str | None) -> Account | None:
+        """The account that a session's token belongs to."""
+        return self._by_token.get((service, token)) if token else None
+
+    def set_value(self, account: Account, control: str, value: Value) -> None:
+        """Store a value without counting it as a write."""
+        account.controls[control] = value
+        self._save()
+
+    def receive(self, account: Account, control: str, value: Value) -> None:
+        """A change arrived: count it, and store it if the account's case lets it be stored."""
+        account.writes[control] += 1
+        account.has_saved = True
+        if account.case.save in (Save.STORES, Save.REVERTS, Save.LOST_ANSWER):
+            account.controls[control] = value
+        self._save()
+
+    def _save(self) -> None:
+        if self._file is None:
+            return
+        ours = [
+            {
+                "employee": account.who.employee,
+                "service": account.who.service,
+                "token": account.token,
+                "controls": account.controls,
+                "writes": account.writes,
+            }
+            for account in self._accounts.values()
+        ]
+        write_private(self._file, json.dumps({"accounts": [*ours, *self._others.values()]}).encode())
+
+
+def _account(who: RehearsalAccount, known: dict[tuple[str, str], dict[str, Any]]) -> Account:
+    case, names = CASES[who.service][who.case], CONTROLS[who.service]
+    kept = known.get((who.employee, who.service), {})
+    values, writes = kept.get("controls", {}), kept.get("writes", {})
+    return Account(
+        who=who,
+        case=case,
+        token=kept.get("token") or secrets.token_hex(24),
+        controls={name: values.get(name, case.start) for name in names},
+        writes={name: writes.get(name, 0) for name in names},
+    )
+
+
+def _read(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    try:
+        return {(kept["employee"], kept["service"]): kept for kept in json.loads(file.read_bytes())["accounts"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorldFileError(str(file)) from error

@@ -1,0 +1,250 @@
+"""Sessions: signed-in browser data (Playwright's storage state), one sealed file per account.
+
+Sealed with age to the organisation's recipients; opened only inside the agent. The sealed text names its account,
+so that a file renamed to somebody else's opens nothing. What must be known without opening (age, expiry) stands
+beside it in clear.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import pyrage
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fleet.errors import InputError, SessionError
+from fleet.model import Reason
+from fleet.paths import StateDir, make_private_dir, require_private, write_private
+from fleet.recipe import Recipe
+
+MAX_BYTES = 5 * 1024 * 1024
+"""Browsers keep at most 5 MB of stored data per origin; a larger file is no storage state."""
+
+
+class _Part(BaseModel):
+    # Other keys come and go with Playwright versions; what is not known here is dropped.
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+class Cookie(_Part):
+    """One cookie, in Playwright's spelling. `expires` is in seconds since 1970, -1 for a session cookie."""
+
+    name: str = Field(min_length=1, max_length=4096)
+    value: str = Field(max_length=16384)
+    domain: str = Field(min_length=1, max_length=255)
+    path: str = "/"
+    expires: float = -1
+    http_only: bool = Field(default=False, alias="httpOnly")
+    secure: bool = False
+    same_site: Literal["Strict", "Lax", "None"] = Field(default="Lax", alias="sameSite")
+    partition_key: str | None = Field(default=None, alias="partitionKey")
+    has_cross_site_ancestor: bool | None = Field(default=None, alias="_crHasCrossSiteAncestor")
+
+
+class _Item(_Part):
+    name: str
+    value: str
+
+
+class Origin(_Part):
+    """What one origin has stored."""
+
+    origin: str
+    local_storage: list[_Item] = Field(default_factory=list, alias="localStorage")
+    indexed_db: list[dict[str, Any]] | None = Field(default=None, alias="indexedDB")
+
+
+class StorageState(_Part):
+    """Playwright's storage state, strictly."""
+
+    cookies: list[Cookie] = Field(default_factory=list)
+    origins: list[Origin] = Field(default_factory=list)
+
+    def as_playwright(self) -> dict[str, Any]:
+        """The dictionary that `browser.new_context(storage_state=…)` takes."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+    def own_part(self, recipe: Recipe) -> tuple[StorageState, list[str]]:
+        """What belongs to the recipe's service, and the names of the foreign hosts that were left out."""
+        cookies = [cookie for cookie in self.cookies if recipe.owns_host(cookie.domain)]
+        origins = [origin for origin in self.origins if recipe.owns_host(urlsplit(origin.origin).hostname or "")]
+        foreign = {cookie.domain.lstrip(".") for cookie in self.cookies if not recipe.owns_host(cookie.domain)}
+        foreign |= {origin.origin for origin in self.origins if origin not in origins}
+        return StorageState(cookies=cookies, origins=origins), sorted(foreign)
+
+    def expires_at(self, recipe: Recipe) -> float | None:
+        """When the session ends by its cookies, in seconds since 1970; None if they do not say.
+
+        The earliest of the recipe's session cookies; where it names none, the latest of all.
+        """
+        named = [cookie.expires for cookie in self.cookies if cookie.name in recipe.session_cookies]
+        lasting = [expires for expires in named if expires > 0]
+        if named:
+            return min(lasting, default=None)
+        return max((cookie.expires for cookie in self.cookies if cookie.expires > 0), default=None)
+
+
+def parse_storage_state(data: bytes, origin: str) -> StorageState:
+    """Validate a storage state. Raises InputError that names `origin` and never a value from it."""
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{origin} is larger than {MAX_BYTES // 1024 // 1024} MiB; that is no storage state.")
+    try:
+        content = json.loads(data)
+        if not isinstance(content, dict) or not {"cookies", "origins"} & content.keys():
+            raise InputError(f"{origin} is not a Playwright storage state (JSON with cookies and origins).")
+        return StorageState.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise InputError(f"{origin} is not a Playwright storage state: {where}: {first['msg']}.") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{origin} is not JSON; export the session again as a Playwright storage state.") from None
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What is known of a sealed session without opening it. Times in seconds since 1970."""
+
+    employee: str
+    service: str
+    sealed_at: float
+    expires_at: float | None
+
+    @property
+    def is_expired(self) -> bool:
+        """True if its own cookies say that it is over."""
+        return self.expires_at is not None and self.expires_at <= time.time()
+
+
+def new_identity(path: Path) -> str:
+    """Make an age identity at `path` (0600) and return its public recipient. An existing one is kept and read."""
+    if path.exists():
+        return str(read_identity(path).to_public())
+    identity = pyrage.x25519.Identity.generate()
+    recipient = str(identity.to_public())
+    make_private_dir_if_missing(path.parent)
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    write_private(path, f"# created: {created}\n# public key: {recipient}\n{identity}\n".encode(), durable=True)
+    return recipient
+
+
+def init_state(state: StateDir, identity: Path) -> str:
+    """Make a state directory and an age identity outside it, each only where missing; returns the recipient.
+
+    The recipient is added to those that sessions are sealed to. Raises InputError if the two share a tree.
+    """
+    if identity.resolve().is_relative_to(state.root.resolve()):
+        raise InputError(f"{identity} lies inside {state.root}; keep the identity apart from what it opens.")
+    state.create()
+    recipient = new_identity(identity)
+    known = state.recipients.read_text("utf-8").splitlines() if state.recipients.exists() else []
+    if recipient not in known:
+        write_private(state.recipients, "\n".join([*known, recipient, ""]).encode(), durable=True)
+    return recipient
+
+
+def make_private_dir_if_missing(path: Path) -> None:
+    """Make a folder privately where there is none; one that exists is somebody's choice and stays as it is."""
+    if not path.is_dir():
+        make_private_dir(path)
+
+
+def read_identity(path: Path) -> pyrage.x25519.Identity:
+    """Read an age identity file. Raises InputError if it is missing, open to others, or holds no identity."""
+    if not path.is_file():
+        raise InputError(f"There is no age identity at {path}; run 'fleet init', or give one with --identity.")
+    require_private(path)
+    for line in path.read_text("utf-8", "replace").splitlines():
+        if line.startswith("AGE-SECRET-KEY-"):
+            try:
+                return pyrage.x25519.Identity.from_str(line.strip())
+            except pyrage.IdentityError:
+                break
+    raise InputError(f"{path} holds no age identity (a line AGE-SECRET-KEY-…).")
+
+
+class SessionStore:
+    """The sealed sessions of one state directory."""
+
+    def __init__(self, state: StateDir) -> None:
+        self._state = state
+        self._recipients: Sequence[pyrage.x25519.Recipient] | None = None
+
+    def _path(self, employee: str, service: str) -> Path:
+        return self._state.sessions / f"{employee}.{service}.age"
+
+    def seal(self, employee: str, recipe: Recipe, state: StorageState) -> SessionInfo:
+        """Seal a session over an older one of the same account."""
+        content = {"employee": employee, "service": recipe.service, "storage_state": state.as_playwright()}
+        sealed = pyrage.encrypt(json.dumps(content).encode(), list(self._read_recipients()))
+        info = SessionInfo(employee, recipe.service, time.time(), state.expires_at(recipe))
+        path = self._path(employee, recipe.service)
+        make_private_dir_if_missing(path.parent)
+        write_private(path, sealed, durable=True)
+        write_private(
+            path.with_suffix(".json"),
+            json.dumps({"sealed_at": info.sealed_at, "expires_at": info.expires_at}).encode(),
+        )
+        return info
+
+    def open(self, employee: str, service: str, identity: pyrage.x25519.Identity) -> StorageState | None:
+        """The session of an account, or None if there is none.
+
+        Raises SessionError if it cannot be opened with this identity or is another account's.
+        """
+        path = self._path(employee, service)
+        try:
+            sealed = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SessionError(f"{path} cannot be read: {error.strerror}.", Reason.SESSION_UNREADABLE) from None
+        try:
+            content = json.loads(pyrage.decrypt(sealed, [identity]))
+            state = StorageState.model_validate(content["storage_state"])
+        except (pyrage.DecryptError, ValueError, KeyError, TypeError):
+            raise SessionError(f"{path} does not open with this identity.", Reason.SESSION_UNREADABLE) from None
+        if (content["employee"], content["service"]) != (employee, service):
+            raise SessionError(f"{path} holds the session of another account.", Reason.SESSION_UNREADABLE)
+        return state
+
+    def list(self) -> Iterator[SessionInfo]:
+        """All sessions, by employee and service. Nothing is opened."""
+        for path in sorted(self._state.sessions.glob("*.age")):
+            employee, _, service = path.stem.rpartition(".")
+            try:
+                known = json.loads(path.with_suffix(".json").read_bytes())
+                yield SessionInfo(employee, service, float(known["sealed_at"]), known["expires_at"])
+            except (OSError, ValueError, KeyError, TypeError):
+                yield SessionInfo(employee, service, path.stat().st_mtime, None)
+
+    def remove(self, employee: str, service: str) -> bool:
+        """Remove a session. Returns whether there was one."""
+        path = self._path(employee, service)
+        existed = path.exists()
+        path.unlink(missing_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)
+        return existed
+
+    def _read_recipients(self) -> Sequence[pyrage.x25519.Recipient]:
+        if self._recipients is None:
+            path = self._state.recipients
+            try:
+                lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+                self._recipients = [
+                    pyrage.x25519.Recipient.from_str(line) for line in lines if line and not line.startswith("#")
+                ]
+            except OSError as error:
+                raise InputError(f"{path} cannot be read ({error.strerror}); run 'fleet init'.") from None
+            except (pyrage.RecipientError, ValueError):
+                raise InputError(f"{path} holds a line that is no age recipient (age1…).") from None
+            if not self._recipients:
+                raise InputError(f"{path} names no recipient; run 'fleet init'.")
+        return self._recipients

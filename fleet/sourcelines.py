@@ -1,0 +1,97 @@
+"""Finds the line of an employee's variable in static inventory files, for error messages only.
+
+Ansible's own listing has no lines. Where a source is a script or a plugin, its name alone is the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+
+class SourceLines:
+    """Answers `file:line` for a variable of a host or group; reads each file at most once, and only when asked."""
+
+    def __init__(self, sources: Sequence[str], cwd: Path | None = None) -> None:
+        self._sources = tuple(sources)
+        self._cwd = cwd or Path.cwd()
+        self._roots: dict[Path, yaml.Node | None] | None = None
+
+    def of_host(self, host: str, path: str) -> str:
+        """Where `path` (dotted, such as `fleet_mandate.expires_on`) of a host is written."""
+        return self._find("hosts", host, path, "host_vars")
+
+    def of_group(self, group: str, variable: str) -> str:
+        """Where a variable of a group is written."""
+        return self._find(None, group, f"vars.{variable}", "group_vars")
+
+    def _find(self, parent: str | None, name: str, path: str, folder: str) -> str:
+        steps = path.split(".")
+        found: tuple[int, str] | None = None
+        for file, root in self._files().items():
+            if root is None:
+                continue
+            if file.parent.name == folder and file.stem == name:
+                wanted = steps[1:] if steps[0] == "vars" else steps
+                candidates = [(root, 1)]
+            else:
+                wanted = steps
+                candidates = list(_entries(root, parent, name))
+            for node, line in candidates:
+                depth, line = _descend(node, wanted, line)
+                if found is None or depth > found[0]:
+                    found = depth, f"{self._short(file)}:{line}"
+        return found[1] if found else ", ".join(self._sources)
+
+    def _short(self, file: Path) -> str:
+        return str(file.relative_to(self._cwd)) if file.is_relative_to(self._cwd) else str(file)
+
+    def _files(self) -> dict[Path, yaml.Node | None]:
+        if self._roots is None:
+            self._roots = {}
+            for source in self._sources:
+                place = self._cwd / source
+                base = place if place.is_dir() else place.parent
+                files = [place] if place.is_file() else sorted(place.glob("*.y*ml")) if place.is_dir() else []
+                if files:
+                    files += sorted(base.glob("host_vars/*.y*ml")) + sorted(base.glob("group_vars/*.y*ml"))
+                for file in files:
+                    self._roots.setdefault(file, _compose(file))
+        return self._roots
+
+
+def _compose(file: Path) -> yaml.Node | None:
+    try:
+        # A file that is no YAML is an INI file, a script or a broken one: Ansible has the last word on it.
+        return yaml.compose(file.read_text("utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return None
+
+
+def _entries(node: yaml.Node, parent: str | None, name: str, above: str | None = None) -> Iterator[tuple[yaml.Node, int]]:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        if key.value == name and parent in (None, above):
+            yield value, key.start_mark.line + 1
+        if not key.value.startswith("fleet_"):
+            yield from _entries(value, parent, name, key.value)
+
+
+def _descend(node: yaml.Node, steps: list[str], line: int) -> tuple[int, int]:
+    """How many steps could be followed from `node`, and the line of the last one."""
+    for depth, step in enumerate(steps):
+        following = None
+        if isinstance(node, yaml.MappingNode):
+            following = next(((key, value) for key, value in node.value if key.value == step), None)
+        elif isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
+            item = node.value[int(step)]
+            following = item, item
+        if following is None:
+            return depth, line
+        line, node = following[0].start_mark.line + 1, following[1]
+    return len(steps), line

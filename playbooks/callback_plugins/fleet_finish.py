@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ends the run when the play has ended, so that the audit log is closed when ansible-playbook returns."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: fleet_finish
+type: notification
+short_description: ends the Fleet Opt-Out run of a play
+description: Remembers the agent that the play's results name, and tells it at the end that the run is over.
+"""
+
+
+class CallbackModule(CallbackBase):
+    """Does nothing under `fleet run`, which ends its own run: results then name no agent."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "fleet_finish"
+    CALLBACK_NEEDS_ENABLED = False
+
+    def __init__(self):
+        super().__init__()
+        self._agent = None
+
+    def v2_runner_on_ok(self, result):
+        self._remember(result)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self._remember(result)
+
+    def _remember(self, result):
+        fields = getattr(result, "result", None) or result._result
+        self._agent = fields.get("agent", self._agent)
+
+    def v2_playbook_on_stats(self, stats):
+        if self._agent is None:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(self._agent)
+                connection.sendall(b'{"v": 1, "op": "finish"}\n')
+                answer = json.loads(connection.makefile("rb").readline())
+        except (OSError, ValueError):
+            self._display.warning("The agent ended before the play did; the next run closes this one in the log.")
+            return
+        if "error" in answer:
+            self._display.error(answer["error"])
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in answer.get("counts", {}).items())
+        self._display.display(f"Fleet Opt-Out run {answer.get('run')}: {counts}\nAudit log: {answer.get('log')}\n")

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The thin end in Ansible: one call per employee over the agent's socket, names in, one result out.
+
+Standard library and Ansible only, because Ansible and Fleet Opt-Out may live in different environments.
+`ansible-doc -M roles/optout/library optout` documents it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ansible.plugins.action import ActionBase
+
+PROTOCOL = 1
+START_TIMEOUT = 60  # seconds; opening the run reads the inventory and starts a browser
+INSTALL = (
+    "The command 'fleet' was not found. Install Fleet Opt-Out on this machine (pip install fleet-optout) "
+    "and put it on PATH, or name it with FLEET_BIN."
+)
+
+
+class AgentUnavailable(Exception):
+    """No agent can be reached or started; the text says what to do."""
+
+
+class ActionModule(ActionBase):
+    """Opts one employee out of what is planned for them."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        employee = task_vars["inventory_hostname"]
+        try:
+            path = os.environ.get("FLEET_AGENT") or start_agent(self._play(task_vars))
+            answer = ask(path, {"v": PROTOCOL, "op": "visit", "employee": employee})
+        except AgentUnavailable as error:
+            return {**result, "failed": True, "msg": str(error), "outcomes": []}
+        if "error" in answer:
+            return {**result, "failed": True, "msg": answer["error"], "outcomes": []}
+        outcomes = answer["results"]
+        result["outcomes"] = outcomes
+        result["changed"] = any(one["outcome"] in ("opted_out", "would_opt_out", "submitted") for one in outcomes)
+        result["failed"] = any(one["outcome"] in FAILED for one in outcomes)
+        result["msg"] = " ".join(sentence(one) for one in outcomes) or f"Nothing is planned for {employee}."
+        if "agent" in answer:
+            result["agent"] = answer["agent"]  # the callback plugin ends the run over it
+        return result
+
+    def _play(self, task_vars):
+        """What the agent must know to make the plan itself: names and places, no values of employees."""
+        return {
+            "cwd": os.getcwd(),
+            "inventory_sources": list(task_vars.get("ansible_inventory_sources") or []),
+            "hosts": list(task_vars["ansible_play_hosts_all"]),
+            "check": self._task.check_mode,
+            "ansible_python": sys.executable,
+            "variables": {name: self._templar.template(value) for name, value in task_vars.items() if name.startswith("optout_")},
+        }
+
+
+FAILED = frozenset(
+    ("sign_in_needed", "challenged", "wrong_account", "page_changed", "not_saved", "unknown", "error", "not_run")
+)
+
+
+def sentence(one):
+    """One outcome in words."""
+    name = ".".join(part for part in (one["service"], one["control"]) if part) or one["employee"]
+    reason = f" ({one['reason']})" if one["reason"] else ""
+    return f"{name}: {one['outcome']}{reason}." + (f" {one['next']}" if one["next"] else "")
+
+
+def ask(path, request):
+    """One question to the agent. The answer may take as long as the visit does."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            answer = connection.makefile("rb").readline()
+        return json.loads(answer)
+    except (OSError, ValueError):
+        raise AgentUnavailable(
+            "not_run (agent_ended): the agent ended before this employee's turn. "
+            "Run again; the next run closes this one in the log."
+        ) from None
+
+
+def start_agent(play):
+    """Find the agent of this play, or start it: whoever holds the folder's lock does, the others wait for it."""
+    parent = os.getppid()  # this worker's parent is ansible-playbook itself
+    owner = os.pidfd_open(parent)
+    if os.getppid() != parent:
+        raise AgentUnavailable("The play has ended.")
+    started = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
+    folder = runtime_dir() / f"{parent}-{started}"  # process numbers come round again, start times do not
+    path, failed = folder / "agent.sock", folder.with_suffix(".failed")
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return str(path)
+        if failed.exists():
+            raise AgentUnavailable(failed.read_text())
+        try:
+            launch(folder, path, owner, play)
+        except AgentUnavailable as error:
+            failed.write_text(str(error))
+            raise
+        finally:
+            os.close(owner)
+    return str(path)
+
+
+def launch(folder, path, owner, play):
+    """Start `fleet agent` so that it outlives this worker, but not the play."""
+    beside = Path(sys.executable).with_name("fleet")
+    program = os.environ.get("FLEET_BIN") or (str(beside) if beside.exists() else shutil.which("fleet"))
+    if not program:
+        raise AgentUnavailable(INSTALL)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        agent = subprocess.Popen(
+            [program, "agent", "--socket", str(path), "--owner-fd", str(owner)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(owner,),
+            start_new_session=True,  # Ansible ends a worker's whole process group
+            cwd="/",
+        )
+    except OSError as error:
+        raise AgentUnavailable(f"{program} cannot be started ({error.strerror}). {INSTALL}") from None
+    with agent.stdin:
+        agent.stdin.write(json.dumps({"play": play}, default=str).encode())
+    deadline = time.monotonic() + START_TIMEOUT
+    while not path.exists():
+        if agent.poll() is not None or time.monotonic() > deadline:
+            raise AgentUnavailable(f"{program} agent did not start; run '{program} doctor' to see what is missing.")
+        time.sleep(0.02)
+
+
+def runtime_dir():
+    """The private folder for sockets; the same rule as fleet/paths.py."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    usable = bool(base) and len(base) < 60 and os.path.isdir(base)
+    folder = Path(base) / "fleet" if usable else Path(f"/tmp/fleet-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    info = folder.lstat()
+    if info.st_uid != os.getuid() or info.st_mode & 0o077:
+        raise AgentUnavailable(f"{folder} must be a folder of your own with mode 0700; mend it and run again.")
+    return folder
