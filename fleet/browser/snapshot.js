@@ -95,6 +95,7 @@
   const signs = (list) =>
     list.map(({ css, heading }) => {
       if (css) return query(css).some((el) => isOffered(el) && el.checkVisibility({ visibilityProperty: true }));
+      if (!heading) return false; // a sign by address; Python compares those
       const wanted = fold(heading);
       return query('h1,h2,h3,[role=heading]').some((el) => el.checkVisibility({ visibilityProperty: true }) && fold(el.textContent).includes(wanted));
     });

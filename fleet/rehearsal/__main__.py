@@ -1,109 +1,136 @@
-"""The server process of the rehearsal: one JSON line in, one JSON line out, then TLS on loopback until stdin ends.
+"""The rehearsal's own process: one line of JSON in, one out, then it serves until its input ends.
 
-fleet/rehearsal/process.py starts it and says what the lines hold.
+In: {"accounts": [{employee, service, profile, name, locale, case}], "world_file": path or null, "port": 0}
+Out: {"address": "127.0.0.1:PORT", "spki": …, "token": …}, or {"error": …} and exit code 2.
 """
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
+import logging
 import os
+import secrets
 import signal
 import socket
 import sys
-import tempfile
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import uvicorn
-from cryptography import x509
 
-from fleet.errors import InputError
-from fleet.paths import write_private
 from fleet.rehearsal.account import RehearsalAccount
-from fleet.rehearsal.app import make_app
-from fleet.rehearsal.hosts import HOSTS, TRUTH
-from fleet.rehearsal.tls import make_certificate, spki_of
-from fleet.rehearsal.world import World
+from fleet.rehearsal.app import rehearsal_app
+from fleet.rehearsal.process import SITE_HOSTS, TRUTH_HOST
+from fleet.rehearsal.tls import certificate_for
+from fleet.rehearsal.world import World, WorldFileError
+
+_STDIN = 0
 
 
 class _Server(uvicorn.Server):
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM ends the server quietly; Ctrl-C belongs to the parent."""
-        if sig == signal.SIGTERM:
-            self.should_exit = True
+    """Says when it listens, and leaves signals to `main`."""
+
+    on_listening: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_listening()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 def main() -> int:
-    """Serve; returns the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    order: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Serve; the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends our input
+    line = _read_line()
+    if not line:
+        return 0  # the parent was gone before it said anything
+    wish = json.loads(line)
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", order["port"]))
-        listener.listen(512)
+        listening.bind(("127.0.0.1", wish["port"]))
+        # Bound is not yet ours: with SO_REUSEADDR two may bind, but only one may listen.
+        listening.listen(1024)
     except OSError as error:
-        in_use = error.errno == errno.EADDRINUSE
-        return _refuse("port_in_use" if in_use else "port_refused", port=order["port"])
-    accounts = [RehearsalAccount(**account) for account in order["accounts"]]
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return _refuse({"error": "port_in_use", "port": wish["port"]})
+    world_file = wish.get("world_file")
     try:
-        world = World(accounts, Path(order["world_file"]) if order["world_file"] else None)
-    except InputError as error:
-        return _refuse("world_file", message=str(error))
-
-    certificate, key = make_certificate((*HOSTS, TRUTH))
-    server = _Server(_configuration(make_app(world, order["truth_token"]), certificate, key))
-    threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
-    _say(
-        address=f"127.0.0.1:{listener.getsockname()[1]}",
-        spki=spki_of(x509.load_pem_x509_certificate(certificate)),
-    )
-    server.run(sockets=[listener])
+        people = [RehearsalAccount(**account) for account in wish["accounts"]]
+        world = World(people, Path(world_file) if world_file else None)
+    except WorldFileError:
+        return _refuse({"error": "world_file"})
+    asyncio.run(_serve(world, listening))
     return 0
 
 
-def _configuration(app: Any, certificate: bytes, key: bytes) -> uvicorn.Config:
-    with tempfile.TemporaryDirectory(prefix="fleet-rehearsal-") as folder:
-        # TLS libraries read certificates from files only; these are gone as soon as they are read.
-        certificate_file, key_file = Path(folder, "certificate.pem"), Path(folder, "key.pem")
-        write_private(certificate_file, certificate)
-        write_private(key_file, key)
-        configuration = uvicorn.Config(
-            app,
-            http="h11",
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
+async def _serve(world: World, listening: socket.socket) -> None:
+    token = secrets.token_urlsafe(24)
+    with certificate_for([*SITE_HOSTS, TRUTH_HOST]) as files:
+        config = uvicorn.Config(
+            rehearsal_app(world, token),
+            ssl_certfile=files.certificate,
+            ssl_keyfile=files.key,
             log_config=None,
-            log_level="critical",
+            log_level="error",
             access_log=False,
+            lifespan="off",
+            ws="none",
+            http="h11",
             server_header=False,
-            date_header=False,
+            timeout_keep_alive=60,
             timeout_graceful_shutdown=1,
-            ssl_certfile=str(certificate_file),
-            ssl_keyfile=str(key_file),
         )
-        configuration.load()
-    return configuration
+        config.load()
+    server = _Server(config)
+    port = listening.getsockname()[1]
+    server.on_listening = lambda: _say({"address": f"127.0.0.1:{port}", "spki": files.spki, "token": token})
+
+    def stop() -> None:
+        # What is cut off in the middle now is no error.
+        logging.disable(logging.CRITICAL)
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    threading.Thread(target=_wait_for_end_of_input, args=(loop, stop), daemon=True).start()
+    await server.serve([listening])
 
 
-def _end_with_parent(server: _Server) -> None:
-    while os.read(sys.stdin.fileno(), 4096):
+def _read_line() -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        # Unbuffered: a buffer's lock, held by the waiting thread, would crash the interpreter's shutdown.
+        chunk = os.read(_STDIN, 65536)
+        if not chunk:
+            break
+        line += chunk
+    return line
+
+
+def _wait_for_end_of_input(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    while os.read(_STDIN, 65536):
         pass
-    server.should_exit = True
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(stop)
 
 
-def _refuse(error: str, **details: Any) -> int:
-    _say(error=error, **details)
+def _refuse(answer: dict[str, Any]) -> int:
+    _say(answer)
     return 2
 
 
-def _say(**line: Any) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+def _say(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

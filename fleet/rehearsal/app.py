@@ -1,73 +1,85 @@
-"""The rehearsal's web application: each played host has its routes, and one more host tells the truth."""
+"""One ASGI application for all hosts of the rehearsal, and the endpoints by which tests ask for the truth."""
 
 from __future__ import annotations
 
-import hmac
-from dataclasses import asdict
+import secrets
+from collections.abc import Callable
 from typing import Any
 
-from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Host, Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fleet.model import Reading
-from fleet.rehearsal import hosts
-from fleet.rehearsal.intranet import Intranet
-from fleet.rehearsal.linkedin import LinkedIn, media_routes, static_routes
-from fleet.rehearsal.world import Account, World
+from fleet.rehearsal import intranet, linkedin
+from fleet.rehearsal.process import TRUTH_HOST
+from fleet.rehearsal.site import HANG_UP, Endpoint
+from fleet.rehearsal.world import World
+
+_SERVICES = {linkedin.SERVICE: linkedin, intranet.SERVICE: intranet}
 
 
-def make_app(world: World, truth_token: str) -> Starlette:
-    """The application; only who has `truth_token` may ask for the truth or plant it."""
-    linkedin, intranet = LinkedIn(world), Intranet(world)
-    session_of = {"linkedin": linkedin.storage_state, "intranet": intranet.storage_state}
+def rehearsal_app(world: World, truth_token: str) -> ASGIApp:
+    """Dispatches by the Host header; a host that is not rehearsed is refused (421)."""
+    sites: dict[str, ASGIApp] = {TRUTH_HOST: _truth(world, truth_token)}
+    for service in _SERVICES.values():
+        sites.update(service.sites(world))
 
-    async def tell(_request: Request) -> Response:
-        return JSONResponse([asdict(account.truth) for account in world.accounts()])
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        host = Headers(scope=scope).get("host", "").partition(":")[0].lower()
+        site = sites.get(host)
+        if site is None:
+            await PlainTextResponse("This host is not rehearsed.\n", 421)(scope, receive, send)
+            return
+        scope[HANG_UP] = _hang_up(send)
+        await site(scope, receive, send)
 
-    async def sessions(_request: Request) -> Response:
-        return JSONResponse([_session_row(account, session_of) for account in world.accounts()])
+    return app
 
-    async def plant(request: Request) -> Response:
+
+def _hang_up(send: Any) -> Callable[[], None]:
+    # ASGI knows no way to break a connection; uvicorn's `send` is a method of the object that holds the transport.
+    def break_connection() -> None:
+        send.__self__.transport.abort()
+
+    return break_connection
+
+
+def _truth(world: World, token: str) -> Router:
+    async def accounts(_request: Request) -> Response:
+        return JSONResponse([account.as_truth() for account in world])
+
+    async def session(request: Request) -> Response:
+        wanted = request.query_params
+        account = world.get(wanted.get("employee", ""), wanted.get("service", ""))
+        if account is None:
+            return Response(status_code=404)
+        if not account.case.has_session:
+            return JSONResponse(None)
+        return JSONResponse({"cookies": _SERVICES[account.who.service].session_cookies(account), "origins": []})
+
+    async def value(request: Request) -> Response:
         wanted = await request.json()
-        account = world.find(wanted["employee"], wanted["service"])
-        if account is None or wanted["control"] not in account.controls or wanted["value"] not in list(Reading):
-            return PlainTextResponse("no such account, control or value", 404)
-        world.plant(account, wanted["control"], Reading(wanted["value"]))
-        return JSONResponse({})
+        account = world.get(wanted["employee"], wanted["service"])
+        if account is None or wanted["control"] not in account.controls or wanted["value"] not in ("in", "out"):
+            return Response(status_code=404)
+        world.set_value(account, wanted["control"], wanted["value"])
+        return Response(status_code=204)
 
-    truth_routes = [Route("/truth", tell), Route("/sessions", sessions), Route("/controls", plant, methods=["POST"])]
-    routes: list[BaseRoute] = [
-        Host(hosts.LINKEDIN, Router(linkedin.routes())),
-        Host(hosts.LINKEDIN_STATIC, Router(static_routes())),
-        Host(hosts.LINKEDIN_MEDIA, Router(media_routes())),
-        Host(hosts.INTRANET, Router(intranet.routes())),
-        Host(hosts.TRUTH, _Guarded(Router(truth_routes), truth_token)),
-        Route("/{path:path}", _misdirected),
-    ]
-    return Starlette(routes=routes)
+    def guarded(endpoint: Endpoint) -> Endpoint:
+        async def guard(request: Request) -> Response:
+            shown = request.headers.get("authorization", "").encode()
+            if not secrets.compare_digest(shown, f"Bearer {token}".encode()):
+                return Response(status_code=403)
+            return await endpoint(request)
 
+        return guard
 
-class _Guarded:
-    """Lets only those through who bear the token."""
-
-    def __init__(self, router: Router, token: str) -> None:
-        self._router = router
-        self._expected = f"Bearer {token}"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = Request(scope).headers.get("authorization", "")
-        allowed = hmac.compare_digest(given.encode(), self._expected.encode())
-        await (self._router if allowed else PlainTextResponse("not for you", 403))(scope, receive, send)
-
-
-def _session_row(account: Account, session_of: dict[str, Any]) -> dict[str, Any]:
-    given = account.given
-    state = session_of[given.service](account) if account.case.has_session else None
-    return {"employee": given.employee, "service": given.service, "storage_state": state}
-
-
-async def _misdirected(_request: Request) -> Response:
-    return PlainTextResponse("this host is not played here", 421)
+    return Router(
+        [
+            Route("/accounts", guarded(accounts)),
+            Route("/session", guarded(session)),
+            Route("/value", guarded(value), methods=["PUT"]),
+        ]
+    )

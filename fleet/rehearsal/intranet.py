@@ -1,99 +1,109 @@
-"""The People Portal of our example company: one classic page with two forms, and a switch that saves itself."""
+"""An invented service, the People Portal: server-rendered forms with a Save button, and one switch that saves itself.
+
+It exists only here; services/intranet.yml is its recipe and a model for recipe authors.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
 
-from fleet.model import Reading
-from fleet.rehearsal.hosts import INTRANET
-from fleet.rehearsal.pages import asset, page
-from fleet.rehearsal.site import Site, cookie, has_token, refusal
-from fleet.rehearsal.world import Account
+from fleet.rehearsal.cases import Barrier, Save
+from fleet.rehearsal.site import Answer, cookie, file_routes, render, visited
+from fleet.rehearsal.words import words_for
+from fleet.rehearsal.world import Account, Value, World
 
-PAGE = "/settings/privacy"
-_STRANGER = ("jordan.reyes", "Jordan Reyes")
+SERVICE = "intranet"
+HOST = "people.intranet.example"
+SETTINGS = "/settings/privacy"
 
 
-class Intranet(Site):
-    """The routes of people.intranet.example."""
+def sites(world: World) -> dict[str, ASGIApp]:
+    """The service's sites by host."""
+    return {HOST: _Portal(world).router()}
 
-    service = "intranet"
-    session_cookie = "portal_session"
 
-    def routes(self) -> list[BaseRoute]:
-        """Everything under people.intranet.example."""
-        return [
-            Route(PAGE, self.guarded(self._settings)),
-            Route(PAGE + "/{control}", self._save_form, methods=["POST"]),
-            Route("/api/settings/assistant", self._save_switch, methods=["PUT"]),
-            Route("/sign-in", self._sign_in),
-            asset("/assets/portal.css", "intranet.css"),
-            asset("/assets/portal.js", "intranet.js"),
-        ]
+def session_cookies(account: Account) -> list[dict[str, Any]]:
+    """What a signed-in browser holds."""
+    return [cookie("portal_session", account.token, HOST, http_only=True, same_site="Lax")]
 
-    def storage_state(self, account: Account) -> dict[str, Any]:
-        """The session that the account's employee stored."""
-        return {"cookies": [cookie("portal_session", account.token, INTRANET)], "origins": []}
 
-    def barrier(self, request: Request, account: Account | None) -> Response | None:
-        """The sign-in page."""
-        if account is not None and account.is_signed_in:
-            return None
-        return RedirectResponse(f"/sign-in?next={quote(request.url.path, safe='')}", 302)
+class _Portal:
+    def __init__(self, world: World) -> None:
+        self._world = world
 
-    async def _settings(self, request: Request, account: Account) -> Response:
-        if account.case.status != 200:
-            return refusal(account)
-        self.world.view(account)
-        own = (account.given.profile, account.given.name)
-        profile, name = _STRANGER if account.case.is_somebody_else else own
-        return page(
-            "intranet/settings.html",
-            name=name,
-            profile=profile,
-            is_offered=account.case.is_offered,
-            is_out={control: value == Reading.OUT for control, value in account.controls.items()},
-            csrf=account.csrf,
-            saved=request.query_params.get("saved"),
+    def router(self) -> Router:
+        def route(path: str, answer: Answer, method: str = "GET") -> Route:
+            return Route(path, visited(self._world, SERVICE, "portal_session", answer), methods=[method])
+
+        return Router(
+            [
+                *file_routes(["portal.css", "portal.js"]),
+                route(SETTINGS, self.settings),
+                route(f"{SETTINGS}/newsletter", self.save_newsletter, "POST"),
+                route(f"{SETTINGS}/research", self.save_research, "POST"),
+                route("/api/settings/assistant", self.save_assistant, "PUT"),
+                route("/sign-in", self.sign_in),
+                *(route("/{path:path}", self.not_found, method) for method in ("GET", "POST", "PUT", "DELETE")),
+            ]
         )
 
-    async def _save_form(self, request: Request) -> Response:
-        account = self.owner(request)
-        barrier = self.barrier(request, account)
-        if account is None or barrier is not None:
-            return barrier or PlainTextResponse("not signed in", 401)
-        form = parse_qs((await request.body()).decode(), keep_blank_values=True)
-        if not has_token(account, form.get("csrf_token", [""])[0]):
-            return PlainTextResponse("The form has expired; load the page again.", 403)
-        control = request.path_params["control"]
-        match control:
-            case "newsletter":
-                # A browser sends nothing for a box that is not ticked.
-                value = Reading.IN if "newsletter" in form else Reading.OUT
-            case "research" if form.get("research", [""])[0] in ("yes", "no"):
-                value = Reading.IN if form["research"] == ["yes"] else Reading.OUT
-            case _:
-                return PlainTextResponse("no such form", 400)
-        return await self.store(account, control, value, RedirectResponse(f"{PAGE}?saved={control}", 303))
+    async def settings(self, _request: Request, account: Account | None) -> Response:
+        if account is None or account.case.barrier is not Barrier.NONE:
+            return RedirectResponse(f"/sign-in?next={quote(SETTINGS, safe='')}", 302)
+        return _page(
+            account,
+            "settings.html",
+            profile=account.signed_in_profile,
+            csrf_token=account.csrf_token,
+            controls=account.controls,
+            offered=account.case.offered,
+        )
 
-    async def _save_switch(self, request: Request) -> Response:
-        account = self.owner(request)
-        if account is None or self.barrier(request, account) is not None:
-            return PlainTextResponse("not signed in", 401)
-        if not has_token(account, request.headers.get("x-csrf-token")):
-            return PlainTextResponse("CSRF check failed", 403)
+    async def save_newsletter(self, request: Request, account: Account | None) -> Response:
+        form = await request.form()
+        return self._saved(account, "newsletter", form.get("csrf_token"), "in" if "newsletter" in form else "out")
+
+    async def save_research(self, request: Request, account: Account | None) -> Response:
+        form = await request.form()
+        if form.get("research") not in ("yes", "no"):
+            return Response(status_code=400)
+        return self._saved(account, "research", form.get("csrf_token"), "in" if form["research"] == "yes" else "out")
+
+    async def save_assistant(self, request: Request, account: Account | None) -> Response:
         try:
-            keep_out = (await request.json())["keep_out"]
+            keep_out = json.loads(await request.body())["keep_out"]
         except (ValueError, KeyError, TypeError):
-            return PlainTextResponse("a JSON object with keep_out", 400)
-        value = Reading.OUT if keep_out is True else Reading.IN
-        return await self.store(account, "assistant", value, JSONResponse({"keep_out": keep_out}))
+            return Response(status_code=400)
+        token = request.headers.get("x-csrf-token")
+        answer = self._saved(account, "assistant", token, "out" if keep_out is True else "in")
+        return Response(status_code=204) if answer.status_code == 303 else answer
 
-    async def _sign_in(self, request: Request) -> Response:
-        self.owner(request)
-        return page("intranet/sign_in.html")
+    def _saved(self, account: Account | None, control: str, csrf_token: object, value: Value) -> Response:
+        """Store a change if it may be stored; then, as forms should, lead back to the page with 303."""
+        if account is None or account.case.barrier is not Barrier.NONE or not account.case.offered:
+            return Response(status_code=403)
+        if csrf_token != account.csrf_token:
+            return Response(status_code=403)
+        self._world.receive(account, control, value)
+        if account.case.save is Save.FAILS:
+            return _page(account, "plain.html", 500, heading="Something went wrong")
+        return RedirectResponse(SETTINGS, 303)
+
+    async def sign_in(self, _request: Request, account: Account | None) -> Response:
+        return _page(account, "sign_in.html")
+
+    async def not_found(self, _request: Request, account: Account | None) -> Response:
+        return _page(account, "plain.html", 404, heading="Page not found")
+
+
+def _page(account: Account | None, template: str, status: int = 200, **context: Any) -> Response:
+    words = words_for(account.who.locale if account else "en")
+    name = account.who.name if account else ""
+    return render(f"intranet/{template}", status, words=words, name=name, **context)

@@ -1,201 +1,204 @@
-"""LinkedIn as the recipe meets it: the AI setting and its neighbors, sign-in, challenges, members, assets."""
+"""LinkedIn as far as the AI setting needs it: its settings pages, the members' own address, sign-in and challenges.
+
+Markup and addresses follow what public code met on the real site; docs/recipes.md and the recipe name the sources.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
 
-from fleet.model import Reading
-from fleet.rehearsal.behavior import SignInPage
-from fleet.rehearsal.pages import asset, cache_control, page, picture
-from fleet.rehearsal.site import Site, cookie, has_token, refusal
+from fleet.rehearsal.cases import Barrier, Save
+from fleet.rehearsal.site import Answer, cookie, file_routes, hang_up, render, visited
 from fleet.rehearsal.words import words_for
-from fleet.rehearsal.world import Account
+from fleet.rehearsal.world import Account, World
 
-SETTING_PAGE = "/mypreferences/d/settings/data-for-ai-improvement"
-SETTING_KEY = "allowDataForGenerativeAI"
+SERVICE = "linkedin"
+WWW, STATIC, MEDIA = "www.linkedin.com", "static.licdn.com", "media.licdn.com"
+HOSTS = (WWW, STATIC, MEDIA)
 CONTROL = "ai_training"
-STRANGER = "jordan-reyes"
-"""The member who is signed in where it is somebody else."""
+KEY = "allowDataForGenerativeAI"
+"""The service's own name of the setting, in its pages and its API."""
 
-_DANGEROUS = {"close-accounts": "Close account", "hibernate-account": "Hibernate account"}
-_CHALLENGE_PAGE = "/checkpoint/challenge/AgFvbr9HhXyV"
+_SETTINGS = "/mypreferences/d/settings"
+_API = "/mysettings-api"
+_OTHER_KEYS = frozenset({"allowAnonymizedDataResearch", "tipsForUsingLinkedinViaEmail"})
+_DANGERS = {"close-accounts": "Close account", "hibernate-account": "Hibernate account"}
+_CHALLENGES = (Barrier.CODE, Barrier.APP, Barrier.CAPTCHA, Barrier.RESTRICTION)
 
 
-class LinkedIn(Site):
-    """The routes of www.linkedin.com."""
+def sites(world: World) -> dict[str, ASGIApp]:
+    """The service's sites by host."""
+    return {
+        WWW: _Www(world).router(),
+        STATIC: Router(file_routes(["settings.css", "settings.js"])),
+        MEDIA: Router(file_routes(["portrait.svg"])),
+    }
 
-    service = "linkedin"
-    session_cookie = "li_at"
 
-    def routes(self) -> list[BaseRoute]:
-        """Everything under www.linkedin.com."""
-        return [
-            Route("/mypreferences/d/settings/{slug}", self.guarded(self._setting)),
-            Route("/mypreferences/d/{slug}", self.guarded(self._dangerous), methods=["GET", "POST"]),
-            Route("/mysettings-api/settingsApiSettings/{key}", self._setting_api, methods=["GET", "PUT"]),
-            Route("/cookie-consent", self._cookie_consent, methods=["POST"]),
-            Route("/in/me/", self.guarded(self._own_profile)),
-            Route("/in/{profile}/", self.guarded(self._profile)),
-            Route("/login", self._sign_in),
-            Route("/uas/login", self._sign_in),
-            Route("/authwall", self._sign_in),
-            Route("/checkpoint/challenge/{ticket}", self._challenge),
-        ]
+def session_cookies(account: Account) -> list[dict[str, Any]]:
+    """What a signed-in browser holds. The page's script reads JSESSIONID, so only li_at is hidden from it."""
+    return [
+        cookie("li_at", account.token, ".linkedin.com", http_only=True, same_site="None"),
+        cookie("JSESSIONID", account.csrf_token, ".www.linkedin.com", http_only=False, same_site="None"),
+    ]
 
-    def storage_state(self, account: Account) -> dict[str, Any]:
-        """The session that the account's employee stored."""
-        cookies = [
-            cookie("li_at", account.token, ".www.linkedin.com"),
-            # The pages' own script reads this one: LinkedIn's protection against forged requests.
-            cookie("JSESSIONID", account.csrf, ".www.linkedin.com", http_only=False),
-            cookie("lidc", "b=VB01:r=0", ".linkedin.com"),
-        ]
-        return {"cookies": cookies, "origins": []}
 
-    def barrier(self, request: Request, account: Account | None) -> Response | None:
-        """Challenges, and the sign-in page."""
-        if account is None or not account.case.has_session:
+class _Www:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rotation = itertools.count(1)
+
+    def router(self) -> Router:
+        def route(path: str, answer: Answer, method: str = "GET") -> Route:
+            return Route(path, visited(self._world, SERVICE, "li_at", answer), methods=[method])
+
+        sign_in = [route(path, self.sign_in) for path in ("/login", "/uas/login", "/authwall")]
+        return Router(
+            [
+                route(f"{_SETTINGS}/data-for-ai-improvement", self.ai_setting),
+                route(f"{_SETTINGS}/policy-and-academic-research", self.neighbor),
+                *(route(f"/mypreferences/d/{slug}", self.danger) for slug in _DANGERS),
+                *(route(f"{_API}/{slug}", self.danger_done, "POST") for slug in _DANGERS),
+                route(f"{_API}/settingsApiSettings/{{key}}", self.read_setting),
+                route(f"{_API}/settingsApiSettings/{{key}}", self.save_setting, "PUT"),
+                route("/in/me/", self.own_address),
+                route("/in/{profile}/", self.profile),
+                *sign_in,
+                route("/checkpoint/challenge/{name}", self.challenge),
+                # Whatever else is asked for is noted too.
+                *(route("/{path:path}", self.not_found, method) for method in ("GET", "POST", "PUT", "DELETE")),
+            ]
+        )
+
+    async def ai_setting(self, request: Request, account: Account | None) -> Response:
+        if account is None:
             return RedirectResponse("/login", 302)
         case = account.case
-        if case.challenge and account.is_in_trouble and not case.challenge_in_place:
-            return RedirectResponse(_CHALLENGE_PAGE, 302)
-        if account.is_signed_in:
-            return None
-        target = quote(request.url.path, safe="")
-        match case.sign_in_page:
-            case SignInPage.UAS_LOGIN:
-                return RedirectResponse(f"/uas/login?session_redirect={target}", 302)
-            case SignInPage.AUTHWALL:
-                return RedirectResponse(f"/authwall?trk=gf&sessionRedirect={target}", 302)
-            case SignInPage.CHOOSER_IN_PLACE:
-                return _chooser(account)
-        return RedirectResponse("/login", 302)
-
-    async def _setting(self, request: Request, account: Account) -> Response:
-        case, path = account.case, request.url.path
-        if path not in (SETTING_PAGE, case.moved_to):
-            return page("error.html", status=404, status_text="This page doesn’t exist")
-        if path == SETTING_PAGE and case.moved_to:
-            return RedirectResponse(case.moved_to, 302)
-        await asyncio.sleep(case.page_delay_ms / 1000)
+        await asyncio.sleep(case.page_delay / 1000)
+        if (barrier := _barrier(account)) is not Barrier.NONE:
+            return _stopped(request, account, barrier)
         if case.status != 200:
-            return refusal(account)
-        if case.challenge and case.challenge_in_place:
-            return page("linkedin/challenge.html", header=_header(account), challenge=case.challenge)
-        self.world.view(account)
-        answer = page(
-            "linkedin/setting.html",
-            cache_seconds=case.cache_seconds,
-            header=_header(account),
-            words=words_for(account.given.locale),
-            case=case,
-            key=SETTING_KEY,
-            is_on=account.controls[CONTROL] == Reading.IN,
-        )
-        # Services renew a session while it is used; what was sealed before may then be worth nothing.
-        answer.set_cookie(
-            "lidc",
-            f"b=VB01:r={account.rotations}",
-            domain=".linkedin.com",
-            max_age=86400,
-            secure=True,
-            httponly=True,
-            samesite="none",
-        )
-        return answer
+            return _page(account, "plain.html", case.status, {"retry-after": "60"}, heading="Please try again later")
+        if case.moved_to is not None:
+            return RedirectResponse(case.moved_to, 302)
+        if case.save is Save.REVERTS and account.controls[CONTROL] == "out":
+            self._world.set_value(account, CONTROL, "in")
+        is_on = account.controls[CONTROL] == "in" and not case.state_after
+        page = _page(account, "settings.html", case=case, key=KEY, is_on=is_on)
+        if case.max_age is not None:
+            page.headers["cache-control"] = f"max-age={case.max_age}"
+        if case.save in (Save.LOST, Save.LOST_ANSWER):
+            # A browser silently repeats a request that breaks on a connection it has used before.
+            page.headers["connection"] = "close"
+        # The real site rotates this one at each view; nothing depends on it.
+        routing = f"b=OB01:s=O:r=O:a=O:p=O:g={next(self._rotation)}"
+        page.set_cookie("lidc", routing, 86400, domain=".linkedin.com", secure=True, samesite="none")
+        return page
 
-    async def _setting_api(self, request: Request) -> Response:
-        account = self.owner(request)
-        if account is None or self.barrier(request, account) is not None:
-            return PlainTextResponse("not signed in", 401)
-        if not has_token(account, request.headers.get("csrf-token")):
-            return PlainTextResponse("CSRF check failed.", 403)
-        key = request.path_params["key"]
-        if request.method == "GET":
-            return self._state(request, account, key)
-        try:
-            value = (await request.json())["value"]
-        except (ValueError, KeyError, TypeError):
-            return PlainTextResponse("a JSON object with a value", 400)
-        if key != SETTING_KEY:
-            self.world.note_wrong_act(account, key)
-            return JSONResponse({"key": key, "value": value})
-        reading = Reading.OUT if value in (False, "no") else Reading.IN
-        return await self.store(account, CONTROL, reading, JSONResponse({"key": key, "value": value}))
+    async def neighbor(self, request: Request, account: Account | None) -> Response:
+        return _page(account, "neighbor.html") if account else RedirectResponse("/login", 302)
 
-    def _state(self, request: Request, account: Account, key: str) -> Response:
-        if key != SETTING_KEY:
-            return PlainTextResponse("no such setting", 404)
-        state = account.controls[CONTROL]
-        # Only the page's own question right after saving is answered with what it sent.
-        if account.case.reads_again and "x-after-save" in request.headers:
-            state = account.claimed.get(CONTROL, state)
-        headers = {"Cache-Control": cache_control(account.case.cache_seconds)}
-        return JSONResponse({"key": key, "value": state == Reading.IN}, headers=headers)
-
-    async def _dangerous(self, request: Request, account: Account) -> Response:
-        slug = request.path_params["slug"]
-        if slug not in _DANGEROUS:
-            return page("error.html", status=404, status_text="This page doesn’t exist")
-        if request.method == "POST":
-            self.world.note_wrong_act(account, slug)
-        return page("linkedin/dangerous.html", header=_header(account), action=_DANGEROUS[slug])
-
-    async def _cookie_consent(self, request: Request) -> Response:
-        account = self.owner(request)
-        if account:
-            self.world.note_wrong_act(account, "cookie-consent")
-        return Response(status_code=204)
-
-    async def _own_profile(self, _request: Request, account: Account) -> Response:
-        return RedirectResponse(f"/in/{quote(_signed_in_profile(account), safe='')}/", 302)
-
-    async def _profile(self, request: Request, account: Account) -> Response:
-        return page("linkedin/profile.html", header=_header(account), profile=request.path_params["profile"])
-
-    async def _sign_in(self, request: Request) -> Response:
-        account = self.owner(request)
-        if account and account.case.sign_in_page is SignInPage.CHOOSER:
-            return _chooser(account)
-        return page("linkedin/sign_in.html", header=None)
-
-    async def _challenge(self, request: Request) -> Response:
-        account = self.owner(request)
-        if account is None or account.case.challenge is None:
+    async def danger(self, request: Request, account: Account | None) -> Response:
+        slug = request.url.path.rpartition("/")[2]
+        if account is None:
             return RedirectResponse("/login", 302)
-        return page("linkedin/challenge.html", header=None, challenge=account.case.challenge)
+        return _page(account, "danger.html", heading=_DANGERS[slug], posts=f"{_API}/{slug}")
+
+    async def danger_done(self, request: Request, account: Account | None) -> Response:
+        return Response(status_code=204 if _may_write(request, account) else 403)
+
+    async def read_setting(self, request: Request, account: Account | None) -> Response:
+        if account is None or _barrier(account) is not Barrier.NONE:
+            return Response(status_code=401)
+        if request.path_params["key"] != KEY:
+            return Response(status_code=404)
+        await asyncio.sleep(account.case.state_after / 1000)
+        is_on = account.controls[CONTROL] == "in"
+        return JSONResponse({"key": KEY, "value": is_on}, headers={"cache-control": "no-store"})
+
+    async def save_setting(self, request: Request, account: Account | None) -> Response:
+        if account is None or _barrier(account) is not Barrier.NONE:
+            return Response(status_code=401)
+        if not _may_write(request, account):
+            return Response(status_code=403)
+        key = request.path_params["key"]
+        if key != KEY:
+            return Response(status_code=200 if key in _OTHER_KEYS else 404)
+        try:
+            value = {True: "in", False: "out"}[json.loads(await request.body())["value"]]
+        except (ValueError, KeyError, TypeError):
+            return Response(status_code=400)
+        await asyncio.sleep(account.case.save_delay / 1000)
+        self._world.receive(account, CONTROL, "in" if value == "in" else "out")
+        if account.case.save in (Save.LOST, Save.LOST_ANSWER):
+            return await hang_up(request)
+        return Response(status_code=500 if account.case.save is Save.FAILS else 200)
+
+    async def own_address(self, request: Request, account: Account | None) -> Response:
+        if account is None:
+            return RedirectResponse("/login", 302)
+        barrier = _barrier(account)
+        if barrier not in (Barrier.NONE, Barrier.CODE_IN_PLACE):
+            return _stopped(request, account, barrier)
+        return RedirectResponse(f"/in/{quote(account.signed_in_profile, safe='')}/", 302)
+
+    async def profile(self, request: Request, account: Account | None) -> Response:
+        if account is None:
+            return RedirectResponse("/login", 302)
+        return _page(account, "profile.html", profile=request.path_params["profile"])
+
+    async def sign_in(self, _request: Request, account: Account | None) -> Response:
+        return _page(account, "sign_in.html", barrier=Barrier.LOGIN)
+
+    async def challenge(self, _request: Request, account: Account | None) -> Response:
+        return _page(account, "challenge.html", barrier=_barrier(account) if account else Barrier.CODE)
+
+    async def not_found(self, _request: Request, account: Account | None) -> Response:
+        return _page(account, "plain.html", 404, heading="Page not found")
 
 
-def static_routes() -> list[BaseRoute]:
-    """Everything under static.licdn.com."""
-    return [asset("/aero-v1/settings.css", "linkedin.css"), asset("/aero-v1/settings.js", "linkedin.js")]
+def _barrier(account: Account) -> Barrier:
+    """What stands in this account's way now."""
+    after = account.case.barrier_after_save
+    return after if account.has_saved and after is not Barrier.NONE else account.case.barrier
 
 
-def media_routes() -> list[BaseRoute]:
-    """Everything under media.licdn.com: members' pictures."""
-
-    async def portrait(request: Request) -> Response:
-        initials = "".join(part[0] for part in request.path_params["profile"].split("-") if part)[:2]
-        return picture("linkedin/portrait.svg", initials=initials.upper())
-
-    return [Route("/dms/image/{profile}", portrait)]
-
-
-def _signed_in_profile(account: Account) -> str:
-    return STRANGER if account.case.is_somebody_else else account.given.profile
-
-
-def _header(account: Account) -> dict[str, str]:
-    """What a page's header says of the signed-in member."""
-    name = "Jordan Reyes" if account.case.is_somebody_else else account.given.name
-    return {"name": name, "profile": _signed_in_profile(account)}
+def _stopped(request: Request, account: Account, barrier: Barrier) -> Response:
+    """Where a barrier leads, or what it shows."""
+    if barrier in _CHALLENGES:
+        return RedirectResponse("/checkpoint/challenge/AgE2fT0lRkQ", 302)
+    path = quote(request.url.path, safe="")
+    match barrier:
+        case Barrier.UAS_LOGIN:
+            return RedirectResponse(f"/uas/login?session_redirect={path}", 302)
+        case Barrier.AUTHWALL:
+            return RedirectResponse(f"/authwall?trk=gf&sessionRedirect={path}", 302)
+        case Barrier.CHOOSER:
+            return _page(account, "sign_in.html", barrier=barrier)
+        case Barrier.CODE_IN_PLACE:
+            return _page(account, "challenge.html", barrier=barrier)
+        case _:
+            return RedirectResponse("/login", 302)
 
 
-def _chooser(account: Account) -> Response:
-    return page("linkedin/chooser.html", header=None, name=account.given.name)
+def _may_write(request: Request, account: Account | None) -> bool:
+    """The header must repeat the cookie, which no other site can read."""
+    shown = request.cookies.get("JSESSIONID", "").strip('"')
+    return account is not None and request.headers.get("csrf-token") == shown == account.csrf_token
+
+
+def _page(
+    account: Account | None, template: str, status: int = 200, headers: dict[str, str] | None = None, **context: Any
+) -> Response:
+    words = words_for(account.who.locale if account else "en")
+    name = account.who.name if account else ""
+    return render(f"linkedin/{template}", status, headers, words=words, name=name, **context)

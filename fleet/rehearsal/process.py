@@ -1,198 +1,207 @@
-"""Starts the rehearsal's server, and asks it for the truth."""
+"""Starts the rehearsal as a process of its own, and asks it for the truth. Nothing here needs the web server."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import secrets
+import os
 import select
+import signal
 import ssl
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
-
-from cryptography import x509
+from typing import IO, Any, Literal, Self
+from urllib.parse import urlencode
 
 from fleet.errors import FleetError, InputError
-from fleet.rehearsal.account import AccountTruth, RehearsalAccount
+from fleet.paths import PACKAGE
+from fleet.rehearsal.account import RehearsalAccount
 from fleet.rehearsal.cases import CASES
-from fleet.rehearsal.hosts import HOSTS, TRUTH
 from fleet.rehearsal.tls import spki_of
 
-__all__ = ["AccountTruth", "Rehearsal", "RehearsalAccount", "start_rehearsal"]
+__all__ = ["SITE_HOSTS", "TRUTH_HOST", "Rehearsal", "RehearsalAccount", "start_rehearsal"]
 
-START_TIMEOUT = 20.0
+SITE_HOSTS = ("www.linkedin.com", "static.licdn.com", "media.licdn.com", "people.intranet.example")
+"""The hosts that are rehearsed, under their real names."""
+TRUTH_HOST = "truth.rehearsal.invalid"
+"""Where tests ask; no browser is ever led there."""
+
+START_WITHIN = 20.0
+STOP_WITHIN = 5.0
 
 
 class Rehearsal:
-    """A running rehearsal; use it as a context manager, or call `stop`. It ends with this process at the latest."""
+    """A running rehearsal: `address` is `127.0.0.1:PORT`, `spki` the base64 SHA-256 of its only key."""
 
-    def __init__(self, process: subprocess.Popen[bytes], address: str, spki: str, truth_token: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], address: str, spki: str, token: str) -> None:
         self.address = address
-        """Where it listens, `127.0.0.1:PORT`."""
         self.spki = spki
-        """The base64 SHA-256 of its public key."""
+        self.resolve = {f"{host}:443": address for host in SITE_HOSTS}
         self._process = process
-        self._truth_token = truth_token
-        self._sessions: dict[tuple[str, str], dict[str, Any] | None] | None = None
+        self._token = token
 
-    @property
-    def resolve(self) -> tuple[tuple[str, str], ...]:
-        """The way to each played host, as (`host:443`, `127.0.0.1:PORT`)."""
-        return tuple((f"{host}:443", self.address) for host in HOSTS)
+    def truth(self) -> list[dict[str, Any]]:
+        """What is really stored, one dictionary per account.
 
-    def truth(self) -> list[AccountTruth]:
-        """What the server knows of all accounts, in the order given."""
-        return [AccountTruth(**one) for one in self._ask("GET", "/truth")]
+        Keys: employee, service, controls {control: "in" or "out"}, writes {control: how often a change arrived},
+        requests (the latest 200, "METHOD path").
+        """
+        truth: list[dict[str, Any]] = self._ask("GET", "/accounts")
+        return truth
 
     def storage_state(self, employee: str, service: str) -> dict[str, Any] | None:
-        """The session of an account, as Playwright stores it; None if its case has none.
+        """Playwright's storage state of a signed-in browser; None if the account's case has no session.
 
-        Raises KeyError for an account that this rehearsal does not have.
+        Raises KeyError if there is no such account.
         """
-        if self._sessions is None:  # they do not change while the server runs
-            rows = self._ask("GET", "/sessions")
-            self._sessions = {(row["employee"], row["service"]): row["storage_state"] for row in rows}
-        return self._sessions[employee, service]
+        state: dict[str, Any] | None = self._ask(
+            "GET", f"/session?{urlencode({'employee': employee, 'service': service})}"
+        )
+        return state
 
-    def set_value(self, employee: str, service: str, control: str, value: str) -> None:
-        """Plant a value ("in" or "out") behind the service's back. Raises FleetError if there is no such control."""
-        wanted = {"employee": employee, "service": service, "control": control, "value": value}
-        self._ask("POST", "/controls", wanted)
+    def set_value(self, employee: str, service: str, control: str, value: Literal["in", "out"]) -> None:
+        """Store a value behind everybody's back. Raises KeyError if there is no such control."""
+        self._ask("PUT", "/value", {"employee": employee, "service": service, "control": control, "value": value})
 
     def stop(self) -> None:
-        """End the server, if it still runs."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream:
-                stream.close()
-        try:
-            self._process.wait(3)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        """End the process; harmless if it has ended."""
+        _end(self._process)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_why: object) -> None:
         self.stop()
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
-        connection = http.client.HTTPSConnection(self.address, timeout=10, context=_any_certificate())
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        connection = _PinnedConnection(self.address, self.spki)
         try:
-            connection.connect()
-            self._check_key(connection.sock)
-            headers = {"Host": TRUTH, "Authorization": f"Bearer {self._truth_token}"}
-            connection.request(method, path, json.dumps(body), headers)
+            headers = {"Host": TRUTH_HOST, "Authorization": f"Bearer {self._token}"}
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             answer = connection.getresponse()
-            text = answer.read()
+            content = answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise FleetError(f"The rehearsal at {self.address} does not answer ({error}); start it again.") from None
         finally:
             connection.close()
-        if answer.status != 200:
-            raise FleetError(f"The rehearsal refused {method} {path}: {text.decode(errors='replace')}")
-        return json.loads(text)
-
-    def _check_key(self, sock: ssl.SSLSocket) -> None:
-        certificate = sock.getpeercert(binary_form=True)
-        if certificate is None or spki_of(x509.load_der_x509_certificate(certificate)) != self.spki:
-            raise FleetError(f"Something else than the rehearsal answers at {self.address}; start it again.")
+        if answer.status == 404:
+            raise KeyError(path if body is None else body)
+        if answer.status >= 400:
+            raise FleetError(f"The rehearsal at {self.address} answered {answer.status} to {method} {path}.")
+        return json.loads(content) if content else None
 
 
-def start_rehearsal(
-    accounts: Sequence[RehearsalAccount], world_file: Path | None = None, port: int = 0
-) -> Rehearsal:
-    """Start the server and wait until it listens on loopback; port 0 takes any free one.
+class _PinnedConnection(http.client.HTTPSConnection):
+    """Speaks to the holder of one key only; no authority and no name is asked."""
 
-    Raises InputError for a case or service that does not exist, a port that cannot be used or a bad world file,
-    and FleetError if the server does not start.
+    def __init__(self, address: str, spki: str) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # `connect` compares the key itself, before anything is sent
+        super().__init__(address, context=context, timeout=10)
+        self._spki = spki
+
+    def connect(self) -> None:
+        super().connect()
+        certificate = self.sock.getpeercert(binary_form=True)
+        if certificate is None or spki_of(certificate) != self._spki:
+            self.close()
+            raise ssl.SSLError("it shows another key")
+
+
+def start_rehearsal(accounts: Sequence[RehearsalAccount], world_file: Path | None = None, port: int = 0) -> Rehearsal:
+    """Start a rehearsal for `accounts` and wait until it listens. It ends when this process ends, however that is.
+
+    Raises InputError for an unknown service or case, a port in use or a world file that cannot be read, and
+    FleetError if it does not start.
     """
-    _check_cases(accounts)
-    truth_token = secrets.token_urlsafe(24)
-    order = {
+    _check(accounts)
+    wish = {
         "accounts": [asdict(account) for account in accounts],
-        "world_file": str(world_file.absolute()) if world_file else None,
+        "world_file": str(world_file.absolute()) if world_file is not None else None,
         "port": port,
-        "truth_token": truth_token,
     }
+    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryFile() as complaints:
-        # In a session of its own, so that Ctrl-C in the terminal does not reach it.
         process = subprocess.Popen(
             [sys.executable, "-m", "fleet.rehearsal"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
+            env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,
         )
         try:
-            answer = _exchange(process, order)
-            if answer is None:
-                process.kill()
-                raise FleetError(f"The rehearsal did not start. {_last_line(complaints)}".strip())
-            if "error" in answer:
-                raise _refusal(answer)
+            answer = _first_line(process, json.dumps(wish).encode() + b"\n")
         except BaseException:
-            _abandon(process)
+            _end(process)
             raise
-    return Rehearsal(process, answer["address"], answer["spki"], truth_token)
+        if "address" in answer:
+            return Rehearsal(process, answer["address"], answer["spki"], answer["token"])
+        _end(process)
+        raise _failure(answer, world_file, complaints)
 
 
-def _check_cases(accounts: Sequence[RehearsalAccount]) -> None:
+def _check(accounts: Sequence[RehearsalAccount]) -> None:
     for account in accounts:
-        cases = CASES.get(account.service)
-        if cases is None:
+        if account.service not in CASES:
             raise InputError(
-                f"{account.employee}: the service '{account.service}' cannot be rehearsed; "
-                f"these can: {', '.join(sorted(CASES))}."
+                f"{account.employee}: '{account.service}' is not rehearsed; services: {', '.join(sorted(CASES))}."
             )
-        if account.case not in cases:
+        if account.case not in CASES[account.service]:
             raise InputError(
-                f"{account.employee}: {account.service} has no rehearsal case '{account.case}'; "
-                f"choose one of: {', '.join(sorted(cases))}."
+                f"{account.employee}: '{account.case}' is not a rehearsal case of {account.service}; "
+                f"cases: {', '.join(sorted(CASES[account.service]))}."
             )
 
 
-def _exchange(process: subprocess.Popen[bytes], order: dict[str, Any]) -> dict[str, Any] | None:
-    """Send the order and read the answer; None if there is none in time."""
-    assert process.stdin and process.stdout
+def _first_line(process: subprocess.Popen[bytes], wish: bytes) -> dict[str, Any]:
+    """Tell the process what to rehearse; its answer, empty if there was none in time."""
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.write(wish)
         process.stdin.flush()
     except BrokenPipeError:
-        return None
-    ready, _, _ = select.select([process.stdout], [], [], START_TIMEOUT)
-    line = process.stdout.readline() if ready else b""
-    return json.loads(line) if line else None
+        return {}
+    line, deadline = b"", time.monotonic() + START_WITHIN
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        chunk = os.read(process.stdout.fileno(), 65536) if ready else b""
+        if not chunk:
+            return {}
+        line += chunk
+    answer: dict[str, Any] = json.loads(line)
+    return answer
 
 
-def _refusal(answer: dict[str, Any]) -> InputError:
-    match answer["error"]:
-        case "port_in_use":
-            return InputError(f"Port {answer['port']} is in use; choose another, or 0 for any free one.")
-        case "port_refused":
-            return InputError(f"Port {answer['port']} cannot be used by you; choose another, or 0 for any free one.")
-    return InputError(answer["message"])
+def _failure(answer: dict[str, Any], world_file: Path | None, complaints: IO[bytes]) -> FleetError:
+    if answer.get("error") == "port_in_use":
+        return InputError(f"Port {answer['port']} is in use; give the rehearsal another one, or none.")
+    if answer.get("error") == "world_file":
+        return InputError(f"{world_file} is not a world file of the rehearsal; remove it or give another one.")
+    complaints.seek(0)
+    said = complaints.read().decode(errors="replace").strip().splitlines()
+    return FleetError(f"The rehearsal did not start: {said[-1] if said else 'it gave no reason'}.")
 
 
-def _abandon(process: subprocess.Popen[bytes]) -> None:
-    for stream in (process.stdin, process.stdout):
-        if stream:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # The end of its input is the sign to stop; a signal helps one that has not begun to listen for it.
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None and not pipe.closed:
             try:
-                stream.close()
+                pipe.close()
             except BrokenPipeError:
                 continue
-    process.kill()
+    for limit, number in ((STOP_WITHIN, signal.SIGTERM), (STOP_WITHIN, signal.SIGKILL)):
+        try:
+            process.wait(limit)
+            return
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
     process.wait()
-
-
-def _last_line(file: IO[bytes]) -> str:
-    file.seek(0)
-    return (file.read().decode(errors="replace").strip().splitlines() or [""])[-1]

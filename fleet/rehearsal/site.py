@@ -1,94 +1,93 @@
-"""What the played services have in common: who asks, what a change leads to, and how a session is stored."""
+"""What the sites have in common: who is visiting, pages from templates, files, a broken connection."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import jinja2
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
-from fleet.model import Reading
-from fleet.rehearsal.behavior import SaveAnswer
-from fleet.rehearsal.pages import LostConnection, page
 from fleet.rehearsal.world import Account, World
 
-YEAR = 365 * 24 * 3600
+HANG_UP = "rehearsal.hang_up"
+"""Key in the ASGI scope: a function that breaks the connection (see app.py)."""
 
-Answer = Callable[[Request, Account], Awaitable[Response]]
+_FOLDER = Path(__file__).parent
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_YEAR = 365 * 24 * 3600
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+Answer = Callable[[Request, Account | None], Awaitable[Response]]
+"""An endpoint that is told whose session visits; None if nobody's."""
 
 
-class Site:
-    """A played service. A subclass says which cookie is the session, and what keeps an account out."""
+def visited(world: World, service: str, session_cookie: str, answer: Answer) -> Endpoint:
+    """An endpoint that knows the visitor's account by its session cookie, and notes the request there."""
 
-    service: str
-    session_cookie: str
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def owner(self, request: Request) -> Account | None:
-        """The account whose session comes with a request, signed in or not; notes the request with it."""
-        account = self.world.owner_of(request.cookies.get(self.session_cookie), self.service)
-        if account:
+    async def endpoint(request: Request) -> Response:
+        account = world.signed_in(service, request.cookies.get(session_cookie))
+        if account is not None:
             account.requests.append(f"{request.method} {request.url.path}")
-        return account
+        return await answer(request, account)
 
-    def barrier(self, request: Request, account: Account | None) -> Response | None:
-        """What is answered instead of the page, to those who may not see it."""
-        raise NotImplementedError
-
-    def guarded(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """An endpoint that only those reach who are signed in and not kept out."""
-
-        async def endpoint(request: Request) -> Response:
-            account = self.owner(request)
-            barrier = self.barrier(request, account)
-            if barrier is not None:
-                return barrier
-            assert account is not None  # every barrier keeps out those whom nobody knows
-            if account.case.status_everywhere:
-                return refusal(account)
-            return await answer(request, account)
-
-        return endpoint
-
-    async def store(self, account: Account, control: str, value: Reading, done: Response) -> Response:
-        """Store a value as far as the case does; `done` is the answer of a service that is well."""
-        await asyncio.sleep(account.case.save_delay_ms / 1000)
-        self.world.write(account, control, value)
-        match account.case.save_answer:
-            case SaveAnswer.ERROR:
-                return page("error.html", status=500, status_text="Something went wrong")
-            case SaveAnswer.LOST:
-                return LostConnection()
-        return done
+    return endpoint
 
 
-def refusal(account: Account) -> Response:
-    """The answer of a service that is too busy or broken."""
-    answer = page("error.html", status=account.case.status, status_text="Try again later")
-    answer.headers["Retry-After"] = "120"
-    return answer
+def render(template: str, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> HTMLResponse:
+    """A page from templates/. Not to be kept by the browser unless `headers` say otherwise."""
+    page = _environment().get_template(template).render(context)
+    return HTMLResponse(page, status, {"cache-control": "no-cache, no-store", **(headers or {})})
 
 
-def has_token(account: Account, token: str | None) -> bool:
-    """True if a change brings along the token that only the account's own pages know."""
-    return hmac.compare_digest((token or "").encode(), account.csrf.encode())
+def file_routes(names: Iterable[str]) -> list[Route]:
+    """Routes to files from static/, which the browser may keep for a day."""
+
+    def route(name: str) -> Route:
+        body, media_type = (_FOLDER / "static" / name).read_bytes(), _MEDIA_TYPES[Path(name).suffix]
+
+        async def endpoint(_request: Request) -> Response:
+            return Response(body, headers={"cache-control": "max-age=86400"}, media_type=media_type)
+
+        return Route(f"/{name}", endpoint)
+
+    return [route(name) for name in names]
 
 
-def cookie(name: str, value: str, domain: str, *, http_only: bool = True) -> dict[str, Any]:
-    """A cookie as Playwright's storage state has it; valid for a year."""
+async def hang_up(request: Request) -> Response:
+    """Break the connection without an answer. What is returned goes nowhere."""
+    request.scope[HANG_UP]()
+    await asyncio.sleep(0.05)  # the server notices only after a few turns of its loop
+    return Response()
+
+
+def cookie(name: str, value: str, domain: str, *, http_only: bool, same_site: str) -> dict[str, Any]:
+    """A secure cookie for a year, in Playwright's spelling."""
     return {
         "name": name,
         "value": value,
         "domain": domain,
         "path": "/",
-        "expires": float(int(time.time()) + YEAR),
+        "expires": int(time.time()) + _YEAR,
         "httpOnly": http_only,
         "secure": True,
-        "sameSite": "None",
+        "sameSite": same_site,
     }
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )

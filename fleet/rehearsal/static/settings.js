@@ -13,10 +13,13 @@
     document.body.append(item);
   };
 
+  // Reads the answer to its end: a request whose answer nobody reads counts as aborted in the browser.
+  const isGood = (request) => request.then(async (answer) => (await answer.text(), answer.ok)).catch(() => false);
+
   const save = async (key, value) => {
     const body = JSON.stringify({ key, value, hasChild: false });
     const headers = { 'csrf-token': csrfToken(), 'content-type': 'application/json', 'x-restli-protocol-version': '2.0.0' };
-    const isSaved = await fetch(address(key), { method: 'PUT', headers, body }).then((answer) => answer.ok, () => false);
+    const isSaved = await isGood(fetch(address(key), { method: 'PUT', headers, body }));
     toast(isSaved ? page.saved : page.failed);
     return isSaved;
   };
@@ -88,6 +91,6 @@
     });
 
   document.querySelectorAll('[data-posts]').forEach((button) =>
-    button.addEventListener('click', () => fetch(button.dataset.posts, { method: 'POST', headers: { 'csrf-token': csrfToken() } })),
+    button.addEventListener('click', () => isGood(fetch(button.dataset.posts, { method: 'POST', headers: { 'csrf-token': csrfToken() } }))),
   );
 })();

@@ -1,0 +1,43 @@
+# The whole developer interface. Everything lives in .venv; nothing else on the machine is changed,
+# except that a browser is installed where there is none.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench schema clean
+
+demo: .venv/ready
+	@$(BIN)/fleet demo
+
+test: .venv/ready-for-development lint
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: .venv/ready-for-development
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: .venv/ready-for-development
+	@$(BIN)/python -m bench
+
+# The published schemas are made from the models; a test holds them together.
+schema: .venv/ready-for-development
+	@$(BIN)/python -m tests.schemas
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -m venv .venv || { \
+		echo "$(PYTHON) cannot make an environment; install its venv module (Debian: apt install python3-venv)" >&2; exit 2; }
+
+.venv/ready: .venv/bin/pip pyproject.toml
+	@echo "Installing into .venv ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/fleet browser install
+	@touch $@
+
+.venv/ready-for-development: .venv/ready
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:
+	@rm -rf .venv dist build

@@ -1,0 +1,70 @@
+"""The command `fleet`: only this edge prints errors and ends the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from fleet import __version__
+from fleet.commands import audit, browser, inventory, mandates, services, sessions
+from fleet.commands.agent import agent
+from fleet.commands.demo import demo
+from fleet.commands.doctor import doctor
+from fleet.commands.init import init
+from fleet.commands.options import people
+from fleet.commands.run import run
+from fleet.errors import FleetError
+from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
+
+app = typer.Typer(
+    name="fleet",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Opt an organisation's accounts out of AI training, prove each change, and keep a log of it.",
+)
+app.command()(run)
+app.command()(demo)
+app.command()(init)
+app.add_typer(inventory.app, name="inventory")
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(mandates.app, name="mandates")
+app.add_typer(services.app, name="services")
+app.add_typer(audit.app, name="audit")
+app.add_typer(browser.app, name="browser")
+app.command()(doctor)
+app.command(hidden=True)(agent)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fleet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    # What is made here is private from its first byte, whatever the caller's umask.
+    os.umask(0o077)
+
+
+def main() -> None:
+    """Run the command line. A FleetError becomes its sentence on stderr and its exit code; a bug keeps its traceback."""
+    try:
+        app()
+    except FleetError as error:
+        people.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone (a pager, head): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_TOOL_FAILED)

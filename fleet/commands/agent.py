@@ -1,0 +1,20 @@
+"""`fleet agent`: what the role and `fleet run` start; people have no need of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fleet.agent.process import run_agent
+
+
+def agent(
+    socket: Annotated[Path, typer.Option("--socket", help="Where to listen.")],
+    owner_fd: Annotated[list[int], typer.Option("--owner-fd", help="A pidfd; the agent ends with that process.")],
+) -> None:
+    """Serve one run to the plays of one owner. The run's description is read from stdin, as JSON."""
+    run_agent(socket, owner_fd, json.load(sys.stdin))

@@ -1,0 +1,101 @@
+"""`fleet doctor`: every prerequisite, its state, and its mend."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fleet.browser.find import find_browser
+from fleet.commands.options import IDENTITY, STATE, settings_of
+from fleet.config import Settings
+from fleet.errors import FleetError
+from fleet.model import EXIT_TOOL_FAILED
+from fleet.paths import ansible_content, runtime_dir
+from fleet.recipe import load_catalogue
+from fleet.sessions import read_identity
+
+
+@dataclass(frozen=True)
+class Check:
+    """One prerequisite. `ok` is None for something to know that stops nothing."""
+
+    name: str
+    ok: bool | None
+    found: str
+    mend: str = ""
+
+
+def doctor(state: STATE = None, identity: IDENTITY = None) -> None:
+    """Check every prerequisite and say how to mend what is missing. Exit code 1 if something is."""
+    checks = list(_checks(settings_of(state, identity)))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("", "Prerequisite", "Found", "Mend"):
+        table.add_column(heading, overflow="fold")
+    marks = {True: Text("ok", "green"), False: Text("missing", "red"), None: Text("note", "yellow")}
+    for check in checks:
+        table.add_row(marks[check.ok], check.name, Text(check.found), Text(check.mend))
+    Console(highlight=False).print(table)
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(EXIT_TOOL_FAILED)
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    is_new = sys.version_info >= (3, 11)
+    yield Check("Python 3.11 or newer", is_new, platform.python_version(), "" if is_new else "install a newer Python")
+    pidfd = hasattr(os, "pidfd_open")
+    yield Check("Linux 5.3 (pidfd)", pidfd, platform.system(), "" if pidfd else "run on Linux 5.3 or newer")
+    for package in ("ansible-core", "ansible-runner", "playwright"):
+        yield _package(package)
+    yield _ansible()
+    yield _try("Browser", lambda: _browser(), "run: fleet browser install")
+    yield _try("Recipes", lambda: f"{len(load_catalogue(settings.recipes).recipes)} services")
+    yield _try("Runtime folder", lambda: str(runtime_dir()))
+    yield _try("State directory", lambda: (settings.state_dir.check(), str(settings.state))[1])
+    yield _try("Identity", lambda: (read_identity(settings.identity), str(settings.identity))[1])
+    if settings.identity.resolve().parent == settings.state.resolve().parent:
+        apart = "keep them on different disks, so that one copy does not hold both"
+        yield Check("Identity apart from state", None, "they share a folder", apart)
+    if os.geteuid() == 0:
+        yield Check("Ordinary user", None, "root: no sandbox, rehearsals only", "run live as an ordinary user")
+
+
+def _package(name: str) -> Check:
+    try:
+        return Check(name, True, version(name))
+    except PackageNotFoundError:
+        return Check(name, False, "not installed", f"run: {sys.executable} -m pip install {name}")
+
+
+def _ansible() -> Check:
+    playbook = ansible_content() / "playbooks" / "optout.yml"
+    if importlib.util.find_spec("ansible") is None or not playbook.is_file():
+        return Check("Playbook", False, str(playbook), "install fleet-optout again; its playbook is missing")
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "--syntax-check", "-i", "x,", str(playbook)]
+    environment = os.environ | {"ANSIBLE_ROLES_PATH": str(ansible_content() / "roles")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    mend = "" if done.returncode == 0 else "run it by hand: " + " ".join(command)
+    return Check("Playbook", done.returncode == 0, str(playbook), mend)
+
+
+def _browser() -> str:
+    program = find_browser()
+    return f"{program.name}: {program.version()} ({program.path})"
+
+
+def _try(name: str, look: Callable[[], str], mend: str = "") -> Check:
+    try:
+        return Check(name, True, look())
+    except FleetError as error:
+        return Check(name, False, "not usable", mend or str(error))

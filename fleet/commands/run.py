@@ -1,0 +1,124 @@
+"""`fleet run`: opt a fleet out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from fleet.audit.log import log_path
+from fleet.commands.options import IDENTITY, INVENTORY, RECIPES, STATE, people
+from fleet.config import Given, resolve_settings
+from fleet.errors import FleetError
+from fleet.inventory import read_inventory
+from fleet.pipeline import RunReport, execute
+from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
+from fleet.report.envelope import envelope
+from fleet.report.table import print_report
+
+
+class Output(StrEnum):
+    """How results are shown."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    ON = "on"
+    OFF = "off"
+
+
+def run(
+    inventory: INVENTORY = None,
+    limit: Annotated[str | None, typer.Option("-l", "--limit", help="Only these employees, as for ansible.")] = None,
+    check: Annotated[bool, typer.Option("-C", "--check", help="Read only: change nothing.")] = False,
+    forks: Annotated[int | None, typer.Option("-f", "--forks", help="Accounts at a time [default: 8].")] = None,
+    service: Annotated[list[str] | None, typer.Option("--service", help="Only this service. Repeatable.")] = None,
+    control: Annotated[list[str] | None, typer.Option("--control", help="Only this control. Repeatable.")] = None,
+    recipes: RECIPES = None,
+    state: STATE = None,
+    identity: IDENTITY = None,
+    resolve: Annotated[
+        list[str] | None,
+        typer.Option("--resolve", metavar="HOST:PORT=ADDR:PORT", help="Reach HOST:PORT at a loopback address. Repeatable."),
+    ] = None,
+    trust_spki: Annotated[
+        list[str] | None,
+        typer.Option("--trust-spki", metavar="B64", help="Trust this public key (base64 SHA-256). Repeatable."),
+    ] = None,
+    breaker: Annotated[Switch, typer.Option("--breaker", help="Circuit breaker; off on loopback only.")] = Switch.ON,
+    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+) -> None:
+    """Opt every employee of an inventory out, prove it by reading it back, and record it.
+
+    Exit codes: 0 all done, 3 somebody must act, 4 a setting is still in, 5 something could not be read or set,
+    1 the tool failed, 2 bad input, 130 interrupted.
+    """
+    given = Given(
+        state=state,
+        identity=identity,
+        recipes=tuple(recipes or ()),
+        services=tuple(service or ()),
+        controls=tuple(control or ()),
+        forks=forks,
+        resolve=tuple(resolve or ()),
+        trust_spki=tuple(trust_spki or ()),
+        breaker=breaker is Switch.ON,
+    )
+    names: dict[str, str] = {}
+    spec = None
+    try:
+        spec, names = prepare(given, inventory or [], limit, check=check)
+        with progress(len(spec.inventory.employees), "Checking" if check else "Opting out") as advance:
+            report = execute(spec, advance)
+    except FleetError as error:
+        if output is Output.TEXT:
+            raise
+        run_id = spec.run_id if spec else None
+        report = RunReport(run_id, check, exit_code=error.exit_code, errors=[str(error)])
+    if output is Output.JSON:
+        typer.echo(envelope(report, names))
+    else:
+        assert spec is not None
+        show(spec, report, names)
+    raise typer.Exit(report.exit_code)
+
+
+def prepare(given: Given, sources: list[str], limit: str | None, *, check: bool) -> tuple[RunSpec, dict[str, str]]:
+    """The run that the options describe, and the names of its services. Raises InputError."""
+    cwd = Path.cwd()
+    settings = resolve_settings(given, sources, cwd)
+    # Whether this is a rehearsal stands in the inventory, and which services there are depends on it.
+    catalogue = catalogue_for(settings, rehearsal=True)
+    inventory = read_inventory(sources, services_of(catalogue), limit, cwd=cwd)
+    if inventory.rehearsal:
+        settings = settings.for_rehearsal()
+    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())
+    return spec, {recipe.service: recipe.name for recipe in catalogue}
+
+
+def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
+    """Print a report for people."""
+    places = spec.settings.state_dir
+    evidence = places.evidence / spec.run_id
+    print_report(Console(highlight=False), report, names, log_path(places.audit), evidence)
+    for error in report.errors:
+        people.print(f"Error: {error}", style="red", markup=False)
+
+
+@contextmanager
+def progress(total: int, doing: str) -> Iterator[Callable[[str], None]]:
+    """A bar on stderr; calls of what it yields advance it."""
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[last]}"))
+    with Progress(*columns, console=people, transient=True) as bar:
+        task = bar.add_task(doing, total=total, last="")
+        yield lambda name: bar.update(task, advance=1, last=name)

@@ -1,0 +1,50 @@
+"""`fleet services`: look at the catalogue and check recipes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fleet.commands.options import RECIPES, settings_of
+from fleet.errors import InputError
+from fleet.recipe import Catalogue, load_catalogue
+
+app = typer.Typer(no_args_is_help=True, help="Look at the catalogue and check recipes.")
+
+
+def _catalogue(recipes: list[str] | None) -> Catalogue:
+    return load_catalogue(settings_of(recipes=recipes).recipes)
+
+
+@app.command("list")
+def list_(recipes: RECIPES = None) -> None:
+    """List every control that can be opted out of."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("Control", "Setting", "Kind", "Automation by the terms", "Seen live"):
+        table.add_column(heading)
+    for recipe in _catalogue(recipes):
+        for name, control in recipe.controls.items():
+            seen = control.verified_live or "not yet"
+            table.add_row(f"{recipe.service}.{name}", control.title, control.kind, recipe.terms.automation, seen)
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def show(service: Annotated[str, typer.Argument(help="Service, such as linkedin.")], recipes: RECIPES = None) -> None:
+    """Show a recipe as it stands in its file, sources and all."""
+    catalogue = _catalogue(recipes)
+    if catalogue.get(service) is None:
+        raise InputError(f"There is no recipe for '{service}'; known are {', '.join(catalogue.recipes)}.")
+    typer.echo(f"# {catalogue.paths[service]}")
+    typer.echo(catalogue.paths[service].read_text("utf-8").rstrip())
+
+
+@app.command()
+def check(recipes: RECIPES = None) -> None:
+    """Validate all recipes, the catalogue's and your own, without a browser. Exit code 2 if one is wrong."""
+    catalogue = _catalogue(recipes)
+    for recipe in catalogue:
+        typer.echo(f"{catalogue.paths[recipe.service]}: ok, {len(recipe.controls)} control(s)")

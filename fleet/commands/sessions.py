@@ -1,0 +1,129 @@
+"""`fleet sessions`: import, list and remove sealed sessions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fleet.commands.options import INVENTORY, RECIPES, STATE, people, settings_of
+from fleet.errors import InputError
+from fleet.inventory import Inventory, read_inventory
+from fleet.plan import catalogue_for, services_of
+from fleet.recipe import Catalogue
+from fleet.sessions import SessionStore, parse_storage_state
+
+app = typer.Typer(no_args_is_help=True, help="Import, list and remove sealed sessions.")
+
+
+@app.command("import")
+def import_(
+    employee: Annotated[str | None, typer.Argument(help="Employee, as in the inventory.")] = None,
+    service: Annotated[str | None, typer.Argument(help="Service, such as linkedin.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Playwright storage state (JSON).")] = None,
+    inventory: INVENTORY = None,
+    folder: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="Import every EMPLOYEE.SERVICE.json of a folder.")
+    ] = None,
+    recipes: RECIPES = None,
+    state: STATE = None,
+) -> None:
+    """Seal sessions for employees of an inventory. Only what belongs to the service's own domains is kept."""
+    if (folder is None) == (file is None):
+        raise InputError("Give EMPLOYEE SERVICE FILE, or --from DIR with files named EMPLOYEE.SERVICE.json.")
+    settings = settings_of(state, None, recipes, inventory)
+    catalogue = catalogue_for(settings, rehearsal=False)
+    people_known = read_inventory(inventory or [], services_of(catalogue))
+    settings.state_dir.check()
+    store = SessionStore(settings.state_dir)
+    if folder is None:
+        assert employee is not None and service is not None and file is not None
+        _import_one(store, people_known, catalogue, employee, service, file)
+        return
+    if not folder.is_dir():
+        raise InputError(f"--from {folder}: not a folder.")
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise InputError(f"--from {folder}: no file EMPLOYEE.SERVICE.json in it.")
+    refused = []
+    for path in files:
+        name, _, slug = path.stem.rpartition(".")
+        try:
+            _import_one(store, people_known, catalogue, name, slug, path)
+        except InputError as error:
+            refused.append(str(error))
+    if refused:
+        raise InputError("\n".join([f"{len(files) - len(refused)} of {len(files)} imported; the others were not:", *refused]))
+
+
+def _import_one(
+    store: SessionStore, inventory: Inventory, catalogue: Catalogue, name: str, service: str, path: Path
+) -> None:
+    recipe = catalogue.get(service)
+    if recipe is None:
+        raise InputError(f"{path}: there is no recipe for '{service}'; known are {', '.join(catalogue.recipes)}.")
+    employee = next((one for one in inventory.employees if one.name == name), None)
+    if employee is None or not employee.is_name_safe:
+        raise InputError(f"{path}: '{name}' is no employee of {', '.join(inventory.sources)}.")
+    if service not in employee.accounts:
+        raise InputError(f"{path}: {name} has no account at {service} in {', '.join(inventory.sources)}.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    state, foreign = parse_storage_state(data, str(path)).own_part(recipe)
+    if not state.cookies and not state.origins:
+        raise InputError(f"{path} holds nothing that belongs to {', '.join(recipe.domains)}; export it at {recipe.name}.")
+    if foreign:
+        people.print(f"{path}: left out what belongs to {', '.join(foreign)}.", markup=False, soft_wrap=True)
+    info = store.seal(name, recipe, state)
+    if info.is_expired:
+        people.print(f"{path}: its cookies have expired already; {name} must sign in again.", markup=False, soft_wrap=True)
+    typer.echo(f"Sealed the session of {name} at {recipe.name}. Delete {path}: it is still open.")
+
+
+@app.command("list")
+def list_(state: STATE = None) -> None:
+    """Show whose sessions exist, how old they are, and when their cookies expire. Nothing is opened."""
+    settings = settings_of(state)
+    settings.state_dir.check()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("Employee", "Service", "Sealed", "Expires"):
+        table.add_column(heading, no_wrap=True)
+    count = 0
+    for count, info in enumerate(SessionStore(settings.state_dir).list(), 1):
+        expires = "not known" if info.expires_at is None else _day(info.expires_at)
+        table.add_row(info.employee, info.service, _age(info.sealed_at), f"{expires} (over)" if info.is_expired else expires)
+    if count:
+        Console(highlight=False).print(table)
+    else:
+        typer.echo("No sessions yet; import one with: fleet sessions import -i INVENTORY EMPLOYEE SERVICE FILE")
+
+
+@app.command()
+def remove(
+    employee: Annotated[str, typer.Argument(help="Employee.")],
+    service: Annotated[str, typer.Argument(help="Service.")],
+    state: STATE = None,
+) -> None:
+    """Remove a session."""
+    settings = settings_of(state)
+    settings.state_dir.check()
+    if not SessionStore(settings.state_dir).remove(employee, service):
+        raise InputError(f"There is no session of {employee} at {service}; 'fleet sessions list' shows all.")
+    typer.echo(f"Removed the session of {employee} at {service}.")
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def _age(seconds: float) -> str:
+    days = (datetime.now(UTC) - datetime.fromtimestamp(seconds, UTC)).days
+    return "today" if days <= 0 else f"{days} day{'s' if days > 1 else ''} ago"
+
+

@@ -1,0 +1,133 @@
+"""A whole run from this side: start the agent, run the plays, end the run, and read the results from the log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+
+from fleet.agent.client import AgentClient
+from fleet.agent.process import start_agent
+from fleet.audit.closing import close_open_run
+from fleet.audit.ledger import Ledger
+from fleet.audit.log import AuditLog, read_last_run
+from fleet.audit.subjects import Subjects
+from fleet.errors import AgentError, FleetError
+from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
+from fleet.plan import RunSpec
+from fleet.runner import run_play, shards
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run came to. `errors` are sentences about the tool itself; times are UTC, as the log has them."""
+
+    run_id: str | None
+    check: bool
+    started_at: str | None = None
+    finished_at: str | None = None
+    results: list[Result] = field(default_factory=list)
+    exit_code: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: None) -> RunReport:
+    """Do the run. `on_employee` hears each name when that employee's turn has ended.
+
+    Ctrl-C ends the run in good order: what is under way is recorded as `unknown` or `not_run`, the exit code is 130.
+    Raises FleetError if the run could not begin; nothing was touched then.
+    """
+    with _interruptible() as interruption:
+        agent, client = start_agent(spec)
+        errors: list[str] = []
+        try:
+            for employees in shards([employee.name for employee in spec.inventory.employees if employee.is_name_safe]):
+                if interruption.asked or agent.poll() is not None:
+                    break
+                run_play(
+                    employees,
+                    run_id=spec.run_id,
+                    agent_socket=client.socket_path,
+                    check=spec.check,
+                    forks=spec.settings.forks,
+                    on_employee=on_employee,
+                    is_canceled=lambda: interruption.asked or agent.poll() is not None,
+                )
+        except FleetError as error:
+            errors.append(str(error))
+        finally:
+            errors += _finish(agent, client, interrupted=interruption.asked)
+        return _report(spec, errors, interrupted=interruption.asked)
+
+
+@dataclass
+class _Interruption:
+    asked: bool = False
+
+    def ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[_Interruption]:
+    """Turn Ctrl-C and SIGTERM into a request that is noticed between steps."""
+    interruption = _Interruption()
+    before = {number: signal.signal(number, interruption.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted: bool) -> list[str]:
+    try:
+        if interrupted:
+            agent.terminate()  # the agent records what is under way as interrupted
+        else:
+            answer = client.ask("finish")
+            if "error" in answer:
+                return [answer["error"]]
+        agent.wait(timeout=20)
+    except AgentError as error:
+        return [str(error)]
+    except subprocess.TimeoutExpired:
+        agent.kill()
+        return ["The agent did not end in time and was killed; the log is closed from its plan."]
+    return []
+
+
+def _report(spec: RunSpec, errors: list[str], *, interrupted: bool) -> RunReport:
+    """The results as the log has them; if the agent died, the log is closed here first."""
+    folder = spec.settings.state_dir.audit
+    ledger = Ledger.replay(spec.run_id, read_last_run(folder))
+    if ledger.is_open:
+        try:
+            _close_log(spec)
+            ledger = Ledger.replay(spec.run_id, read_last_run(folder))
+        except FleetError as error:
+            errors.append(str(error))
+    subjects = Subjects(folder / "subjects.sqlite")
+    results = ledger.results(subjects.names(), absent=Reason.AUDIT_FAILED)
+    subjects.close()
+    exit_code = exit_code_of(results)
+    if errors:
+        exit_code = EXIT_TOOL_FAILED
+    if interrupted:
+        exit_code = EXIT_INTERRUPTED
+    return RunReport(
+        spec.run_id, spec.check, ledger.started_at, ledger.finished_at, results, exit_code, list(dict.fromkeys(errors))
+    )
+
+
+def _close_log(spec: RunSpec) -> None:
+    folder = spec.settings.state_dir.audit
+    log = AuditLog(folder, f"run {spec.run_id}")
+    try:
+        asyncio.run(close_open_run(folder, log))
+    finally:
+        log.close()

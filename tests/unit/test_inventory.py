@@ -1,0 +1,207 @@
+"""Inventories: read by Ansible itself, authority taken from the employee's own variables alone."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from fleet.errors import InputError
+from fleet.inventory import Employee, Inventory, gaps_in_mandates, read_inventory
+from fleet.mandates import Mandate, Revocations
+from fleet.model import Reason
+from fleet.waivers import Waiver
+
+SERVICES = {"linkedin": frozenset({"ai_training"}), "intranet": frozenset({"newsletter"})}
+GOOD = """
+all:
+  children:
+    lyon:
+      vars: {fleet_locale: fr}
+      hosts:
+        anna:
+          fleet_email: anna@company.example
+          fleet_accounts: {linkedin: {profile: anna-k}}
+          fleet_mandate: {employee: anna, reference: M1, services: [linkedin], granted_on: 2026-01-01, expires_on: 2027-01-01}
+        bob:
+          fleet_locale: de
+          fleet_accounts: {linkedin: {profile: bob-b, owner: company}}
+"""
+
+
+def read(tmp_path: Path, text: str, limit: str | None = None, name: str = "staff.yml") -> Inventory:
+    (tmp_path / name).write_text(text, "utf-8")
+    return read_inventory([name], SERVICES, limit, cwd=tmp_path)
+
+
+def employee(inventory: Inventory, name: str) -> Employee:
+    return next(one for one in inventory.employees if one.name == name)
+
+
+class TestReading:
+    def test_employees_come_with_accounts_mandate_and_their_groups_language(self, tmp_path: Path) -> None:
+        """A good inventory is read whole; a host's own locale wins over its group's."""
+        inventory = read(tmp_path, GOOD)
+        anna, bob = employee(inventory, "anna"), employee(inventory, "bob")
+        assert (anna.locale, bob.locale) == ("fr", "de")
+        assert anna.accounts["linkedin"].profile == "anna-k"
+        assert anna.mandate is not None and anna.mandate.reference == "M1"
+        assert bob.accounts["linkedin"].owner == "company" and bob.mandate is None
+        assert list(inventory.all_problems()) == []
+        assert inventory.rehearsal is False
+
+    def test_limit_is_ansibles(self, tmp_path: Path) -> None:
+        """-l takes Ansible's patterns."""
+        assert [one.name for one in read(tmp_path, GOOD, "lyon:!bob").employees] == ["anna"]
+
+    def test_ini_scripts_and_folders_are_inventories_too(self, tmp_path: Path) -> None:
+        """Whatever Ansible reads, this reads: INI with host_vars, and an executable script."""
+        folder = tmp_path / "site"
+        (folder / "host_vars").mkdir(parents=True)
+        (folder / "hosts.ini").write_text("[staff]\ncarla\n", "utf-8")
+        (folder / "host_vars" / "carla.yml").write_text("fleet_accounts: {linkedin: {profile: carla-c}}\n", "utf-8")
+        script = tmp_path / "people.sh"
+        listing = {"staff": {"hosts": ["dora"]}, "_meta": {"hostvars": {"dora": {"fleet_locale": "nl"}}}}
+        script.write_text(f"#!/bin/sh\necho '{json.dumps(listing)}'\n", "utf-8")
+        script.chmod(0o755)
+        inventory = read_inventory([str(folder), str(script)], SERVICES)
+        assert employee(inventory, "carla").accounts["linkedin"].profile == "carla-c"
+        assert employee(inventory, "dora").locale == "nl"
+
+    def test_a_rehearsal_mark_anywhere_marks_the_whole_inventory(self, tmp_path: Path) -> None:
+        """One host marked is enough: better to rehearse too much than to act for real by mistake."""
+        marked = GOOD.replace("        bob:\n", "        bob:\n          fleet_rehearsal: true\n")
+        assert read(tmp_path, marked).rehearsal is True
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("all:\n  hosts:\n    anna: {a: 1, a: 2}\n", "staff.yml:3: Found duplicate mapping key 'a'"),
+            ("all:\n  hosts: [\n", "mend the YAML"),
+            ("", "no employees"),
+        ],
+    )
+    def test_a_file_that_cannot_be_read_is_an_error(self, tmp_path: Path, text: str, message: str) -> None:
+        """Broken, duplicate and empty inventories stop with file and line, where Ansible alone goes on."""
+        with pytest.raises(InputError) as caught:
+            read(tmp_path, text)
+        assert message in str(caught.value)
+
+    def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
+        """Ansible itself exits 0 on a path that does not exist."""
+        with pytest.raises(InputError, match="there is no such inventory"):
+            read_inventory(["nowhere.yml"], SERVICES, cwd=tmp_path)
+
+
+class TestAuthority:
+    def test_a_mandate_of_everybody_opens_nothing(self, tmp_path: Path) -> None:
+        """A line in all: vars: is no mandate, not even for the one it names; the mistake is told."""
+        mandate = "{employee: bob, reference: M, services: [linkedin], granted_on: 2026-01-01, expires_on: 2027-01-01}"
+        text = f"all:\n  vars:\n    fleet_mandate: {mandate}\n    fleet_accounts: {{linkedin: {{profile: x}}}}\n  hosts:\n    bob:\n"
+        inventory = read(tmp_path, text)
+        assert employee(inventory, "bob").mandate is None
+        assert employee(inventory, "bob").accounts == {}
+        assert [str(problem).partition(" stands")[0] for problem in inventory.problems] == [
+            "staff.yml:4: fleet_accounts:",
+            "staff.yml:3: fleet_mandate:",
+        ]
+
+    def test_group_vars_files_open_nothing_either(self, tmp_path: Path) -> None:
+        """The same beside the inventory, in group_vars/all.yml."""
+        (tmp_path / "group_vars").mkdir()
+        (tmp_path / "group_vars" / "all.yml").write_text("fleet_mandate: {employee: bob}\n", "utf-8")
+        inventory = read(tmp_path, "all:\n  hosts:\n    bob:\n")
+        assert employee(inventory, "bob").mandate is None
+        assert "group_vars/all.yml:1" in str(inventory.problems[0])
+
+    @pytest.mark.parametrize(
+        ("change", "day", "reason"),
+        [
+            ({}, date(2026, 6, 1), None),
+            ({}, date(2026, 1, 1), None),
+            ({}, date(2026, 12, 31), None),
+            ({}, date(2027, 1, 1), Reason.MANDATE_EXPIRED),
+            ({}, date(2025, 12, 31), Reason.MANDATE_NOT_YET_VALID),
+            ({"employee": "bob"}, date(2026, 6, 1), Reason.MANDATE_OF_ANOTHER),
+            ({"employee": "{{ inventory_hostname }}"}, date(2026, 6, 1), Reason.MANDATE_OF_ANOTHER),
+            ({"services": ["intranet"]}, date(2026, 6, 1), Reason.MANDATE_MISSES_SERVICE),
+            ({"revoked_on": "2026-05-31"}, date(2026, 6, 1), Reason.MANDATE_REVOKED),
+        ],
+    )
+    def test_a_mandate_opens_one_service_for_one_person_between_two_dates(
+        self, change: dict[str, object], day: date, reason: Reason | None
+    ) -> None:
+        """Each way in which a mandate can fail has its own reason; both dates are inclusive."""
+        fields = {"employee": "anna", "reference": "M", "services": ["linkedin"]}
+        dates = {"granted_on": "2026-01-01", "expires_on": "2026-12-31"}
+        mandate = Mandate.model_validate({**fields, **dates, **change})
+        assert mandate.refusal("anna", "linkedin", day) is reason
+
+    def test_a_revocation_wins_and_its_first_day_stays(self, tmp_path: Path) -> None:
+        """Revoking is kept in the state; revoking again does not move the day, renewing forgets it."""
+        revocations = Revocations(tmp_path / "revocations.yml")
+        revocations.add("anna", date(2026, 3, 1))
+        revocations.add("anna", date(2026, 4, 1))
+        assert revocations.all() == {"anna": date(2026, 3, 1)}
+        assert revocations.remove("anna") is True
+        assert revocations.all() == {}
+        assert revocations.remove("anna") is False
+
+    def test_a_waiver_ends_after_its_last_day(self) -> None:
+        """In force on the expiry day, not on the next; without a control it covers all of the service."""
+        waiver = Waiver.model_validate(
+            {"service": "linkedin", "rationale": "pilot", "owner": "dpo", "expires_on": "2026-06-30"}
+        )
+        assert waiver.covers("linkedin", "ai_training", date(2026, 6, 30)) is True
+        assert waiver.covers("linkedin", "ai_training", date(2026, 7, 1)) is False
+        assert waiver.covers("intranet", "newsletter", date(2026, 6, 1)) is False
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("fleet_accounts: {myspace: {profile: x}}", "staff.yml:4: eve: fleet_accounts.myspace: unknown service"),
+            ("fleet_accounts: {linkedin: {name: Eve}}", "fleet_accounts.linkedin.profile: missing"),
+            ("fleet_accounts: {linkedin: {profile: 12}}", "fleet_accounts.linkedin.profile: must be text"),
+            ("fleet_accounts: {linkedin: {profile: 'a/../b'}}", "holds characters that are not allowed"),
+            ("fleet_accounts: [linkedin]", "fleet_accounts: must map services to accounts"),
+            ("fleet_email: eve", "fleet_email: not an e-mail address"),
+            ("fleet_email: \"{{ lookup('pipe', 'id') }}\"", "fleet_email: holds a Jinja template"),
+            ("fleet_locale: no", "fleet_locale: not a language"),
+            ("fleet_mandat: {}", "fleet_mandat: unknown variable"),
+            ("fleet_mandate: {employee: eve}", "fleet_mandate.reference: missing"),
+            (
+                "fleet_mandate: {employee: eve, reference: M, services: [linkedin], granted_on: 01.02.2026, expires_on: 2027-01-01}",
+                "staff.yml:4: eve: fleet_mandate.granted_on: not a date; write it as YYYY-MM-DD",
+            ),
+            ("fleet_waivers: [{service: linkedin}]", "fleet_waivers.0.rationale: missing"),
+        ],
+    )
+    def test_a_mistake_names_file_line_employee_and_field_and_stays_with_its_employee(
+        self, tmp_path: Path, line: str, message: str
+    ) -> None:
+        """One bad line is told in full, and the colleague beside it is read as ever."""
+        text = f"all:\n  hosts:\n    eve:\n      {line}\n    bob: {{fleet_accounts: {{linkedin: {{profile: b}}}}}}\n"
+        inventory = read(tmp_path, text)
+        assert any(message in str(problem) for problem in inventory.all_problems()), list(map(str, inventory.all_problems()))
+        assert employee(inventory, "bob").problems == ()
+
+    def test_a_name_that_is_no_safe_file_name_is_refused(self, tmp_path: Path) -> None:
+        """Names end in file names and in a generated inventory: no slashes, blanks or leading dots."""
+        inventory = read(tmp_path, "all:\n  hosts:\n    '../etc':\n    '.hidden':\n    'a b':\n    fine.name@x:\n")
+        assert {one.name: one.is_name_safe for one in inventory.employees} == {
+            "../etc": False,
+            ".hidden": False,
+            "a b": False,
+            "fine.name@x": True,
+        }
+
+    def test_gaps_in_mandates_are_named_before_a_run(self, tmp_path: Path) -> None:
+        """A mandate that misses a service or names somebody else is found by `fleet inventory check`."""
+        text = GOOD.replace("services: [linkedin]", "services: [intranet]").replace("employee: anna", "employee: ann")
+        found = [str(gap) for gap in gaps_in_mandates(read(tmp_path, text))]
+        assert any("names ann, so it opens nothing for anna" in gap for gap in found)
+        assert any("misses linkedin" in gap for gap in found)

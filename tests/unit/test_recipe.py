@@ -1,0 +1,128 @@
+"""Recipes: what the strict format lets through, and what it refuses with file, line and mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fleet.errors import InputError
+from fleet.paths import CATALOGUE, REHEARSAL_RECIPES
+from fleet.recipe import Recipe, fill_profile, host_port, load_catalogue
+from fleet.yamlfile import load_model
+
+LINKEDIN = (CATALOGUE / "linkedin.yml").read_text("utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    return folder
+
+
+def refusal(folder: Path, text: str, name: str = "wiki.yml") -> str:
+    (folder / name).write_text(text, "utf-8")
+    with pytest.raises(InputError) as caught:
+        load_catalogue([folder])
+    return str(caught.value)
+
+
+class TestCatalogue:
+    def test_linkedin_declares_the_page_and_key_of_the_ai_setting(self) -> None:
+        """The one recipe of the catalogue points at LinkedIn's AI setting, off meaning out, not yet seen live."""
+        control = load_catalogue().recipes["linkedin"].controls["ai_training"]
+        assert control.page == "https://www.linkedin.com/mypreferences/d/settings/data-for-ai-improvement"
+        assert control.find.css == 'input[aria-labelledby="allowDataForGenerativeAI"]'
+        assert control.opted_out == "off"
+        assert control.verified_live is None
+        assert sorted(control.find.names) == ["de", "en", "es", "fr", "it", "nl", "pl", "pt-BR"]
+
+    def test_every_recipe_is_short_enough_to_review(self) -> None:
+        """A recipe fits on a page or so: at most 80 lines."""
+        for path in [*CATALOGUE.glob("*.yml"), *REHEARSAL_RECIPES.glob("*.yml")]:
+            assert len(path.read_text("utf-8").splitlines()) <= 80, path
+
+    def test_a_second_recipe_of_one_service_is_refused(self, folder: Path) -> None:
+        """Two recipes for one service would make it a matter of luck which one counts."""
+        assert "a recipe for 'linkedin' stands in" in refusal(folder, LINKEDIN, "linkedin.yml")
+
+    def test_the_file_is_named_after_its_service(self, folder: Path) -> None:
+        """A recipe is found by its file name."""
+        text = refusal(folder, LINKEDIN.replace("service: linkedin", "service: wiki"), "other.yml")
+        assert "service is 'wiki', so the file must be wiki.yml" in text
+
+    def test_an_empty_folder_is_refused(self, folder: Path) -> None:
+        """A mistyped --recipes must not silently mean no recipes."""
+        with pytest.raises(InputError, match="holds no recipe"):
+            load_catalogue([folder])
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("before", "after", "message"),
+        [
+            ("    kind: switch", "    kind: switch\n    javascript: alert(1)", "javascript: unknown key"),
+            ("opted_out: 'off'", "opted_out: maybe", "opted_out: Input should be 'on' or 'off'"),
+            ("https://www.linkedin.com/mypref", "http://www.linkedin.com/mypref", "an https:// address"),
+            ("https://www.linkedin.com/mypref", "https://evil.example/mypref", "is not on one of the domains"),
+            ("automation: forbidden", "automation: perhaps", "terms.automation"),
+            ("  - address: /login*", "  - {address: /login*, css: a}", "give exactly one of address, css, heading"),
+            ("{profile}/\n\nsigned_out", "x/\n\nsigned_out", "must contain {profile}"),
+            ("    verified_live: null", "    verified_live: yesterday", "verified_live"),
+        ],
+    )
+    def test_each_mistake_is_named_with_its_key(self, folder: Path, before: str, after: str, message: str) -> None:
+        """A wrong recipe is refused whole, and the message names the key."""
+        assert before in LINKEDIN
+        text = refusal(folder, LINKEDIN.replace("service: linkedin", "service: wiki").replace(before, after))
+        assert message in text
+
+    def test_a_mistake_carries_file_and_line(self, folder: Path) -> None:
+        """The author is sent to the very line."""
+        text = refusal(folder, LINKEDIN.replace("service: linkedin", "service: wiki").replace("kind: switch", "kind: knob"))
+        line = LINKEDIN.splitlines().index("    kind: switch") + 1
+        assert f"wiki.yml:{line}: controls.ai_training.kind:" in text
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("a: 1\na: 2\n", "wiki.yml:2: duplicate key 'a'"),
+            ("a: &x 1\nb: *x\n", "wiki.yml:2: aliases"),
+            ("a: [1\n", "not valid YAML"),
+            ("a: !!python/name:os.system x\n", "the tag"),
+            ("[" * 3000 + "]" * 3000, "nested too deeply"),
+            ("a: 1\n---\nb: 2\n", "not valid YAML"),
+        ],
+    )
+    def test_yaml_that_could_mean_two_things_is_refused(self, folder: Path, text: str, message: str) -> None:
+        """Duplicates, aliases, tags and broken YAML end in a sentence with file and line."""
+        assert message in refusal(folder, text)
+
+    def test_yes_and_no_are_words(self, folder: Path) -> None:
+        """`no` is Norwegian and `off` a state: plain YAML 1.1 would make both false."""
+        recipe = LINKEDIN.replace("service: linkedin", "service: wiki").replace("opted_out: 'off'", "opted_out: off")
+        (folder / "wiki.yml").write_text(recipe.replace("        es:", "        no:"), "utf-8")
+        control = load_model(folder / "wiki.yml", Recipe).controls["ai_training"]
+        assert control.opted_out == "off"
+        assert "no" in control.find.names
+
+
+class TestAddresses:
+    def test_a_profile_cannot_leave_its_place_in_an_address(self) -> None:
+        """Slashes and question marks of a profile are encoded."""
+        assert fill_profile("https://a.example/u/{profile}/s", "x/../y?z#é") == "https://a.example/u/x%2F..%2Fy%3Fz%23%C3%A9/s"
+
+    def test_the_port_follows_the_scheme(self) -> None:
+        """https means 443, http 80, a named port itself."""
+        assert [host_port(a) for a in ("https://a.example/", "http://localhost/", "https://a.example:8443/")] == [
+            "a.example:443",
+            "localhost:80",
+            "a.example:8443",
+        ]
+
+    def test_only_the_services_own_domains_own_a_cookie(self) -> None:
+        """A domain that merely ends alike is foreign."""
+        recipe = load_catalogue().recipes["linkedin"]
+        owned = [recipe.owns_host(host) for host in (".linkedin.com", "www.linkedin.com", "evillinkedin.com", "linkedin.com.evil")]
+        assert owned == [True, True, False, False]
