@@ -60,7 +60,10 @@ class Agent:
             self._closed.set()
             await asyncio.sleep(0.05)  # let the answer to `finish` out
             server.close()
-            shutil.rmtree(self._socket_path.parent, ignore_errors=True)
+            folder = self._socket_path.parent
+            for beside in (folder.with_suffix(".lock"), folder.with_suffix(".failed")):
+                beside.unlink(missing_ok=True)  # the role's action plugin makes them
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _end(self, reason: Reason | None) -> None:
         if self._ended is not None and not self._ended.done():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -67,11 +67,11 @@ class _Portal:
         )
 
     async def save_newsletter(self, request: Request, account: Account | None) -> Response:
-        form = await request.form()
+        form = dict(parse_qsl((await request.body()).decode()))
         return self._saved(account, "newsletter", form.get("csrf_token"), "in" if "newsletter" in form else "out")
 
     async def save_research(self, request: Request, account: Account | None) -> Response:
-        form = await request.form()
+        form = dict(parse_qsl((await request.body()).decode()))
         if form.get("research") not in ("yes", "no"):
             return Response(status_code=400)
         return self._saved(account, "research", form.get("csrf_token"), "in" if form["research"] == "yes" else "out")
