@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from fleet.browser.engine import Engine
-from fleet.browser.tab import BrowserGone, Seen, Tab, Unreachable
+from fleet.browser.tab import BrowserGone, Seen, Snapshot, Tab, Unreachable
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipe import Control, Recipe, fill_profile
 from fleet.recognition import (
@@ -180,34 +180,34 @@ class Visit:
         return await self._stable(tab, control, address, status, to_press)
 
     async def _stable(self, tab: Tab, control: Control, address: str, status: int, to_press: bool) -> Seen:
+        """Look until two looks agree, the later one not before the page has had time to show what is stored."""
         wanted = what_to_look_for(self.recipe, control)
-        began = still_since = time.monotonic()
-        gist: tuple[object, ...] | None = None
+        previous: Snapshot | None = None
         while True:
-            snapshot = await tab.look(wanted)
-            now = time.monotonic()
-            if snapshot.gist != gist:
-                still_since, gist = now, snapshot.gist
-            age, still = now - began, now - still_since
+            snapshot, age = await tab.look(wanted), tab.age
+            agrees = previous is not None and snapshot.gist == previous.gist
+            previous = snapshot
             stop = barrier(self.recipe, snapshot, wanted, self.profile)
             lack = missing(snapshot, control, address, to_press=to_press)
+            pause = POLL
             if stop is not None:
-                if still >= POLL:  # a sign that flickers by while a page is built is none
+                if agrees:  # a sign that flickers by while a page is built is none
                     raise stop
             elif status >= 500:
                 raise Stop(Outcome.ERROR, Reason.SERVICE_ERROR)
             elif lack is None:
                 [seen] = snapshot.controls
                 calm = CALM_WHEN_OUT if reading_of(seen, control) is Reading.OUT else CALM
-                if age >= calm and still >= POLL:
+                if agrees and age >= calm:
                     return seen
-            elif lack.reason is Reason.NOT_FOUND and is_not_offered(snapshot, control) and age >= CALM and still >= POLL:
+                pause = max(POLL, calm - age)
+            elif lack.reason is Reason.NOT_FOUND and agrees and age >= CALM and is_not_offered(snapshot, control):
                 raise Stop(Outcome.NOT_OFFERED)
             elif age > PATIENCE or status >= 400:
                 raise lack
             if age > 2 * PATIENCE:
                 raise Stop(Outcome.PAGE_CHANGED, Reason.UNSTABLE)
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(pause)
 
     async def _identify(self, tab: Tab, page: str) -> None:
         """See on the recipe's identity page who is signed in. Raises Stop unless it is the right person."""

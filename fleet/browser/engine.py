@@ -107,9 +107,6 @@ async def _open_tab(context: BrowserContext) -> Tab:
     try:
         page = await context.new_page()
         devtools = await context.new_cdp_session(page)
-        # Each load must come from the server: a cached page would prove nothing. Buffers off, they hold bodies.
-        await devtools.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
-        await devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
     except PlaywrightError as error:
         raise BrowserGone("the browser gave no tab") from error
     context.on("page", _close_popup)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,8 @@ class Tab:
         self._page = page
         self._devtools = devtools
         self._crashed = False
+        self._loaded_at = time.monotonic()
+        self._has_loaded = self._cache_is_off = False
         self._writes: Writes | None = None
         self.refused_hosts: set[str] = set()
         page.on("crash", lambda _page: setattr(self, "_crashed", True))
@@ -120,9 +123,9 @@ class Tab:
             self.refused_hosts.add(host_port(request.url))
 
     @property
-    def address(self) -> str:
-        """Where the tab is now."""
-        return self._page.url
+    def age(self) -> float:
+        """Seconds since the document of the last `load` was loaded."""
+        return time.monotonic() - self._loaded_at
 
     async def load(self, address: str) -> int:
         """Load a new document from the server, wait until it is loaded and the network is idle; its HTTP status.
@@ -130,9 +133,16 @@ class Tab:
         Raises Unreachable or BrowserGone.
         """
         try:
+            if self._has_loaded and not self._cache_is_off:
+                # A cached page would prove nothing. Before the first load of a fresh context there is no cache yet.
+                await self._devtools.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
+                await self._devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
+                self._cache_is_off = True
+            self._has_loaded = True
             if "#" in address and self._page.url.partition("#")[0] == address.partition("#")[0]:
                 await self._page.goto("about:blank")  # else a new fragment would keep the old document
             response = await self._page.goto(address, wait_until="load", timeout=LOAD_TIMEOUT * 1000)
+            self._loaded_at = time.monotonic()
         except PlaywrightTimeout:
             raise Unreachable(Reason.TIMEOUT) from None
         except PlaywrightError as error:

@@ -53,7 +53,8 @@ def main() -> int:
     if not line:
         return 0  # the parent was gone before it said anything
     wish = json.loads(line)
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio sends without delay only on a socket that names TCP; else each answer waits 40 ms for an ACK.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", wish["port"]))
