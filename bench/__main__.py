@@ -81,7 +81,7 @@ def measure(command: list[str], count: int, order: object = None, environ: dict[
                 break
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
-        sys.exit(f"{command[0]} failed with {done.returncode}:\n{done.stdout.decode()[-2000:]}\n{done.stderr.decode()[-2000:]}")
+        sys.exit(f"{command[0]} failed with {done.returncode}:\n{(done.stdout + done.stderr).decode()[-3000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Figure(count, seconds, cpu)
 
@@ -121,7 +121,10 @@ def by_fleet(rehearsal: Rehearsal, accounts: list[RehearsalAccount], folder: Pat
         store.seal(account.employee, recipe, StorageState.model_validate(given))
         dates = {"granted_on": "2026-01-01", "expires_on": "2099-12-31"}
         mandate = {"employee": account.employee, "reference": "M", "services": ["linkedin"], **dates}
-        hosts[account.employee] = {"fleet_accounts": {"linkedin": {"profile": account.profile}}, "fleet_mandate": mandate}
+        hosts[account.employee] = {
+            "fleet_accounts": {"linkedin": {"profile": account.profile}},
+            "fleet_mandate": mandate,
+        }
     inventory = folder / "staff.yml"
     inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
     command = [str(BIN / "fleet"), "run", "-i", str(inventory), "--state", str(state.root), "--identity", str(identity)]
@@ -157,7 +160,9 @@ def run_round(contender: Contender, count: int) -> Figure:
             figure = contender(rehearsal, accounts, folder)
             still_in = [row["employee"] for row in rehearsal.truth() if row["controls"] != {"ai_training": "out"}]
             if still_in:
-                sys.exit(f"{contender.__name__}: {len(still_in)} accounts are still in; the figure would be worth nothing.")
+                sys.exit(
+                    f"{contender.__name__}: {len(still_in)} accounts are still in; the figure would be worth nothing."
+                )
         return figure
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -165,7 +170,10 @@ def run_round(contender: Contender, count: int) -> Figure:
 
 def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    print(f"{ACCOUNTS} accounts ({MODULE_ACCOUNTS} for the module), {AT_A_TIME} at a time, {ROUNDS} rounds in turn", flush=True)
+    print(
+        f"{ACCOUNTS} accounts ({MODULE_ACCOUNTS} for the module), {AT_A_TIME} at a time, {ROUNDS} rounds in turn",
+        flush=True,
+    )
     figures: dict[str, list[Figure]] = {"handwritten": [], "fleet run": [], "module": []}
     for number in range(ROUNDS):
         for name, contender, count in (
@@ -175,7 +183,11 @@ def main() -> None:
         ):
             figure = run_round(contender, count)
             figures[name].append(figure)
-            print(f"  round {number + 1}  {name:12} {figure.rate:5.2f} accounts/s  {figure.cpu_per_account:5.2f} CPU s/account", flush=True)
+            print(
+                f"  round {number + 1}  {name:12} {figure.rate:5.2f} accounts/s"
+                f"  {figure.cpu_per_account:5.2f} CPU s/account",
+                flush=True,
+            )
     print(f"\n{'median':12} {'accounts/s':>10} {'CPU s/account':>14}")
     for name, rounds in figures.items():
         rate, cpu = (statistics.median(getattr(one, of) for one in rounds) for of in ("rate", "cpu_per_account"))

@@ -56,7 +56,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. A FleetError becomes its sentence on stderr and its exit code; a bug keeps its traceback."""
+    """Run the command line. A FleetError becomes a sentence and an exit code; a bug keeps its traceback."""
     try:
         app()
     except FleetError as error:

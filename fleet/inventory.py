@@ -153,9 +153,10 @@ def read_inventory(
     employees = []
     for name in names:
         inherited: dict[str, Any] = {}
-        for group in parents:
-            if group == "all" or group in _ancestors(groups, members.get(name, [])):
-                inherited |= groups[group].get("vars", {})
+        own_groups = {"all"} | _ancestors(groups, members.get(name, []))
+        for parent in parents:
+            if parent in own_groups:
+                inherited |= groups[parent].get("vars", {})
         employees.append(_read_employee(name, hostvars.get(name, {}), inherited, services, lines))
     own = [hostvars.get(name, {}) for name in names]
     shared = [group.get("vars", {}) for group in groups.values()]

@@ -76,7 +76,9 @@ def make_private_dir(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{path} cannot be made ({error.strerror}); choose another folder or mend its owner.") from None
+        raise InputError(
+            f"{path} cannot be made ({error.strerror}); choose another folder or mend its owner."
+        ) from None
     require_private(path)
 
 

@@ -70,7 +70,9 @@ def _compose(file: Path) -> yaml.Node | None:
         return None
 
 
-def _entries(node: yaml.Node, parent: str | None, name: str, above: str | None = None) -> Iterator[tuple[yaml.Node, int]]:
+def _entries(
+    node: yaml.Node, parent: str | None, name: str, above: str | None = None
+) -> Iterator[tuple[yaml.Node, int]]:
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:

@@ -108,7 +108,7 @@ def describe_errors(document: YamlFile, error: ValidationError) -> list[str]:
 def _refuse_aliases(path: Path, text: bytes) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 1
             raise InputError(f"{path}:{line}: aliases (*name) are not allowed here; write the value out.")
 
 

@@ -20,6 +20,9 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     # Playwright's own browsers are looked for in the real home.
-    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", os.environ.get("PLAYWRIGHT_BROWSERS_PATH", str(Path.home() / ".cache/ms-playwright")))
+    monkeypatch.setenv(
+        "PLAYWRIGHT_BROWSERS_PATH",
+        os.environ.get("PLAYWRIGHT_BROWSERS_PATH", str(Path.home() / ".cache/ms-playwright")),
+    )
     monkeypatch.setenv("HOME", str(home))
     yield

@@ -76,7 +76,7 @@ class AccountVisit:
                     await self._visit(controls)
         except AuditError:
             raise
-        except Exception as error:  # noqa: BLE001 - our own bug: it must cost this account alone
+        except Exception as error:
             # Type and place only: the text of an exception may carry personal data.
             frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-8:]]
             diagnostics.error("visit.failed", service=self._recipe.service, error=type(error).__name__, at=frames)

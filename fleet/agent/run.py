@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from fleet import __version__
@@ -119,10 +119,8 @@ class Run:
             await asyncio.gather(*(recorder.plan(employees[name], of_one) for name, of_one in accounts.items()))
             await asyncio.gather(*(run._settle_bad_data(account) for account in planned))
             if recipes:
-                try:
+                with suppress(BrowserGone):  # each visit tries again, and says so in its own outcome
                     await engine.start()
-                except BrowserGone:
-                    pass  # each visit tries again, and says so in its own outcome
             run._resources = stack.pop_all()
         return run
 

@@ -1,11 +1,11 @@
-"""The one module that launches a browser: one Chromium per run, a fresh context per account, restarted if it crashes."""
+"""The one module that launches a browser: one Chromium a run, a fresh context an account, restarted if it crashes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
@@ -95,12 +95,12 @@ class Engine:
 
     async def stop(self) -> None:
         """Close the browser (at most 1 s) and Playwright (at most 0.5 s)."""
-        for closing, limit in ((self._browser and self._browser.close(), 1), (self._playwright and self._playwright.stop(), 0.5)):
+        closings = ((self._browser and self._browser.close(), 1.0), (self._playwright and self._playwright.stop(), 0.5))
+        for closing, limit in closings:
             if closing:
-                try:
+                # Ending anyway: what does not close in time dies with this process.
+                with suppress(TimeoutError, PlaywrightError):
                     await asyncio.wait_for(closing, limit)
-                except (TimeoutError, PlaywrightError, Exception):  # noqa: S110, BLE001 - ending anyway; the driver dies with us
-                    pass
 
 
 async def _open_tab(context: BrowserContext) -> Tab:

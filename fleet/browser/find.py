@@ -33,8 +33,8 @@ _APPLICATIONS = (
 )
 _PACKAGE = "chromium-headless-shell"
 _HELP = (
-    "No browser was found; install Debian's package chromium-headless-shell, Google Chrome, Chromium or Microsoft Edge, "
-    "or name one with FLEET_BROWSER."
+    "No browser was found; install Debian's package chromium-headless-shell, Google Chrome, Chromium or "
+    "Microsoft Edge, or name one with FLEET_BROWSER."
 )
 
 
@@ -48,9 +48,7 @@ class BrowserProgram:
     def version(self) -> str:
         """What the program says of itself, such as `Chromium 156.0.8078.79`; raises BrowserMissingError if it fails."""
         try:
-            done = subprocess.run(
-                [str(self.path), "--version"], capture_output=True, text=True, timeout=20, check=True
-            )
+            done = subprocess.run([str(self.path), "--version"], capture_output=True, text=True, timeout=20, check=True)
         except (OSError, subprocess.SubprocessError):
             raise BrowserMissingError(f"{self.path} does not start; run 'fleet browser install'.") from None
         return done.stdout.strip()

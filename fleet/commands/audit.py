@@ -31,7 +31,9 @@ def show(
     employee: Annotated[str | None, typer.Option("--employee", help="Only this employee.")] = None,
     service: Annotated[str | None, typer.Option("--service", help="Only this service.")] = None,
     outcome: Annotated[str | None, typer.Option("--outcome", help="Only this outcome.")] = None,
-    rehearsal: Annotated[bool, typer.Option("--rehearsal", help="The log of rehearsals, not of the real runs.")] = False,
+    rehearsal: Annotated[
+        bool, typer.Option("--rehearsal", help="The log of rehearsals, not of the real runs.")
+    ] = False,
     state: STATE = None,
 ) -> None:
     """Show records, oldest first. Employees are named from the side store; the log itself has pseudonyms only."""

@@ -59,10 +59,10 @@ def _checks(settings: Settings) -> Iterator[Check]:
     for package in ("ansible-core", "ansible-runner", "playwright"):
         yield _package(package)
     yield _ansible()
-    yield _try("Browser", lambda: _browser(), "run: fleet browser install")
+    yield _try("Browser", _browser, "run: fleet browser install")
     yield _try("Recipes", lambda: f"{len(load_catalogue(settings.recipes).recipes)} services")
     yield _try("Runtime folder", lambda: str(runtime_dir()))
-    yield _try("State directory", lambda: (settings.state_dir.check(), str(settings.state))[1])
+    yield _try("State directory", lambda: _state(settings))
     yield _try("Identity", lambda: (read_identity(settings.identity), str(settings.identity))[1])
     if settings.identity.resolve().parent == settings.state.resolve().parent:
         apart = "keep them on different disks, so that one copy does not hold both"
@@ -92,6 +92,11 @@ def _ansible() -> Check:
 def _browser() -> str:
     program = find_browser()
     return f"{program.name}: {program.version()} ({program.path})"
+
+
+def _state(settings: Settings) -> str:
+    settings.state_dir.check()
+    return str(settings.state)
 
 
 def _try(name: str, look: Callable[[], str], mend: str = "") -> Check:

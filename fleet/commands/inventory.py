@@ -39,5 +39,3 @@ def check(
     typer.echo(f"{len(read.employees)} employees, {accounts} accounts, {len(mistakes)} mistakes")
     if mistakes:
         raise typer.Exit(EXIT_BAD_INPUT)
-
-

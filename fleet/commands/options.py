@@ -11,14 +11,17 @@ from rich.console import Console
 from fleet.config import Given, Settings, resolve_settings
 
 INVENTORY = Annotated[
-    list[str] | None, typer.Option("-i", "--inventory", metavar="INVENTORY", help="Inventory, as for ansible. Repeatable.")
+    list[str] | None,
+    typer.Option("-i", "--inventory", metavar="INVENTORY", help="Inventory, as for ansible. Repeatable."),
 ]
 STATE = Annotated[str | None, typer.Option("--state", metavar="DIR", help="State directory [env: FLEET_STATE].")]
 IDENTITY = Annotated[
-    str | None, typer.Option("--identity", metavar="FILE", help="Age identity that opens sessions [env: FLEET_IDENTITY].")
+    str | None,
+    typer.Option("--identity", metavar="FILE", help="Age identity that opens sessions [env: FLEET_IDENTITY]."),
 ]
 RECIPES = Annotated[
-    list[str] | None, typer.Option("--recipes", metavar="DIR", help="Recipes of your own, beside the catalogue. Repeatable.")
+    list[str] | None,
+    typer.Option("--recipes", metavar="DIR", help="Recipes of your own, beside the catalogue. Repeatable."),
 ]
 
 people = Console(stderr=True, highlight=False)

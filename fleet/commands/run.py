@@ -49,7 +49,9 @@ def run(
     identity: IDENTITY = None,
     resolve: Annotated[
         list[str] | None,
-        typer.Option("--resolve", metavar="HOST:PORT=ADDR:PORT", help="Reach HOST:PORT at a loopback address. Repeatable."),
+        typer.Option(
+            "--resolve", metavar="HOST:PORT=ADDR:PORT", help="Reach HOST:PORT at a loopback address. Repeatable."
+        ),
     ] = None,
     trust_spki: Annotated[
         list[str] | None,
@@ -118,7 +120,13 @@ def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
 @contextmanager
 def progress(total: int, doing: str) -> Iterator[Callable[[str], None]]:
     """A bar on stderr; calls of what it yields advance it."""
-    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[last]}"))
+    columns = (
+        TextColumn(doing),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[last]}"),
+    )
     with Progress(*columns, console=people, transient=True) as bar:
         task = bar.add_task(doing, total=total, last="")
         yield lambda name: bar.update(task, advance=1, last=name)

@@ -57,7 +57,9 @@ def import_(
         except InputError as error:
             refused.append(str(error))
     if refused:
-        raise InputError("\n".join([f"{len(files) - len(refused)} of {len(files)} imported; the others were not:", *refused]))
+        raise InputError(
+            "\n".join([f"{len(files) - len(refused)} of {len(files)} imported; the others were not:", *refused])
+        )
 
 
 def _import_one(
@@ -77,12 +79,16 @@ def _import_one(
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
     state, foreign = parse_storage_state(data, str(path)).own_part(recipe)
     if not state.cookies and not state.origins:
-        raise InputError(f"{path} holds nothing that belongs to {', '.join(recipe.domains)}; export it at {recipe.name}.")
+        raise InputError(
+            f"{path} holds nothing that belongs to {', '.join(recipe.domains)}; export it at {recipe.name}."
+        )
     if foreign:
         people.print(f"{path}: left out what belongs to {', '.join(foreign)}.", markup=False, soft_wrap=True)
     info = store.seal(name, recipe, state)
     if info.is_expired:
-        people.print(f"{path}: its cookies have expired already; {name} must sign in again.", markup=False, soft_wrap=True)
+        people.print(
+            f"{path}: its cookies have expired already; {name} must sign in again.", markup=False, soft_wrap=True
+        )
     typer.echo(f"Sealed the session of {name} at {recipe.name}. Delete {path}: it is still open.")
 
 
@@ -94,11 +100,12 @@ def list_(state: STATE = None) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("Employee", "Service", "Sealed", "Expires"):
         table.add_column(heading, no_wrap=True)
-    count = 0
-    for count, info in enumerate(SessionStore(settings.state_dir).list(), 1):
+    for info in SessionStore(settings.state_dir).list():
         expires = "not known" if info.expires_at is None else _day(info.expires_at)
-        table.add_row(info.employee, info.service, _age(info.sealed_at), f"{expires} (over)" if info.is_expired else expires)
-    if count:
+        table.add_row(
+            info.employee, info.service, _age(info.sealed_at), f"{expires} (over)" if info.is_expired else expires
+        )
+    if table.row_count:
         Console(highlight=False).print(table)
     else:
         typer.echo("No sessions yet; import one with: fleet sessions import -i INVENTORY EMPLOYEE SERVICE FILE")
@@ -125,5 +132,3 @@ def _day(seconds: float) -> str:
 def _age(seconds: float) -> str:
     days = (datetime.now(UTC) - datetime.fromtimestamp(seconds, UTC)).days
     return "today" if days <= 0 else f"{days} day{'s' if days > 1 else ''} ago"
-
-

@@ -49,7 +49,9 @@ def summary(report: RunReport, log: Path, evidence: Path) -> RenderableType:
     return Group(counts, Text(), places)
 
 
-def print_report(console: Console, report: RunReport, service_names: Mapping[str, str], log: Path, evidence: Path) -> None:
+def print_report(
+    console: Console, report: RunReport, service_names: Mapping[str, str], log: Path, evidence: Path
+) -> None:
     """Print table and summary."""
     console.print()
     console.print(results_table(report.results, service_names))

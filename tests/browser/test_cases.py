@@ -17,7 +17,7 @@ from fleet.recipe import load_catalogue
 from fleet.rehearsal.cases import CASES
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 
-O, R = Outcome, Reason  # the table below is to be read as one
+O, R = Outcome, Reason  # noqa: E741 - the table below is to be read as one
 LINKEDIN: dict[str, tuple[Outcome, Reason | None]] = {
     "switched_on": (O.OPTED_OUT, None),
     "switched_on_named": (O.OPTED_OUT, None),
@@ -94,7 +94,9 @@ class MemoryJournal:
 def accounts() -> list[RehearsalAccount]:
     """One account per case, the languages taking turns; the profile says nothing about the case."""
     return [
-        RehearsalAccount(f"{service}-{case}", service, f"person-{number}", f"Person {number}", LANGUAGES[number % 7], case)
+        RehearsalAccount(
+            f"{service}-{case}", service, f"person-{number}", f"Person {number}", LANGUAGES[number % 7], case
+        )
         for service, cases in EXPECTED.items()
         for number, case in enumerate(cases)
     ]
@@ -168,7 +170,9 @@ class TestEveryCase:
         assert {(finding.outcome, finding.reason) for finding in findings} == {EXPECTED[service][case]}
 
     @pytest.mark.parametrize(("service", "case"), cases())
-    def test_nothing_is_claimed_that_the_server_does_not_bear_out(self, walked: Walked, service: str, case: str) -> None:
+    def test_nothing_is_claimed_that_the_server_does_not_bear_out(
+        self, walked: Walked, service: str, case: str
+    ) -> None:
         """Out is said only where the server stores out; where nothing was intended, nothing was written."""
         row = walked.truth[f"{service}-{case}"]
         for finding in walked.journals[f"{service}-{case}"].findings:
@@ -209,4 +213,3 @@ class TestEveryCase:
     def test_nothing_is_handed_back_where_nothing_was_read(self, walked: Walked) -> None:
         """A signed-out visit must not overwrite a session."""
         assert walked.visits["linkedin-session_over"].rotated_state is None
-

@@ -24,7 +24,8 @@ all:
         anna:
           fleet_email: anna@company.example
           fleet_accounts: {linkedin: {profile: anna-k}}
-          fleet_mandate: {employee: anna, reference: M1, services: [linkedin], granted_on: 2026-01-01, expires_on: 2027-01-01}
+          fleet_mandate: {employee: anna, reference: M1, services: [linkedin], granted_on: 2026-01-01,
+            expires_on: 2027-01-01}
         bob:
           fleet_locale: de
           fleet_accounts: {linkedin: {profile: bob-b, owner: company}}
@@ -99,7 +100,8 @@ class TestAuthority:
     def test_a_mandate_of_everybody_opens_nothing(self, tmp_path: Path) -> None:
         """A line in all: vars: is no mandate, not even for the one it names; the mistake is told."""
         mandate = "{employee: bob, reference: M, services: [linkedin], granted_on: 2026-01-01, expires_on: 2027-01-01}"
-        text = f"all:\n  vars:\n    fleet_mandate: {mandate}\n    fleet_accounts: {{linkedin: {{profile: x}}}}\n  hosts:\n    bob:\n"
+        variables = f"    fleet_mandate: {mandate}\n    fleet_accounts: {{linkedin: {{profile: x}}}}\n"
+        text = f"all:\n  vars:\n{variables}  hosts:\n    bob:\n"
         inventory = read(tmp_path, text)
         assert employee(inventory, "bob").mandate is None
         assert employee(inventory, "bob").accounts == {}
@@ -174,7 +176,8 @@ class TestMistakes:
             ("fleet_mandat: {}", "fleet_mandat: unknown variable"),
             ("fleet_mandate: {employee: eve}", "fleet_mandate.reference: missing"),
             (
-                "fleet_mandate: {employee: eve, reference: M, services: [linkedin], granted_on: 01.02.2026, expires_on: 2027-01-01}",
+                "fleet_mandate: {employee: eve, reference: M, services: [linkedin], "
+                "granted_on: 01.02.2026, expires_on: 2027-01-01}",
                 "staff.yml:4: eve: fleet_mandate.granted_on: not a date; write it as YYYY-MM-DD",
             ),
             ("fleet_waivers: [{service: linkedin}]", "fleet_waivers.0.rationale: missing"),
@@ -186,7 +189,9 @@ class TestMistakes:
         """One bad line is told in full, and the colleague beside it is read as ever."""
         text = f"all:\n  hosts:\n    eve:\n      {line}\n    bob: {{fleet_accounts: {{linkedin: {{profile: b}}}}}}\n"
         inventory = read(tmp_path, text)
-        assert any(message in str(problem) for problem in inventory.all_problems()), list(map(str, inventory.all_problems()))
+        assert any(message in str(problem) for problem in inventory.all_problems()), list(
+            map(str, inventory.all_problems())
+        )
         assert employee(inventory, "bob").problems == ()
 
     def test_a_name_that_is_no_safe_file_name_is_refused(self, tmp_path: Path) -> None:

@@ -80,7 +80,9 @@ class TestRefusals:
 
     def test_a_mistake_carries_file_and_line(self, folder: Path) -> None:
         """The author is sent to the very line."""
-        text = refusal(folder, LINKEDIN.replace("service: linkedin", "service: wiki").replace("kind: switch", "kind: knob"))
+        text = refusal(
+            folder, LINKEDIN.replace("service: linkedin", "service: wiki").replace("kind: switch", "kind: knob")
+        )
         line = LINKEDIN.splitlines().index("    kind: switch") + 1
         assert f"wiki.yml:{line}: controls.ai_training.kind:" in text
 
@@ -111,7 +113,10 @@ class TestRefusals:
 class TestAddresses:
     def test_a_profile_cannot_leave_its_place_in_an_address(self) -> None:
         """Slashes and question marks of a profile are encoded."""
-        assert fill_profile("https://a.example/u/{profile}/s", "x/../y?z#é") == "https://a.example/u/x%2F..%2Fy%3Fz%23%C3%A9/s"
+        assert (
+            fill_profile("https://a.example/u/{profile}/s", "x/../y?z#é")
+            == "https://a.example/u/x%2F..%2Fy%3Fz%23%C3%A9/s"
+        )
 
     def test_the_port_follows_the_scheme(self) -> None:
         """https means 443, http 80, a named port itself."""
@@ -124,5 +129,8 @@ class TestAddresses:
     def test_only_the_services_own_domains_own_a_cookie(self) -> None:
         """A domain that merely ends alike is foreign."""
         recipe = load_catalogue().recipes["linkedin"]
-        owned = [recipe.owns_host(host) for host in (".linkedin.com", "www.linkedin.com", "evillinkedin.com", "linkedin.com.evil")]
+        owned = [
+            recipe.owns_host(host)
+            for host in (".linkedin.com", "www.linkedin.com", "evillinkedin.com", "linkedin.com.evil")
+        ]
         assert owned == [True, True, False, False]

@@ -32,7 +32,9 @@ def state(tmp_path: Path) -> StateDir:
 
 
 class TestSealing:
-    def test_a_session_is_sealed_private_and_opens_with_the_identity_alone(self, state: StateDir, tmp_path: Path) -> None:
+    def test_a_session_is_sealed_private_and_opens_with_the_identity_alone(
+        self, state: StateDir, tmp_path: Path
+    ) -> None:
         """The file is 0600, shows nothing of the session, and opens to the same state."""
         SessionStore(state).seal("anna", RECIPE, storage_state())
         path = state.sessions / "anna.linkedin.age"
@@ -62,7 +64,12 @@ class TestSealing:
         """Age and expiry are known without opening; a name with dots keeps them."""
         SessionStore(state).seal("anna.keller", RECIPE, storage_state())
         [info] = SessionStore(state).list()
-        assert (info.employee, info.service, info.expires_at, info.is_expired) == ("anna.keller", "linkedin", 4102444800.0, False)
+        assert (info.employee, info.service, info.expires_at, info.is_expired) == (
+            "anna.keller",
+            "linkedin",
+            4102444800.0,
+            False,
+        )
 
     def test_removing_leaves_nothing(self, state: StateDir) -> None:
         """Both files go; removing again says that there was none."""
@@ -110,7 +117,16 @@ class TestImport:
 
     @pytest.mark.parametrize(
         "data",
-        [b"", b"[]", b"{}", b"\xff\xfe", b'{"cookies": 1}', b'{"cookies": [{"name": "a"}]}', b"[" * 100_000, b'{"a": 1}'],
+        [
+            b"",
+            b"[]",
+            b"{}",
+            b"\xff\xfe",
+            b'{"cookies": 1}',
+            b'{"cookies": [{"name": "a"}]}',
+            b"[" * 100_000,
+            b'{"a": 1}',
+        ],
     )
     def test_what_is_no_storage_state_is_refused_in_a_sentence(self, data: bytes) -> None:
         """The sentence names the file and shows nothing of what is in it."""

@@ -59,12 +59,14 @@ class ActionModule(ActionBase):
     def _play(self, task_vars):
         """What the agent must know to make the plan itself: names and places, no values of employees."""
         return {
-            "cwd": os.getcwd(),
+            "cwd": str(Path.cwd()),
             "inventory_sources": list(task_vars.get("ansible_inventory_sources") or []),
             "hosts": list(task_vars["ansible_play_hosts_all"]),
             "check": self._task.check_mode,
             "ansible_python": sys.executable,
-            "variables": {name: self._templar.template(value) for name, value in task_vars.items() if name.startswith("optout_")},
+            "variables": {
+                name: self._templar.template(value) for name, value in task_vars.items() if name.startswith("optout_")
+            },
         }
 
 
@@ -104,7 +106,7 @@ def start_agent(play):
     started = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
     folder = runtime_dir() / f"{parent}-{started}"  # process numbers come round again, start times do not
     path, failed = folder / "agent.sock", folder.with_suffix(".failed")
-    with open(folder.with_suffix(".lock"), "w") as lock:
+    with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return str(path)
@@ -151,8 +153,8 @@ def launch(folder, path, owner, play):
 def runtime_dir():
     """The private folder for sockets; the same rule as fleet/paths.py."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    usable = bool(base) and len(base) < 60 and os.path.isdir(base)
-    folder = Path(base) / "fleet" if usable else Path(f"/tmp/fleet-{os.getuid()}")
+    usable = bool(base) and len(base) < 60 and Path(base).is_dir()
+    folder = Path(base) / "fleet" if usable else Path(f"/tmp/fleet-{os.getuid()}")  # noqa: S108 - owner and mode are checked below
     folder.mkdir(mode=0o700, exist_ok=True)
     info = folder.lstat()
     if info.st_uid != os.getuid() or info.st_mode & 0o077:
