@@ -1,0 +1,160 @@
+"""The whole pipeline: real Ansible Runner, real agent, real browser; a rehearsal stands at the far end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+BIN = Path(sys.executable).parent
+EXAMPLE = str(ROOT / "inventory.example.yml")
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(BIN / "fleet"), *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def records() -> list[dict[str, object]]:
+    [log] = Path(os.environ["HOME"]).rglob("log/*.jsonl")
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def processes_of_this_test() -> list[str]:
+    """Command lines of living processes that carry this test's HOME."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if f"HOME={os.environ['HOME']}\0".encode() in environ and int(folder.name) != os.getpid():
+            found.append(command)
+    return found
+
+
+class TestFleetRun:
+    def test_a_run_proves_what_it_says_and_a_second_changes_nothing(self) -> None:
+        """One JSON object; the outcomes of the example company; the log adds up; running again finds it all out."""
+        first = json.loads(fleet("run", "-i", EXAMPLE, "--output", "json").stdout)
+        assert first["errors"] == []
+        assert first["exit_code"] == 5
+        assert first["counts"] == {
+            "already_opted_out": 1,
+            "opted_out": 6,
+            "not_offered": 3,
+            "waived": 1,
+            "no_mandate": 2,
+            "sign_in_needed": 1,
+            "challenged": 1,
+            "wrong_account": 1,
+            "page_changed": 1,
+            "not_saved": 1,
+        }
+        assert all(
+            row["next"]
+            for row in first["results"]
+            if row["outcome"] not in ("opted_out", "already_opted_out", "waived")
+        )
+        written = records()
+        assert [record["seq"] for record in written] == list(range(len(written)))
+        events = Counter(str(record["event"]) for record in written)
+        assert events["run.planned"] == 13
+        assert events["control.finished"] == 18
+        assert events["control.intended"] == 7
+        assert written[-1]["counts"] == first["counts"]
+        assert "anna" not in json.dumps(written)
+        again = json.loads(fleet("run", "-i", EXAMPLE, "-l", "anna.keller", "--output", "json").stdout)
+        assert (again["exit_code"], again["counts"]) == (0, {"already_opted_out": 4})
+
+    def test_check_mode_says_what_would_be(self) -> None:
+        """`--check` exits 4 where a setting is in, and intends nothing."""
+        done = fleet("run", "-i", EXAMPLE, "-l", "anna.keller", "--service", "linkedin", "--check", "--output", "json")
+        report = json.loads(done.stdout)
+        assert (done.returncode, report["counts"]) == (4, {"would_opt_out": 1})
+        assert "control.intended" not in {record["event"] for record in records()}
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["-i", "nowhere.yml"], "there is no such inventory"),
+            ([], "No inventory given"),
+            (["-i", EXAMPLE, "--service", "myspace"], "--service myspace: no recipe"),
+            (["-i", EXAMPLE, "--resolve", "a.example:443=10.0.0.1:1"], "not a loopback address"),
+            (["-i", EXAMPLE, "--recipes", "/nowhere"], "is not a folder of recipes"),
+            (["-i", EXAMPLE, "-l", "nobody"], "no employees that match"),
+        ],
+    )
+    def test_bad_input_is_one_sentence_and_exit_2(self, arguments: list[str], message: str) -> None:
+        """No traceback, nothing on stdout, nothing made; the same inside the JSON object."""
+        done = fleet("run", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+        report = json.loads(fleet("run", *arguments, "--output", "json").stdout)
+        assert report["exit_code"] == 2 and message in report["errors"][0]
+
+    def test_ctrl_c_is_recorded_and_leaves_nothing_running(self) -> None:
+        """Exit 130, every planned control ended in the log, no agent and no browser left."""
+        run = subprocess.Popen(
+            [str(BIN / "fleet"), "run", "-i", EXAMPLE, "--output", "json"], stdout=subprocess.PIPE, text=True
+        )
+        wait_until(has_intent)
+        run.send_signal(signal.SIGINT)
+        output, _ = run.communicate(timeout=30)
+        report = json.loads(output)
+        assert run.returncode == report["exit_code"] == 130
+        assert sum(report["counts"].values()) == 18
+        assert records()[-1]["stopped"] == "interrupted"
+        wait_until(lambda: processes_of_this_test() == [], 5)
+
+
+class TestPlainPlay:
+    def play(self, *arguments: str) -> subprocess.Popen[str]:
+        command = [str(BIN / "ansible-playbook"), "-i", "inventory.example.yml", "playbooks/optout.yml", *arguments]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def test_the_log_is_closed_when_the_play_returns(self) -> None:
+        """`ansible-playbook --check` without our command: the agent starts itself, and its run has ended in the log."""
+        play = self.play("--check", "-l", "anna.keller,brian.walsh")
+        output, _ = play.communicate(timeout=90)
+        assert play.returncode == 0, output
+        assert records()[-1]["event"] == "run.finished"
+        assert records()[-1]["counts"] == {"already_opted_out": 1, "would_opt_out": 4}
+        wait_until(lambda: processes_of_this_test() == [], 5)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+    def test_a_play_that_is_stopped_leaves_nothing_behind(self, number: signal.Signals) -> None:
+        """Interrupted, terminated or killed: agent and browser are gone 2 s later, and the run is closed in the log."""
+        play = self.play()
+        wait_until(has_intent)
+        play.send_signal(number)
+        play.wait(10)
+        left = ("fleet agent", "chrom", "headless", "fleet.rehearsal")
+        wait_until(lambda: not [one for one in processes_of_this_test() if any(name in one for name in left)], 4)
+        assert records()[-1]["event"] == "run.finished"
+        assert records()[-1]["stopped"] == "interrupted"
+
+
+def has_intent() -> bool:
+    """True once a control is about to be pressed: the browser is in the middle of a visit."""
+    logs = list(Path(os.environ["HOME"]).rglob("log/*.jsonl"))
+    return any("control.intended" in log.read_text() for log in logs)
+
+
+def wait_until(condition: object, within: float = 40.0) -> None:
+    """Wait on a condition with a deadline."""
+    assert callable(condition)
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, processes_of_this_test()
+        time.sleep(0.05)
