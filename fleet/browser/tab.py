@@ -307,8 +307,10 @@ class Writes:
             self._last_change = asyncio.get_running_loop().time()
 
     def _answered(self, response: Response) -> None:
-        if response.request in self._pending and response.status >= 400:
-            self._refused = True
+        # The answer settles it: Chromium reports a body that the page never reads as failed, or not at all.
+        if response.request in self._pending:
+            self._refused = self._refused or response.status >= 400
+            self._ended(response.request)
 
     def _ended(self, request: Request) -> None:
         if request in self._pending:
