@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from fleet.browser.engine import Engine
-from fleet.browser.tab import BrowserGone, Seen, Snapshot, Tab, Unreachable
+from fleet.browser.snapshot import Seen, Snapshot
+from fleet.browser.tab import BrowserGone, Tab, Unreachable
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipe import Control, Recipe, fill_profile
 from fleet.recognition import (
@@ -33,7 +34,10 @@ POLL = 0.3
 CALM = 0.8
 """Seconds since loading for which a reading must have stood still before anything is pressed."""
 CALM_WHEN_OUT = 1.5
-"""The same before `out` is believed: a page may show off first and the stored on a second later."""
+"""The same before `out`, or a sign of being signed out or challenged, is believed: a page may show off first and the
+stored on a second later, or offer to sign in until it has seen who is there."""
+CALM_WHEN_OTHER = 4.0
+"""The same before somebody else is believed to be signed in: until then the name may be a placeholder."""
 PATIENCE = 10.0
 """Seconds after loading that a page has to show the control; longer is `page_changed`."""
 
@@ -121,7 +125,7 @@ class Visit:
         before = self._intended.get(name)
         if before is not None:
             # Pressed before a crash: never pressed again, only read.
-            return await self._prove(tab, name, before, Reason.BROWSER_CRASHED)
+            return await self._prove(tab, name, before, True, Reason.BROWSER_CRASHED)
         try:
             first = await self._read(tab, control, to_press=not self.check)
         except Stop as stop:
@@ -136,18 +140,21 @@ class Visit:
             return Finding(name, Outcome.NO_MANDATE, before, before, refusal)
         await self.journal.intend(name, before, picture)
         self._intended[name] = before
-        return await self._prove(tab, name, before, await self._set(tab, control))
+        return await self._prove(tab, name, before, *await self._set(tab, control))
 
-    async def _set(self, tab: Tab, control: Control) -> Reason | None:
-        """Press the control, then Save where there is one; what went wrong, or None."""
-        if not await tab.press(control.find, control.kind):
-            return Reason.CLICK_FAILED
-        save = control.save
-        if save is not None and not await _eventually(lambda: tab.press(save, "button")):
-            return Reason.SAVE_BUTTON
-        return Reason.SAVE_REFUSED if await tab.saved() is False else None
+    async def _set(self, tab: Tab, control: Control) -> tuple[bool, Reason | None]:
+        """Press the control, then Save where there is one; whether anything was pressed, and what went wrong."""
+        reads_in = control.opted_out == "off"
+        pressed = await tab.press(control.find, control.kind, reads_in)
+        if pressed is None:
+            return False, Reason.CLICK_FAILED
+        save, trouble = control.save, None if pressed else Reason.CLICK_FAILED
+        if pressed and save is not None and not await _eventually(lambda: tab.press(save, "button")):
+            trouble = Reason.SAVE_BUTTON
+        is_saved = await tab.saved()
+        return True, trouble or (Reason.SAVE_REFUSED if is_saved is False else None)
 
-    async def _prove(self, tab: Tab, name: str, before: Reading, trouble: Reason | None) -> Finding:
+    async def _prove(self, tab: Tab, name: str, before: Reading, pressed: bool, trouble: Reason | None) -> Finding:
         """Load afresh and read back. Whatever was seen to go wrong on the way, the reading decides."""
         control = self.recipe.controls[name]
         try:
@@ -156,7 +163,8 @@ class Visit:
             return Finding(name, Outcome.UNKNOWN, before, reason=stop.reason or trouble)
         after, picture = reading_of(second, control), await tab.picture(second.box)
         if after is Reading.OUT:
-            return Finding(name, Outcome.OPTED_OUT, before, after, read_back=True, picture=picture)
+            outcome = Outcome.OPTED_OUT if pressed else Outcome.ALREADY_OPTED_OUT
+            return Finding(name, outcome, before, after, read_back=True, picture=picture)
         reason = trouble or Reason.STILL_IN
         return Finding(name, Outcome.NOT_SAVED, before, after, reason, read_back=True, picture=picture)
 
@@ -191,7 +199,7 @@ class Visit:
             lack = missing(snapshot, control, address, to_press=to_press)
             pause = POLL
             if stop is not None:
-                if agrees:  # a sign that flickers by while a page is built is none
+                if agrees and age >= _calm_before(stop):
                     raise stop
             elif status >= 500:
                 raise Stop(Outcome.ERROR, Reason.SERVICE_ERROR)
@@ -214,8 +222,8 @@ class Visit:
         wanted = what_to_look_for(self.recipe, None)
         by_landing = self.recipe.identity.landed is not None
         if by_landing:
-            # The redirect is the answer: the page behind it need not be loaded.
-            if leads_to_person(self.recipe, await tab.land(page), self.profile):
+            landed = await tab.land(page, lambda address: leads_to_person(self.recipe, address, self.profile))
+            if leads_to_person(self.recipe, landed, self.profile):
                 return
         elif await tab.load(page) == 429:
             raise Stop(Outcome.ERROR, Reason.RATE_LIMITED)
@@ -223,16 +231,22 @@ class Visit:
         while True:
             snapshot = await tab.look(wanted)
             stop = barrier(self.recipe, snapshot, wanted, self.profile)
-            if snapshot.loaded:
-                if stop is not None:
-                    raise stop
+            waited = time.monotonic() - began
+            if stop is not None and snapshot.loaded and waited >= _calm_before(stop):
+                raise stop
+            if stop is None and snapshot.loaded:
                 if snapshot.identity or (by_landing and leads_to_person(self.recipe, snapshot.address, self.profile)):
                     return
                 if by_landing and leads_to_somebody(self.recipe, snapshot.address, page):
                     raise Stop(Outcome.WRONG_ACCOUNT)
-            if time.monotonic() - began > PATIENCE:
+            if waited > PATIENCE:
                 raise Stop(Outcome.PAGE_CHANGED, Reason.IDENTITY)
             await asyncio.sleep(POLL)
+
+
+def _calm_before(stop: Stop) -> float:
+    """Seconds for which a barrier must stand: one that flickers by while a page is built is none."""
+    return CALM_WHEN_OTHER if stop.outcome is Outcome.WRONG_ACCOUNT else CALM_WHEN_OUT
 
 
 async def _eventually(press: Callable[[], Awaitable[bool | None]], within: float = 3.0) -> bool:

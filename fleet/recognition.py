@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
-from fleet.browser.tab import Seen, Snapshot, Wanted, matches_sign, same_address
+from fleet.browser.snapshot import Seen, Snapshot, Wanted
 from fleet.model import Outcome, Reading, Reason
-from fleet.recipe import PROFILE, Control, Recipe, fill_profile
+from fleet.recipe import PROFILE, Control, Recipe, Sign, fill_profile, host_port
 
 
 class Stop(Exception):
@@ -111,6 +112,33 @@ def sign_in_host(recipe: Recipe, refused_hosts: Sequence[str]) -> bool:
         sign.address is not None and any(sign.address.startswith(f"https://{host}/") for host in hosts)
         for sign in recipe.signed_out
     )
+
+
+def same_address(landed: str, declared: str) -> bool:
+    """True if scheme, host, port, path, query and fragment are all as declared."""
+    one, other = urlsplit(landed), urlsplit(declared)
+    return (
+        one.scheme == other.scheme
+        and host_port(landed) == host_port(declared)
+        and (one.path or "/") == (other.path or "/")
+        and one.query == other.query
+        and one.fragment == other.fragment
+    )
+
+
+def matches_sign(address: str, sign: Sign, page_hosts: frozenset[str]) -> bool:
+    """True if `address` is the one that an address sign describes."""
+    if sign.address is None:
+        return False
+    parts = urlsplit(address)
+    if sign.address.startswith("/"):
+        on_host, pattern = host_port(address) in page_hosts, sign.address
+    else:
+        wanted = urlsplit(sign.address)
+        on_host, pattern = host_port(address) == host_port(sign.address), wanted.path
+    if pattern.endswith("*"):
+        return on_host and parts.path.startswith(pattern[:-1])
+    return on_host and parts.path.rstrip("/") == pattern.rstrip("/")
 
 
 def _fold(text: str) -> str:

@@ -119,8 +119,9 @@ class Run:
             await asyncio.gather(*(recorder.plan(employees[name], of_one) for name, of_one in accounts.items()))
             await asyncio.gather(*(run._settle_bad_data(account) for account in planned))
             if recipes:
-                with suppress(BrowserGone):  # each visit tries again, and says so in its own outcome
-                    await engine.start()
+                # Ansible takes as long to start as the browser does: side by side.
+                warming = asyncio.create_task(_warm(engine))
+                stack.callback(warming.cancel)
             run._resources = stack.pop_all()
         return run
 
@@ -192,3 +193,8 @@ class Run:
         async with self._resources:
             if self._recorder.failure is None:
                 await self._recorder.close(stopped)
+
+
+async def _warm(engine: Engine) -> None:
+    with suppress(BrowserGone):  # each visit tries again, and says so in its own outcome
+        await engine.start()

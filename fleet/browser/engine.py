@@ -72,7 +72,7 @@ class Engine:
         await self._launched()
 
     @asynccontextmanager
-    async def tab(self, storage_state: dict[str, Any] | None, locale: str | None) -> AsyncIterator[Tab]:
+    async def tab(self, storage_state: dict[str, Any], locale: str | None) -> AsyncIterator[Tab]:
         """A fresh context with one tab, closed at the end. Raises BrowserGone if no browser can be had."""
         browser = await self._launched()
         try:
@@ -87,7 +87,7 @@ class Engine:
         except PlaywrightError as error:
             raise BrowserGone("the browser gave no context") from error
         try:
-            yield await _open_tab(context)
+            yield await _open_tab(context, storage_state)
         finally:
             # A browser that is gone has taken its contexts along.
             if browser.is_connected():
@@ -103,14 +103,14 @@ class Engine:
                     await asyncio.wait_for(closing, limit)
 
 
-async def _open_tab(context: BrowserContext) -> Tab:
+async def _open_tab(context: BrowserContext, storage_state: dict[str, Any]) -> Tab:
     try:
         page = await context.new_page()
         devtools = await context.new_cdp_session(page)
     except PlaywrightError as error:
         raise BrowserGone("the browser gave no tab") from error
     context.on("page", _close_popup)
-    return Tab(page, devtools)
+    return Tab(page, devtools, storage_state)
 
 
 async def _close_popup(page: Page) -> None:

@@ -1,5 +1,5 @@
-// Runs in the page. Reads only: nothing here clicks, types or changes the document (scrolling aside).
-// The value of this file is an object of functions; fleet/browser/tab.py calls them.
+// Runs in the page. Nothing here clicks, types or changes the document (scrolling aside); `restore` alone writes, to
+// the browser's own storage. The value of this file is an object of functions; fleet/browser/tab.py calls them.
 (() => {
   const ROLES = { switch: '[role=switch],input[type=checkbox]', checkbox: '[role=checkbox],[role=switch],input[type=checkbox]', radio: '[role=radio],input[type=radio]', button: 'button' };
   const SMALLEST = 8; // CSS pixels; inputs that a style hides are 0 or 1 wide
@@ -87,9 +87,13 @@
 
   const candidates = (elements, kind) => distinct(elements).filter((el) => isOffered(el) && faceOf(el, kind));
   const controls = (elements, kind) => candidates(elements, kind).map((el) => describe(el, kind));
-  const pressable = (elements, kind) => {
+  // The element to press, 'nothing' if no element is even a candidate, or null if what is there must not be pressed.
+  const pressable = (elements, kind, state) => {
     const found = candidates(elements, kind);
-    return found.length === 1 && isEnabled(found[0], kind) ? reached(found[0], faceOf(found[0], kind)) : null;
+    if (!found.length) return 'nothing';
+    if (found.length > 1 || !isEnabled(found[0], kind)) return null;
+    if (state !== null && wholeState(found[0], kind) !== state) return null;
+    return reached(found[0], faceOf(found[0], kind));
   };
 
   const signs = (list) =>
@@ -110,5 +114,17 @@
     controls: wanted.css ? controls(query(wanted.css), wanted.kind) : [],
   });
 
-  return { snapshot, controls, pressable, query };
+  // Storage is out of reach in some documents (sandboxed ones, data: addresses).
+  const entries = (name) => { try { return Object.entries(window[name]); } catch { return []; } };
+  const stored = () => ({ origin: location.origin, local: entries('localStorage'), session: entries('sessionStorage') });
+  const restore = ({ origin, local, session }) => {
+    if (location.origin !== origin || window !== top) return;
+    for (const [storage, kept] of [[localStorage, local], [sessionStorage, session]]) {
+      const old = new Map(kept);
+      Object.keys(storage).forEach((key) => old.has(key) || storage.removeItem(key));
+      old.forEach((value, key) => storage.getItem(key) === value || storage.setItem(key, value));
+    }
+  };
+
+  return { snapshot, controls, pressable, stored, restore };
 })()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
+import json
 import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin
 
-from playwright.async_api import CDPSession, Locator, Page, Request, Response
+from playwright.async_api import CDPSession, Locator, Page, Request
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
+from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
+from fleet.browser.writes import Writes
 from fleet.model import ControlKind, Reason
-from fleet.recipe import Find, Sign, host_port
+from fleet.recipe import Find, host_port
 
 _SCRIPT = Path(__file__).with_name("snapshot.js").read_text("utf-8")
 _MARGIN = 8
@@ -29,8 +31,11 @@ _ROLES: dict[str, tuple[str, ...]] = {
 }
 
 LOAD_TIMEOUT = 30.0
-IDLE_TIMEOUT = 5.0
+IDLE_TIMEOUT = 8.0
 """Pages that poll for ever are never idle; after so many seconds a stable reading must do."""
+PRESS_TIMEOUT = 3.0
+MAX_REFUSED_HOSTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class BrowserGone(Exception):
@@ -45,81 +50,24 @@ class Unreachable(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
-class Box:
-    """A rectangle in the document, in CSS pixels."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One control as the page shows it. `state` is its property (checked), None where it says nothing."""
-
-    state: bool | None
-    enabled: bool
-    uncovered: bool
-    box: Box
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a page shows at one moment."""
-
-    address: str
-    loaded: bool
-    signs: tuple[bool, ...]
-    identity: tuple[str, ...] | None
-    ready: bool
-    controls: tuple[Seen, ...]
-
-    @property
-    def gist(self) -> tuple[object, ...]:
-        """What must not change while a reading is waited for: all but boxes and what covers them."""
-        states = tuple((seen.state, seen.enabled) for seen in self.controls)
-        return self.address, self.loaded, self.signs, self.identity, self.ready, states
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a snapshot is to look for."""
-
-    signs: Sequence[Sign] = ()
-    identity_css: str | None = None
-    identity_attribute: str | None = None
-    ready: str | None = None
-    find: Find | None = None
-    kind: ControlKind | None = None
-
-    def _as_script_argument(self) -> dict[str, Any]:
-        return {
-            "signs": [{"css": sign.css, "heading": sign.heading} for sign in self.signs],
-            "identity": {"css": self.identity_css, "attribute": self.identity_attribute} if self.identity_css else None,
-            "ready": self.ready,
-            "css": self.find.css if self.find else None,
-            "kind": self.kind,
-        }
-
-
 class Tab:
     """A page, and the hosts that it asked for in vain (`refused_hosts`)."""
 
-    def __init__(self, page: Page, devtools: CDPSession) -> None:
+    def __init__(self, page: Page, devtools: CDPSession, storage_state: dict[str, Any]) -> None:
         self._page = page
         self._devtools = devtools
+        self._given = storage_state
         self._crashed = False
         self._loaded_at = time.monotonic()
-        self._has_loaded = self._cache_is_off = False
+        self._has_loaded = False
         self._writes: Writes | None = None
+        self._stored_before_press: Any = None
         self.refused_hosts: set[str] = set()
         page.on("crash", lambda _page: setattr(self, "_crashed", True))
         page.on("requestfailed", self._note_refused)
 
     def _note_refused(self, request: Request) -> None:
-        if "ERR_NAME_NOT_RESOLVED" in (request.failure or "") and len(self.refused_hosts) < 5:
+        if "ERR_NAME_NOT_RESOLVED" in (request.failure or "") and len(self.refused_hosts) < MAX_REFUSED_HOSTS:
             self.refused_hosts.add(host_port(request.url))
 
     @property
@@ -130,18 +78,20 @@ class Tab:
     async def load(self, address: str) -> int:
         """Load a new document from the server, wait until it is loaded and the network is idle; its HTTP status.
 
+        After a press, nothing that the page has kept in the browser since is there any more: neither cached answers
+        nor local and session storage could make a change look stored that is not.
+
         Raises Unreachable or BrowserGone.
         """
         try:
-            if self._has_loaded and not self._cache_is_off:
-                # A cached page would prove nothing. Before the first load of a fresh context there is no cache yet.
-                await self._devtools.send("Network.enable", {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0})
-                await self._devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
-                self._cache_is_off = True
+            if self._has_loaded:
+                # In a fresh context there is nothing cached before the first load.
+                await self._devtools.send("Network.clearBrowserCache")
             self._has_loaded = True
             if "#" in address and self._page.url.partition("#")[0] == address.partition("#")[0]:
                 await self._page.goto("about:blank")  # else a new fragment would keep the old document
-            response = await self._page.goto(address, wait_until="load", timeout=LOAD_TIMEOUT * 1000)
+            async with self._storage_from_before_press():
+                response = await self._page.goto(address, wait_until="load", timeout=LOAD_TIMEOUT * 1000)
             self._loaded_at = time.monotonic()
         except PlaywrightTimeout:
             raise Unreachable(Reason.TIMEOUT) from None
@@ -150,23 +100,61 @@ class Tab:
         await self._network_idle()
         return response.status if response else 200
 
-    async def land(self, address: str) -> str:
-        """Go to an address only to see where it leads; returns the address of the answer, without its page.
-
-        Raises Unreachable or BrowserGone.
-        """
+    @asynccontextmanager
+    async def _storage_from_before_press(self) -> AsyncIterator[None]:
+        """Put local and session storage back before the next document's own scripts run."""
+        if self._stored_before_press is None:
+            yield
+            return
+        script = f"{_SCRIPT}.restore({json.dumps(self._stored_before_press)})"
+        added = await self._devtools.send("Page.addScriptToEvaluateOnNewDocument", {"source": script})
         try:
+            yield
+        finally:
+            self._stored_before_press = None
+            with suppress(PlaywrightError):
+                await self._devtools.send("Page.removeScriptToEvaluateOnNewDocument", added)
+
+    async def land(self, address: str, is_enough: Callable[[str], bool]) -> str:
+        """Go to an address only to see where it leads; returns the address that answered.
+
+        A redirect to an address that `is_enough` is not followed: who is signed in is known, and the page behind it
+        need not be loaded. Raises Unreachable or BrowserGone.
+        """
+        answered: list[str] = []
+
+        async def on_answer(event: dict[str, Any]) -> None:
+            headers = {header["name"].lower(): header["value"] for header in event.get("responseHeaders", ())}
+            target = urljoin(event["request"]["url"], headers.get("location", ""))
+            is_redirect = event.get("responseStatusCode") in _REDIRECTS and "location" in headers
+            with suppress(PlaywrightError):  # the tab may be gone by now
+                if is_redirect and is_enough(target):
+                    answered.append(target)
+                    stop = {"requestId": event["requestId"], "errorReason": "Aborted"}
+                    await self._devtools.send("Fetch.failRequest", stop)
+                else:
+                    await self._devtools.send("Fetch.continueRequest", {"requestId": event["requestId"]})
+
+        documents = {"urlPattern": "*", "resourceType": "Document", "requestStage": "Response"}
+        self._devtools.on("Fetch.requestPaused", on_answer)
+        try:
+            await self._devtools.send("Fetch.enable", {"patterns": [documents]})
             await self._page.goto(address, wait_until="commit", timeout=LOAD_TIMEOUT * 1000)
         except PlaywrightTimeout:
             raise Unreachable(Reason.TIMEOUT) from None
         except PlaywrightError as error:
-            raise self._explain(error) from None
-        return self._page.url
+            if not answered:
+                raise self._explain(error) from None
+        finally:
+            self._devtools.remove_listener("Fetch.requestPaused", on_answer)
+            with suppress(PlaywrightError):
+                await self._devtools.send("Fetch.disable")
+        return answered[0] if answered else self._page.url
 
     async def look(self, wanted: Wanted) -> Snapshot:
         """One snapshot. While the page is between two documents it is empty and not loaded. Raises BrowserGone."""
         try:
-            raw = await self._page.evaluate(f"wanted => {_SCRIPT}.snapshot(wanted)", wanted._as_script_argument())
+            raw = await self._page.evaluate(f"wanted => {_SCRIPT}.snapshot(wanted)", wanted.as_script_argument())
             controls = raw["controls"]
             if not controls and wanted.find is not None and wanted.find.names and wanted.kind is not None:
                 named = self._by_name(wanted.find, wanted.kind)
@@ -183,22 +171,27 @@ class Tab:
             controls=tuple(Seen(box=Box(**seen.pop("box")), **seen) for seen in controls),
         )
 
-    async def press(self, find: Find, kind: ControlKind | str) -> bool | None:
-        """Press the one enabled match of `find`, once.
+    async def press(self, find: Find, kind: ControlKind | str, state: bool | None = None) -> bool | None:
+        """Press the one enabled match of `find`, once; with `state`, only if it reads so at this moment.
 
         True if it was pressed; None if there was nothing to press (trying again is safe); False if the press failed on
         the way, so that it may or may not have arrived (it must not be tried again). Raises BrowserGone.
         The writes that follow are watched from before the press on (`saved`).
         """
-        self._writes = self._writes or Writes(self._page)
         try:
-            locator = self._page.locator(f"css={find.css}") if find.css else None
-            if locator is None or (find.names and not await locator.count()):
-                locator = self._by_name(find, kind)
-            chosen = await self._page.evaluate_handle(
-                f"([all, kind]) => {_SCRIPT}.pressable(all, kind)", [await locator.element_handles(), kind]
-            )
-            element = chosen.as_element()
+            self._writes = self._writes or Writes(self._page)
+            if self._stored_before_press is None:
+                self._stored_before_press = await self._page.evaluate(f"() => {_SCRIPT}.stored()")
+            element = None
+            for locator in self._ways_to(find, kind):
+                chosen = await self._page.evaluate_handle(
+                    f"([all, kind, state]) => {_SCRIPT}.pressable(all, kind, state)",
+                    [await locator.element_handles(), kind, state],
+                )
+                element = chosen.as_element()
+                # The second way counts only where the first finds nothing: `look` goes by the same rule.
+                if element is not None or await chosen.json_value() != "nothing":
+                    break
             if element is None:
                 return None
         except PlaywrightError as error:
@@ -206,7 +199,7 @@ class Tab:
             return None
         try:
             # Playwright checks at the moment of the press that nothing lies over the element, else it does not press.
-            await element.click(timeout=3000)
+            await element.click(timeout=PRESS_TIMEOUT * 1000)
         except PlaywrightError as error:
             self._raise_if_gone(error)
             return False
@@ -232,17 +225,28 @@ class Tab:
             "scale": 1,
         }
         try:
-            answer = await self._devtools.send("Page.captureScreenshot", {"format": "png", "clip": clip})
+            answer = await self._devtools.send(
+                "Page.captureScreenshot", {"format": "png", "clip": clip, "optimizeForSpeed": True}
+            )
         except PlaywrightError:
             raise BrowserGone("no picture") from None
         return base64.b64decode(answer["data"])
 
     async def storage_state(self) -> dict[str, Any]:
-        """The session as the service left it. Raises BrowserGone."""
+        """The session as the service left it: all cookies, and what the page's own origin stores now.
+
+        Other origins stay as they were given: Playwright would open a page for each to look. Raises BrowserGone.
+        """
         try:
-            return dict(await self._page.context.storage_state())
+            cookies = await self._page.context.cookies()
+            origin, stored = await self._page.evaluate(f"() => [location.origin, {_SCRIPT}.stored().local]")
         except PlaywrightError:
             raise BrowserGone("no storage state") from None
+        origins = {kept["origin"]: kept for kept in self._given.get("origins", ())}
+        items = [{"name": name, "value": value} for name, value in stored]
+        if items or origin in origins:
+            origins[origin] = {**origins.get(origin, {}), "origin": origin, "localStorage": items}
+        return {"cookies": [dict(cookie) for cookie in cookies], "origins": list(origins.values())}
 
     async def _network_idle(self) -> None:
         try:
@@ -251,6 +255,10 @@ class Tab:
             return
         except PlaywrightError as error:
             raise self._explain(error) from None
+
+    def _ways_to(self, find: Find, kind: ControlKind | str) -> list[Locator]:
+        ways = [self._page.locator(f"css={find.css}")] if find.css else []
+        return [*ways, self._by_name(find, kind)] if find.names else ways
 
     def _by_name(self, find: Find, kind: ControlKind | str) -> Locator:
         pattern = exact_names(find.all_names)
@@ -277,65 +285,6 @@ class Tab:
         return Unreachable(Reason.NETWORK)
 
 
-class Writes:
-    """The requests that could store something, from a press on until all are answered."""
-
-    FIRST_WITHIN = 1.5
-    """Seconds to wait for a first write; pages that wait a moment before they save are common."""
-    QUIET_FOR = 0.3
-    AT_MOST = 20.0
-
-    def __init__(self, page: Page) -> None:
-        self._page = page
-        self._pending: set[Request] = set()
-        self._seen = False
-        self._refused = False
-        self._last_change = asyncio.get_running_loop().time()
-        self._handlers: list[tuple[Any, Any]] = [
-            ("request", self._started),
-            ("response", self._answered),
-            ("requestfinished", self._ended),
-            ("requestfailed", self._failed),
-        ]
-        for event, handler in self._handlers:
-            page.on(event, handler)
-
-    def _started(self, request: Request) -> None:
-        if request.method not in ("GET", "HEAD", "OPTIONS"):
-            self._seen = True
-            self._pending.add(request)
-            self._last_change = asyncio.get_running_loop().time()
-
-    def _answered(self, response: Response) -> None:
-        # The answer settles it: Chromium reports a body that the page never reads as failed, or not at all.
-        if response.request in self._pending:
-            self._refused = self._refused or response.status >= 400
-            self._ended(response.request)
-
-    def _ended(self, request: Request) -> None:
-        if request in self._pending:
-            self._pending.discard(request)
-            self._last_change = asyncio.get_running_loop().time()
-
-    def _failed(self, request: Request) -> None:
-        if request in self._pending:
-            self._refused = True
-            self._ended(request)
-
-    async def settled(self) -> bool | None:
-        """Wait as described above; True, False (refused) or None (no write seen)."""
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        while loop.time() - start < self.AT_MOST:
-            calm = loop.time() - self._last_change
-            if not self._pending and calm >= (self.QUIET_FOR if self._seen else self.FIRST_WITHIN):
-                break
-            await asyncio.sleep(0.05)
-        for event, handler in self._handlers:
-            self._page.remove_listener(event, handler)
-        return None if not self._seen else not (self._refused or self._pending)
-
-
 def exact_names(names: Sequence[str]) -> re.Pattern[str]:
     """A pattern for exactly one of `names`, whatever their case, apostrophes and kinds of space."""
 
@@ -344,30 +293,3 @@ def exact_names(names: Sequence[str]) -> re.Pattern[str]:
         return r"\s+".join(words)
 
     return re.compile(r"^\s*(?:" + "|".join(escape(name) for name in names) + r")\s*$", re.IGNORECASE)
-
-
-def same_address(landed: str, declared: str) -> bool:
-    """True if scheme, host, port, path, query and fragment are all as declared."""
-    one, other = urlsplit(landed), urlsplit(declared)
-    return (
-        one.scheme == other.scheme
-        and host_port(landed) == host_port(declared)
-        and (one.path or "/") == (other.path or "/")
-        and one.query == other.query
-        and one.fragment == other.fragment
-    )
-
-
-def matches_sign(address: str, sign: Sign, page_hosts: frozenset[str]) -> bool:
-    """True if `address` is the one that an address sign describes."""
-    if sign.address is None:
-        return False
-    parts = urlsplit(address)
-    if sign.address.startswith("/"):
-        on_host, pattern = host_port(address) in page_hosts, sign.address
-    else:
-        wanted = urlsplit(sign.address)
-        on_host, pattern = host_port(address) == host_port(sign.address), wanted.path
-    if pattern.endswith("*"):
-        return on_host and parts.path.startswith(pattern[:-1])
-    return on_host and parts.path.rstrip("/") == pattern.rstrip("/")
