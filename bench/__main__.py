@@ -172,7 +172,7 @@ def run_round(contender: Contender, count: int) -> Figure:
 def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     print(
-        f"{ACCOUNTS} accounts ({MODULE_ACCOUNTS} for the module), {AT_A_TIME} contexts at a time, {ROUNDS} rounds in turn",
+        f"{ACCOUNTS} accounts ({MODULE_ACCOUNTS} for the module), {AT_A_TIME} contexts at a time, {ROUNDS} rounds",
         flush=True,
     )
     figures: dict[str, list[Figure]] = {"handwritten": [], "fleet run": [], "module": []}

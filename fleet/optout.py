@@ -145,7 +145,7 @@ class Visit:
     async def _set(self, tab: Tab, control: Control) -> tuple[bool, Reason | None]:
         """Press the control, then Save where there is one; whether anything was pressed, and what went wrong."""
         reads_in = control.opted_out == "off"
-        pressed = await tab.press(control.find, control.kind, reads_in)
+        pressed = await _eventually(lambda: tab.press(control.find, control.kind, reads_in))
         if pressed is None:
             return False, Reason.CLICK_FAILED
         save, trouble = control.save, None if pressed else Reason.CLICK_FAILED
@@ -249,9 +249,9 @@ def _calm_before(stop: Stop) -> float:
     return CALM_WHEN_OTHER if stop.outcome is Outcome.WRONG_ACCOUNT else CALM_WHEN_OUT
 
 
-async def _eventually(press: Callable[[], Awaitable[bool | None]], within: float = 3.0) -> bool:
-    """Repeat a press that found nothing to press, until it did something or time is over."""
+async def _eventually(press: Callable[[], Awaitable[bool | None]], within: float = 3.0) -> bool | None:
+    """Repeat a press that found nothing to press, until it did something (its answer) or time is over (None)."""
     deadline = time.monotonic() + within
     while (pressed := await press()) is None and time.monotonic() < deadline:
         await asyncio.sleep(0.1)
-    return pressed is True
+    return pressed

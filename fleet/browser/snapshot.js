@@ -1,7 +1,9 @@
-// Runs in the page. Nothing here clicks, types or changes the document (scrolling aside); `restore` alone writes, to
-// the browser's own storage. The value of this file is an object of functions; fleet/browser/tab.py calls them.
+// Runs beside the page's own scripts, in a world that they cannot see. Nothing here clicks, types or changes the document
+// (scrolling aside); `restore` alone writes, to the browser's storage. The value of this file is an object of functions,
+// which fleet/browser/tab.py calls.
 (() => {
   const ROLES = { switch: '[role=switch],input[type=checkbox]', checkbox: '[role=checkbox],[role=switch],input[type=checkbox]', radio: '[role=radio],input[type=radio]', button: 'button' };
+  const ARMED = Symbol.for('fleet press');
   const SMALLEST = 8; // CSS pixels; inputs that a style hides are 0 or 1 wide
 
   const fold = (text) => (text || '').normalize('NFKC').replace(/[’ʼ`´]/g, "'").replace(/\s+/g, ' ').trim().toLowerCase();
@@ -87,14 +89,38 @@
 
   const candidates = (elements, kind) => distinct(elements).filter((el) => isOffered(el) && faceOf(el, kind));
   const controls = (elements, kind) => candidates(elements, kind).map((el) => describe(el, kind));
-  // The element to press, 'nothing' if no element is even a candidate, or null if what is there must not be pressed.
-  const pressable = (elements, kind, state) => {
+  // Where to press, 'nothing' if no element is even a candidate, or null if what is there must not be pressed.
+  // Until `disarm`, a press that would reach anything but that one control is stopped before the page hears of it.
+  const PRESS = ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click'];
+  const aim = (cssOrElements, kind, state) => {
+    const elements = typeof cssOrElements === 'string' ? query(cssOrElements) : cssOrElements;
     const found = candidates(elements, kind);
     if (!found.length) return 'nothing';
-    if (found.length > 1 || !isEnabled(found[0], kind)) return null;
-    if (state !== null && wholeState(found[0], kind) !== state) return null;
-    return reached(found[0], faceOf(found[0], kind));
+    const [el] = found;
+    if (found.length > 1 || !isEnabled(el, kind) || (state !== null && wholeState(el, kind) !== state)) return null;
+    const face = faceOf(el, kind);
+    if (!reached(el, face)) return null;
+    const own = [el, ...[el, ...el.querySelectorAll('input')].flatMap(labelsOf)];
+    const press = { arrived: false, stopped: false };
+    const guard = (event) => {
+      if (!event.isTrusted) return; // the page's own doing
+      if (own.some((one) => event.composedPath().includes(one))) {
+        press.arrived ||= event.type === 'click';
+      } else {
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        press.stopped = true;
+      }
+    };
+    PRESS.forEach((type) => addEventListener(type, guard, true));
+    globalThis[ARMED] = () => {
+      PRESS.forEach((type) => removeEventListener(type, guard, true));
+      return press;
+    };
+    const box = face.getBoundingClientRect();
+    return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
   };
+  const disarm = () => globalThis[ARMED]();
 
   const signs = (list) =>
     list.map(({ css, heading }) => {
@@ -126,5 +152,5 @@
     }
   };
 
-  return { snapshot, controls, pressable, stored, restore };
+  return { snapshot, controls, aim, disarm, stored, restore };
 })()

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,6 @@ _ROLES: dict[str, tuple[str, ...]] = {
 LOAD_TIMEOUT = 30.0
 IDLE_TIMEOUT = 8.0
 """Pages that poll for ever are never idle; after so many seconds a stable reading must do."""
-PRESS_TIMEOUT = 3.0
 MAX_REFUSED_HOSTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -60,6 +59,7 @@ class Tab:
         self._crashed = False
         self._loaded_at = time.monotonic()
         self._has_loaded = False
+        self._world: int | None = None
         self._writes: Writes | None = None
         self._stored_before_press: Any = None
         self.refused_hosts: set[str] = set()
@@ -92,7 +92,7 @@ class Tab:
                 await self._page.goto("about:blank")  # else a new fragment would keep the old document
             async with self._storage_from_before_press():
                 response = await self._page.goto(address, wait_until="load", timeout=LOAD_TIMEOUT * 1000)
-            self._loaded_at = time.monotonic()
+            self._loaded_at, self._world = time.monotonic(), None
         except PlaywrightTimeout:
             raise Unreachable(Reason.TIMEOUT) from None
         except PlaywrightError as error:
@@ -154,7 +154,7 @@ class Tab:
     async def look(self, wanted: Wanted) -> Snapshot:
         """One snapshot. While the page is between two documents it is empty and not loaded. Raises BrowserGone."""
         try:
-            raw = await self._page.evaluate(f"wanted => {_SCRIPT}.snapshot(wanted)", wanted.as_script_argument())
+            raw = await self._call("snapshot", wanted.as_script_argument())
             controls = raw["controls"]
             if not controls and wanted.find is not None and wanted.find.names and wanted.kind is not None:
                 named = self._by_name(wanted.find, wanted.kind)
@@ -181,29 +181,37 @@ class Tab:
         try:
             self._writes = self._writes or Writes(self._page)
             if self._stored_before_press is None:
-                self._stored_before_press = await self._page.evaluate(f"() => {_SCRIPT}.stored()")
-            element = None
-            for locator in self._ways_to(find, kind):
-                chosen = await self._page.evaluate_handle(
-                    f"([all, kind, state]) => {_SCRIPT}.pressable(all, kind, state)",
-                    [await locator.element_handles(), kind, state],
-                )
-                element = chosen.as_element()
-                # The second way counts only where the first finds nothing: `look` goes by the same rule.
-                if element is not None or await chosen.json_value() != "nothing":
-                    break
-            if element is None:
-                return None
+                self._stored_before_press = await self._call("stored")
+            point, disarm = await self._aim(find, kind, state)
         except PlaywrightError as error:
             self._raise_if_gone(error)
             return None
+        if not isinstance(point, dict):
+            return None
         try:
-            # Playwright checks at the moment of the press that nothing lies over the element, else it does not press.
-            await element.click(timeout=PRESS_TIMEOUT * 1000)
+            await self._page.mouse.click(point["x"], point["y"])
         except PlaywrightError as error:
             self._raise_if_gone(error)
             return False
-        return True
+        try:
+            press = await disarm()
+        except PlaywrightError as error:
+            self._raise_if_gone(error)
+            return True  # the press has led to another document already
+        return True if press["arrived"] else None if press["stopped"] else False
+
+    async def _aim(
+        self, find: Find, kind: ControlKind | str, state: bool | None
+    ) -> tuple[Any, Callable[[], Awaitable[Any]]]:
+        """Where to press (see `aim` in snapshot.js), and how to lower the guard and learn what the press reached."""
+        if find.css:
+            point = await self._call("aim", find.css, kind, state)
+            # The second way counts only where the first finds nothing: `look` goes by the same rule.
+            if point != "nothing" or not find.names:
+                return point, lambda: self._call("disarm")
+        script = f"(all, [kind, state]) => {_SCRIPT}.aim(all, kind, state)"
+        point = await self._by_name(find, kind).evaluate_all(script, [kind, state])
+        return point, lambda: self._page.evaluate(f"() => {_SCRIPT}.disarm()")
 
     async def saved(self) -> bool | None:
         """Wait until what was pressed has been sent and answered.
@@ -239,11 +247,11 @@ class Tab:
         """
         try:
             cookies = await self._page.context.cookies()
-            origin, stored = await self._page.evaluate(f"() => [location.origin, {_SCRIPT}.stored().local]")
+            stored = await self._call("stored")
         except PlaywrightError:
             raise BrowserGone("no storage state") from None
         origins = {kept["origin"]: kept for kept in self._given.get("origins", ())}
-        items = [{"name": name, "value": value} for name, value in stored]
+        origin, items = stored["origin"], [{"name": name, "value": value} for name, value in stored["local"]]
         if items or origin in origins:
             origins[origin] = {**origins.get(origin, {}), "origin": origin, "localStorage": items}
         return {"cookies": [dict(cookie) for cookie in cookies], "origins": list(origins.values())}
@@ -256,9 +264,28 @@ class Tab:
         except PlaywrightError as error:
             raise self._explain(error) from None
 
-    def _ways_to(self, find: Find, kind: ControlKind | str) -> list[Locator]:
-        ways = [self._page.locator(f"css={find.css}")] if find.css else []
-        return [*ways, self._by_name(find, kind)] if find.names else ways
+    async def _call(self, function: str, *arguments: object) -> Any:
+        """Call a function of snapshot.js for the page's present document. Raises PlaywrightError between two documents.
+
+        Over the protocol itself: what Playwright puts into each document in order to evaluate costs more than a look.
+        """
+        if self._world is None:
+            tree = await self._devtools.send("Page.getFrameTree")
+            world = {"frameId": tree["frameTree"]["frame"]["id"], "worldName": "fleet"}
+            self._world = (await self._devtools.send("Page.createIsolatedWorld", world))["executionContextId"]
+        call = {
+            "expression": f"{_SCRIPT}.{function}({', '.join(json.dumps(argument) for argument in arguments)})",
+            "contextId": self._world,
+            "returnByValue": True,
+        }
+        try:
+            answer = await self._devtools.send("Runtime.evaluate", call)
+        except PlaywrightError:
+            self._world = None  # it ended with its document
+            raise
+        if "exceptionDetails" in answer:
+            raise PlaywrightError(f"{function} failed in the page")
+        return answer["result"].get("value")
 
     def _by_name(self, find: Find, kind: ControlKind | str) -> Locator:
         pattern = exact_names(find.all_names)
