@@ -34,7 +34,10 @@ _JINJA = ("{{", "{%", "{#")
 PERSONAL = ("fleet_accounts", "fleet_mandate", "fleet_waivers", "fleet_email")
 KNOWN = (*PERSONAL, "fleet_locale", "fleet_rehearsal", "fleet_rehearsal_case")
 
-Profile = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\s/\\\x00-\x1f\x7f]+$")]
+# What a service calls a person: a public id, an e-mail address, or a name with single spaces in it.
+Profile = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\s/\\\x00-\x1f\x7f]+( [^\s/\\\x00-\x1f\x7f]+)*$")
+]
 DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 

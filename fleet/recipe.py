@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -79,7 +79,9 @@ class Sign(_Strict):
 class ChallengeSign(Sign):
     """A sign of a challenge, and which kind it is: a person must answer it, never this tool."""
 
-    kind: Literal["captcha", "code", "device_approval", "restriction", "challenge"] = "challenge"
+    kind: Literal["captcha", "code", "device_approval", "restriction", "challenge"] = Field(
+        default="challenge", description="What a person must answer; it says what the employee is asked to do."
+    )
 
     @property
     def reason(self) -> Reason:
@@ -94,9 +96,13 @@ class Identity(_Strict):
     page (or on `page`) of which every match must say the employee's profile.
     """
 
-    page: Page | None = None
-    landed: Page | None = None
-    css: Text | None = None
+    page: Page | None = Field(
+        default=None, description="A page of its own to read the sign from, before the control's."
+    )
+    landed: Page | None = Field(
+        default=None, description="Where `page` leads the signed-in person: an address with {profile} in it."
+    )
+    css: Text | None = Field(default=None, description="Elements that say who is signed in; all of them must agree.")
     attribute: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][\w-]*$")] | None = Field(
         default=None, description="Read this attribute of the element; without it, its text."
     )
@@ -134,9 +140,9 @@ class Find(_Strict):
 class Control(_Strict):
     """One thing to switch off: where it is, how to recognize it, how to set it, how to prove it."""
 
-    title: Text
+    title: Text = Field(description="What people call the setting, for lists and reports.")
     page: Page = Field(description="The exact address of the page; after loading, the browser must be just there.")
-    kind: ControlKind
+    kind: ControlKind = Field(description="What the control is on its page.")
     find: Find = Field(description="The control. For a radio: the option that means opted out.")
     opted_out: Literal["on", "off"] = Field(
         description="Which state of it means opted out: off for most switches, on for a chosen radio option."
@@ -165,16 +171,18 @@ class Control(_Strict):
 class Terms(_Strict):
     """What the service's terms say of automated access."""
 
-    automation: Literal["allowed", "silent", "forbidden"]
-    source: Text
-    reviewed_on: Date
+    automation: Literal["allowed", "silent", "forbidden"] = Field(
+        description="Where forbidden, a live run needs the organisation's terms_accepted in fleet.yml."
+    )
+    source: Text = Field(description="Where the terms say so.")
+    reviewed_on: Date = Field(description="When somebody last read them, YYYY-MM-DD.")
 
 
 class Recipe(_Strict):
     """All that is known of one service."""
 
-    service: Slug
-    name: Text
+    service: Slug = Field(description="The service's name in inventories and results; the same as the file's name.")
+    name: Text = Field(description="The name that people know the service by.")
     domains: tuple[Host, ...] = Field(
         min_length=1, description="Domains whose cookies and stored data belong to a session; subdomains included."
     )
@@ -184,11 +192,13 @@ class Recipe(_Strict):
     session_cookies: tuple[Text, ...] = Field(
         default=(), description="Cookies without which nobody is signed in; their expiry is the session's."
     )
-    terms: Terms
-    identity: Identity
-    signed_out: tuple[Sign, ...] = Field(min_length=1)
-    challenges: tuple[ChallengeSign, ...] = ()
-    controls: dict[Slug, Control] = Field(min_length=1)
+    terms: Terms = Field(description="What the service's terms say of automated access.")
+    identity: Identity = Field(description="How to see who is signed in.")
+    signed_out: tuple[Sign, ...] = Field(min_length=1, description="Signs that nobody is signed in; any one counts.")
+    challenges: tuple[ChallengeSign, ...] = Field(
+        default=(), description="Signs that the service asks for a CAPTCHA, a code or the like; any one counts."
+    )
+    controls: dict[Slug, Control] = Field(min_length=1, description="The controls by name, such as ai_training.")
 
     @property
     def page_hosts(self) -> frozenset[str]:
@@ -221,6 +231,15 @@ class Recipe(_Strict):
             if not self.owns_host(host):
                 raise ValueError(f"{page} is not on one of the domains ({', '.join(self.domains)})")
         return self
+
+
+def json_schema() -> dict[str, Any]:
+    """The format as JSON Schema (2020-12): what editors complete and check while a recipe is written."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Recipe.model_json_schema(),
+        "title": "A recipe of Fleet Opt-Out",
+    }
 
 
 def fill_profile(template: str, profile: str) -> str:

@@ -119,7 +119,7 @@ def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
 
 @contextmanager
 def progress(total: int, doing: str) -> Iterator[Callable[[str], None]]:
-    """A bar on stderr; calls of what it yields advance it."""
+    """A bar on stderr where that is a terminal; calls of what it yields advance it."""
     columns = (
         TextColumn(doing),
         BarColumn(),
@@ -127,6 +127,6 @@ def progress(total: int, doing: str) -> Iterator[Callable[[str], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[last]}"),
     )
-    with Progress(*columns, console=people, transient=True) as bar:
+    with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as bar:
         task = bar.add_task(doing, total=total, last="")
         yield lambda name: bar.update(task, advance=1, last=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from fleet.commands.options import RECIPES, settings_of
 from fleet.errors import InputError
-from fleet.recipe import Catalogue, load_catalogue
+from fleet.recipe import Catalogue, json_schema, load_catalogue
 
 app = typer.Typer(no_args_is_help=True, help="Look at the catalogue and check recipes.")
 
@@ -48,3 +49,9 @@ def check(recipes: RECIPES = None) -> None:
     catalogue = _catalogue(recipes)
     for recipe in catalogue:
         typer.echo(f"{catalogue.paths[recipe.service]}: ok, {len(recipe.controls)} control(s)")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, for editors. The same is published as docs/recipe.schema.json."""
+    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

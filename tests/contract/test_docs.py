@@ -1,0 +1,98 @@
+"""The documents say what the product does: their examples are run, their tables compared with the code."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from fleet.cli import app
+from fleet.model import EXIT_MEANING
+from fleet.recipe import json_schema, load_catalogue
+from tests.conftest import ROOT
+
+RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def commands(text: str) -> list[list[str]]:
+    """Every `fleet …` command line of a document, from indented blocks and from inline code."""
+    lines = re.findall(r"^ {4}(fleet .+)$", text, re.MULTILINE) + re.findall(r"`(fleet [^`]+)`", text)
+    return [shlex.split(line.partition(" # ")[0])[1:] for line in lines]
+
+
+def mistake_in(arguments: list[str]) -> str | None:
+    """What is wrong with a command line as written in a document, or None."""
+    command: Any = typer.main.get_command(app)
+    path = ["fleet"]
+    for word in arguments:
+        verbs = getattr(command, "commands", None)  # of a group only
+        if verbs is not None and not word.startswith("-"):
+            following = verbs.get(word)
+            if following is None:
+                return f"{' '.join(path)} has no verb {word}"
+            command, path = following, [*path, word]
+        elif word.startswith("-"):
+            known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+            if word not in known:
+                return f"{' '.join(path)} has no option {word}"
+    return None
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_in_documents_exist(document: Path) -> None:
+    """Every verb and option that a document shows is one of the command line."""
+    assert [problem for line in commands(document.read_text("utf-8")) if (problem := mistake_in(line))] == []
+
+
+def test_a_planted_command_is_seen() -> None:
+    """The guard above fails on a verb and on an option that do not exist."""
+    assert mistake_in(["fly"]) == "fleet has no verb fly"
+    assert mistake_in(["run", "-i", "x", "--fast"]) == "fleet run has no option --fast"
+    assert len(commands(README)) > 5
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_documents_link_to_exist(document: Path) -> None:
+    """No relative link leads nowhere."""
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text("utf-8"))
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert missing == []
+
+
+class TestRecipes:
+    def test_the_example_is_a_recipe(self, tmp_path: Path) -> None:
+        """What the page shows as a whole recipe loads as it stands."""
+        example = re.search(r"```yaml\n(# yaml-language-server.+?)```", RECIPES, re.DOTALL)
+        assert example is not None
+        (tmp_path / "wiki.yml").write_text(example[1], "utf-8")
+        assert list(load_catalogue([tmp_path]).recipes["wiki"].controls) == ["assistant"]
+
+    def test_every_key_is_explained(self) -> None:
+        """Each key of the format stands in one of the page's tables, and has a description in the schema."""
+        schema = json_schema()
+        explained = set(re.findall(r"^\| `(\w+)` \|", RECIPES, re.MULTILINE))
+        for model in (schema, *schema["$defs"].values()):
+            for key, value in model.get("properties", {}).items():
+                assert key in explained or f"`{key}`" in RECIPES, key
+                assert "description" in value or "$ref" in value, key
+
+    def test_the_published_schema_is_the_models(self) -> None:
+        """docs/recipe.schema.json is what `make schema` writes today."""
+        published = json.loads((ROOT / "docs" / "recipe.schema.json").read_text("utf-8"))
+        assert published == json_schema(), "run: make schema"
+
+
+class TestReadme:
+    def test_the_exit_codes_are_those_of_the_code(self) -> None:
+        """The table has every exit code with the words that a run prints."""
+        table = {int(code): words for code, words in re.findall(r"^\| (\d+) \| (.+?) \|", README, re.MULTILINE)}
+        assert set(table) == set(EXIT_MEANING)
+        for code, words in table.items():
+            assert words.startswith(EXIT_MEANING[code]), code

@@ -1,0 +1,155 @@
+"""The shape of the code: imports go one way, and each heavy dependency has one front door."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+FLOORS = (
+    {"errors", "model"},
+    {"paths", "yamlfile", "advice", "sourcelines"},
+    {"mandates"},
+    {"waivers"},
+    {"inventory", "recipe"},
+    {"sessions", "audit", "browser"},
+    {"config", "recognition"},
+    {"optout", "plan"},
+    {"rehearsal"},
+    {"agent", "runner"},
+    {"pipeline"},
+    {"report"},
+    {"commands"},
+    {"cli"},
+    {"__main__"},
+)
+"""Modules and folders of fleet/, lowest first: each may import from lower floors only."""
+
+FRONT_DOORS = {
+    "ansible_runner": {"fleet/runner.py"},
+    "playwright": {"fleet/browser/engine.py", "fleet/browser/tab.py", "fleet/browser/writes.py"},
+    "pyrage": {"fleet/sessions.py", "fleet/agent/account.py"},
+    "starlette": {
+        "fleet/rehearsal/app.py",
+        "fleet/rehearsal/intranet.py",
+        "fleet/rehearsal/linkedin.py",
+        "fleet/rehearsal/site.py",
+    },
+    "ansible": {"roles/optout/action_plugins/optout.py", "playbooks/callback_plugins/fleet_finish.py"},
+}
+"""The only files that may import a package."""
+
+SOURCES = sorted(
+    [
+        *(ROOT / "fleet").rglob("*.py"),
+        *(ROOT / "roles").rglob("*.py"),
+        *(ROOT / "playbooks/callback_plugins").glob("*.py"),
+    ]
+)
+
+
+def imports(source: str) -> Iterator[str]:
+    """The modules that a source imports, wherever in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def area(module: str) -> str:
+    """The part of the product that a module belongs to: its second name."""
+    return [*module.split("."), ""][1]
+
+
+def wrong_way(where: str, source: str) -> list[str]:
+    """Imports of fleet.* that do not go down from the floor of `where`."""
+    floor = next(number for number, areas in enumerate(FLOORS) if where in areas)
+    below = set().union(*FLOORS[:floor], {where, ""})
+    return [name for name in imports(source) if name.split(".")[0] == "fleet" and area(name) not in below]
+
+
+def strangers(path: str, source: str) -> list[str]:
+    """Packages that a file imports although another one is their front door."""
+    packages = {name.split(".")[0] for name in imports(source)}
+    return sorted(package for package in packages if path not in FRONT_DOORS.get(package, {path}))
+
+
+class TestImports:
+    def test_every_part_of_the_product_has_its_floor(self) -> None:
+        """A new module or folder must be given a place in the order."""
+        parts = {path.stem if path.is_file() else path.name for path in (ROOT / "fleet").iterdir()}
+        assert parts - {"__init__", "__pycache__", "services"} == set().union(*FLOORS)
+
+    def test_imports_go_one_way(self) -> None:
+        """No module imports from its own height or above, but for its own folder."""
+        found = {}
+        for path in (ROOT / "fleet").rglob("*.py"):
+            relative = path.relative_to(ROOT / "fleet")
+            if relative.name == "__init__.py" and len(relative.parts) == 1:
+                continue
+            wrong = wrong_way(relative.parts[0].removesuffix(".py"), path.read_text("utf-8"))
+            if wrong:
+                found[str(relative)] = wrong
+        assert found == {}
+
+    def test_a_planted_import_is_seen(self) -> None:
+        """The guard above fails on an import upwards, and on one in the middle of a function."""
+        assert wrong_way("runner", "from fleet.optout import Visit") == []
+        assert wrong_way("audit", "from fleet.agent.run import Run") == ["fleet.agent.run"]
+        assert wrong_way("browser", "def f():\n    import fleet.optout") == ["fleet.optout"]
+
+    def test_the_runner_and_the_engine_meet_only_through_ansible(self) -> None:
+        """What runs the play knows nothing of browsers, sessions or recipes."""
+        names = set(imports((ROOT / "fleet/runner.py").read_text("utf-8")))
+        assert {name for name in names if name.startswith("fleet")} == {"fleet.errors", "fleet.paths"}
+
+    def test_each_heavy_package_has_one_front_door(self) -> None:
+        """Playwright, Ansible Runner, age and the web server are imported where the table says, and nowhere else."""
+        found = {}
+        for path in SOURCES:
+            relative = str(path.relative_to(ROOT))
+            unexpected = strangers(relative, path.read_text("utf-8"))
+            if unexpected:
+                found[relative] = unexpected
+        assert found == {}
+        assert strangers("fleet/optout.py", "from playwright.async_api import Page") == ["playwright"]
+
+    def test_only_the_engine_launches_a_browser(self) -> None:
+        """One module starts Playwright."""
+        launching = [path.name for path in SOURCES if "async_playwright" in path.read_text("utf-8")]
+        assert launching == ["engine.py"]
+
+    def test_plugins_need_the_standard_library_and_ansible_alone(self) -> None:
+        """Ansible and the product may live in different environments."""
+        for path in SOURCES:
+            if path.is_relative_to(ROOT / "fleet"):
+                continue
+            packages = {name.split(".")[0] for name in imports(path.read_text("utf-8"))}
+            assert packages - sys.stdlib_module_names - {"ansible"} == set(), path
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.is_relative_to(ROOT / "fleet")], ids=lambda p: p.stem
+)
+def test_every_module_imports_alone(path: Path) -> None:
+    """No module needs another one to have been imported first."""
+    if path.name == "__main__.py":
+        pytest.skip("runs when imported")
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    child = os.fork()  # what other tests have imported stays in the parent
+    if child == 0:
+        for module in [module for module in sys.modules if module.split(".")[0] == "fleet"]:
+            del sys.modules[module]
+        try:
+            __import__(name)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -1,0 +1,50 @@
+"""The wheel is the whole product: it runs without the checkout that it was built from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's files in a folder of their own, built from a copy of what git would hand out."""
+    folder = tmp_path_factory.mktemp("wheel")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    for name in listed.decode().split("\0"):
+        source = ROOT / name
+        if name and source.is_file():
+            (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / "source" / name)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(folder / "source")]
+    subprocess.run(build, check=True)
+    [wheel] = folder.glob("fleet_optout-*.whl")
+    zipfile.ZipFile(wheel).extractall(folder / "site")
+    return folder / "site"
+
+
+def test_a_run_works_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
+    """Recipes, playbook, role, callback and rehearsal are all in it: an employee is checked through real Ansible."""
+    example = installed / "fleet" / "ansible" / "inventory.example.yml"
+    command = [sys.executable, "-m", "fleet", "run", "-i", str(example), "-l", "brian.walsh", "--check"]
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        [*command, "--output", "json"], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    assert (report["errors"], report["counts"]) == ([], {"already_opted_out": 1})
+
+
+def test_nothing_but_the_product_is_in_it(installed: Path) -> None:
+    """Tests, benchmarks and the checkout's own files stay out."""
+    assert {path.name.partition("-")[0] for path in installed.iterdir()} == {"fleet", "fleet_optout"}
