@@ -25,7 +25,8 @@ CONTROL_FINISHED: Final = "control.finished"
 RUN_FINISHED: Final = "run.finished"
 LOG_RECOVERED: Final = "log.recovered"
 
-_COMMON: Final = frozenset({"v", "seq", "at", "monotonic_ms", "event", "run"})
+COMMON: Final = frozenset({"v", "seq", "at", "monotonic_ms", "event", "run"})
+"""The fields of every record."""
 _CONTROL: Final = frozenset({"subject", "service", "control"})
 
 FIELDS: Final[dict[str, frozenset[str]]] = {
@@ -60,7 +61,7 @@ def _require_known_fields(_logger: object, _method: str, record: Record) -> Reco
     event = record.get("event")
     if event not in FIELDS:
         raise AuditError(f"'{event}' is not an event of the audit log.")
-    unknown = record.keys() - FIELDS[event] - _COMMON
+    unknown = record.keys() - FIELDS[event] - COMMON
     if unknown:
         raise AuditError(f"{event}: the audit log has no field {', '.join(sorted(unknown))}.")
     return record
