@@ -16,6 +16,7 @@ from fleet.paths import ansible_content, default_state
 from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, new_run_id
 from fleet.rehearsal.stage import Stage, raise_stage
+from fleet.report.table import shown
 
 
 def demo(state: STATE = None) -> None:
@@ -41,7 +42,7 @@ def demo(state: STATE = None) -> None:
     finally:
         stage.strike()
     people.print("Check mode changed nothing at the services." if unchanged else "Check mode CHANGED something.")
-    people.print(f"See every record: fleet audit show --state {folder}", markup=False, soft_wrap=True)
+    people.print(f"See every record: fleet audit show --state {shown(folder)}", markup=False, soft_wrap=True)
     if first.errors or second.errors or not unchanged:
         raise typer.Exit(1)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
+from rich.columns import Columns
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -21,39 +22,55 @@ def _outcome(outcome: Outcome) -> Text:
     return Text(outcome.value.replace("_", " "), style=_STYLE[outcome.exit_code])
 
 
+def _rows(results: list[Result]) -> Iterator[list[Result]]:
+    """Controls of one account that ended alike are one row."""
+    for _, alike in groupby(results, lambda one: (one.employee, one.service, one.outcome, one.reason)):
+        yield list(alike)
+
+
 def results_table(results: list[Result], service_names: Mapping[str, str]) -> Table:
     """Every planned control with its outcome; a row that is not done says who must do what."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
     table.add_column("Employee", no_wrap=True)
     table.add_column("Control", overflow="fold")
-    table.add_column("Outcome", no_wrap=True)
-    table.add_column("What to do now", overflow="fold", ratio=1)
-    for result in results:
-        control = ".".join(part for part in (result.service, result.control) if part) or "-"
-        step = next_step(result, service_names.get(result.service or "")) or ""
-        style = "dim" if result.outcome.is_done else ""
-        table.add_row(Text(result.employee), Text(control), _outcome(result.outcome), Text(step, style=style))
+    table.add_column("Outcome, and what to do now", overflow="fold", ratio=1)
+    before = None
+    for row in _rows(results):
+        first = row[0]
+        controls = "\n".join(".".join(part for part in (one.service, one.control) if part) or "-" for one in row)
+        step = next_step(first, service_names.get(first.service or ""))
+        said = _outcome(first.outcome)
+        if step:
+            said.append(f"\n{step}", style="dim" if first.outcome.is_done else "default")
+        name = "" if first.employee == before else first.employee
+        table.add_row(Text(name), Text(controls), said)
+        before = first.employee
     return table
 
 
-def summary(report: RunReport, log: Path, evidence: Path) -> RenderableType:
-    """Counts, the meaning of the exit code, and where log and evidence are."""
-    counts = Text("  ").join(
-        Text(f"{count} ").append(_outcome(Outcome(name))) for name, count in count_outcomes(report.results).items()
-    )
-    places = Table.grid(padding=(0, 2, 0, 0))
-    places.add_row("Run", Text(report.run_id or "-"))
-    places.add_row("Exit code", Text(f"{report.exit_code}: {EXIT_MEANING[report.exit_code]}"))
-    places.add_row("Audit log", Text(str(log), overflow="fold"))
-    places.add_row("Evidence", Text(str(evidence), overflow="fold"))
-    return Group(counts, Text(), places)
+def shown(path: Path) -> str:
+    """A path as people read it, the home folder as ~."""
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
 def print_report(
     console: Console, report: RunReport, service_names: Mapping[str, str], log: Path, evidence: Path
 ) -> None:
-    """Print table and summary."""
+    """Print the table, the counts, the meaning of the exit code, and where log and evidence are."""
     console.print()
     console.print(results_table(report.results, service_names))
     console.print()
-    console.print(Padding(summary(report, log, evidence), (0, 0, 1, 0)))
+    counts = [
+        Text(f"{count} ").append_text(_outcome(Outcome(name))) for name, count in count_outcomes(report.results).items()
+    ]
+    console.print(Columns(counts, padding=(0, 3)))
+    console.print()
+    for name, words in (
+        ("Run", report.run_id or "-"),
+        ("Exit code", f"{report.exit_code}: {EXIT_MEANING[report.exit_code]}"),
+        ("Audit log", shown(log)),
+        ("Evidence", shown(evidence)),
+    ):
+        # Paths are not broken into lines: they are there to be copied.
+        console.print(Text(f"{name:10} {words}"), soft_wrap=True)
+    console.print()
