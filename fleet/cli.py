@@ -15,6 +15,7 @@ from fleet.commands.demo import demo
 from fleet.commands.doctor import doctor
 from fleet.commands.init import init
 from fleet.commands.options import people
+from fleet.commands.rehearsal import rehearsal
 from fleet.commands.run import run
 from fleet.errors import FleetError
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(demo)
+app.command()(rehearsal)
 app.command()(init)
 app.add_typer(inventory.app, name="inventory")
 app.add_typer(sessions.app, name="sessions")

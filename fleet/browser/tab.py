@@ -107,13 +107,14 @@ class Tab:
             yield
             return
         script = f"{_SCRIPT}.restore({json.dumps(self._stored_before_press)})"
-        added = await self._devtools.send("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        await self._devtools.send("Page.enable")  # without it the script would be taken, and never run
+        await self._devtools.send("Page.addScriptToEvaluateOnNewDocument", {"source": script})
         try:
             yield
         finally:
             self._stored_before_press = None
             with suppress(PlaywrightError):
-                await self._devtools.send("Page.removeScriptToEvaluateOnNewDocument", added)
+                await self._devtools.send("Page.disable")  # takes the script along
 
     async def land(self, address: str, is_enough: Callable[[str], bool]) -> str:
         """Go to an address only to see where it leads; returns the address that answered.

@@ -77,6 +77,10 @@ class Case:
     """The page shows "off" at first; the stored state arrives so much later."""
     save: Save = Save.STORES
     save_delay: int = 0
+    save_after: int = 0
+    """The page waits so long before it sends a change."""
+    remembers: bool = False
+    """The page keeps what was pressed in local storage, and shows that instead of what is stored."""
     has_session: bool = True
     barrier: Barrier = Barrier.NONE
     barrier_after_save: Barrier = Barrier.NONE
@@ -127,7 +131,14 @@ _LINKEDIN = (
     Case("other_person", "Somebody else is signed in.", signed_in_as=SOMEBODY_ELSE),
     Case("save_fails", "Saving answers 500.", save=Save.FAILS),
     Case("save_slow", "Saving takes two seconds.", save_delay=2000),
+    Case("save_late", "The page waits two seconds before it saves.", save_after=2000),
     Case("save_lies", "Saving is confirmed, but nothing is stored.", save=Save.LIES),
+    Case(
+        "save_lies_from_memory",
+        "The same, and the page shows what was pressed from its own memory.",
+        save=Save.LIES,
+        remembers=True,
+    ),
     Case("save_reverts", "Saving works; the next page view switches it on again.", save=Save.REVERTS),
     Case("save_lost_connection", "The connection breaks while saving; nothing is stored.", save=Save.LOST),
     Case("save_lost_answer", "The connection breaks after saving; it is stored.", save=Save.LOST_ANSWER),

@@ -26,10 +26,11 @@ class Stage:
         self.rehearsal.stop()
 
 
-def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue) -> Stage:
+def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue, port: int = 0) -> Stage:
     """Start the rehearsal for every account of a rehearsal inventory; what its services stored lasts in the state.
 
-    Raises InputError for a case that does not exist, FleetError if the rehearsal does not start.
+    `port` 0 takes a free one. Raises InputError for a case that does not exist and for a port in use, FleetError if the
+    rehearsal does not start.
     """
     state = settings.state_dir
     init_state(state, settings.identity)
@@ -46,7 +47,7 @@ def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue) 
         if employee.is_name_safe
         for service, account in employee.accounts.items()
     ]
-    rehearsal = start_rehearsal(accounts, state.root / "rehearsal-world.json")
+    rehearsal = start_rehearsal(accounts, state.root / "rehearsal-world.json", port)
     store = SessionStore(state)
     for account in accounts:
         given = rehearsal.storage_state(account.employee, account.service)

@@ -45,7 +45,9 @@ LINKEDIN: dict[str, tuple[Outcome, Reason | None]] = {
     "other_person": (O.WRONG_ACCOUNT, None),
     "save_fails": (O.NOT_SAVED, R.SAVE_REFUSED),
     "save_slow": (O.OPTED_OUT, None),
+    "save_late": (O.OPTED_OUT, None),
     "save_lies": (O.NOT_SAVED, R.STILL_IN),
+    "save_lies_from_memory": (O.NOT_SAVED, R.STILL_IN),
     "save_reverts": (O.NOT_SAVED, R.STILL_IN),
     "save_lost_connection": (O.NOT_SAVED, R.SAVE_REFUSED),
     "save_lost_answer": (O.OPTED_OUT, None),
@@ -116,7 +118,7 @@ async def walk(rehearsal: Rehearsal, *, check: bool) -> Walked:
     network = Network(dict(rehearsal.resolve), (rehearsal.spki,))
     hosts = {host for recipe in catalogue for host in recipe.hosts}
     engine = Engine(find_browser(), network, hosts, sandbox=False)
-    limit = asyncio.Semaphore(8)
+    limit = asyncio.Semaphore(16)
     journals: dict[str, MemoryJournal] = {}
     visits: dict[str, Visit] = {}
 

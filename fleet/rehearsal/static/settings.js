@@ -17,6 +17,8 @@
   const isGood = (request) => request.then(async (answer) => (await answer.text(), answer.ok)).catch(() => false);
 
   const save = async (key, value) => {
+    if ('remembers' in page) localStorage.setItem(key, value);
+    if (page.saveAfter !== '0') await new Promise((done) => setTimeout(done, Number(page.saveAfter)));
     const body = JSON.stringify({ key, value, hasChild: false });
     const headers = { 'csrf-token': csrfToken(), 'content-type': 'application/json', 'x-restli-protocol-version': '2.0.0' };
     const isSaved = await isGood(fetch(address(key), { method: 'PUT', headers, body }));
@@ -26,6 +28,8 @@
 
   // Shows the change at once and takes it back if it is refused.
   const bindInput = (input) => {
+    const remembered = localStorage.getItem(input.dataset.key);
+    if (remembered) input.checked = remembered === 'true';
     input.addEventListener('change', async () => {
       const value = input.checked;
       if (!(await save(input.dataset.key, value))) input.checked = !value;

@@ -1,0 +1,49 @@
+"""`fleet rehearsal`: serve the stand-in services, to look at them or to run against them."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fleet.commands.options import IDENTITY, INVENTORY, STATE, people, settings_of
+from fleet.errors import InputError
+from fleet.inventory import read_inventory
+from fleet.plan import catalogue_for, services_of
+from fleet.rehearsal.stage import raise_stage
+from fleet.report.table import shown
+
+
+def rehearsal(
+    inventory: INVENTORY = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1 [default: a free one].")] = 0,
+    state: STATE = None,
+    identity: IDENTITY = None,
+) -> None:
+    """Serve the stand-in services of a rehearsal inventory until Ctrl-C, and print the options that lead there.
+
+    Sessions of all its employees are sealed into the state directory, so that `fleet run` finds them signed in.
+    """
+    settings = settings_of(state, identity, None, inventory)
+    catalogue = catalogue_for(settings, rehearsal=True)
+    employees = read_inventory(inventory or [], services_of(catalogue), cwd=Path.cwd())
+    if not employees.rehearsal:
+        sources = ", ".join(employees.sources)
+        raise InputError(
+            f"{sources} is not marked fleet_rehearsal: true, so it cannot be rehearsed; mark a copy of it."
+        )
+    settings = settings.for_rehearsal()
+    # Before anything is started: a signal from here on is waited for below.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    stage = raise_stage(employees, settings, catalogue, port)
+    try:
+        people.print(f"Serving on {stage.rehearsal.address} until Ctrl-C; state in {shown(settings.state)}.")
+        people.print("In another terminal: fleet run with the same -i and --state, and")
+        for host, address in stage.network.resolve.items():
+            typer.echo(f"--resolve {host}={address}")
+        typer.echo(f"--trust-spki {stage.rehearsal.spki}")
+        signal.sigwait((signal.SIGINT, signal.SIGTERM))
+    finally:
+        stage.strike()
