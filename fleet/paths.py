@@ -143,11 +143,12 @@ class StateDir:
 
         Raises InputError with the command that mends it. Makes nothing.
         """
+        make = "fleet init" if self.root == default_state() else f"fleet init --state {self.root}"
         if not self.root.is_dir():
-            raise InputError(f"There is no state directory at {self.root}; run: fleet init --state {self.root}")
+            raise InputError(f"There is no state directory at {self.root}; run: {make}")
         require_private(self.root)
         if not self.recipients.is_file():
-            raise InputError(f"{self.root} is not a state directory yet; run: fleet init --state {self.root}")
+            raise InputError(f"{self.root} is not a state directory yet; run: {make}")
         for folder in (self.sessions, self.audit, self.evidence, self.runs):
             if folder.exists():
                 require_private(folder)

@@ -57,17 +57,16 @@ def show(
         people.print("No record matches.")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Seq", "Time (UTC)", "Event", "Employee"):
+    for heading in ("Seq", "Time (UTC)", "Employee"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("What", overflow="fold", ratio=1)
+    table.add_column("Event", overflow="fold", ratio=1)
     for record in chosen:
         who = names.get(record["subject"], record["subject"]) if "subject" in record else ""
         table.add_row(
             str(record["seq"]),
             record["at"][:19].replace("T", " "),
-            record["event"],
             Text(who),
-            Text("  ".join(_words(record))),
+            Text(record["event"], "bold").append(f"\n{', '.join(_words(record))}", "not bold"),
         )
     Console(highlight=False).print(table)
 
@@ -100,7 +99,8 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"authority {record['authority'] or 'none'}"
     elif event == records.CONTROL_INTENDED:
         yield _name(record["service"], record["control"])
-        yield f"reads {record['before']}, is about to be set"
+        yield f"reads {record['before']}"
+        yield "about to be pressed"
         yield f"authority {record['authority']}"
     elif event == records.CONTROL_FINISHED:
         yield _name(record["service"], record["control"])

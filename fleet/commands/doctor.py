@@ -41,11 +41,12 @@ def doctor(state: STATE = None, identity: IDENTITY = None) -> None:
     """Check every prerequisite and say how to mend what is missing. Exit code 1 if something is."""
     checks = list(_checks(settings_of(state, identity)))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("", "Prerequisite", "Found", "Mend"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("")
+    table.add_column("Prerequisite", no_wrap=True)
+    table.add_column("Found, and how to mend it", overflow="fold")
     marks = {True: Text("ok", "green"), False: Text("missing", "red"), None: Text("note", "yellow")}
     for check in checks:
-        table.add_row(marks[check.ok], check.name, Text(check.found), Text(check.mend))
+        table.add_row(marks[check.ok], check.name, Text("\n".join(filter(None, (check.found, check.mend)))))
     Console(highlight=False).print(table)
     if any(check.ok is False for check in checks):
         raise typer.Exit(EXIT_TOOL_FAILED)

@@ -22,10 +22,12 @@ def _catalogue(recipes: list[str] | None) -> Catalogue:
 
 @app.command("list")
 def list_(recipes: RECIPES = None) -> None:
-    """List every control that can be opted out of."""
+    """List every control that can be opted out of, and what the service's terms say of automation."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Control", "Setting", "Kind", "Automation by the terms", "Seen live"):
-        table.add_column(heading)
+    table.add_column("Control", no_wrap=True)
+    table.add_column("Setting", overflow="fold", ratio=1)
+    for heading in ("Kind", "Terms", "Seen live"):
+        table.add_column(heading, no_wrap=True)
     for recipe in _catalogue(recipes):
         for name, control in recipe.controls.items():
             seen = control.verified_live or "not yet"
