@@ -200,6 +200,9 @@ def _first_cause(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
     for source in sources:
         if "," not in source and not ((cwd or Path.cwd()) / source).exists():
             return f"{source}: there is no such inventory; mend the path given with -i."
+    dates = list(SourceLines(sources, cwd).impossible_dates())
+    if dates:
+        return "\n".join(f"{date}; write it as YYYY-MM-DD." for date in dates)
     cause = re.search(r"YAML parsing failed: (.+)", stderr)
     origin = re.search(r"Origin: (/\S+?:\d+)(?::\d+)?$", stderr, re.MULTILINE)
     if cause:

@@ -27,6 +27,17 @@ class SourceLines:
         """Where a variable of a group is written."""
         return self._find(None, group, f"vars.{variable}", "group_vars")
 
+    def impossible_dates(self) -> Iterator[str]:
+        """`file:line: key.path: …` for each unquoted date that is none (2026-13-01): YAML itself fails on those."""
+        for file, root in self._files().items():
+            for path, node in _scalars(root, "", set()):
+                if node.tag == _TIMESTAMP:
+                    try:
+                        yaml.SafeLoader("").construct_yaml_timestamp(node)
+                    except ValueError as error:
+                        line = node.start_mark.line + 1
+                        yield f"{self._short(file)}:{line}: {path}: {node.value} is not a date ({error})"
+
     def _find(self, parent: str | None, name: str, path: str, folder: str) -> str:
         steps = path.split(".")
         found: tuple[int, str] | None = None
@@ -60,6 +71,25 @@ class SourceLines:
                 for file in files:
                     self._roots.setdefault(file, _compose(file))
         return self._roots
+
+
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+def _scalars(node: yaml.Node | None, path: str, seen: set[int]) -> Iterator[tuple[str, yaml.ScalarNode]]:
+    """All plain values below `node`, with the way there; what only leads to a host is left out of it."""
+    if id(node) in seen:
+        return  # an alias: told once is enough, and it may lead back to itself
+    seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        yield path, node
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _scalars(item, path, seen)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = str(key.value)
+            yield from _scalars(value, "" if name in ("hosts", "children") else f"{path}.{name}".lstrip("."), seen)
 
 
 def _compose(file: Path) -> yaml.Node | None:

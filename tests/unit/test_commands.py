@@ -1,0 +1,235 @@
+"""The verbs that open no browser, as a person types them: what they print, their exit codes, what they leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+FLEET = str(Path(sys.executable).with_name("fleet"))
+STAFF = """
+all:
+  hosts:
+    anna.keller:
+      fleet_email: anna.keller@company.example
+      fleet_accounts: {linkedin: {profile: anna-keller}}
+      fleet_mandate: {employee: anna.keller, reference: M-1, services: [linkedin], granted_on: 2026-01-01,
+        expires_on: 2099-12-31}
+    bob.stone:
+      fleet_accounts: {linkedin: {profile: bob-stone}}
+"""
+
+
+def fleet(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([FLEET, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=cwd)
+
+
+def refusal(*arguments: str) -> str:
+    """The sentence of a refused command, on one line: exit code 2, nothing on stdout, no traceback."""
+    done = fleet(*arguments)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert done.stderr.startswith("Error: ")
+    return " ".join(done.stderr.split())
+
+
+def cookie(name: str, domain: str, expires: float = -1) -> dict[str, object]:
+    return {"name": name, "value": "s3cret", "domain": domain, "path": "/", "expires": expires}
+
+
+@pytest.fixture
+def staff(tmp_path: Path) -> str:
+    path = tmp_path / "staff.yml"
+    path.write_text(STAFF, "utf-8")
+    return str(path)
+
+
+class TestInit:
+    def test_state_and_identity_are_private_and_apart(self) -> None:
+        """Folders 0700, files 0600, the identity outside the state; a second time keeps both."""
+        first = fleet("init")
+        home = Path(os.environ["HOME"])
+        state, identity = home / ".local/state/fleet", home / ".config/fleet/identity.txt"
+        assert first.returncode == 0
+        assert [oct(path.stat().st_mode & 0o777) for path in (state, state / "sessions", identity)] == [
+            "0o700",
+            "0o700",
+            "0o600",
+        ]
+        before = identity.read_bytes()
+        assert fleet("init").stdout == first.stdout
+        assert identity.read_bytes() == before
+
+    def test_an_identity_inside_the_state_is_refused(self, tmp_path: Path) -> None:
+        """What opens the sessions must not lie beside them; nothing is made."""
+        state = tmp_path / "state"
+        assert "keep the identity apart" in refusal("init", "--state", str(state), "--identity", str(state / "id.txt"))
+        assert not state.exists()
+
+    def test_wide_permissions_are_refused_with_the_mend(self, tmp_path: Path) -> None:
+        """A state directory that others may enter is not used."""
+        state, identity = tmp_path / "state", tmp_path / "identity.txt"
+        fleet("init", "--state", str(state), "--identity", str(identity))
+        state.chmod(0o755)
+        assert f"run: chmod 700 {state}" in refusal("sessions", "list", "--state", str(state))
+
+    def test_doctor_names_what_is_missing_and_the_mend(self) -> None:
+        """Exit code 1 before `fleet init`, 0 after it."""
+        before, _, after = fleet("doctor"), fleet("init"), fleet("doctor")
+        assert (before.returncode, after.returncode) == (1, 0), after.stdout
+        assert "run: fleet init" in " ".join(before.stdout.split())
+
+
+class TestSessions:
+    def test_a_session_is_sealed_listed_and_removed(self, staff: str, tmp_path: Path) -> None:
+        """Only the service's own cookies are kept, nothing readable is left, and its expiry is shown."""
+        fleet("init")
+        file = tmp_path / "anna.json"
+        in_a_year = time.time() + 365 * 86400
+        cookies = [cookie("li_at", ".linkedin.com", in_a_year), cookie("other", ".shop.example")]
+        file.write_text(json.dumps({"cookies": cookies, "origins": []}))
+        imported = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
+        assert imported.returncode == 0, imported.stderr
+        assert "left out what belongs to shop.example" in " ".join(imported.stderr.split())
+        [sealed] = Path(os.environ["HOME"]).rglob("*.age")
+        assert sealed.name == "anna.keller.linkedin.age"
+        assert oct(sealed.stat().st_mode & 0o777) == "0o600"
+        state = Path(os.environ["HOME"]) / ".local/state/fleet"
+        kept = b"".join(path.read_bytes() for path in state.rglob("*") if path.is_file())
+        assert b"s3cret" not in kept
+        listing = fleet("sessions", "list").stdout
+        assert time.strftime("%Y-%m-%d", time.gmtime(in_a_year)) in listing
+        assert fleet("sessions", "remove", "anna.keller", "linkedin").returncode == 0
+        assert "No sessions yet" in fleet("sessions", "list").stdout
+        assert "There is no session of anna.keller" in refusal("sessions", "remove", "anna.keller", "linkedin")
+
+    def test_a_folder_is_imported_as_far_as_it_can_be(self, staff: str, tmp_path: Path) -> None:
+        """--from takes EMPLOYEE.SERVICE.json; what is wrong is named, the rest is imported, exit code 2."""
+        fleet("init")
+        folder = tmp_path / "exports"
+        folder.mkdir()
+        good = json.dumps({"cookies": [cookie("li_at", ".linkedin.com")], "origins": []})
+        (folder / "anna.keller.linkedin.json").write_text(good)
+        (folder / "carl.linkedin.json").write_text(good)
+        (folder / "bob.stone.linkedin.json").write_text("not json")
+        done = fleet("sessions", "import", "-i", staff, "--from", str(folder))
+        said = " ".join(done.stderr.split())
+        assert done.returncode == 2
+        assert "1 of 3 imported" in said
+        assert "'carl' is no employee" in said
+        assert "bob.stone.linkedin.json is not JSON" in said
+        assert "anna.keller" in fleet("sessions", "list").stdout
+
+    def test_a_session_of_another_service_is_refused(self, staff: str, tmp_path: Path) -> None:
+        """Cookies of other domains alone are no session of this one; nothing is sealed."""
+        fleet("init")
+        file = tmp_path / "wrong.json"
+        file.write_text(json.dumps({"cookies": [cookie("a", "shop.example")], "origins": []}))
+        said = refusal("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
+        assert "holds nothing that belongs to linkedin.com" in said
+        assert list(Path(os.environ["HOME"]).rglob("*.age")) == []
+
+
+class TestInventoryCheck:
+    def test_the_example_is_without_mistakes(self) -> None:
+        """What people copy from is right."""
+        done = fleet("inventory", "check", "-i", str(ROOT / "inventory.example.yml"))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("13 employees, 14 accounts, 0 mistakes")
+
+    def test_each_mistake_has_file_line_employee_and_field(self, tmp_path: Path) -> None:
+        """One line for each, all of them at once."""
+        (tmp_path / "staff.yml").write_text(
+            "all:\n"
+            "  vars:\n"
+            "    fleet_mandate: {employee: dan}\n"
+            "  hosts:\n"
+            "    anna:\n"
+            "      fleet_accounts: {myspace: {profile: a}}\n"
+            "    bob:\n"
+            "      fleet_accounts: {linkedin: {}}\n"
+            "    'carl/../x':\n"
+            "      fleet_accounts: {linkedin: {profile: c}}\n"
+            "    dan:\n"
+            '      fleet_email: \'{{ lookup("pipe", "id") }}\'\n'
+            "      fleet_accounts: {linkedin: {profile: d}}\n"
+            "      fleet_mandate: {employee: dan, reference: M, services: [intranet], granted_on: 2026-1-1,\n"
+            "        expires_on: 2027-01-01}\n",
+            "utf-8",
+        )
+        done = fleet("inventory", "check", "-i", "staff.yml", cwd=tmp_path)
+        assert done.returncode == 2
+        for start in (
+            "staff.yml:3: fleet_mandate: stands among the variables of group 'all'",
+            "staff.yml:6: anna: fleet_accounts.myspace: unknown service",
+            "staff.yml:8: bob: fleet_accounts.linkedin.profile: missing",
+            "carl/../x: inventory_hostname: not a safe name",
+            "staff.yml:12: dan: fleet_email: holds a Jinja template",
+            "staff.yml:14: dan: fleet_mandate.granted_on: not a date",
+        ):
+            assert start in done.stderr, start
+
+    def test_a_date_that_is_none_is_named_where_yaml_itself_fails(self, staff: str) -> None:
+        """Ansible cannot read such a file at all, and says neither line nor field."""
+        Path(staff).write_text(Path(staff).read_text().replace("2026-01-01", "2026-13-01"))
+        said = refusal("inventory", "check", "-i", staff)
+        assert "staff.yml:7: anna.keller.fleet_mandate.granted_on: 2026-13-01 is not a date (month must be" in said
+
+    def test_a_mandate_that_misses_a_service_is_named(self, staff: str) -> None:
+        """It stops nobody in a run, but is seen before one."""
+        text = Path(staff).read_text().replace("services: [linkedin]", "services: [intranet]")
+        Path(staff).write_text(text)
+        done = fleet("inventory", "check", "-i", staff)
+        assert done.returncode == 2
+        assert "anna.keller: fleet_mandate.services: misses linkedin" in done.stderr
+
+
+class TestServices:
+    def test_a_recipe_with_an_unknown_key_is_named_with_its_line(self, tmp_path: Path) -> None:
+        """`fleet services check` and `fleet run` refuse it in the same words."""
+        text = (ROOT / "fleet/services/linkedin.yml").read_text("utf-8").replace("service: linkedin", "service: wiki")
+        (tmp_path / "wiki.yml").write_text(text.replace("    kind: switch", "    kind: switch\n    script: x"), "utf-8")
+        line = text.splitlines().index("    kind: switch") + 2
+        said = f"wiki.yml:{line}: controls.ai_training.script: unknown key"
+        assert said in refusal("services", "check", "--recipes", str(tmp_path))
+        example = str(ROOT / "inventory.example.yml")
+        assert said in refusal("run", "-i", example, "--recipes", str(tmp_path))
+
+    def test_the_list_shows_names_and_terms(self) -> None:
+        """LinkedIn's setting is in it, with what its terms say, and that nobody has seen it live."""
+        [line] = [line for line in fleet("services", "list").stdout.splitlines() if "linkedin.ai_training" in line]
+        assert line.split()[-3:] == ["forbidden", "not", "yet"]
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("forks: many\n", "fleet.yml:1: forks"),
+            ("statte: x\n", "fleet.yml:1: statte: unknown key"),
+            ("sandbox: false\n", "sandbox: false needs accepted_by"),
+            ("resolve: ['a.example:443=8.8.8.8:1']\n", "not a loopback address"),
+        ],
+    )
+    def test_a_wrong_fleet_yml_is_named_with_its_line(self, staff: str, text: str, message: str) -> None:
+        """The file beside the inventory is read strictly."""
+        Path(staff).with_name("fleet.yml").write_text(text)
+        assert message in refusal("run", "-i", staff)
+
+    def test_a_live_run_as_root_is_refused(self, staff: str) -> None:
+        """Without Chromium's sandbox nothing live is visited; an ordinary user gets further, to the terms."""
+        fleet("init")
+        done = fleet("run", "-i", staff, "--check", "--output", "json")
+        report = json.loads(done.stdout)
+        if os.geteuid() == 0:
+            assert (done.returncode, report["results"]) == (2, [])
+            assert "A live run as root is refused" in report["errors"][0]
+        else:
+            # LinkedIn's terms forbid automation: without terms_accepted no browser leaves this machine.
+            assert report["counts"] == {"not_permitted": 1, "no_mandate": 1}

@@ -1,0 +1,91 @@
+"""Where the browser may connect: the options that say so, and the rules that Chromium is given."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+
+from fleet.browser.network import Network, parse_resolve, parse_spki
+from fleet.browser.tab import exact_names
+from fleet.errors import InputError
+
+SPKI = base64.b64encode(hashlib.sha256(b"a key").digest()).decode()
+
+
+class TestResolve:
+    def test_a_host_is_led_to_a_loopback_address(self) -> None:
+        """curl's spelling; names are compared in lower case, IPv6 in brackets."""
+        assert parse_resolve("Wiki.Corp.example:443=127.0.0.1:8443") == ("wiki.corp.example:443", "127.0.0.1:8443")
+        assert parse_resolve("wiki.example:8443=[::1]:9000") == ("wiki.example:8443", "[::1]:9000")
+        assert parse_resolve("wiki.example:443=127.9.8.7:1") == ("wiki.example:443", "127.9.8.7:1")
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ("wiki.example:443=10.0.0.1:443", "10.0.0.1 is not a loopback address"),
+            ("wiki.example:443=[2001:db8::1]:443", "is not a loopback address"),
+            ("wiki.example:443=999.0.0.1:443", "is not an IP address"),
+            ("wiki.example:443=localhost:443", "write it as HOST:PORT=ADDR:PORT"),
+            ("wiki.example=127.0.0.1:443", "write it as HOST:PORT=ADDR:PORT"),
+            ("wiki.example:443=127.0.0.1:70000", "a port lies between 1 and 65535"),
+            ("a.example:443, MAP * 6.6.6.6=127.0.0.1:1", "write it as HOST:PORT=ADDR:PORT"),
+        ],
+    )
+    def test_anything_else_is_refused(self, value: str, message: str) -> None:
+        """Other addresses, names, missing ports, and text that would add rules of its own."""
+        with pytest.raises(InputError, match="--resolve") as caught:
+            parse_resolve(value)
+        assert message in str(caught.value)
+
+    def test_a_key_is_a_base64_sha256(self) -> None:
+        """32 bytes and nothing else."""
+        assert parse_spki(SPKI) == SPKI
+        for wrong in ("", "abc", SPKI[:-4], base64.b64encode(b"short").decode(), SPKI + ",x"):
+            with pytest.raises(InputError, match="--trust-spki"):
+                parse_spki(wrong)
+
+
+class TestConfinement:
+    def test_declared_hosts_resolve_and_all_else_does_not(self) -> None:
+        """A mapped host goes where it is led, a declared one to itself, every other name to nothing."""
+        network = Network({"www.a.example:443": "127.0.0.1:8443"}, (SPKI,))
+        assert network.arguments(["www.a.example:443", "static.b.example:443"]) == [
+            "--host-resolver-rules=MAP www.a.example:443 127.0.0.1:8443, MAP * ~NOTFOUND, EXCLUDE static.b.example",
+            "--no-proxy-server",
+            f"--ignore-certificate-errors-spki-list={SPKI}",
+        ]
+
+    def test_a_mapping_of_an_undeclared_host_opens_nothing(self) -> None:
+        """--resolve leads hosts of the recipes only."""
+        network = Network({"evil.example:443": "127.0.0.1:1"})
+        assert network.arguments(["a.example:443"])[0] == "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE a.example"
+
+    def test_loopback_means_every_host(self) -> None:
+        """One host that leaves the machine makes the run a live one."""
+        network = Network({"a.example:443": "127.0.0.1:1"})
+        assert network.is_loopback(["a.example:443", "localhost:8000", "127.0.0.1:80", "[::1]:80"]) is True
+        assert network.is_loopback(["a.example:443", "b.example:443"]) is False
+        assert network.is_loopback(["a.example:8443"]) is False
+
+
+class TestLabels:
+    @pytest.mark.parametrize(
+        "shown",
+        [
+            "Utiliser mes données pour entraîner l'IA",
+            "  utiliser MES données pour entraîner l’IA ",
+            "Utiliser mes données\N{NO-BREAK SPACE}pour\nentraîner lʼIA",
+        ],
+    )
+    def test_case_spaces_and_apostrophes_do_not_matter(self, shown: str) -> None:
+        """The same words in another guise are the same label."""
+        assert exact_names(["Utiliser mes données pour entraîner l'IA"]).match(shown)
+
+    @pytest.mark.parametrize(
+        "shown", ["Do not use my data (all)", "Please: Use my data (all)", "Use my data (all) ", "Use my data xallx"]
+    )
+    def test_a_label_is_compared_whole(self, shown: str) -> None:
+        """A longer text that contains the label is another label; marks of patterns mean themselves."""
+        assert (exact_names(["Use my data (all)"]).match(shown) is not None) is (shown.strip() == "Use my data (all)")

@@ -1,0 +1,52 @@
+"""The plan: what of an employee's data becomes an entry that must end in the log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fleet.config import Settings
+from fleet.inventory import Account, Employee, Problem
+from fleet.model import Reason
+from fleet.plan import plan_accounts
+from fleet.recipe import load_catalogue
+
+CATALOGUE = load_catalogue()
+
+
+def planned(employee: Employee, **settings: tuple[str, ...]) -> list[tuple[str | None, tuple[str | None, ...]]]:
+    """Service and controls of each planned account."""
+    given = Settings(state=Path("state"), identity=Path("identity"), **settings)
+    return [(account.service, account.controls) for account in plan_accounts(employee, given, CATALOGUE)]
+
+
+def without_recipe(service: str) -> Problem:
+    return Problem("anna", "fleet_accounts", "unknown service", "staff.yml", service, Reason.UNKNOWN_SERVICE)
+
+
+class TestPlan:
+    def test_an_account_is_planned_with_all_controls_of_its_recipe(self) -> None:
+        """No filter, nothing left out."""
+        anna = Employee("anna", accounts={"linkedin": Account(profile="anna")})
+        assert planned(anna) == [("linkedin", ("ai_training",))]
+
+    def test_filters_take_out_the_rest(self) -> None:
+        """A service or a control that was not asked for is not planned."""
+        anna = Employee("anna", accounts={"linkedin": Account(profile="anna")})
+        assert planned(anna, services=("intranet",)) == []
+        assert planned(anna, controls=("linkedin.ai_training",)) == [("linkedin", ("ai_training",))]
+        assert planned(anna, controls=("newsletter",)) == []
+
+    def test_a_service_without_recipe_is_planned_by_name(self) -> None:
+        """So that its end is in the log."""
+        assert planned(Employee("anna", problems=(without_recipe("myspace"),))) == [("myspace", (None,))]
+
+    def test_services_that_the_log_cannot_name_are_one_entry(self) -> None:
+        """Free text stays out of the log; two of them would be two ends of the same entry there."""
+        anna = Employee("anna", problems=(without_recipe("My Space"), without_recipe("Anna's blog")))
+        assert planned(anna) == [(None, (None,))]
+
+    def test_an_employee_whose_data_cannot_be_read_is_planned(self) -> None:
+        """Nobody of the inventory is passed over in silence."""
+        anna = Employee("anna", problems=(Problem("anna", "fleet_accounts", "must map", "staff.yml"),))
+        assert planned(anna) == [(None, (None,))]
+        assert planned(Employee("anna")) == []
