@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -61,7 +62,9 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
             errors.append(str(error))
         finally:
             errors += _finish(agent, client, interrupted=interruption.asked)
-        return _report(spec, errors, interrupted=interruption.asked)
+        # An agent that ended in good order left the log open only if it could not write it.
+        why_open = Reason.AGENT_ENDED if agent.returncode else Reason.AUDIT_FAILED
+        return _report(spec, errors, why_open, interrupted=interruption.asked)
 
 
 @dataclass
@@ -85,29 +88,32 @@ def _interruptible() -> Iterator[_Interruption]:
 
 
 def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted: bool) -> list[str]:
+    errors: list[str] = []
     try:
         if interrupted:
             agent.terminate()  # the agent records what is under way as interrupted
-        else:
-            answer = client.ask("finish")
-            if "error" in answer:
-                return [answer["error"]]
-        agent.wait(timeout=20)
+        elif "error" in (answer := client.ask("finish")):
+            errors.append(answer["error"])
     except AgentError as error:
-        return [str(error)]
+        errors.append(str(error))
+    try:
+        agent.wait(timeout=20)
     except subprocess.TimeoutExpired:
         agent.kill()
-        return ["The agent did not end in time and was killed; the log is closed from its plan."]
-    return []
+        agent.wait()
+        errors.append("The agent did not end in time and was killed; the log is closed from its plan.")
+    # The agent removes its folder itself, unless it was killed.
+    shutil.rmtree(client.socket_path.parent, ignore_errors=True)
+    return errors
 
 
-def _report(spec: RunSpec, errors: list[str], *, interrupted: bool) -> RunReport:
-    """The results as the log has them; if the agent died, the log is closed here first."""
+def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
+    """The results as the log has them; a run that is still open there is closed first, for the reason `why_open`."""
     folder = spec.settings.state_dir.audit
     ledger = Ledger.replay(spec.run_id, read_last_run(folder))
     if ledger.is_open:
         try:
-            _close_log(spec)
+            _close_log(spec, why_open)
             ledger = Ledger.replay(spec.run_id, read_last_run(folder))
         except FleetError as error:
             errors.append(str(error))
@@ -124,10 +130,10 @@ def _report(spec: RunSpec, errors: list[str], *, interrupted: bool) -> RunReport
     )
 
 
-def _close_log(spec: RunSpec) -> None:
+def _close_log(spec: RunSpec, why: Reason) -> None:
     folder = spec.settings.state_dir.audit
     log = AuditLog(folder, f"run {spec.run_id}")
     try:
-        asyncio.run(close_open_run(folder, log))
+        asyncio.run(close_open_run(folder, log, why))
     finally:
         log.close()

@@ -18,17 +18,25 @@ from fleet.plan import PlannedAccount
 
 
 class Recorder:
-    """One run's way to the log. After a failed write every further one raises AuditError; `failure` keeps the first."""
+    """One run's way to the log. `failure` keeps why a record could not be written first: no visit begins after it."""
 
     def __init__(self, log: AuditLog, ledger: Ledger, subjects: Mapping[str, Subject]) -> None:
         self._log = log
         self.ledger = ledger
         self.subjects = subjects
         self._names = {subject.pseudonym: name for name, subject in subjects.items()}
+        self._writing: set[asyncio.Task[None]] = set()
         self.failure: AuditError | None = None
 
     async def write(self, event: str, **fields: Any) -> None:
         """Append one record; returns once it is durable. Raises AuditError."""
+        writing = asyncio.create_task(self._write(event, fields))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        # A record is on its way whether or not the visit is canceled meanwhile: the ledger must hear of it.
+        await asyncio.shield(writing)
+
+    async def _write(self, event: str, fields: Mapping[str, Any]) -> None:
         try:
             self.ledger.observe(await self._log.append(event, self.ledger.run, **fields))
         except AuditError as error:
@@ -41,7 +49,7 @@ class Recorder:
         await self.write(
             records.RUN_PLANNED,
             subject=subject.pseudonym,
-            planned=[[account.slug, control] for account in accounts for control in account.controls],
+            planned=[[account.service, control] for account in accounts for control in account.controls],
             authority="mandate" if mandate else None,
             mandate_hmac=subject.hmac("mandate", mandate.reference) if mandate else None,
         )
@@ -54,7 +62,7 @@ class Recorder:
         await self.write(
             records.CONTROL_FINISHED,
             subject=self.subjects[account.employee.name].pseudonym,
-            service=account.slug,
+            service=account.service,
             control=control,
             outcome=outcome,
             reason=reason,
@@ -67,11 +75,11 @@ class Recorder:
 
     def is_finished(self, account: PlannedAccount, control: str | None) -> bool:
         """True if the control has its terminal record."""
-        return (self.subjects[account.employee.name].pseudonym, account.slug, control) in self.ledger.finished
+        return (self.subjects[account.employee.name].pseudonym, account.service, control) in self.ledger.finished
 
     def is_intended(self, account: PlannedAccount, control: str | None) -> bool:
         """True if an intent for the control is in the log."""
-        return (self.subjects[account.employee.name].pseudonym, account.slug, control) in self.ledger.intended
+        return (self.subjects[account.employee.name].pseudonym, account.service, control) in self.ledger.intended
 
     def results_of(self, employee: str) -> list[Result]:
         """One employee's results."""
@@ -80,5 +88,9 @@ class Recorder:
         return self.ledger.results(self._names, subject, absent)
 
     async def close(self, stopped: Reason | None) -> None:
-        """End the run in the log. Raises AuditError."""
+        """End the run in the log. Raises AuditError, also if an earlier record could not be written."""
+        if self._writing:
+            await asyncio.wait(self._writing)
+        if self.failure is not None:
+            raise self.failure
         await close_run(self._log, self.ledger, stopped)

@@ -19,7 +19,6 @@ from fleet.audit.subjects import Subjects
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.tab import BrowserGone
-from fleet.errors import AuditError
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reason, Result
 from fleet.plan import (
@@ -166,11 +165,6 @@ class Run:
         return self._service_names.get(service) if service else None
 
     @property
-    def failure(self) -> AuditError | None:
-        """Why the log cannot be written any more, or None."""
-        return self._recorder.failure
-
-    @property
     def counts(self) -> dict[str, int]:
         """Outcomes so far."""
         return self._recorder.ledger.count()
@@ -183,7 +177,7 @@ class Run:
     async def close(self, stopped: Reason | None = None) -> None:
         """Stop what is under way, write what is missing, let go of browser, rehearsal and log.
 
-        Raises AuditError if the end cannot be written; everything is let go of all the same.
+        Raises AuditError if the end, or anything before it, cannot be written; everything is let go of all the same.
         """
         self._closing = True
         for visit in self._visits.values():
@@ -191,8 +185,7 @@ class Run:
         if self._visits:
             await asyncio.wait(self._visits.values(), timeout=1)
         async with self._resources:
-            if self._recorder.failure is None:
-                await self._recorder.close(stopped)
+            await self._recorder.close(stopped)
 
 
 async def _warm(engine: Engine) -> None:

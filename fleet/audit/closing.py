@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 from fleet.audit import records
-from fleet.audit.ledger import Ledger
+from fleet.audit.ledger import Key, Ledger
 from fleet.audit.log import AuditLog, read_last_run
-from fleet.model import EXIT_INTERRUPTED, Outcome, Reason
+from fleet.model import EXIT_INTERRUPTED, Outcome, Reading, Reason
 
 
 async def close_run(log: AuditLog, ledger: Ledger, stopped: Reason | None) -> None:
@@ -16,7 +17,9 @@ async def close_run(log: AuditLog, ledger: Ledger, stopped: Reason | None) -> No
 
     `stopped` is why the run ended early, or None; controls that no play ever asked for are then `play_ended`.
     """
-    for (subject, service, control), outcome, before in list(ledger.unfinished()):
+
+    async def finish(key: Key, outcome: Outcome, before: Reading | None) -> None:
+        subject, service, control = key
         record = await log.append(
             records.CONTROL_FINISHED,
             ledger.run,
@@ -33,6 +36,9 @@ async def close_run(log: AuditLog, ledger: Ledger, stopped: Reason | None) -> No
             refused_hosts=[],
         )
         ledger.observe(record)
+
+    # All at once, so that thousands share a sync: whoever pressed Ctrl-C waits for this.
+    await asyncio.gather(*(finish(*each) for each in ledger.unfinished()))
     counts = ledger.count()
     exit_code = max((Outcome(outcome).exit_code for outcome in counts), default=0)
     if stopped is Reason.INTERRUPTED:
@@ -41,10 +47,10 @@ async def close_run(log: AuditLog, ledger: Ledger, stopped: Reason | None) -> No
     ledger.observe(await log.append(records.RUN_FINISHED, ledger.run, **finished))
 
 
-async def close_open_run(folder: Path, log: AuditLog) -> None:
-    """If the newest run never ended (its agent died), end it now from its plan."""
+async def close_open_run(folder: Path, log: AuditLog, why: Reason = Reason.AGENT_ENDED) -> None:
+    """If the newest run never ended (its agent died, or could not write), end it now from its plan."""
     last = list(read_last_run(folder))
     if last:
         ledger = Ledger.replay(last[0]["run"], last)
         if ledger.is_open:
-            await close_run(log, ledger, Reason.AGENT_ENDED)
+            await close_run(log, ledger, why)

@@ -6,6 +6,7 @@ see, the counts in `run.finished` and the closing of a run that crashed all come
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ class Ledger:
     started_at: str | None = None
     finished_at: str | None = None
     counts: dict[str, int] | None = None
-    planned: dict[Key, None] = field(default_factory=dict)
+    planned: dict[str, list[Key]] = field(default_factory=dict)
+    """By pseudonym: one employee's answer then costs that employee's controls only."""
     intended: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
     finished: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -47,7 +49,8 @@ class Ledger:
         if event == records.RUN_STARTED:
             self.check, self.started_at = record["check"], record["at"]
         elif event == records.RUN_PLANNED:
-            self.planned |= {(record["subject"], service, control): None for service, control in record["planned"]}
+            subject = record["subject"]
+            self.planned[subject] = [(subject, service, control) for service, control in record["planned"]]
         elif event == records.CONTROL_INTENDED:
             self.intended[_key(record)] = record
         elif event == records.CONTROL_FINISHED:
@@ -61,17 +64,15 @@ class Ledger:
         return self.started_at is not None and self.finished_at is None
 
     def unfinished(self) -> Iterator[tuple[Key, Outcome, Reading | None]]:
-        """Planned controls without a terminal record, with the outcome that an ending run must give them.
-
-        An intent without a result is `unknown`: the click may or may not have happened. All else is `not_run`.
-        """
-        for key in self.planned:
+        """Planned controls without a terminal record, with the outcome that an ending run must give them."""
+        for key in itertools.chain.from_iterable(self.planned.values()):
             if key not in self.finished:
-                intent = self.intended.get(key)
-                if intent is None:
-                    yield key, Outcome.NOT_RUN, None
-                else:
-                    yield key, Outcome.UNKNOWN, Reading(intent["before"])
+                yield key, *self._ending(key)
+
+    def _ending(self, key: Key) -> tuple[Outcome, Reading | None]:
+        """An intent without a result is `unknown`: the click may or may not have happened. All else is `not_run`."""
+        intent = self.intended.get(key)
+        return (Outcome.NOT_RUN, None) if intent is None else (Outcome.UNKNOWN, Reading(intent["before"]))
 
     def count(self) -> dict[str, int]:
         """How many finished controls have each outcome; they add up to the plan once the run is closed."""
@@ -86,27 +87,26 @@ class Ledger:
         `names` gives the employee of a pseudonym. Where the log has no terminal record, the answer is what an ending
         run would give it, for the reason `absent`.
         """
-        missing = {
-            key: Result(names.get(key[0], key[0]), key[1], key[2], outcome, before, None, absent)
-            for key, outcome, before in self.unfinished()
-        }
-        keys = [key for key in self.planned if subject in (None, key[0])]
-        return [missing.get(key) or _result(key, self.finished[key], names) for key in keys]
+        chosen = self.planned if subject is None else (subject,)
+        return [self._result(key, names, absent) for one in chosen for key in self.planned.get(one, ())]
+
+    def _result(self, key: Key, names: Mapping[str, str], absent: Reason) -> Result:
+        subject, service, control = key
+        who, record = names.get(subject, subject), self.finished.get(key)
+        if record is None:
+            outcome, before = self._ending(key)
+            return Result(who, service, control, outcome, before, None, absent)
+        return Result(
+            employee=who,
+            service=service,
+            control=control,
+            outcome=Outcome(record["outcome"]),
+            before=Reading(record["before"]) if record["before"] else None,
+            after=Reading(record["after"]) if record["after"] else None,
+            reason=Reason(record["reason"]) if record["reason"] else None,
+            duration_ms=record["duration_ms"],
+        )
 
 
 def _key(record: Mapping[str, Any]) -> Key:
     return record["subject"], record["service"], record["control"]
-
-
-def _result(key: Key, record: Mapping[str, Any], names: Mapping[str, str]) -> Result:
-    subject, service, control = key
-    return Result(
-        employee=names.get(subject, subject),
-        service=service,
-        control=control,
-        outcome=Outcome(record["outcome"]),
-        before=Reading(record["before"]) if record["before"] else None,
-        after=Reading(record["after"]) if record["after"] else None,
-        reason=Reason(record["reason"]) if record["reason"] else None,
-        duration_ms=record["duration_ms"],
-    )

@@ -13,7 +13,7 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,29 +42,35 @@ class AuditLog:
         self._folder = folder
         path = log_path(folder)
         make_private_dir(path.parent)
-        self._lock = _take_lock(folder / "lock", owner)
-        try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            torn = _cut_torn_tail(self._file, folder / "torn")
-            self._size = os.fstat(self._file).st_size
-            self._next_seq = _last_seq(path) + 1
-        except OSError as error:
-            os.close(self._lock)
-            raise AuditError(f"{path} cannot be opened for writing: {error.strerror}.") from None
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._committer: asyncio.Task[None] | None = None
-        self._failure: AuditError | None = None
-        if torn is not None:
-            self._commit(self._line({"event": records.LOG_RECOVERED, "run": None} | torn))
+        with contextlib.ExitStack() as opened:
+            try:
+                opened.callback(os.close, _take_lock(folder / "lock", owner))
+                self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+                opened.callback(os.close, self._file)
+                # A new file is not safe before its name is.
+                _sync_folder(path.parent)
+                _sync_folder(folder)
+                torn = _cut_torn_tail(self._file, folder / "torn")
+                self._size = os.fstat(self._file).st_size
+                self._next_seq = _last_seq(path) + 1
+            except OSError as error:
+                raise AuditError(f"{path} cannot be opened for writing: {error.strerror}.") from None
+            self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+            self._committer: asyncio.Task[None] | None = None
+            self._failure: AuditError | None = None
+            if torn is not None:
+                self._commit(self._line(records.LOG_RECOVERED, None, torn))
+            self._opened = opened.pop_all()
 
     async def append(self, event: str, run: str, **fields: Any) -> dict[str, Any]:
         """Append one record and return it once it is durable.
 
-        Raises AuditError if it cannot be written; from then on every append raises.
+        Raises AuditError if it is not a record of the schema, and nothing has happened then. Raises AuditError if it
+        cannot be written; from then on every append raises.
         """
         if self._failure is not None:
             raise self._failure
-        line = self._line({"event": event, "run": run} | fields)
+        line = self._line(event, run, fields)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((line, done))
         if self._committer is None or self._committer.done():
@@ -75,12 +81,12 @@ class AuditLog:
         return record
 
     def close(self) -> None:
-        """Release the file and the lock."""
-        os.close(self._file)
-        os.close(self._lock)
+        """Release the file and the lock. Whoever appends now is refused: the descriptor may be another file's soon."""
+        self._failure = self._failure or AuditError(f"The audit log in {self._folder} is closed.")
+        self._opened.close()
 
-    def _line(self, record: dict[str, Any]) -> bytes:
-        line = records.render({"seq": self._next_seq} | record)
+    def _line(self, event: str, run: str | None, fields: Mapping[str, Any]) -> bytes:
+        line = records.render(self._next_seq, event, run, fields)
         self._next_seq += 1
         return line
 
@@ -130,17 +136,28 @@ def _take_lock(path: Path, owner: str) -> int:
 
 def _cut_torn_tail(file: int, quarantine: Path) -> dict[str, Any] | None:
     size = os.fstat(file).st_size
-    start = max(0, size - 2 * records.MAX_LINE_BYTES)
-    tail = os.pread(file, size - start, start)
-    torn = tail[tail.rfind(b"\n") + 1 :]
+    if not size:
+        return None
+    with mmap.mmap(file, size, access=mmap.ACCESS_READ) as data:
+        # Batches are written at once, so after a power cut the tear may be much longer than a line.
+        torn = data[data.rfind(b"\n") + 1 :]
     if not torn:
         return None
     digest = hashlib.sha256(torn).hexdigest()
     make_private_dir(quarantine)
     write_private(quarantine / digest, torn, durable=True)
+    _sync_folder(quarantine)
     os.ftruncate(file, size - len(torn))
     os.fdatasync(file)
     return {"bytes": len(torn), "sha256": digest}
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _last_seq(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The records of the audit log: which events exist, and which fields each may carry.
+"""The records of the audit log: which events exist, and which fields each carries.
 
 docs/records.md describes them for readers. Only codes, numbers, digests, host names and pseudonyms are allowed:
 no free text, no page text, no exception text, no personal value in clear.
@@ -7,7 +7,7 @@ no free text, no page text, no exception text, no personal value in clear.
 from __future__ import annotations
 
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -51,19 +51,21 @@ FIELDS: Final[dict[str, frozenset[str]]] = {
     RUN_FINISHED: frozenset({"counts", "stopped", "exit_code"}),
     LOG_RECOVERED: frozenset({"bytes", "sha256"}),
 }
-"""The allow-list: the fields that each event may carry beside the common ones."""
+"""The allow-list: the fields that each event carries beside the common ones, all of them and no others."""
 
 Record = MutableMapping[str, Any]
 
 
-def _require_known_fields(_logger: object, _method: str, record: Record) -> Record:
-    """A structlog processor that lets nothing through that the schema does not name."""
+def _require_exact_fields(_logger: object, _method: str, record: Record) -> Record:
+    """A structlog processor: nothing passes that the schema does not name, and nothing that lacks what it names."""
     event = record.get("event")
     if event not in FIELDS:
         raise AuditError(f"'{event}' is not an event of the audit log.")
-    unknown = record.keys() - FIELDS[event] - COMMON
-    if unknown:
-        raise AuditError(f"{event}: the audit log has no field {', '.join(sorted(unknown))}.")
+    given, wanted = record.keys(), FIELDS[event] | {"seq", "event", "run"}
+    if given - wanted:
+        raise AuditError(f"{event}: the audit log has no field {', '.join(sorted(given - wanted))}.")
+    if wanted - given:
+        raise AuditError(f"{event}: the record lacks {', '.join(sorted(wanted - given))}.")
     return record
 
 
@@ -75,24 +77,26 @@ def _stamp(_logger: object, _method: str, record: Record) -> Record:
 
 
 _PROCESSORS: Final = (
-    _require_known_fields,
+    _require_exact_fields,
     _stamp,
-    structlog.processors.JSONRenderer(separators=(",", ":"), ensure_ascii=False, allow_nan=False),
+    # Without `default=None` structlog writes the repr() of whatever is no JSON: texts that must not get here.
+    structlog.processors.JSONRenderer(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=None),
 )
 
 
-def render(record: Record) -> bytes:
+def render(seq: int, event: str, run: str | None, fields: Mapping[str, Any]) -> bytes:
     """One record as one line, LF included.
 
-    Raises AuditError for an unknown event or field, for a value that is no JSON, and for a line over 8 KiB.
+    Raises AuditError for an unknown event, for a field too many or too few, for a value that is no JSON, and for a line
+    over 8 KiB.
     """
-    rendered: Any = record
+    rendered: Any = {"event": event, "run": run, **fields, "seq": seq}
     try:
         for processor in _PROCESSORS:
             rendered = processor(None, "append", rendered)
-    except ValueError:
-        raise AuditError(f"{record.get('event')}: a value cannot be written as JSON.") from None
-    line = str(rendered).encode("utf-8", "strict") + b"\n"
+        line = str(rendered).encode("utf-8", "strict") + b"\n"
+    except (TypeError, ValueError):
+        raise AuditError(f"{event}: a value cannot be written as JSON.") from None
     if len(line) > MAX_LINE_BYTES:
-        raise AuditError(f"{record.get('event')}: a record of {len(line)} bytes is over the {MAX_LINE_BYTES} allowed.")
+        raise AuditError(f"{event}: a record of {len(line)} bytes is over the {MAX_LINE_BYTES} allowed.")
     return line
