@@ -16,6 +16,8 @@ from fleet.inventory import Employee, Inventory
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipe import Catalogue, Recipe, load_catalogue
 
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -30,17 +32,15 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class PlannedAccount:
-    """One employee at one service. `recipe` is None where there is none for that service."""
+    """One employee at one service. `recipe` is None where there is none for that service.
+
+    `service` is None where the inventory gives no name that the log may hold: free text never gets there.
+    """
 
     employee: Employee
     service: str | None
     recipe: Recipe | None
     controls: tuple[str | None, ...]
-
-    @property
-    def slug(self) -> str | None:
-        """The service as the log may name it: free text from an inventory never gets there."""
-        return self.service if self.service and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", self.service) else None
 
 
 def new_run_id() -> str:
@@ -80,14 +80,15 @@ def plan_accounts(employee: Employee, settings: Settings, catalogue: Catalogue) 
 
     Bad data is planned too, with service or control None as far as it cannot be read: it must end in the log.
     """
-    services = dict.fromkeys(employee.accounts)
-    services |= dict.fromkeys(problem.service for problem in employee.problems if problem.service is not None)
+    given = [*employee.accounts, *(problem.service for problem in employee.problems if problem.service is not None)]
+    # Those that cannot be named are one entry: the log could not tell them apart.
+    services = dict.fromkeys(service if _NAME.fullmatch(service) else None for service in given)
     if not services and employee.problems:
         yield PlannedAccount(employee, None, None, (None,))
     for service in services:
         if settings.services and service not in settings.services:
             continue
-        recipe = catalogue.get(service)
+        recipe = catalogue.get(service) if service else None
         if recipe is None:
             yield PlannedAccount(employee, service, None, (None,))
             continue
