@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 
 from fleet.cli import app
-from fleet.model import EXIT_MEANING
+from fleet.config import ConfigFile
+from fleet.model import EXIT_MEANING, Outcome
 from fleet.recipe import json_schema, load_catalogue
 from tests.conftest import ROOT
 
@@ -23,7 +25,7 @@ DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 def commands(text: str) -> list[list[str]]:
     """Every `fleet …` command line of a document, from indented blocks and from inline code."""
-    lines = re.findall(r"^ {4}(fleet .+)$", text, re.MULTILINE) + re.findall(r"`(fleet [^`]+)`", text)
+    lines = re.findall(r"^ {4,7}(fleet .+)$", text, re.MULTILINE) + re.findall(r"`(fleet [^`]+)`", text)
     return [shlex.split(line.partition(" # ")[0])[1:] for line in lines]
 
 
@@ -93,6 +95,24 @@ class TestReadme:
     def test_the_exit_codes_are_those_of_the_code(self) -> None:
         """The table has every exit code with the words that a run prints."""
         table = {int(code): words for code, words in re.findall(r"^\| (\d+) \| (.+?) \|", README, re.MULTILINE)}
-        assert set(table) == set(EXIT_MEANING)
-        for code, words in table.items():
-            assert words.startswith(EXIT_MEANING[code]), code
+        assert table == EXIT_MEANING
+
+    def test_the_outcomes_are_those_of_the_code(self) -> None:
+        """The table has every outcome with its exit code."""
+        table = {name: int(code) for name, code in re.findall(r"^\| `(\w+)` \| .+? \| (\d+) \|$", README, re.MULTILINE)}
+        assert table == {outcome.value: outcome.exit_code for outcome in Outcome}
+
+    def test_the_settings_are_those_of_the_code(self) -> None:
+        """The table has every key of fleet.yml and every variable of the role."""
+        section = README.partition("\n## Settings\n")[2].partition("\n## ")[0]
+        rows = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
+        keys = {key for row in rows for key in re.findall(r"`(\w+)`", row[1])}
+        assert keys == set(ConfigFile.model_fields)
+        specs = yaml.safe_load((ROOT / "roles/optout/meta/argument_specs.yml").read_text("utf-8"))
+        variables = {name for row in rows for name in re.findall(r"`(\w+)`", row[3])}
+        assert variables == set(specs["argument_specs"]["main"]["options"])
+
+    def test_both_commands_are_on_the_first_screen(self) -> None:
+        """`make demo` and `make test` stand within the first 25 lines."""
+        first = README.splitlines()[:25]
+        assert any("make demo" in line for line in first) and any("make test" in line for line in first)
