@@ -150,19 +150,34 @@ def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None
 
 
 def given_from_variables(variables: dict[str, Any]) -> Given:
-    """The role's variables (`optout_*`, docs: roles/optout/meta/argument_specs.yml) in place of the command line."""
+    """The role's variables (`optout_*`, docs: roles/optout/meta/argument_specs.yml) in place of the command line.
+
+    As Ansible does, text with commas is taken for a list: `-e optout_services=linkedin,wiki`.
+    Raises InputError for a value that is neither text nor a list, and for a number that is none.
+    """
 
     def words(name: str) -> tuple[str, ...]:
         value = variables.get(name) or ()
-        return (value,) if isinstance(value, str) else tuple(str(item) for item in value)
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",")]
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{name}: give text or a list of texts.")
+        return tuple(str(item) for item in value)
+
+    def number(name: str) -> int | None:
+        value = variables.get(name)
+        try:
+            return None if value in (None, "") else int(str(value))
+        except ValueError:
+            raise InputError(f"{name}: {value} is not a number.") from None
 
     return Given(
-        state=variables.get("optout_state") or None,
-        identity=variables.get("optout_identity") or None,
+        state=str(variables.get("optout_state") or "") or None,
+        identity=str(variables.get("optout_identity") or "") or None,
         recipes=words("optout_recipes"),
         services=words("optout_services"),
         controls=words("optout_controls"),
-        forks=variables.get("optout_forks") or None,
+        forks=number("optout_forks"),
         resolve=words("optout_resolve"),
         trust_spki=words("optout_trust_spki"),
     )

@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import struct
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import structlog
 from fleet.advice import next_step
 from fleet.agent.protocol import MAX_MESSAGE, VERSION, result_fields
 from fleet.agent.run import Run
-from fleet.errors import FleetError
+from fleet.errors import AgentError, FleetError
 from fleet.model import Reason, Result
 
 diagnostics = structlog.get_logger()
@@ -83,6 +84,16 @@ class Agent:
             self._failure = error
             diagnostics.error("run.refused", error=type(error).__name__)
             raise
+        except Exception as error:
+            # Type and place only: the text of an exception may carry personal data.
+            frames = traceback.extract_tb(error.__traceback__)[-8:]
+            places = [f"{frame.filename}:{frame.lineno}" for frame in frames]
+            diagnostics.error("run.failed", error=type(error).__name__, at=places)
+            self._failure = AgentError(
+                f"The run could not be opened: {type(error).__name__} at {places[-1]}. This is a mistake of ours; "
+                "nothing was touched. Please report it."
+            )
+            raise self._failure from None
 
     async def _close(self, stopped: Reason | None) -> None:
         assert self._opening is not None
