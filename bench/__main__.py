@@ -23,8 +23,8 @@ from pathlib import Path
 import yaml
 
 from fleet.browser.find import find_browser
+from fleet.catalogue import load_catalogue
 from fleet.paths import StateDir
-from fleet.recipe import load_catalogue
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.sessions import SessionStore, StorageState, init_state
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fleet.browser.network import Network
+from fleet.catalogue import Catalogue, load_catalogue
 from fleet.config import Settings
+from fleet.employee import Employee
 from fleet.errors import InputError
-from fleet.inventory import Employee, Inventory
+from fleet.inventory import Inventory
 from fleet.paths import REHEARSAL_RECIPES
-from fleet.recipe import Catalogue, Recipe, load_catalogue
+from fleet.recipe import Recipe
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 

@@ -5,20 +5,14 @@ docs/recipes.md explains each key to authors; docs/recipe.schema.json is generat
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from fleet.errors import InputError
 from fleet.model import ControlKind, Reason
-from fleet.paths import CATALOGUE
-from fleet.yamlfile import load_model
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 PROFILE = "{profile}"
@@ -252,55 +246,3 @@ def host_port(address: str) -> str:
     parts = urlsplit(address)
     host = parts.hostname or ""
     return f"{'[' + host + ']' if ':' in host else host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """All recipes of a run, by service. Earlier folders lose against later ones only by an explicit error."""
-
-    recipes: dict[str, Recipe]
-    digests: dict[str, str]
-    paths: dict[str, Path]
-
-    def get(self, service: str) -> Recipe | None:
-        """The recipe of a service, or None."""
-        return self.recipes.get(service)
-
-    def __iter__(self) -> Iterator[Recipe]:
-        return iter(self.recipes.values())
-
-
-def load_catalogue(folders: Iterable[Path] = ()) -> Catalogue:
-    """Read the catalogue that comes with the product, then the organisation's own `folders`.
-
-    Raises InputError that lists every mistake in every recipe, and for two recipes of one service.
-    """
-    recipes: dict[str, Recipe] = {}
-    digests: dict[str, str] = {}
-    paths: dict[str, Path] = {}
-    mistakes: list[str] = []
-    for folder in (CATALOGUE, *folders):
-        if not folder.is_dir():
-            raise InputError(f"{folder} is not a folder of recipes; give a folder with one YAML file per service.")
-        files = sorted(path for path in folder.iterdir() if path.suffix in (".yml", ".yaml"))
-        if not files:
-            raise InputError(f"{folder} holds no recipe (*.yml); docs/recipes.md shows how to write one.")
-        for path in files:
-            try:
-                recipe = load_model(path, Recipe)
-            except InputError as error:
-                mistakes.append(str(error))
-                continue
-            if recipe.service != path.stem:
-                mistakes.append(f"{path}: service is '{recipe.service}', so the file must be {recipe.service}.yml.")
-            elif recipe.service in recipes:
-                mistakes.append(
-                    f"{path}: a recipe for '{recipe.service}' stands in {paths[recipe.service]} already; keep one."
-                )
-            else:
-                recipes[recipe.service] = recipe
-                digests[recipe.service] = hashlib.sha256(path.read_bytes()).hexdigest()
-                paths[recipe.service] = path
-    if mistakes:
-        raise InputError("\n".join(mistakes))
-    return Catalogue(recipes, digests, paths)

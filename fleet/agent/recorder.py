@@ -11,8 +11,8 @@ from fleet.audit.closing import close_run
 from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
 from fleet.audit.subjects import Subject
+from fleet.employee import Employee
 from fleet.errors import AuditError
-from fleet.inventory import Employee
 from fleet.model import Outcome, Reason, Result
 from fleet.plan import PlannedAccount
 

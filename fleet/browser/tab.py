@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -16,12 +15,12 @@ from playwright.async_api import CDPSession, Locator, Page, Request
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
+from fleet.browser.page_script import SOURCE, PageScript
 from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
 from fleet.browser.writes import Writes
 from fleet.model import ControlKind, Reason
 from fleet.recipe import Find, host_port
 
-_SCRIPT = Path(__file__).with_name("snapshot.js").read_text("utf-8")
 _MARGIN = 8
 _ROLES: dict[str, tuple[str, ...]] = {
     "switch": ("switch", "checkbox"),
@@ -59,7 +58,7 @@ class Tab:
         self._crashed = False
         self._loaded_at = time.monotonic()
         self._has_loaded = False
-        self._world: int | None = None
+        self._script = PageScript(devtools)
         self._writes: Writes | None = None
         self._stored_before_press: Any = None
         self.refused_hosts: set[str] = set()
@@ -92,7 +91,8 @@ class Tab:
                 await self._page.goto("about:blank")  # else a new fragment would keep the old document
             async with self._storage_from_before_press():
                 response = await self._page.goto(address, wait_until="load", timeout=LOAD_TIMEOUT * 1000)
-            self._loaded_at, self._world = time.monotonic(), None
+            self._loaded_at = time.monotonic()
+            self._script.forget_document()
         except PlaywrightTimeout:
             raise Unreachable(Reason.TIMEOUT) from None
         except PlaywrightError as error:
@@ -106,7 +106,7 @@ class Tab:
         if self._stored_before_press is None:
             yield
             return
-        script = f"{_SCRIPT}.restore({json.dumps(self._stored_before_press)})"
+        script = f"{SOURCE}.restore({json.dumps(self._stored_before_press)})"
         await self._devtools.send("Page.enable")  # without it the script would be taken, and never run
         await self._devtools.send("Page.addScriptToEvaluateOnNewDocument", {"source": script})
         try:
@@ -155,11 +155,11 @@ class Tab:
     async def look(self, wanted: Wanted) -> Snapshot:
         """One snapshot. While the page is between two documents it is empty and not loaded. Raises BrowserGone."""
         try:
-            raw = await self._call("snapshot", wanted.as_script_argument())
+            raw = await self._script.call("snapshot", wanted.as_script_argument())
             controls = raw["controls"]
             if not controls and wanted.find is not None and wanted.find.names and wanted.kind is not None:
                 named = self._by_name(wanted.find, wanted.kind)
-                controls = await named.evaluate_all(f"(all, kind) => {_SCRIPT}.controls(all, kind)", wanted.kind)
+                controls = await named.evaluate_all(f"(all, kind) => {SOURCE}.controls(all, kind)", wanted.kind)
         except PlaywrightError as error:
             self._raise_if_gone(error)
             return Snapshot(self._page.url, False, (False,) * len(wanted.signs), None, False, ())
@@ -182,7 +182,7 @@ class Tab:
         try:
             self._writes = self._writes or Writes(self._page)
             if self._stored_before_press is None:
-                self._stored_before_press = await self._call("stored")
+                self._stored_before_press = await self._script.call("stored")
             point, disarm = await self._aim(find, kind, state)
         except PlaywrightError as error:
             self._raise_if_gone(error)
@@ -206,13 +206,13 @@ class Tab:
     ) -> tuple[Any, Callable[[], Awaitable[Any]]]:
         """Where to press (see `aim` in snapshot.js), and how to lower the guard and learn what the press reached."""
         if find.css:
-            point = await self._call("aim", find.css, kind, state)
+            point = await self._script.call("aim", find.css, kind, state)
             # The second way counts only where the first finds nothing: `look` goes by the same rule.
             if point != "nothing" or not find.names:
-                return point, lambda: self._call("disarm")
-        script = f"(all, [kind, state]) => {_SCRIPT}.aim(all, kind, state)"
+                return point, lambda: self._script.call("disarm")
+        script = f"(all, [kind, state]) => {SOURCE}.aim(all, kind, state)"
         point = await self._by_name(find, kind).evaluate_all(script, [kind, state])
-        return point, lambda: self._page.evaluate(f"() => {_SCRIPT}.disarm()")
+        return point, lambda: self._page.evaluate(f"() => {SOURCE}.disarm()")
 
     async def saved(self) -> bool | None:
         """Wait until what was pressed has been sent and answered.
@@ -248,7 +248,7 @@ class Tab:
         """
         try:
             cookies = await self._page.context.cookies()
-            stored = await self._call("stored")
+            stored = await self._script.call("stored")
         except PlaywrightError:
             raise BrowserGone("no storage state") from None
         origins = {kept["origin"]: kept for kept in self._given.get("origins", ())}
@@ -264,29 +264,6 @@ class Tab:
             return
         except PlaywrightError as error:
             raise self._explain(error) from None
-
-    async def _call(self, function: str, *arguments: object) -> Any:
-        """Call a function of snapshot.js for the page's present document. Raises PlaywrightError between two documents.
-
-        Over the protocol itself: what Playwright puts into each document in order to evaluate costs more than a look.
-        """
-        if self._world is None:
-            tree = await self._devtools.send("Page.getFrameTree")
-            world = {"frameId": tree["frameTree"]["frame"]["id"], "worldName": "fleet"}
-            self._world = (await self._devtools.send("Page.createIsolatedWorld", world))["executionContextId"]
-        call = {
-            "expression": f"{_SCRIPT}.{function}({', '.join(json.dumps(argument) for argument in arguments)})",
-            "contextId": self._world,
-            "returnByValue": True,
-        }
-        try:
-            answer = await self._devtools.send("Runtime.evaluate", call)
-        except PlaywrightError:
-            self._world = None  # it ended with its document
-            raise
-        if "exceptionDetails" in answer:
-            raise PlaywrightError(f"{function} failed in the page")
-        return answer["result"].get("value")
 
     def _by_name(self, find: Find, kind: ControlKind | str) -> Locator:
         pattern = exact_names(find.all_names)

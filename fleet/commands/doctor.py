@@ -18,12 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.browser.find import find_browser
+from fleet.catalogue import load_catalogue
 from fleet.commands.options import IDENTITY, STATE, settings_of
 from fleet.config import Settings
 from fleet.errors import FleetError
 from fleet.model import EXIT_TOOL_FAILED
 from fleet.paths import ansible_content, runtime_dir
-from fleet.recipe import load_catalogue
 from fleet.sessions import read_identity
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from fleet.commands.options import STATE, settings_of
+from fleet.employee import SAFE_NAME
 from fleet.errors import InputError
-from fleet.inventory import SAFE_NAME
 from fleet.mandates import Revocations
 
 app = typer.Typer(no_args_is_help=True, help="Take mandates back.")

@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fleet.catalogue import Catalogue, load_catalogue
 from fleet.commands.options import RECIPES, settings_of
 from fleet.errors import InputError
-from fleet.recipe import Catalogue, json_schema, load_catalogue
+from fleet.recipe import json_schema
 
 app = typer.Typer(no_args_is_help=True, help="Look at the catalogue and check recipes.")
 

@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fleet.catalogue import Catalogue
 from fleet.commands.options import INVENTORY, RECIPES, STATE, people, settings_of
 from fleet.errors import InputError
 from fleet.inventory import Inventory, read_inventory
 from fleet.plan import catalogue_for, services_of
-from fleet.recipe import Catalogue
 from fleet.sessions import SessionStore, parse_storage_state
 
 app = typer.Typer(no_args_is_help=True, help="Import, list and remove sealed sessions.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet.browser.network import Network
+from fleet.catalogue import Catalogue
 from fleet.config import Settings
 from fleet.inventory import Inventory
-from fleet.recipe import Catalogue
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.sessions import SessionStore, StorageState, init_state
 

@@ -10,10 +10,10 @@ import pytest
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
+from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Finding, Visit
 from fleet.paths import REHEARSAL_RECIPES
-from fleet.recipe import load_catalogue
 from fleet.rehearsal.cases import CASES
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 

@@ -12,10 +12,11 @@ import pytest
 import typer
 import yaml
 
+from fleet.catalogue import load_catalogue
 from fleet.cli import app
 from fleet.config import ConfigFile
 from fleet.model import EXIT_MEANING, Outcome
-from fleet.recipe import json_schema, load_catalogue
+from fleet.recipe import json_schema
 from tests.conftest import ROOT
 
 RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")

@@ -17,8 +17,8 @@ FLOORS = (
     {"paths", "yamlfile", "advice", "sourcelines"},
     {"mandates"},
     {"waivers"},
-    {"inventory", "recipe"},
-    {"sessions", "audit", "browser"},
+    {"employee", "recipe"},
+    {"inventory", "catalogue", "sessions", "audit", "browser"},
     {"config", "recognition"},
     {"optout", "plan"},
     {"rehearsal"},
@@ -33,7 +33,7 @@ FLOORS = (
 
 FRONT_DOORS = {
     "ansible_runner": {"fleet/runner.py"},
-    "playwright": {"fleet/browser/engine.py", "fleet/browser/tab.py", "fleet/browser/writes.py"},
+    "playwright": {f"fleet/browser/{name}.py" for name in ("engine", "page_script", "tab", "writes")},
     "pyrage": {"fleet/sessions.py", "fleet/agent/account.py"},
     "starlette": {
         "fleet/rehearsal/app.py",

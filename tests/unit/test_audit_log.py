@@ -7,7 +7,6 @@ import errno
 import hashlib
 import json
 import os
-import resource
 import signal
 import sqlite3
 import stat
@@ -27,10 +26,11 @@ from fleet.audit.closing import close_open_run, close_run
 from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog, log_path, read_last_run, read_records
 from fleet.audit.subjects import Subject, Subjects
+from fleet.employee import Employee
 from fleet.errors import AuditError, BusyError
-from fleet.inventory import Employee
 from fleet.model import Outcome, Reading, Reason, Result
 from fleet.plan import PlannedAccount
+from tests.full_disk import WAYS, FullDisk, SizeLimit
 
 STARTED = {
     "version": "0",
@@ -305,53 +305,7 @@ class TestOneWriter:
             AuditLog(folder, "run r1")
 
 
-class FullDisk:
-    """The log on a small file system of its own, which something else can fill."""
-
-    def __init__(self, folder: Path) -> None:
-        self._place = folder / "log"
-        self._place.mkdir(parents=True, mode=0o700)
-        options = "size=64k,mode=0700"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self._place)], check=True)
-
-    def take(self) -> None:
-        with (self._place / "filler").open("wb", buffering=0) as filler:
-            for size in (4096, 1):
-                try:
-                    while filler.write(bytes(size)):
-                        pass
-                except OSError as error:
-                    assert error.errno == errno.ENOSPC
-
-    def give_back(self) -> None:
-        (self._place / "filler").unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        subprocess.run(["umount", str(self._place)], check=True)
-
-
-class SizeLimit:
-    """No file of this process may grow beyond the log's present size and half a record."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def take(self) -> None:
-        limit = log_path(self._folder).stat().st_size + 200
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, self._before[1]))
-
-    def give_back(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, self._before)
-
-    def remove(self) -> None:
-        self.give_back()
-
-
-NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system to be filled")
-
-
-@pytest.fixture(params=[pytest.param(FullDisk, marks=NEEDS_ROOT), SizeLimit])
+@pytest.fixture(params=WAYS)
 def room(request: pytest.FixtureRequest, folder: Path) -> Iterator[FullDisk | SizeLimit]:
     room = request.param(folder)
     yield room

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fleet.employee import Employee
 from fleet.errors import InputError
-from fleet.inventory import Employee, Inventory, gaps_in_mandates, read_inventory
+from fleet.inventory import Inventory, gaps_in_mandates, read_inventory
 from fleet.mandates import Mandate, Revocations
 from fleet.model import Reason
 from fleet.waivers import Waiver

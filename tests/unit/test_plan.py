@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fleet.catalogue import load_catalogue
 from fleet.config import Settings
-from fleet.inventory import Account, Employee, Problem
+from fleet.employee import Account, Employee, Problem
 from fleet.model import Reason
 from fleet.plan import plan_accounts
-from fleet.recipe import load_catalogue
 
 CATALOGUE = load_catalogue()
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fleet.catalogue import load_catalogue
 from fleet.errors import InputError
 from fleet.paths import CATALOGUE, REHEARSAL_RECIPES
-from fleet.recipe import Recipe, fill_profile, host_port, load_catalogue
+from fleet.recipe import Recipe, fill_profile, host_port
 from fleet.yamlfile import load_model
 
 LINKEDIN = (CATALOGUE / "linkedin.yml").read_text("utf-8")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from fleet.catalogue import load_catalogue
 from fleet.errors import InputError, SessionError
 from fleet.paths import StateDir
-from fleet.recipe import load_catalogue
 from fleet.sessions import SessionStore, StorageState, init_state, new_identity, parse_storage_state, read_identity
 
 SECRET = "AQEDAR-marker-secret-4711"
