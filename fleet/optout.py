@@ -206,7 +206,7 @@ class Visit:
             elif lack is None:
                 [seen] = snapshot.controls
                 calm = CALM_WHEN_OUT if reading_of(seen, control) is Reading.OUT else CALM
-                if agrees and age >= calm:
+                if agrees and age >= calm and (not to_press or await self._is_alive(tab, control, seen)):
                     return seen
                 pause = max(POLL, calm - age)
             elif lack.reason is Reason.NOT_FOUND and agrees and age >= CALM and is_not_offered(snapshot, control):
@@ -216,6 +216,14 @@ class Visit:
             if age > 2 * PATIENCE:
                 raise Stop(Outcome.PAGE_CHANGED, Reason.UNSTABLE)
             await asyncio.sleep(pause)
+
+    async def _is_alive(self, tab: Tab, control: Control, seen: Seen) -> bool:
+        """False while a press would be lost: many a page shows a control before its scripts listen to it.
+
+        A form with a Save button needs no script. A page that nobody listens to at last is pressed all the same.
+        """
+        needs_script = control.save is None and reading_of(seen, control) is Reading.IN
+        return not needs_script or tab.age > PATIENCE or await tab.is_heard(control.find, control.kind)
 
     async def _identify(self, tab: Tab, page: str) -> None:
         """See on the recipe's identity page who is signed in. Raises Stop unless it is the right person."""

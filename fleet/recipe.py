@@ -6,7 +6,7 @@ docs/recipes.md explains each key to authors; docs/recipe.schema.json is generat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
@@ -225,6 +225,16 @@ class Recipe(_Strict):
             if not self.owns_host(host):
                 raise ValueError(f"{page} is not on one of the domains ({', '.join(self.domains)})")
         return self
+
+
+def exact_names(names: Sequence[str]) -> re.Pattern[str]:
+    """A pattern for exactly one of `names`, whatever their case, apostrophes and kinds of space."""
+
+    def escape(name: str) -> str:
+        words = [re.sub("['’ʼ]", "['’ʼ]", re.escape(word).replace("/", r"\/")) for word in name.split()]
+        return r"\s+".join(words)
+
+    return re.compile(r"^\s*(?:" + "|".join(escape(name) for name in names) + r")\s*$", re.IGNORECASE)
 
 
 def json_schema() -> dict[str, Any]:

@@ -120,6 +120,12 @@
     const box = face.getBoundingClientRect();
     return { x: box.x + box.width / 2, y: box.y + box.height / 2 };
   };
+  // All that hears a press: what is pressed, its labels, and everything around them up to the window; or null.
+  const hearers = (css, kind) => {
+    const [el] = candidates(query(css), kind);
+    const around = (node) => (node ? [node, ...around(node.parentNode || node.host)] : []);
+    return el ? [...new Set([el, ...el.querySelectorAll('input'), ...labelsOf(el)].flatMap(around)), window] : null;
+  };
   const disarm = () => globalThis[ARMED]();
 
   const signs = (list) =>
@@ -152,5 +158,5 @@
     }
   };
 
-  return { snapshot, controls, aim, disarm, stored, restore };
+  return { snapshot, controls, aim, disarm, hearers, stored, restore };
 })()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urljoin
@@ -19,7 +18,7 @@ from fleet.browser.page_script import SOURCE, PageScript
 from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
 from fleet.browser.writes import Writes
 from fleet.model import ControlKind, Reason
-from fleet.recipe import Find, host_port
+from fleet.recipe import Find, exact_names, host_port
 
 _MARGIN = 8
 _ROLES: dict[str, tuple[str, ...]] = {
@@ -172,6 +171,17 @@ class Tab:
             controls=tuple(Seen(box=Box(**seen.pop("box")), **seen) for seen in controls),
         )
 
+    async def is_heard(self, find: Find, kind: ControlKind | str) -> bool:
+        """False if no script of the page would hear a press: it is not at work yet, and a press would be lost.
+
+        Only what `css` finds can be asked for; anything else counts as heard. Raises BrowserGone.
+        """
+        try:
+            return find.css is None or await self._script.listens("hearers", find.css, kind)
+        except PlaywrightError as error:
+            self._raise_if_gone(error)
+            return False
+
     async def press(self, find: Find, kind: ControlKind | str, state: bool | None = None) -> bool | None:
         """Press the one enabled match of `find`, once; with `state`, only if it reads so at this moment.
 
@@ -288,13 +298,3 @@ class Tab:
         if "ERR_CERT" in text or "ERR_SSL" in text:
             return Unreachable(Reason.TLS)
         return Unreachable(Reason.NETWORK)
-
-
-def exact_names(names: Sequence[str]) -> re.Pattern[str]:
-    """A pattern for exactly one of `names`, whatever their case, apostrophes and kinds of space."""
-
-    def escape(name: str) -> str:
-        words = [re.sub("['’ʼ]", "['’ʼ]", re.escape(word).replace("/", r"\/")) for word in name.split()]
-        return r"\s+".join(words)
-
-    return re.compile(r"^\s*(?:" + "|".join(escape(name) for name in names) + r")\s*$", re.IGNORECASE)

@@ -73,6 +73,8 @@ class Case:
     dom: Dom = Dom.CURRENT
     hydrate_after: int = 0
     """Until then the page shows skeletons, and clicks are lost."""
+    bind_after: int = 0
+    """The page shows the control at once, but until then nothing listens to it, and clicks are lost."""
     state_after: int = 0
     """The page shows "off" at first; the stored state arrives so much later."""
     save: Save = Save.STORES
@@ -109,6 +111,7 @@ _LINKEDIN = (
     Case("checkbox_without_label", "Two plain checkboxes, neither recognizable.", dom=Dom.CHECKBOX_BARE),
     Case("switched_on_radio", "Two radio options, on and off.", dom=Dom.RADIO),
     Case("late_hydration", "Skeletons first; the control comes alive later.", dom=Dom.NAMED, hydrate_after=1200),
+    Case("dead_at_first", "The control is shown at once; it comes alive three seconds later.", bind_after=3000),
     Case("late_state", "Shows off first, the stored on a second later.", state_after=1000),
     Case("already_out", "The setting is off already.", start="out"),
     Case("already_out_ember", "The setting is off already; the older page.", start="out", dom=Dom.EMBER),

@@ -28,6 +28,7 @@ LINKEDIN: dict[str, tuple[Outcome, Reason | None]] = {
     "checkbox_without_label": (O.PAGE_CHANGED, R.NOT_FOUND),
     "switched_on_radio": (O.PAGE_CHANGED, R.NOT_FOUND),
     "late_hydration": (O.OPTED_OUT, None),
+    "dead_at_first": (O.OPTED_OUT, None),
     "late_state": (O.OPTED_OUT, None),
     "already_out": (O.ALREADY_OPTED_OUT, None),
     "already_out_ember": (O.ALREADY_OPTED_OUT, None),

@@ -8,8 +8,8 @@ import hashlib
 import pytest
 
 from fleet.browser.network import Network, parse_resolve, parse_spki
-from fleet.browser.tab import exact_names
 from fleet.errors import InputError
+from fleet.recipe import exact_names
 
 SPKI = base64.b64encode(hashlib.sha256(b"a key").digest()).decode()
 

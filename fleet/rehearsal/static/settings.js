@@ -85,6 +85,7 @@
     bindAll();
   };
   if (page.hydrateAfter !== '0') setTimeout(hydrate, Number(page.hydrateAfter));
+  else if (page.bindAfter !== '0') setTimeout(bindAll, Number(page.bindAfter));
   else bindAll();
 
   if (page.stateAfter !== '0')
