@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from fleet.browser.engine import Engine
+from fleet.browser.gone import BrowserGone
 from fleet.browser.snapshot import Seen, Snapshot
-from fleet.browser.tab import BrowserGone, Tab, Unreachable
+from fleet.browser.tab import Tab, Unreachable
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipe import Control, Recipe, fill_profile
 from fleet.recognition import (

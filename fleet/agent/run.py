@@ -18,7 +18,7 @@ from fleet.audit.log import AuditLog, log_path
 from fleet.audit.subjects import Subjects
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
-from fleet.browser.tab import BrowserGone
+from fleet.browser.gone import BrowserGone
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reason, Result
 from fleet.plan import (

@@ -6,14 +6,16 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
 from fleet.browser.find import BrowserProgram
+from fleet.browser.gone import BrowserGone, end, unless_gone
 from fleet.browser.network import Network
-from fleet.browser.tab import BrowserGone, Tab
+from fleet.browser.tab import Tab
 
 MAX_RESTARTS = 5
 """A browser that has crashed this often in one run is broken, not unlucky."""
@@ -39,6 +41,7 @@ class Engine:
         self._browser: Browser | None = None
         self._starting = asyncio.Lock()
         self._launches = 0
+        self._gone: asyncio.Future[None]
 
     async def _launched(self) -> Browser:
         async with self._starting:
@@ -65,6 +68,8 @@ class Engine:
                 )
             except PlaywrightError as error:
                 raise BrowserGone("the browser does not start") from error
+            self._gone = asyncio.get_running_loop().create_future()
+            self._browser.on("disconnected", partial(end, self._gone))
             return self._browser
 
     async def start(self) -> None:
@@ -75,8 +80,9 @@ class Engine:
     async def tab(self, storage_state: dict[str, Any], locale: str | None) -> AsyncIterator[Tab]:
         """A fresh context with one tab, closed at the end. Raises BrowserGone if no browser can be had."""
         browser = await self._launched()
+        browser_gone = self._gone
         try:
-            context = await browser.new_context(
+            opening = browser.new_context(
                 storage_state=storage_state,  # type: ignore[arg-type] # our strict model dumps just this shape
                 locale=locale.replace("_", "-") if locale else None,
                 viewport={"width": 1280, "height": 900},
@@ -84,11 +90,16 @@ class Engine:
                 accept_downloads=False,
                 service_workers="block",
             )
+            context = await unless_gone(browser_gone, opening)
         except PlaywrightError as error:
             raise BrowserGone("the browser gave no context") from error
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        end_tab = partial(end, gone)
+        browser_gone.add_done_callback(end_tab)
         try:
-            yield await _open_tab(context, storage_state)
+            yield await unless_gone(browser_gone, _open_tab(context, storage_state, gone))
         finally:
+            browser_gone.remove_done_callback(end_tab)
             # A browser that is gone has taken its contexts along.
             if browser.is_connected():
                 await _quietly(context)
@@ -103,14 +114,14 @@ class Engine:
                     await asyncio.wait_for(closing, limit)
 
 
-async def _open_tab(context: BrowserContext, storage_state: dict[str, Any]) -> Tab:
+async def _open_tab(context: BrowserContext, storage_state: dict[str, Any], gone: asyncio.Future[None]) -> Tab:
     try:
         page = await context.new_page()
         devtools = await context.new_cdp_session(page)
     except PlaywrightError as error:
         raise BrowserGone("the browser gave no tab") from error
     context.on("page", _close_popup)
-    return Tab(page, devtools, storage_state)
+    return Tab(page, devtools, storage_state, gone)
 
 
 async def _close_popup(page: Page) -> None:

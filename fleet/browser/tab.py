@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
@@ -14,6 +16,7 @@ from playwright.async_api import CDPSession, Locator, Page, Request
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
+from fleet.browser.gone import BrowserGone, end, guarded
 from fleet.browser.page_script import SOURCE, PageScript
 from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
 from fleet.browser.writes import Writes
@@ -35,10 +38,6 @@ MAX_REFUSED_HOSTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
-class BrowserGone(Exception):
-    """The browser or this tab's page crashed; what was under way must be looked at afresh."""
-
-
 class Unreachable(Exception):
     """The address could not be loaded. `reason` is what is recorded."""
 
@@ -50,18 +49,20 @@ class Unreachable(Exception):
 class Tab:
     """A page, and the hosts that it asked for in vain (`refused_hosts`)."""
 
-    def __init__(self, page: Page, devtools: CDPSession, storage_state: dict[str, Any]) -> None:
+    def __init__(
+        self, page: Page, devtools: CDPSession, storage_state: dict[str, Any], gone: asyncio.Future[None]
+    ) -> None:
         self._page = page
         self._devtools = devtools
         self._given = storage_state
-        self._crashed = False
+        self.gone = gone
         self._loaded_at = time.monotonic()
         self._has_loaded = False
         self._script = PageScript(devtools)
         self._writes: Writes | None = None
         self._stored_before_press: Any = None
         self.refused_hosts: set[str] = set()
-        page.on("crash", lambda _page: setattr(self, "_crashed", True))
+        page.on("crash", partial(end, gone))
         page.on("requestfailed", self._note_refused)
 
     def _note_refused(self, request: Request) -> None:
@@ -73,6 +74,7 @@ class Tab:
         """Seconds since the document of the last `load` was loaded."""
         return time.monotonic() - self._loaded_at
 
+    @guarded
     async def load(self, address: str) -> int:
         """Load a new document from the server, wait until it is loaded and the network is idle; its HTTP status.
 
@@ -115,6 +117,7 @@ class Tab:
             with suppress(PlaywrightError):
                 await self._devtools.send("Page.disable")  # takes the script along
 
+    @guarded
     async def land(self, address: str, is_enough: Callable[[str], bool]) -> str:
         """Go to an address only to see where it leads; returns the address that answered.
 
@@ -151,6 +154,7 @@ class Tab:
                 await self._devtools.send("Fetch.disable")
         return answered[0] if answered else self._page.url
 
+    @guarded
     async def look(self, wanted: Wanted) -> Snapshot:
         """One snapshot. While the page is between two documents it is empty and not loaded. Raises BrowserGone."""
         try:
@@ -171,6 +175,7 @@ class Tab:
             controls=tuple(Seen(box=Box(**seen.pop("box")), **seen) for seen in controls),
         )
 
+    @guarded
     async def is_heard(self, find: Find, kind: ControlKind | str) -> bool:
         """False if no script of the page would hear a press: it is not at work yet, and a press would be lost.
 
@@ -182,6 +187,7 @@ class Tab:
             self._raise_if_gone(error)
             return False
 
+    @guarded
     async def press(self, find: Find, kind: ControlKind | str, state: bool | None = None) -> bool | None:
         """Press the one enabled match of `find`, once; with `state`, only if it reads so at this moment.
 
@@ -224,6 +230,7 @@ class Tab:
         point = await self._by_name(find, kind).evaluate_all(script, [kind, state])
         return point, lambda: self._page.evaluate(f"() => {SOURCE}.disarm()")
 
+    @guarded
     async def saved(self) -> bool | None:
         """Wait until what was pressed has been sent and answered.
 
@@ -234,6 +241,7 @@ class Tab:
         writes, self._writes = self._writes, None
         return await writes.settled()
 
+    @guarded
     async def picture(self, box: Box) -> bytes:
         """A PNG of the control alone, with a small margin. Raises BrowserGone."""
         clip = {
@@ -251,6 +259,7 @@ class Tab:
             raise BrowserGone("no picture") from None
         return base64.b64decode(answer["data"])
 
+    @guarded
     async def storage_state(self) -> dict[str, Any]:
         """The session as the service left it: all cookies, and what the page's own origin stores now.
 
@@ -291,7 +300,7 @@ class Tab:
     def _explain(self, error: PlaywrightError) -> Unreachable | BrowserGone:
         """What an error of Playwright means. Its text may carry addresses with tokens, so it goes no further."""
         text = error.message
-        if self._crashed or self._page.is_closed() or "crashed" in text or "has been closed" in text:
+        if self.gone.done() or self._page.is_closed() or "crashed" in text or "has been closed" in text:
             return BrowserGone("the page is gone")
         if "ERR_NAME_NOT_RESOLVED" in text:
             return Unreachable(Reason.REFUSED_HOST if self.refused_hosts else Reason.NETWORK)

@@ -1,0 +1,51 @@
+"""What happens when the browser goes away: no call may wait for an answer that nobody will give any more."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+class BrowserGone(Exception):
+    """The browser or this tab's page crashed; what was under way must be looked at afresh."""
+
+
+def end(gone: asyncio.Future[None], _what: object = None) -> None:
+    """Say that it is gone; a callback of Playwright's events."""
+    if not gone.done():
+        gone.set_result(None)
+
+
+async def unless_gone(gone: asyncio.Future[None], work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Do some work with the browser; raises BrowserGone as soon as that is gone.
+
+    Playwright answers most calls with an error then, but not all: a page that was asked for in the very moment in which
+    the browser was killed never came (seen with Playwright 1.65).
+    """
+    task = asyncio.ensure_future(work)
+    either: set[asyncio.Future[Any]] = {task, gone}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not task.done():
+            task.cancel()
+    if task.done() and not task.cancelled():
+        return task.result()
+    raise BrowserGone("the browser is gone")
+
+
+def guarded(
+    method: Callable[Concatenate[Any, Given], Coroutine[Any, Any, Answer]],
+) -> Callable[Concatenate[Any, Given], Coroutine[Any, Any, Answer]]:
+    """A method of something that has a future `gone`, done `unless_gone`."""
+
+    @functools.wraps(method)
+    async def guard(self: Any, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        return await unless_gone(self.gone, method(self, *args, **kwargs))
+
+    return guard

@@ -1,0 +1,125 @@
+"""The browser is killed at each step of a visit: the visit ends, honestly, and never presses twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.browser.engine import Engine
+from fleet.browser.find import find_browser
+from fleet.browser.network import Network
+from fleet.browser.tab import Tab
+from fleet.catalogue import load_catalogue
+from fleet.model import Outcome, Reading, Reason
+from fleet.optout import Finding, Visit
+from fleet.rehearsal.process import RehearsalAccount, start_rehearsal
+
+pytestmark = pytest.mark.xdist_group("crash")
+ACCOUNT = RehearsalAccount("e1", "linkedin", "person-1", "Person 1", "en", "switched_on_named")
+STEPS = ("opening", "land", "load", "look", "picture", "press", "saved")
+
+
+class Journal:
+    """Counts what a visit records; stands where the agent's recorder is, which other tests drive for real."""
+
+    def __init__(self) -> None:
+        self.intents = 0
+        self.findings: list[Finding] = []
+
+    async def permit(self, _control: str) -> Reason | None:
+        return None
+
+    async def intend(self, _control: str, _before: Reading, _picture: bytes) -> None:
+        self.intents += 1
+
+    async def finish(self, finding: Finding) -> None:
+        self.findings.append(finding)
+
+
+def kill_browser() -> None:
+    """SIGKILL to the browser's main process among our own descendants."""
+    parents, browsers = {}, []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"--remote-debugging-pipe" in command and b"--type=" not in command:
+            browsers.append(int(folder.name))
+    for browser in browsers:
+        ancestor = browser
+        while ancestor in parents and ancestor != os.getpid():
+            ancestor = parents[ancestor]
+        if ancestor == os.getpid():
+            os.kill(browser, signal.SIGKILL)
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, step: str, kills: int) -> None:
+    """Kill the browser as a step begins, so many times. The step itself then runs as ever."""
+    owner, name = (Engine, "_launched") if step == "opening" else (Tab, step)
+    original: Any = getattr(owner, name)
+    left = kills
+
+    async def dying(self: Any, *arguments: Any) -> Any:
+        nonlocal left
+        if step == "opening":
+            browser = await original(self)
+        if left:
+            left -= 1
+            kill_browser()
+        return browser if step == "opening" else await original(self, *arguments)
+
+    monkeypatch.setattr(owner, name, dying)
+
+
+async def visit(address: dict[str, str], spki: str, state: dict[str, Any], journal: Journal) -> None:
+    recipe = load_catalogue().recipes["linkedin"]
+    engine = Engine(find_browser(), Network(address, (spki,)), recipe.hosts, sandbox=False)
+    try:
+        await asyncio.wait_for(
+            Visit(engine, recipe, "person-1", "en", ["ai_training"], state, False, journal).run(), timeout=60
+        )
+    finally:
+        await engine.stop()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_browser_that_dies_once_is_started_again(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account is finished by the second browser: out at the service, at most one press, one intent, one end."""
+    plant(monkeypatch, step, kills=1)
+    journal = Journal()
+    with start_rehearsal([ACCOUNT]) as rehearsal:
+        state = rehearsal.storage_state("e1", "linkedin")
+        assert state is not None
+        asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal))
+        [truth] = rehearsal.truth()
+    [finding] = journal.findings
+    assert journal.intents == 1
+    assert truth["writes"]["ai_training"] <= 1
+    if finding.outcome is Outcome.OPTED_OUT:
+        assert truth["controls"] == {"ai_training": "out"}
+    else:
+        # Killed between intent and save: pressed or not, it is not pressed again, and the reading says in.
+        assert step in ("press", "saved")
+        assert (finding.outcome, finding.reason) == (Outcome.NOT_SAVED, Reason.BROWSER_CRASHED)
+        assert truth["controls"] == {"ai_training": "in"}
+
+
+def test_a_browser_that_keeps_dying_ends_the_visit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two deaths are enough: an error that says so, nothing pressed."""
+    plant(monkeypatch, "load", kills=2)
+    journal = Journal()
+    with start_rehearsal([ACCOUNT]) as rehearsal:
+        state = rehearsal.storage_state("e1", "linkedin")
+        assert state is not None
+        asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal))
+        [truth] = rehearsal.truth()
+    [finding] = journal.findings
+    assert (finding.outcome, finding.reason) == (Outcome.ERROR, Reason.BROWSER_CRASHED)
+    assert (journal.intents, truth["writes"]) == (0, {"ai_training": 0})
