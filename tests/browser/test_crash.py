@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import BrowserContext
 
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
@@ -21,7 +22,7 @@ from fleet.rehearsal.process import RehearsalAccount, start_rehearsal
 
 pytestmark = pytest.mark.xdist_group("crash")
 ACCOUNT = RehearsalAccount("e1", "linkedin", "person-1", "Person 1", "en", "switched_on_named")
-STEPS = ("opening", "land", "load", "look", "picture", "press", "saved")
+STEPS = ("new_page", "land", "load", "look", "picture", "press", "saved")
 
 
 class Journal:
@@ -62,20 +63,22 @@ def kill_browser() -> None:
 
 def plant(monkeypatch: pytest.MonkeyPatch, step: str, kills: int) -> None:
     """Kill the browser as a step begins, so many times. The step itself then runs as ever."""
-    owner, name = (Engine, "_launched") if step == "opening" else (Tab, step)
-    original: Any = getattr(owner, name)
+    owner: Any = BrowserContext if step == "new_page" else Tab
+    original: Any = getattr(owner, step)
     left = kills
 
     async def dying(self: Any, *arguments: Any) -> Any:
         nonlocal left
-        if step == "opening":
-            browser = await original(self)
         if left:
             left -= 1
-            kill_browser()
-        return browser if step == "opening" else await original(self, *arguments)
+            if step == "new_page":
+                # In the middle of it, while Playwright waits for the page.
+                asyncio.get_running_loop().call_later(0.005, kill_browser)
+            else:
+                kill_browser()
+        return await original(self, *arguments)
 
-    monkeypatch.setattr(owner, name, dying)
+    monkeypatch.setattr(owner, step, dying)
 
 
 async def visit(address: dict[str, str], spki: str, state: dict[str, Any], journal: Journal) -> None:
