@@ -1,0 +1,225 @@
+"""The whole pipeline against a site that nobody here wrote: real command, Ansible Runner, Chromium and Wagtail.
+
+Whether it did what it says is read in Wagtail's own database, not on its pages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.contract.wagtail.harness import WagtailSite, install
+
+FLEET = Path(sys.executable).parent / "fleet"
+RECIPES = ROOT / "tests" / "contract" / "wagtail" / "recipes"
+INSTALLATION = ROOT / ".venv" / "wagtail"  # kept between runs, and gone with `make clean`
+pytestmark = pytest.mark.xdist_group("wagtail")
+
+TICKED = [f"user{number:02}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19)]
+"""Whose checkbox is ticked when the site starts; user05, user10, user15 and user20 have unticked theirs."""
+SESSION_OF = {"somebody.else": "user02", "no.mandate": "user06"}
+ACCOUNT_OF = {"somebody.else": "user01", "no.mandate": "user06", "no.session": "user07"}
+"""Three more employees, group `stopped`: all of these accounts are ticked, and none of them may be touched."""
+
+Preferences = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one `fleet run` said, and what was in the site's database after it."""
+
+    exit_code: int
+    report: dict[str, Any]
+    preferences: Preferences
+    saves: dict[str, int]
+
+    @property
+    def outcomes(self) -> dict[str, tuple[str, str | None]]:
+        """Outcome and reason by employee."""
+        return {row["employee"]: (row["outcome"], row["reason"]) for row in self.report["results"]}
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happened to one fresh site, in this order."""
+
+    untouched: Preferences
+    stopped: Run
+    check: Run
+    first: Run
+    second: Run
+
+
+class Company:
+    """Employees of the site's users, with an inventory, a state directory and an identity in a folder of their own."""
+
+    def __init__(self, site: WagtailSite, folder: Path) -> None:
+        self._site = site
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("FLEET_", "XDG_", "ANSIBLE_"))
+        }
+        # Where browsers are looked for does not move with the home.
+        browsers = {"PLAYWRIGHT_BROWSERS_PATH": str(Path.home() / ".cache" / "ms-playwright")}
+        chosen = {"FLEET_BROWSER": os.environ.get("FLEET_BROWSER", "")}
+        self._environment = browsers | kept | chosen | {"HOME": str(folder)}
+        self.state, self.identity = folder / "state", folder / "keys" / "identity.txt"
+        self._inventory, exported = folder / "inventory.yml", folder / "exported"
+        self._inventory.write_text(yaml.safe_dump(self._employees()), "utf-8")
+        self.storage_states = {name: site.storage_state(user) for name, user in site.users.items()}
+        exported.mkdir(mode=0o700)
+        for employee, user in ({name: name for name in site.users} | SESSION_OF).items():
+            (exported / f"{employee}.wagtail.json").write_text(json.dumps(self.storage_states[user]), "utf-8")
+        self._fleet("init", "--state", self.state, "--identity", self.identity).check_returncode()
+        places = ("-i", self._inventory, "--recipes", RECIPES, "--state", self.state)
+        self._fleet("sessions", "import", *places, "--from", exported).check_returncode()
+
+    def _employees(self) -> dict[str, Any]:
+        today, hosts = datetime.now(UTC), {}
+        for employee, name in ({name: name for name in self._site.users} | ACCOUNT_OF).items():
+            user = self._site.users[name]
+            hosts[employee] = {
+                "fleet_email": user.email,
+                "fleet_locale": user.language,
+                "fleet_accounts": {"wagtail": {"profile": user.email}},
+                "fleet_mandate": {
+                    "employee": employee,
+                    "reference": f"HR-2026-{employee}",
+                    "services": ["wagtail"],
+                    "granted_on": f"{today - timedelta(days=1):%Y-%m-%d}",
+                    "expires_on": f"{today + timedelta(days=2):%Y-%m-%d}",
+                },
+            }
+        del hosts["no.mandate"]["fleet_mandate"]
+        stopped = {name: hosts.pop(name) for name in ACCOUNT_OF}
+        return {"all": {"children": {"staff": {"hosts": hosts}, "stopped": {"hosts": stopped}}}}
+
+    def run(self, *arguments: str) -> Run:
+        """`fleet run` with all that leads to this site."""
+        places = ("-i", self._inventory, "--recipes", RECIPES, "--state", self.state, "--identity", self.identity)
+        network = ("--resolve", f"{self._site.host}:443={self._site.address}", "--trust-spki", self._site.spki)
+        done = self._fleet("run", *places, *network, "--output", "json", *arguments)
+        return Run(done.returncode, json.loads(done.stdout), self._site.all_preferences(), self._site.saves())
+
+    def _fleet(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [FLEET, *arguments]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=240, env=self._environment)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WagtailSite]:
+    """Wagtail with 20 users who are offered the checkbox, and 2 who are not."""
+    with WagtailSite(install(INSTALLATION), tmp_path_factory.mktemp("wagtail") / "site", editors=2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def company(site: WagtailSite, tmp_path_factory: pytest.TempPathFactory) -> Company:
+    return Company(site, tmp_path_factory.mktemp("company"))
+
+
+@pytest.fixture(scope="module")
+def story(site: WagtailSite, company: Company) -> Story:
+    return Story(
+        untouched=site.all_preferences(),
+        stopped=company.run("--limit", "stopped"),
+        check=company.run("--limit", "staff", "--check"),
+        first=company.run("--limit", "staff"),
+        second=company.run("--limit", "staff"),
+    )
+
+
+class TestRun:
+    def test_check_mode_says_what_a_run_will_do_and_changes_nothing(self, story: Story) -> None:
+        """`--check` finds the 16 who are still in, exits 4, and the database is as it was."""
+        counts = {"already_opted_out": 4, "would_opt_out": 16, "not_offered": 2}
+        assert (story.check.report["errors"], story.check.report["counts"]) == ([], counts), story.check.outcomes
+        assert story.check.exit_code == 4
+        assert (story.check.preferences, story.check.saves) == (story.untouched, {})
+
+    def test_a_run_opts_out_whoever_is_in(self, story: Story) -> None:
+        """16 are opted out in seven languages, 4 were out, 2 are not offered it, and all is done."""
+        counts = {"already_opted_out": 4, "opted_out": 16, "not_offered": 2}
+        assert (story.first.report["errors"], story.first.report["counts"]) == ([], counts), story.first.outcomes
+        assert story.first.exit_code == story.first.report["exit_code"] == 0
+        assert sorted(who for who, (outcome, _) in story.first.outcomes.items() if outcome == "opted_out") == TICKED
+
+    def test_a_run_changes_those_checkboxes_and_nothing_else(self, story: Story) -> None:
+        """The database differs in one column of 16 people, and each of them was saved once."""
+        changes = {
+            (who, column): (before, story.first.preferences[who][column])
+            for who, columns in story.check.preferences.items()
+            for column, before in columns.items()
+            if story.first.preferences[who][column] != before
+        }
+        assert changes == {(who, "submitted_notifications"): (1, 0) for who in TICKED}
+        assert story.first.saves == dict.fromkeys(TICKED, 1)
+
+    def test_a_second_run_changes_nothing(self, story: Story) -> None:
+        """Run again, all 20 are read out, and nobody's settings are saved again."""
+        counts = {"already_opted_out": 20, "not_offered": 2}
+        assert (story.second.report["errors"], story.second.report["counts"]) == ([], counts), story.second.outcomes
+        assert story.second.exit_code == 0
+        assert (story.second.preferences, story.second.saves) == (story.first.preferences, story.first.saves)
+
+
+class TestWhoIsLeftAlone:
+    def test_each_is_told_why(self, story: Story) -> None:
+        """Somebody else's session, no mandate and no session are three different answers; people must act: exit 3."""
+        assert story.stopped.outcomes == {
+            "somebody.else": ("wrong_account", None),
+            "no.mandate": ("no_mandate", "no_mandate_given"),
+            "no.session": ("sign_in_needed", "no_session"),
+        }
+        assert (story.stopped.exit_code, story.stopped.report["errors"]) == (3, [])
+
+    def test_nothing_of_theirs_is_changed(self, story: Story) -> None:
+        """Neither the account that was meant, nor the one that was signed in, nor anybody's."""
+        assert (story.stopped.preferences, story.stopped.saves) == (story.untouched, {})
+
+
+class TestAuditLog:
+    def test_it_adds_up(self, story: Story, company: Company) -> None:
+        """Four runs; one intent for each of the 16 saves; one end for each of the 3 + 3 × 22 that were planned."""
+        [log] = company.state.glob("audit/log/*.jsonl")
+        events = Counter(json.loads(line)["event"] for line in log.read_text("utf-8").splitlines())
+        assert events == {
+            "run.started": 4,
+            "run.planned": 69,
+            "control.intended": 16,
+            "control.finished": 69,
+            "run.finished": 4,
+        }
+
+    def test_it_names_nobody(self, story: Story, company: Company, site: WagtailSite) -> None:
+        """No name, no e-mail address, no mandate and no cookie of anybody is in any line."""
+        personal = {*ACCOUNT_OF, "HR-2026-"} | set(cookies_of(company))
+        for user in site.users.values():
+            personal |= {user.username, user.email, user.first_name, user.last_name, user.password}
+        [log] = company.state.glob("audit/log/*.jsonl")
+        lines = log.read_text("utf-8").casefold()
+        assert "wagtail" in lines
+        assert [value for value in sorted(personal) if value.casefold() in lines] == []
+
+    def test_no_session_lies_open_in_the_state(self, story: Story, company: Company) -> None:
+        """The value of no cookie is in any file of the state directory, whatever the file is for."""
+        files = [path for path in company.state.rglob("*") if path.is_file()]
+        assert len([path for path in files if path.suffix == ".age"]) == 24
+        contents = b"\0".join(path.read_bytes() for path in files)
+        assert [cookie for cookie in cookies_of(company) if cookie.encode() in contents] == []
+
+
+def cookies_of(company: Company) -> list[str]:
+    """The values of all cookies that were handed over."""
+    return [cookie["value"] for state in company.storage_states.values() for cookie in state["cookies"]]
