@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.playbook.helpers import BIN, EXAMPLE, fleet, has_intent, nothing_runs, processes, records, wait_until
 
-BIN = Path(sys.executable).parent
-EXAMPLE = str(ROOT / "inventory.example.yml")
 pytestmark = pytest.mark.xdist_group("pipeline")
-
-
-def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(BIN / "fleet"), *arguments], capture_output=True, text=True, timeout=120, check=False)
-
-
-def records() -> list[dict[str, object]]:
-    [log] = Path(os.environ["HOME"]).rglob("log/*.jsonl")
-    return [json.loads(line) for line in log.read_text().splitlines()]
-
-
-def processes_of_this_test() -> list[str]:
-    """Command lines of living processes that carry this test's HOME."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            environ = (folder / "environ").read_bytes()
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if f"HOME={os.environ['HOME']}\0".encode() in environ and int(folder.name) != os.getpid():
-            found.append(command)
-    return found
 
 
 class TestFleetRun:
@@ -115,7 +87,7 @@ class TestFleetRun:
         assert run.returncode == report["exit_code"] == 130
         assert sum(report["counts"].values()) == 18
         assert records()[-1]["stopped"] == "interrupted"
-        wait_until(lambda: processes_of_this_test() == [], 5)
+        wait_until(nothing_runs, 5)
 
 
 class TestPlainPlay:
@@ -130,7 +102,7 @@ class TestPlainPlay:
         assert play.returncode == 0, output
         assert records()[-1]["event"] == "run.finished"
         assert records()[-1]["counts"] == {"already_opted_out": 1, "would_opt_out": 4}
-        wait_until(lambda: processes_of_this_test() == [], 5)
+        wait_until(nothing_runs, 5)
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
     def test_a_play_that_is_stopped_leaves_nothing_behind(self, number: signal.Signals) -> None:
@@ -140,21 +112,6 @@ class TestPlainPlay:
         play.send_signal(number)
         play.wait(10)
         left = ("fleet agent", "chrom", "headless", "fleet.rehearsal")
-        wait_until(lambda: not [one for one in processes_of_this_test() if any(name in one for name in left)], 4)
+        wait_until(lambda: not [one for one in processes() if any(name in one.command for name in left)], 4)
         assert records()[-1]["event"] == "run.finished"
         assert records()[-1]["stopped"] == "interrupted"
-
-
-def has_intent() -> bool:
-    """True once a control is about to be pressed: the browser is in the middle of a visit."""
-    logs = list(Path(os.environ["HOME"]).rglob("log/*.jsonl"))
-    return any("control.intended" in log.read_text() for log in logs)
-
-
-def wait_until(condition: object, within: float = 40.0) -> None:
-    """Wait on a condition with a deadline."""
-    assert callable(condition)
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, processes_of_this_test()
-        time.sleep(0.05)

@@ -1,0 +1,108 @@
+"""What tests of the whole pipeline share: our commands, the log that they leave, and the processes that they start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fleet.audit.subjects import Subjects
+from tests.conftest import ROOT
+
+BIN = Path(sys.executable).parent
+EXAMPLE = str(ROOT / "inventory.example.yml")
+
+Entry = tuple[str, str, str]
+"""Employee, service, control."""
+
+
+def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """One of our commands, to its end."""
+    return subprocess.run([str(BIN / "fleet"), *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def records() -> list[dict[str, Any]]:
+    """All records of this test's log, each line a whole one."""
+    [log] = Path(os.environ["HOME"]).rglob("log/*.jsonl")
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def has_intent() -> bool:
+    """True once a control is about to be pressed: the browser is in the middle of a visit."""
+    logs = list(Path(os.environ["HOME"]).rglob("log/*.jsonl"))
+    return any("control.intended" in log.read_text() for log in logs)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A living process of this test."""
+
+    pid: int
+    command: str
+
+    @property
+    def is_agent(self) -> bool:
+        """True for the agent of a run."""
+        return " agent --socket " in self.command
+
+    @property
+    def is_browser(self) -> bool:
+        """True for the browser's main process, and for the script that Debian starts it by."""
+        return "--remote-debugging-pipe" in self.command and "--type=" not in self.command
+
+
+def processes() -> list[Process]:
+    """Living processes that carry this test's HOME."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environ = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if f"HOME={os.environ['HOME']}\0".encode() in environ and int(folder.name) != os.getpid():
+            found.append(Process(int(folder.name), command))
+    return found
+
+
+def nothing_runs() -> bool:
+    """True if this test has left no process."""
+    return processes() == []
+
+
+def wait_until(condition: Callable[[], object], within: float = 40.0) -> None:
+    """Wait on a condition with a deadline."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, processes()
+        time.sleep(0.05)
+
+
+def state() -> Path:
+    """This test's state directory of rehearsals."""
+    return Path(os.environ["HOME"]) / ".local/state/fleet/rehearsal"
+
+
+def stored() -> dict[Entry, tuple[str, int]]:
+    """What the service really has: the value, and how often a change arrived. It outlives the rehearsal."""
+    accounts = json.loads((state() / "rehearsal-world.json").read_text())["accounts"]
+    return {
+        (account["employee"], account["service"], control): (value, account["writes"][control])
+        for account in accounts
+        for control, value in account["controls"].items()
+    }
+
+
+def entries(event: str, run: str) -> list[Entry]:
+    """Whom and what the records of one event are about, by employee."""
+    store = Subjects(state() / "audit" / "subjects.sqlite")
+    names = store.names()
+    store.close()
+    found = [record for record in records() if (record["event"], record["run"]) == (event, run)]
+    return [(names[record["subject"]], record["service"], record["control"]) for record in found]
