@@ -34,6 +34,14 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (Outcome.PAGE_CHANGED, Reason.SEVERAL): "Recipe author: {service} shows the control more than once.",
     (Outcome.PAGE_CHANGED, Reason.COVERED): "Recipe author: something covers the control at {service}.",
     (Outcome.PAGE_CHANGED, Reason.DISABLED): "Look once as {employee}: {service} shows the control disabled.",
+    (
+        Outcome.UNKNOWN,
+        Reason.NOT_SENT,
+    ): "Recipe author: {service} sent nothing when the control was pressed; nothing can be proved on this page.",
+    (
+        Outcome.NOT_SAVED,
+        Reason.STILL_IN,
+    ): "Recipe author: {service} shows the control as it was; look as {employee} for a dialog or a Save button.",
     (Outcome.PAGE_CHANGED, Reason.SAVE_BUTTON): "Recipe author: the Save button of {service} was not there to press.",
     (
         Outcome.ERROR,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from fleet.errors import InputError
 from fleet.model import Reason
@@ -43,6 +43,12 @@ class Mandate(BaseModel):
     granted_on: IsoDate
     expires_on: IsoDate
     revoked_on: IsoDate | None = None
+
+    @model_validator(mode="after")
+    def _dates_in_order(self) -> Mandate:
+        if self.expires_on < self.granted_on:
+            raise ValueError("expires_on lies before granted_on; mend the dates")
+        return self
 
     def refusal(self, employee: str, service: str, today: date) -> Reason | None:
         """Why this mandate does not open `service` for `employee` today (UTC), or None if it does.

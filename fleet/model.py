@@ -153,6 +153,7 @@ class Reason(StrEnum):
     # not_saved, unknown
     STILL_IN = "still_in"
     SAVE_REFUSED = "save_refused"
+    NOT_SENT = "not_sent"
     CLICK_FAILED = "click_failed"
     # error
     BAD_DATA = "bad_data"

@@ -32,15 +32,17 @@ from fleet.recognition import (
 
 POLL = 0.3
 """Seconds between two looks at a page."""
-CALM = 0.8
-"""Seconds since loading for which a reading must have stood still before anything is pressed."""
-CALM_WHEN_OUT = 1.5
-"""The same before `out`, or a sign of being signed out or challenged, is believed: a page may show off first and the
-stored on a second later, or offer to sign in until it has seen who is there."""
+CALM = 3.0
+"""Seconds since loading for which a page must have stood still before anything that it shows is believed: it may show
+off first and the stored on two seconds later, or offer to sign in until it has seen who is there."""
 CALM_WHEN_OTHER = 4.0
 """The same before somebody else is believed to be signed in: until then the name may be a placeholder."""
 PATIENCE = 10.0
 """Seconds after loading that a page has to show the control; longer is `page_changed`."""
+SECOND_LOOK_AFTER = 5.0
+"""Seconds until a page that still shows `in` after a good save is loaded once more: some serve the old for a while."""
+LIMIT = 180.0
+"""Seconds that one control may take in all; a page whose scripts never end must not hold up everybody."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,13 @@ class Visit:
             tab = await stack.enter_async_context(self.engine.tab(self.storage_state, self.locale))
             for control in controls:
                 started = time.monotonic()
-                finding = await self._finding(tab, control)
+                try:
+                    finding = await asyncio.wait_for(self._finding(tab, control), LIMIT)
+                    is_stuck = False
+                except TimeoutError:
+                    before, is_stuck = self._intended.get(control), True
+                    outcome = Outcome.ERROR if before is None else Outcome.UNKNOWN
+                    finding = Finding(control, outcome, before, reason=Reason.TIMEOUT)
                 if finding.after is not None:
                     self.rotated_state = await tab.storage_state()
                 spent = int((time.monotonic() - started) * 1000)
@@ -120,13 +128,15 @@ class Visit:
                     replace(finding, duration_ms=spent, refused_hosts=tuple(sorted(tab.refused_hosts)))
                 )
                 yield control
+                if is_stuck:
+                    raise BrowserGone("this page does not answer any more")
 
     async def _finding(self, tab: Tab, name: str) -> Finding:
         control = self.recipe.controls[name]
         before = self._intended.get(name)
         if before is not None:
             # Pressed before a crash: never pressed again, only read.
-            return await self._prove(tab, name, before, True, Reason.BROWSER_CRASHED)
+            return await self._prove(tab, name, before, True, _not_saved(Reason.BROWSER_CRASHED))
         try:
             first = await self._read(tab, control, to_press=not self.check)
         except Stop as stop:
@@ -143,31 +153,41 @@ class Visit:
         self._intended[name] = before
         return await self._prove(tab, name, before, *await self._set(tab, control))
 
-    async def _set(self, tab: Tab, control: Control) -> tuple[bool, Reason | None]:
+    async def _set(self, tab: Tab, control: Control) -> tuple[bool, Stop | None]:
         """Press the control, then Save where there is one; whether anything was pressed, and what went wrong."""
         reads_in = control.opted_out == "off"
         pressed = await _eventually(lambda: tab.press(control.find, control.kind, reads_in))
         if pressed is None:
-            return False, Reason.CLICK_FAILED
+            return False, _not_saved(Reason.CLICK_FAILED)
         save, trouble = control.save, None if pressed else Reason.CLICK_FAILED
         if pressed and save is not None and not await _eventually(lambda: tab.press(save, "button")):
             trouble = Reason.SAVE_BUTTON
-        is_saved = await tab.saved()
-        return True, trouble or (Reason.SAVE_REFUSED if is_saved is False else None)
+        if await tab.saved() is False:
+            trouble = trouble or Reason.SAVE_REFUSED
+        wanted = what_to_look_for(self.recipe, control)
+        # A page may answer a press with a challenge in its own place; the next load would not show it any more.
+        asked = barrier(self.recipe, await tab.look(wanted), wanted, self.profile)
+        return True, asked or (_not_saved(trouble) if trouble else None)
 
-    async def _prove(self, tab: Tab, name: str, before: Reading, pressed: bool, trouble: Reason | None) -> Finding:
+    async def _prove(self, tab: Tab, name: str, before: Reading, pressed: bool, trouble: Stop | None) -> Finding:
         """Load afresh and read back. Whatever was seen to go wrong on the way, the reading decides."""
         control = self.recipe.controls[name]
         try:
             second = await self._read(tab, control, to_press=False)
+            if pressed and trouble is None and reading_of(second, control) is Reading.IN:
+                await asyncio.sleep(SECOND_LOOK_AFTER)
+                second = await self._read(tab, control, to_press=False)
         except Stop as stop:
-            return Finding(name, Outcome.UNKNOWN, before, reason=stop.reason or trouble)
+            return Finding(name, Outcome.UNKNOWN, before, reason=stop.reason or (trouble.reason if trouble else None))
         after, picture = reading_of(second, control), await tab.picture(second.box)
+        if after is Reading.OUT and pressed and not tab.has_sent:
+            # Nothing left the browser, so what the page shows can only come from what the browser keeps.
+            return Finding(name, Outcome.UNKNOWN, before, after, Reason.NOT_SENT, read_back=True, picture=picture)
         if after is Reading.OUT:
             outcome = Outcome.OPTED_OUT if pressed else Outcome.ALREADY_OPTED_OUT
             return Finding(name, outcome, before, after, read_back=True, picture=picture)
-        reason = trouble or Reason.STILL_IN
-        return Finding(name, Outcome.NOT_SAVED, before, after, reason, read_back=True, picture=picture)
+        end = trouble or _not_saved(Reason.STILL_IN)
+        return Finding(name, end.outcome, before, after, end.reason, read_back=True, picture=picture)
 
     async def _read(self, tab: Tab, control: Control, *, to_press: bool) -> Seen:
         """Load the control's page as a new document and wait for one stable reading of the right person's control.
@@ -202,17 +222,17 @@ class Visit:
             if stop is not None:
                 if agrees and age >= _calm_before(stop):
                     raise stop
-            elif status >= 500:
-                raise Stop(Outcome.ERROR, Reason.SERVICE_ERROR)
+            elif status >= 400 and agrees:
+                raise _refused_with(status)
             elif lack is None:
                 [seen] = snapshot.controls
-                calm = CALM_WHEN_OUT if reading_of(seen, control) is Reading.OUT else CALM
-                if agrees and age >= calm and (not to_press or await self._is_alive(tab, control, seen)):
+                is_calm = agrees and age >= CALM and tab.is_quiet
+                if is_calm and (not to_press or await self._is_alive(tab, control, seen)):
                     return seen
-                pause = max(POLL, calm - age)
+                pause = max(POLL, CALM - age)
             elif lack.reason is Reason.NOT_FOUND and agrees and age >= CALM and is_not_offered(snapshot, control):
                 raise Stop(Outcome.NOT_OFFERED)
-            elif age > PATIENCE or status >= 400:
+            elif age > PATIENCE:
                 raise lack
             if age > 2 * PATIENCE:
                 raise Stop(Outcome.PAGE_CHANGED, Reason.UNSTABLE)
@@ -253,9 +273,22 @@ class Visit:
             await asyncio.sleep(POLL)
 
 
+def _not_saved(reason: Reason) -> Stop:
+    return Stop(Outcome.NOT_SAVED, reason)
+
+
+def _refused_with(status: int) -> Stop:
+    """What an HTTP status of 400 and above means for a visit, where the page shows no sign of its own."""
+    if status == 401:
+        return Stop(Outcome.SIGN_IN_NEEDED, Reason.SIGNED_OUT)
+    if status in (404, 410):
+        return Stop(Outcome.PAGE_CHANGED, Reason.ADDRESS)
+    return Stop(Outcome.ERROR, Reason.SERVICE_ERROR)
+
+
 def _calm_before(stop: Stop) -> float:
     """Seconds for which a barrier must stand: one that flickers by while a page is built is none."""
-    return CALM_WHEN_OTHER if stop.outcome is Outcome.WRONG_ACCOUNT else CALM_WHEN_OUT
+    return CALM_WHEN_OTHER if stop.outcome is Outcome.WRONG_ACCOUNT else CALM
 
 
 async def _eventually(press: Callable[[], Awaitable[bool | None]], within: float = 3.0) -> bool | None:

@@ -151,6 +151,7 @@
   const stored = () => ({ origin: location.origin, local: entries('localStorage'), session: entries('sessionStorage') });
   const restore = ({ origin, local, session }) => {
     if (location.origin !== origin || window !== top) return;
+    if (window.name) window.name = '';
     for (const [storage, kept] of [[localStorage, local], [sessionStorage, session]]) {
       const old = new Map(kept);
       Object.keys(storage).forEach((key) => old.has(key) || storage.removeItem(key));

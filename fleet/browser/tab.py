@@ -19,7 +19,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from fleet.browser.gone import BrowserGone, end, guarded
 from fleet.browser.page_script import SOURCE, PageScript
 from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
-from fleet.browser.writes import Writes
+from fleet.browser.traffic import Traffic
 from fleet.model import ControlKind, Reason
 from fleet.recipe import Find, exact_names, host_port
 
@@ -32,8 +32,11 @@ _ROLES: dict[str, tuple[str, ...]] = {
 }
 
 LOAD_TIMEOUT = 30.0
-IDLE_TIMEOUT = 8.0
-"""Pages that poll for ever are never idle; after so many seconds a stable reading must do."""
+QUIET_FOR = 0.5
+PATIENCE_WITH_TRAFFIC = 15.0
+"""Pages that poll for ever are never quiet; after so many seconds a stable reading must do."""
+PATIENCE_WITH_SOCKETS = 5.0
+"""A page that holds a WebSocket may be told its state late, and shows nothing of it before."""
 MAX_REFUSED_HOSTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -59,7 +62,7 @@ class Tab:
         self._loaded_at = time.monotonic()
         self._has_loaded = False
         self._script = PageScript(devtools)
-        self._writes: Writes | None = None
+        self._traffic = Traffic(page)
         self._stored_before_press: Any = None
         self.refused_hosts: set[str] = set()
         page.on("crash", partial(end, gone))
@@ -74,9 +77,21 @@ class Tab:
         """Seconds since the document of the last `load` was loaded."""
         return time.monotonic() - self._loaded_at
 
+    @property
+    def is_quiet(self) -> bool:
+        """True if the page has got all that it asked for, as far as one can wait for it."""
+        if self._traffic.has_socket and self.age < PATIENCE_WITH_SOCKETS:
+            return False
+        return self._traffic.quiet_for >= QUIET_FOR or self.age >= PATIENCE_WITH_TRAFFIC
+
+    @property
+    def has_sent(self) -> bool:
+        """True if the page has sent anything since the last press began."""
+        return self._traffic.has_sent
+
     @guarded
     async def load(self, address: str) -> int:
-        """Load a new document from the server, wait until it is loaded and the network is idle; its HTTP status.
+        """Load a new document from the server and wait until it is loaded; its HTTP status.
 
         After a press, nothing that the page has kept in the browser since is there any more: neither cached answers
         nor local and session storage could make a change look stored that is not.
@@ -90,6 +105,7 @@ class Tab:
             self._has_loaded = True
             if "#" in address and self._page.url.partition("#")[0] == address.partition("#")[0]:
                 await self._page.goto("about:blank")  # else a new fragment would keep the old document
+            self._traffic.forget()
             async with self._storage_from_before_press():
                 response = await self._page.goto(address, wait_until="load", timeout=LOAD_TIMEOUT * 1000)
             self._loaded_at = time.monotonic()
@@ -98,7 +114,6 @@ class Tab:
             raise Unreachable(Reason.TIMEOUT) from None
         except PlaywrightError as error:
             raise self._explain(error) from None
-        await self._network_idle()
         return response.status if response else 200
 
     @asynccontextmanager
@@ -196,8 +211,8 @@ class Tab:
         The writes that follow are watched from before the press on (`saved`).
         """
         try:
-            self._writes = self._writes or Writes(self._page)
             if self._stored_before_press is None:
+                self._traffic.begin()
                 self._stored_before_press = await self._script.call("stored")
             point, disarm = await self._aim(find, kind, state)
         except PlaywrightError as error:
@@ -236,10 +251,7 @@ class Tab:
 
         True if every write was answered well, False if one was refused, None if none was seen.
         """
-        if self._writes is None:
-            return None
-        writes, self._writes = self._writes, None
-        return await writes.settled()
+        return await self._traffic.settled()
 
     @guarded
     async def picture(self, box: Box) -> bytes:
@@ -275,14 +287,6 @@ class Tab:
         if items or origin in origins:
             origins[origin] = {**origins.get(origin, {}), "origin": origin, "localStorage": items}
         return {"cookies": [dict(cookie) for cookie in cookies], "origins": list(origins.values())}
-
-    async def _network_idle(self) -> None:
-        try:
-            await self._page.wait_for_load_state("networkidle", timeout=IDLE_TIMEOUT * 1000)
-        except PlaywrightTimeout:
-            return
-        except PlaywrightError as error:
-            raise self._explain(error) from None
 
     def _by_name(self, find: Find, kind: ControlKind | str) -> Locator:
         pattern = exact_names(find.all_names)

@@ -87,6 +87,7 @@ def run(
             raise
         run_id = spec.run_id if spec else None
         report = RunReport(run_id, check, exit_code=error.exit_code, errors=[str(error)])
+        people.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
     if output is Output.JSON:
         typer.echo(envelope(report, names))
     else:
@@ -113,6 +114,8 @@ def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
     places = spec.settings.state_dir
     evidence = places.evidence / spec.run_id
     print_report(Console(highlight=False), report, names, log_path(places.audit), evidence)
+    if not report.results and not report.errors:
+        people.print("Nothing was planned: nobody here has an account that these options ask for.")
     for error in report.errors:
         people.print(f"Error: {error}", style="red", markup=False)
 

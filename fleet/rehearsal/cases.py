@@ -81,6 +81,10 @@ class Case:
     save_delay: int = 0
     save_after: int = 0
     """The page waits so long before it sends a change."""
+    sends: bool = True
+    """If not, the page keeps what was pressed in a cookie of its own, and tells nobody."""
+    spins_after: int = 0
+    """After so long the page's scripts never come to an end."""
     remembers: bool = False
     """The page keeps what was pressed in local storage, and shows that instead of what is stored."""
     has_session: bool = True
@@ -142,6 +146,7 @@ _LINKEDIN = (
         save=Save.LIES,
         remembers=True,
     ),
+    Case("save_never_sent", "The page keeps the change to itself, and shows it the next time.", sends=False),
     Case("save_reverts", "Saving works; the next page view switches it on again.", save=Save.REVERTS),
     Case("save_lost_connection", "The connection breaks while saving; nothing is stored.", save=Save.LOST),
     Case("save_lost_answer", "The connection breaks after saving; it is stored.", save=Save.LOST_ANSWER),
@@ -157,6 +162,7 @@ _LINKEDIN = (
     Case("rate_limited", "Too many requests.", status=429),
     Case("server_error", "The service is down.", status=503),
     Case("slow_page", "The page takes three seconds.", page_delay=3000),
+    Case("endless_script", "The page's scripts never come to an end.", spins_after=200),
     Case("cached_page", "The browser may keep the page for an hour.", max_age=3600),
     Case("cached_page_save_lies", "The same, and saving stores nothing.", max_age=3600, save=Save.LIES),
 )

@@ -33,7 +33,7 @@ FLOORS = (
 
 FRONT_DOORS = {
     "ansible_runner": {"fleet/runner.py"},
-    "playwright": {f"fleet/browser/{name}.py" for name in ("engine", "page_script", "tab", "writes")},
+    "playwright": {f"fleet/browser/{name}.py" for name in ("engine", "page_script", "tab", "traffic")},
     "pyrage": {"fleet/sessions.py", "fleet/agent/account.py"},
     "starlette": {
         "fleet/rehearsal/app.py",

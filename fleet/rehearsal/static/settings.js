@@ -17,8 +17,9 @@
   const isGood = (request) => request.then(async (answer) => (await answer.text(), answer.ok)).catch(() => false);
 
   const save = async (key, value) => {
+    if ('silent' in page) return (document.cookie = `kept=${value};path=/;secure`), true;
     if ('remembers' in page) localStorage.setItem(key, value);
-    if (page.saveAfter !== '0') await new Promise((done) => setTimeout(done, Number(page.saveAfter)));
+    if (Number(page.saveAfter)) await new Promise((done) => setTimeout(done, Number(page.saveAfter)));
     const body = JSON.stringify({ key, value, hasChild: false });
     const headers = { 'csrf-token': csrfToken(), 'content-type': 'application/json', 'x-restli-protocol-version': '2.0.0' };
     const isSaved = await isGood(fetch(address(key), { method: 'PUT', headers, body }));
@@ -28,7 +29,8 @@
 
   // Shows the change at once and takes it back if it is refused.
   const bindInput = (input) => {
-    const remembered = localStorage.getItem(input.dataset.key);
+    const kept = (document.cookie.match(/(?:^|; )kept=([^;]*)/) || [])[1];
+    const remembered = kept || localStorage.getItem(input.dataset.key);
     if (remembered) input.checked = remembered === 'true';
     input.addEventListener('change', async () => {
       const value = input.checked;
@@ -85,8 +87,10 @@
     bindAll();
   };
   if (page.hydrateAfter !== '0') setTimeout(hydrate, Number(page.hydrateAfter));
-  else if (page.bindAfter !== '0') setTimeout(bindAll, Number(page.bindAfter));
+  else if (Number(page.bindAfter)) setTimeout(bindAll, Number(page.bindAfter));
   else bindAll();
+
+  if (Number(page.spinsAfter)) setTimeout(() => { for (;;); }, Number(page.spinsAfter));
 
   if (page.stateAfter !== '0')
     fetch(address(page.key)).then((answer) => answer.json()).then(({ value }) => {
