@@ -80,7 +80,10 @@ def kill(victims: list[Process]) -> None:
 
 def report_of(run: subprocess.Popen[str], within: float = 90.0) -> dict[str, Any]:
     """The answer of a run that has ended, held against its log and against what the service stored."""
-    output, _ = run.communicate(timeout=within)
+    try:
+        output, _ = run.communicate(timeout=within)
+    finally:
+        run.kill()  # a run that hangs ends with its test
     report: dict[str, Any] = json.loads(output)
     assert run.returncode == report["exit_code"]
     rows = {(row["employee"], row["service"], row["control"]): row["outcome"] for row in report["results"]}
