@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import BrowserContext
 
+from fleet import optout
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
@@ -112,6 +114,18 @@ def test_a_browser_that_dies_once_is_started_again(step: str, monkeypatch: pytes
         assert step in ("press", "saved")
         assert (finding.outcome, finding.reason) == (Outcome.NOT_SAVED, Reason.BROWSER_CRASHED)
         assert truth["controls"] == {"ai_training": "in"}
+
+
+def test_a_page_whose_scripts_never_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The visit ends after its limit, as an error that says so, and nothing was pressed."""
+    monkeypatch.setattr(optout, "LIMIT", 8.0)
+    journal = Journal()
+    with start_rehearsal([replace(ACCOUNT, case="endless_script")]) as rehearsal:
+        state = rehearsal.storage_state("e1", "linkedin")
+        assert state is not None
+        asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal))
+    [finding] = journal.findings
+    assert (finding.outcome, finding.reason, journal.intents) == (Outcome.ERROR, Reason.TIMEOUT, 0)
 
 
 def test_a_browser_that_keeps_dying_ends_the_visit(monkeypatch: pytest.MonkeyPatch) -> None:
