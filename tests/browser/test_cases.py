@@ -161,7 +161,7 @@ def cases() -> list[tuple[str, str]]:
 @pytest.mark.xdist_group("cases")
 class TestEveryCase:
     def test_no_case_is_left_out(self) -> None:
-        """A new case must be given its outcome here; `no_session` needs no browser, the endless one has its own test."""
+        """A new case must be given its outcome here; `no_session` needs no browser, endless_script is tested apart."""
         for service, expected in EXPECTED.items():
             assert set(expected) | {"no_session"} == set(CASES[service]) - {"endless_script"}
 
