@@ -30,7 +30,7 @@ from fleet.sessions import SessionStore, StorageState, init_state
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
-ACCOUNTS = int(os.environ.get("BENCH_ACCOUNTS", "192"))
+ACCOUNTS = int(os.environ.get("BENCH_ACCOUNTS", "400"))
 MODULE_ACCOUNTS = max(8, ACCOUNTS // 5)  # a browser each is so slow that a part of them must do
 MODULE_FORKS = 8  # so many browsers are as fast as it gets on two cores
 AT_A_TIME = int(os.environ.get("BENCH_CONTEXTS", "64"))

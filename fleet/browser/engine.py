@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
 from fleet.browser.find import BrowserProgram
@@ -19,6 +19,8 @@ from fleet.browser.tab import Tab
 
 MAX_RESTARTS = 5
 """A browser that has crashed this often in one run is broken, not unlucky."""
+OPENING_AT_ONCE = 2 * (os.cpu_count() or 1)
+"""Contexts that are opened side by side. All at once would all be slow, and then all wait for their pages together."""
 
 _QUIET = (
     "--disable-background-networking",
@@ -40,6 +42,7 @@ class Engine:
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
         self._starting = asyncio.Lock()
+        self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
         self._launches = 0
         self._gone: asyncio.Future[None]
 
@@ -81,28 +84,27 @@ class Engine:
         """A fresh context with one tab, closed at the end. Raises BrowserGone if no browser can be had."""
         browser = await self._launched()
         browser_gone = self._gone
-        try:
-            opening = browser.new_context(
-                storage_state=storage_state,  # type: ignore[arg-type] # our strict model dumps just this shape
-                locale=locale.replace("_", "-") if locale else None,
-                viewport={"width": 1280, "height": 900},
-                reduced_motion="reduce",
-                accept_downloads=False,
-                service_workers="block",
-            )
-            context = await unless_gone(browser_gone, opening)
-        except PlaywrightError as error:
-            raise BrowserGone("the browser gave no context") from error
         gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         end_tab = partial(end, gone)
         browser_gone.add_done_callback(end_tab)
-        try:
-            yield await unless_gone(browser_gone, _open_tab(context, storage_state, gone))
-        finally:
-            browser_gone.remove_done_callback(end_tab)
-            # A browser that is gone has taken its contexts along.
-            if browser.is_connected():
-                await _quietly(context)
+        async with AsyncExitStack() as stack:
+            stack.callback(browser_gone.remove_done_callback, end_tab)
+            try:
+                async with self._opening:
+                    opening = browser.new_context(
+                        storage_state=storage_state,  # type: ignore[arg-type] # our strict model dumps just this shape
+                        locale=locale.replace("_", "-") if locale else None,
+                        viewport={"width": 1280, "height": 900},
+                        reduced_motion="reduce",
+                        accept_downloads=False,
+                        service_workers="block",
+                    )
+                    context = await unless_gone(browser_gone, opening)
+                    stack.push_async_callback(_close, context)
+                    page, devtools = await unless_gone(browser_gone, _open_page(context))
+            except PlaywrightError as error:
+                raise BrowserGone("the browser gave no tab") from error
+            yield Tab(page, devtools, storage_state, gone)
 
     async def stop(self) -> None:
         """Close the browser (at most 1 s) and Playwright (at most 0.5 s)."""
@@ -114,14 +116,10 @@ class Engine:
                     await asyncio.wait_for(closing, limit)
 
 
-async def _open_tab(context: BrowserContext, storage_state: dict[str, Any], gone: asyncio.Future[None]) -> Tab:
-    try:
-        page = await context.new_page()
-        devtools = await context.new_cdp_session(page)
-    except PlaywrightError as error:
-        raise BrowserGone("the browser gave no tab") from error
+async def _open_page(context: BrowserContext) -> tuple[Page, CDPSession]:
+    page = await context.new_page()
     context.on("page", _close_popup)
-    return Tab(page, devtools, storage_state, gone)
+    return page, await context.new_cdp_session(page)
 
 
 async def _close_popup(page: Page) -> None:
@@ -131,8 +129,9 @@ async def _close_popup(page: Page) -> None:
         return
 
 
-async def _quietly(context: BrowserContext) -> None:
-    try:
-        await asyncio.wait_for(context.close(), 5)
-    except (PlaywrightError, TimeoutError):
-        return
+async def _close(context: BrowserContext) -> None:
+    browser = context.browser
+    # A browser that is gone has taken its contexts along.
+    if browser is not None and browser.is_connected():
+        with suppress(PlaywrightError, TimeoutError):
+            await asyncio.wait_for(context.close(), 5)

@@ -11,6 +11,9 @@ _BESIDE = ("image", "media", "font", "ping", "eventsource", "websocket")
 """Kinds of request for whose answer nobody need wait: pictures, beacons, and streams that never end."""
 
 
+_POLL = 0.1
+
+
 class Traffic:
     """The requests of one tab, from its first document on. Times are in seconds."""
 
@@ -59,12 +62,16 @@ class Traffic:
     async def settled(self) -> bool | None:
         """Wait until all writes since `begin` are answered; True, False (one was refused) or None (none was seen)."""
         start = self._loop.time()
-        while self._loop.time() - start < self.AT_MOST:
-            calm = self._loop.time() - self._last_write
-            if not self._writes and calm >= (self.QUIET_FOR if self._has_written else self.FIRST_WITHIN):
-                break
-            await asyncio.sleep(0.05)
+        while (left := self._until_settled()) > 0 and self._loop.time() - start < self.AT_MOST:
+            await asyncio.sleep(left)
         return None if not self._has_written or self._writes else not self._is_refused
+
+    def _until_settled(self) -> float:
+        """Seconds after which it is worth looking whether the writes have settled; 0 if they have."""
+        if self._writes:
+            return _POLL
+        enough = self.QUIET_FOR if self._has_written else self.FIRST_WITHIN
+        return max(0.0, self._last_write + enough - self._loop.time())
 
     def _started(self, request: Request) -> None:
         self.has_sent = self.has_sent or not self._is_leaving or request.method not in _READS
