@@ -42,6 +42,14 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NOT_SAVED,
         Reason.STILL_IN,
     ): "Recipe author: {service} shows the control as it was; look as {employee} for a dialog or a Save button.",
+    (
+        Outcome.NOT_SAVED,
+        Reason.DIALOG,
+    ): "Ask {employee} to switch it off by hand: {service} asks a question first, which only a person may answer.",
+    (
+        Outcome.NOT_SAVED,
+        Reason.SAVE_UNANSWERED,
+    ): "Wait: {service} did not answer when the change was saved. Run again later.",
     (Outcome.PAGE_CHANGED, Reason.SAVE_BUTTON): "Recipe author: the Save button of {service} was not there to press.",
     (
         Outcome.ERROR,

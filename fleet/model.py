@@ -153,6 +153,8 @@ class Reason(StrEnum):
     # not_saved, unknown
     STILL_IN = "still_in"
     SAVE_REFUSED = "save_refused"
+    SAVE_UNANSWERED = "save_unanswered"
+    DIALOG = "dialog"
     NOT_SENT = "not_sent"
     CLICK_FAILED = "click_failed"
     # error

@@ -16,6 +16,7 @@ from fleet.browser.engine import Engine
 from fleet.browser.gone import BrowserGone
 from fleet.browser.snapshot import Seen, Snapshot
 from fleet.browser.tab import Tab, Unreachable
+from fleet.browser.traffic import Sent
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipe import Control, Recipe, fill_profile
 from fleet.recognition import (
@@ -41,6 +42,7 @@ PATIENCE = 10.0
 """Seconds after loading that a page has to show the control; longer is `page_changed`."""
 SECOND_LOOK_AFTER = 5.0
 """Seconds until a page that still shows `in` after a good save is loaded once more: some serve the old for a while."""
+_SAVE_TROUBLE = {Sent.REFUSED: Reason.SAVE_REFUSED, Sent.UNANSWERED: Reason.SAVE_UNANSWERED}
 LIMIT = 180.0
 """Seconds that one control may take in all; a page whose scripts never end must not hold up everybody."""
 
@@ -162,8 +164,8 @@ class Visit:
         save, trouble = control.save, None if pressed else Reason.CLICK_FAILED
         if pressed and save is not None and not await _eventually(lambda: tab.press(save, "button")):
             trouble = Reason.SAVE_BUTTON
-        if await tab.saved() is False:
-            trouble = trouble or Reason.SAVE_REFUSED
+        sent = await tab.saved()
+        trouble = trouble or (Reason.DIALOG if tab.has_asked else _SAVE_TROUBLE.get(sent))
         wanted = what_to_look_for(self.recipe, control)
         # A page may answer a press with a challenge in its own place; the next load would not show it any more.
         asked = barrier(self.recipe, await tab.look(wanted), wanted, self.profile)

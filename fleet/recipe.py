@@ -210,6 +210,11 @@ class Recipe(_Strict):
         host = host.lstrip(".").lower()
         return any(host == domain or host.endswith("." + domain) for domain in self.domains)
 
+    def selectors(self) -> Iterator[tuple[str, str]]:
+        """Every CSS selector, each with the key that it stands under, such as `controls.ai_training.find.css`."""
+        dumped = self.model_dump(exclude_none=True)
+        yield from _selectors(dumped, "")
+
     def _pages(self) -> Iterator[str]:
         for control in self.controls.values():
             yield control.page
@@ -225,6 +230,18 @@ class Recipe(_Strict):
             if not self.owns_host(host):
                 raise ValueError(f"{page} is not on one of the domains ({', '.join(self.domains)})")
         return self
+
+
+def _selectors(part: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key in ("css", "ready") and isinstance(value, str):
+                yield where + key, value
+            else:
+                yield from _selectors(value, f"{where}{key}.")
+    elif isinstance(part, (list, tuple)):
+        for number, value in enumerate(part, 1):
+            yield from _selectors(value, f"{where}{number}.")
 
 
 def exact_names(names: Sequence[str]) -> re.Pattern[str]:

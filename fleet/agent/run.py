@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from fleet import __version__
@@ -18,7 +18,6 @@ from fleet.audit.log import AuditLog, log_path
 from fleet.audit.subjects import Subjects
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
-from fleet.browser.gone import BrowserGone
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reason, Result
 from fleet.plan import (
@@ -31,6 +30,7 @@ from fleet.plan import (
     require_safe_start,
 )
 from fleet.rehearsal.stage import raise_stage
+from fleet.selectors import require_selectors
 from fleet.sessions import SessionStore, read_identity
 
 
@@ -86,6 +86,7 @@ class Run:
             hosts = {host for recipe in recipes.values() for host in recipe.hosts}
             engine = Engine(program, network, hosts, sandbox=sandbox)
             stack.push_async_callback(engine.stop)
+            await require_selectors(engine, catalogue, recipes.values())
             recorder = Recorder(log, Ledger(spec.run_id), subjects.of(accounts))
             ground = Ground(
                 run_id=spec.run_id,
@@ -117,10 +118,6 @@ class Run:
             employees = {employee.name: employee for employee in spec.inventory.employees}
             await asyncio.gather(*(recorder.plan(employees[name], of_one) for name, of_one in accounts.items()))
             await asyncio.gather(*(run._settle_bad_data(account) for account in planned))
-            if recipes:
-                # Ansible takes as long to start as the browser does: side by side.
-                warming = asyncio.create_task(_warm(engine))
-                stack.callback(warming.cancel)
             run._resources = stack.pop_all()
         return run
 
@@ -186,8 +183,3 @@ class Run:
             await asyncio.wait(self._visits.values(), timeout=1)
         async with self._resources:
             await self._recorder.close(stopped)
-
-
-async def _warm(engine: Engine) -> None:
-    with suppress(BrowserGone):  # each visit tries again, and says so in its own outcome
-        await engine.start()

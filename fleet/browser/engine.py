@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -21,6 +21,10 @@ MAX_RESTARTS = 5
 """A browser that has crashed this often in one run is broken, not unlucky."""
 OPENING_AT_ONCE = 2 * (os.cpu_count() or 1)
 """Contexts that are opened side by side. All at once would all be slow, and then all wait for their pages together."""
+
+_REFUSED_SELECTORS = """selectors => selectors.filter(css => {
+    try { document.querySelector(css); return false; } catch { return true; }
+})"""
 
 _QUIET = (
     "--disable-background-networking",
@@ -75,9 +79,17 @@ class Engine:
             self._browser.on("disconnected", partial(end, self._gone))
             return self._browser
 
-    async def start(self) -> None:
-        """Launch the browser now, so that the first visit need not wait. Raises BrowserGone if it does not start."""
-        await self._launched()
+    async def refused_selectors(self, selectors: Collection[str]) -> set[str]:
+        """Those of `selectors` that the browser does not take for CSS. Raises BrowserGone if it does not start."""
+        browser = await self._launched()
+        try:
+            page = await unless_gone(self._gone, browser.new_page())
+            try:
+                return set(await unless_gone(self._gone, page.evaluate(_REFUSED_SELECTORS, list(selectors))))
+            finally:
+                await _close(page.context)
+        except PlaywrightError as error:
+            raise BrowserGone("it gave no page") from error
 
     @asynccontextmanager
     async def tab(self, storage_state: dict[str, Any], locale: str | None) -> AsyncIterator[Tab]:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
-from playwright.async_api import CDPSession, Locator, Page, Request
+from playwright.async_api import CDPSession, Dialog, Locator, Page, Request
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from fleet.browser.gone import BrowserGone, end, guarded
+from fleet.browser.kept import Kept
 from fleet.browser.page_script import SOURCE, PageScript
 from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
-from fleet.browser.traffic import Traffic
+from fleet.browser.traffic import Sent, Traffic
 from fleet.model import ControlKind, Reason
 from fleet.recipe import Find, exact_names, host_port
 
@@ -60,17 +60,26 @@ class Tab:
         self._given = storage_state
         self.gone = gone
         self._loaded_at = time.monotonic()
-        self._has_loaded = False
+        self._has_loaded = self._is_patience_over = False
         self._script = PageScript(devtools)
         self._traffic = Traffic(page)
-        self._stored_before_press: Any = None
+        self._kept = Kept(page, devtools, self._script, self._traffic)
         self.refused_hosts: set[str] = set()
+        self.has_asked = False
+        """True if the page has asked a question since the press (`confirm`, `prompt`); it was answered with no."""
+        page.on("dialog", self._refuse)
         page.on("crash", partial(end, gone))
         page.on("requestfailed", self._note_refused)
 
     def _note_refused(self, request: Request) -> None:
         if "ERR_NAME_NOT_RESOLVED" in (request.failure or "") and len(self.refused_hosts) < MAX_REFUSED_HOSTS:
             self.refused_hosts.add(host_port(request.url))
+
+    async def _refuse(self, dialog: Dialog) -> None:
+        """Say no: what a page asks may be anything. Leaving a page is the one thing that is always meant."""
+        self.has_asked = self.has_asked or dialog.type in ("confirm", "prompt")
+        with suppress(PlaywrightError):  # the tab may be gone by now
+            await (dialog.accept() if dialog.type == "beforeunload" else dialog.dismiss())
 
     @property
     def age(self) -> float:
@@ -93,8 +102,8 @@ class Tab:
     async def load(self, address: str) -> int:
         """Load a new document from the server and wait until it is loaded; its HTTP status.
 
-        After a press, nothing that the page has kept in the browser since is there any more: neither cached answers
-        nor local and session storage could make a change look stored that is not.
+        After a press, nothing that the page has kept in the browser since is there any more: no cached answer, cookie,
+        storage or database could make a change look stored that is not.
 
         Raises Unreachable or BrowserGone.
         """
@@ -106,8 +115,11 @@ class Tab:
             if "#" in address and self._page.url.partition("#")[0] == address.partition("#")[0]:
                 await self._page.goto("about:blank")  # else a new fragment would keep the old document
             self._traffic.forget()
-            async with self._storage_from_before_press():
-                response = await self._page.goto(address, wait_until="load", timeout=LOAD_TIMEOUT * 1000)
+            self._is_patience_over = False
+            async with self._kept.put_back():
+                timeout = LOAD_TIMEOUT * 1000
+                response = await self._page.goto(address, wait_until="domcontentloaded", timeout=timeout)
+            await self._wait_for_rest()
             self._loaded_at = time.monotonic()
             self._script.forget_document()
         except PlaywrightTimeout:
@@ -116,21 +128,14 @@ class Tab:
             raise self._explain(error) from None
         return response.status if response else 200
 
-    @asynccontextmanager
-    async def _storage_from_before_press(self) -> AsyncIterator[None]:
-        """Put local and session storage back before the next document's own scripts run."""
-        if self._stored_before_press is None:
-            yield
-            return
-        script = f"{SOURCE}.restore({json.dumps(self._stored_before_press)})"
-        await self._devtools.send("Page.enable")  # without it the script would be taken, and never run
-        await self._devtools.send("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    async def _wait_for_rest(self) -> None:
+        """Wait for what the document embeds; a picture that never comes must not hide a page that is there."""
         try:
-            yield
-        finally:
-            self._stored_before_press = None
-            with suppress(PlaywrightError):
-                await self._devtools.send("Page.disable")  # takes the script along
+            await self._page.wait_for_load_state("load", timeout=PATIENCE_WITH_TRAFFIC * 1000)
+        except PlaywrightTimeout:
+            if self._traffic.quiet_for < QUIET_FOR:
+                raise
+            self._is_patience_over = True
 
     @guarded
     async def land(self, address: str, is_enough: Callable[[str], bool]) -> str:
@@ -183,7 +188,7 @@ class Tab:
             return Snapshot(self._page.url, False, (False,) * len(wanted.signs), None, False, ())
         return Snapshot(
             address=raw["address"],
-            loaded=raw["loaded"],
+            loaded=raw["loaded"] or self._is_patience_over,
             signs=tuple(raw["signs"]),
             identity=None if raw["identity"] is None else tuple(raw["identity"]),
             ready=raw["ready"],
@@ -211,9 +216,10 @@ class Tab:
         The writes that follow are watched from before the press on (`saved`).
         """
         try:
-            if self._stored_before_press is None:
+            if not self._kept.is_remembered:
                 self._traffic.begin()
-                self._stored_before_press = await self._script.call("stored")
+                self.has_asked = False
+                await self._kept.remember()
             point, disarm = await self._aim(find, kind, state)
         except PlaywrightError as error:
             self._raise_if_gone(error)
@@ -246,11 +252,8 @@ class Tab:
         return point, lambda: self._page.evaluate(f"() => {SOURCE}.disarm()")
 
     @guarded
-    async def saved(self) -> bool | None:
-        """Wait until what was pressed has been sent and answered.
-
-        True if every write was answered well, False if one was refused, None if none was seen.
-        """
+    async def saved(self) -> Sent:
+        """Wait until what was pressed has been sent and answered."""
         return await self._traffic.settled()
 
     @guarded

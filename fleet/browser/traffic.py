@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum, auto
 
 from playwright.async_api import Page, Request, Response, WebSocket
 
@@ -12,6 +13,15 @@ _BESIDE = ("image", "media", "font", "ping", "eventsource", "websocket")
 
 
 _POLL = 0.1
+
+
+class Sent(Enum):
+    """What became of what a press made the page send."""
+
+    NOTHING_SEEN = auto()
+    ANSWERED = auto()
+    REFUSED = auto()
+    UNANSWERED = auto()
 
 
 class Traffic:
@@ -28,6 +38,7 @@ class Traffic:
         self._loop = asyncio.get_running_loop()
         self._asked: set[Request] = set()
         self._writes: set[Request] = set()
+        self._answers: list[Response] = []
         self._last_change = self._last_write = self._loop.time()
         self._has_written = self._is_refused = False
         self.has_sent = False
@@ -55,16 +66,31 @@ class Traffic:
     def begin(self) -> None:
         """A press is about to be made."""
         self._writes.clear()
+        self._answers.clear()
         self._is_leaving = False
         self._has_written = self._is_refused = self.has_sent = False
         self._last_write = self._loop.time()
 
-    async def settled(self) -> bool | None:
-        """Wait until all writes since `begin` are answered; True, False (one was refused) or None (none was seen)."""
+    async def settled(self) -> Sent:
+        """Wait until all writes since `begin` are answered, or until it is no use to wait any more."""
         start = self._loop.time()
         while (left := self._until_settled()) > 0 and self._loop.time() - start < self.AT_MOST:
             await asyncio.sleep(left)
-        return None if not self._has_written or self._writes else not self._is_refused
+        if self._is_refused:
+            return Sent.REFUSED
+        if self._writes:
+            return Sent.UNANSWERED
+        return Sent.ANSWERED if self._has_written else Sent.NOTHING_SEEN
+
+    async def cookies_set(self) -> frozenset[str]:
+        """Names of the cookies that answers since `begin` have set."""
+        names = set()
+        for response in self._answers:
+            headers = await asyncio.wait_for(response.headers_array(), 5)
+            set_cookies = [header["value"] for header in headers if header["name"].lower() == "set-cookie"]
+            # Several of them may come as one value with line breaks.
+            names |= {line.partition("=")[0].strip() for value in set_cookies for line in value.split("\n")}
+        return frozenset(names)
 
     def _until_settled(self) -> float:
         """Seconds after which it is worth looking whether the writes have settled; 0 if they have."""
@@ -85,6 +111,8 @@ class Traffic:
             self._last_write = self._loop.time()
 
     def _answered(self, response: Response) -> None:
+        if not self._is_leaving:
+            self._answers.append(response)
         if response.request in self._writes:
             # The answer settles it: Chromium reports a body that the page never reads as failed, or not at all.
             self._is_refused = self._is_refused or response.status >= 400

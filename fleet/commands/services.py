@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from fleet.browser.engine import Engine
+from fleet.browser.find import BrowserProgram, find_browser
+from fleet.browser.network import Network
 from fleet.catalogue import Catalogue, load_catalogue
-from fleet.commands.options import RECIPES, settings_of
-from fleet.errors import InputError
+from fleet.commands.options import RECIPES, people, settings_of
+from fleet.errors import BrowserMissingError, InputError
 from fleet.recipe import json_schema
+from fleet.selectors import require_selectors
 
 app = typer.Typer(no_args_is_help=True, help="Look at the catalogue and check recipes.")
 
@@ -48,10 +54,25 @@ def show(service: Annotated[str, typer.Argument(help="Service, such as linkedin.
 
 @app.command()
 def check(recipes: RECIPES = None) -> None:
-    """Validate all recipes, the catalogue's and your own, without a browser. Exit code 2 if one is wrong."""
+    """Validate all recipes, the catalogue's and your own. Exit code 2 if one is wrong.
+
+    No page is visited; the browser, where there is one, is only asked whether it takes every selector for CSS.
+    """
     catalogue = _catalogue(recipes)
+    try:
+        asyncio.run(_check_selectors(catalogue, find_browser()))
+    except BrowserMissingError:
+        people.print("The selectors were not tried, for there is no browser: fleet browser install")
     for recipe in catalogue:
         typer.echo(f"{catalogue.paths[recipe.service]}: ok, {len(recipe.controls)} control(s)")
+
+
+async def _check_selectors(catalogue: Catalogue, program: BrowserProgram) -> None:
+    engine = Engine(program, Network(), (), sandbox=os.geteuid() != 0)
+    try:
+        await require_selectors(engine, catalogue, catalogue)
+    finally:
+        await engine.stop()
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -84,11 +85,13 @@ def _import_one(
         )
     if foreign:
         people.print(f"{path}: left out what belongs to {', '.join(foreign)}.", markup=False, soft_wrap=True)
-    info = store.seal(name, recipe, state)
-    if info.is_expired:
-        people.print(
-            f"{path}: its cookies have expired already; {name} must sign in again.", markup=False, soft_wrap=True
+    expires_at = state.expires_at(recipe)
+    if expires_at is not None and expires_at < time.time():
+        raise InputError(
+            f"{path}: its cookies have expired already; nothing was imported. "
+            f"{name} must sign in to {recipe.name} again."
         )
+    store.seal(name, recipe, state)
     typer.echo(f"Sealed the session of {name} at {recipe.name}. Delete {path}: it is still open.")
 
 

@@ -83,6 +83,8 @@ class Case:
     """The page waits so long before it sends a change."""
     sends: bool = True
     """If not, the page keeps what was pressed in a cookie of its own, and tells nobody."""
+    asks: bool = False
+    """The page asks whether the change is meant, in a dialog of the browser's, and sends it only after a yes."""
     spins_after: int = 0
     """After so long the page's scripts never come to an end."""
     remembers: bool = False
@@ -147,6 +149,7 @@ _LINKEDIN = (
         remembers=True,
     ),
     Case("save_never_sent", "The page keeps the change to itself, and shows it the next time.", sends=False),
+    Case("asks_first", "The page asks in a dialog whether the change is meant.", asks=True),
     Case("save_reverts", "Saving works; the next page view switches it on again.", save=Save.REVERTS),
     Case("save_lost_connection", "The connection breaks while saving; nothing is stored.", save=Save.LOST),
     Case("save_lost_answer", "The connection breaks after saving; it is stored.", save=Save.LOST_ANSWER),

@@ -49,7 +49,8 @@ LINKEDIN: dict[str, tuple[Outcome, Reason | None]] = {
     "save_late": (O.OPTED_OUT, None),
     "save_lies": (O.NOT_SAVED, R.STILL_IN),
     "save_lies_from_memory": (O.NOT_SAVED, R.STILL_IN),
-    "save_never_sent": (O.UNKNOWN, R.NOT_SENT),
+    "save_never_sent": (O.NOT_SAVED, R.STILL_IN),
+    "asks_first": (O.NOT_SAVED, R.DIALOG),
     "save_reverts": (O.NOT_SAVED, R.STILL_IN),
     "save_lost_connection": (O.NOT_SAVED, R.SAVE_REFUSED),
     "save_lost_answer": (O.OPTED_OUT, None),
@@ -182,7 +183,7 @@ class TestEveryCase:
         for finding in walked.journals[f"{service}-{case}"].findings:
             if finding.outcome in (O.OPTED_OUT, O.ALREADY_OPTED_OUT):
                 assert row["controls"][finding.control] == "out"  # type: ignore[index]
-            if finding.after is not None and case not in ("save_reverts", "save_never_sent"):
+            if finding.after is not None and case != "save_reverts":
                 assert row["controls"][finding.control] == finding.after  # type: ignore[index]
         intents = walked.journals[f"{service}-{case}"].intents
         writes = {control: count for control, count in row["writes"].items() if count}  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ FLOORS = (
     {"waivers"},
     {"employee", "recipe"},
     {"inventory", "catalogue", "sessions", "audit", "browser"},
-    {"config", "recognition"},
+    {"config", "recognition", "selectors"},
     {"optout", "plan"},
     {"rehearsal"},
     {"agent", "runner"},
@@ -33,7 +33,7 @@ FLOORS = (
 
 FRONT_DOORS = {
     "ansible_runner": {"fleet/runner.py"},
-    "playwright": {f"fleet/browser/{name}.py" for name in ("engine", "page_script", "tab", "traffic")},
+    "playwright": {f"fleet/browser/{name}.py" for name in ("engine", "kept", "page_script", "tab", "traffic")},
     "pyrage": {"fleet/sessions.py", "fleet/agent/account.py"},
     "starlette": {
         "fleet/rehearsal/app.py",

@@ -135,6 +135,19 @@ class TestSessions:
         assert "holds nothing that belongs to linkedin.com" in said
         assert list(Path(os.environ["HOME"]).rglob("*.age")) == []
 
+    def test_an_expired_session_does_not_replace_a_good_one(self, staff: str, tmp_path: Path) -> None:
+        """What is over already is refused; the sealed session stays as it was."""
+        fleet("init")
+        file = tmp_path / "anna.json"
+        file.write_text(json.dumps({"cookies": [cookie("li_at", ".linkedin.com", time.time() + 86400)], "origins": []}))
+        assert fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file)).returncode == 0
+        [sealed] = Path(os.environ["HOME"]).rglob("*.age")
+        before = sealed.read_bytes()
+        file.write_text(json.dumps({"cookies": [cookie("li_at", ".linkedin.com", time.time() - 86400)], "origins": []}))
+        said = refusal("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
+        assert "have expired already; nothing was imported" in said
+        assert sealed.read_bytes() == before
+
 
 class TestInventoryCheck:
     def test_the_example_is_without_mistakes(self) -> None:
@@ -200,6 +213,17 @@ class TestServices:
         assert said in refusal("services", "check", "--recipes", str(tmp_path))
         example = str(ROOT / "inventory.example.yml")
         assert said in refusal("run", "-i", example, "--recipes", str(tmp_path))
+
+    def test_a_selector_that_is_no_css_is_named_with_its_key(self, tmp_path: Path) -> None:
+        """The browser itself is asked, and only the wrong recipe is named."""
+        text = (ROOT / "fleet/services/linkedin.yml").read_text("utf-8").replace("service: linkedin", "service: wiki")
+        css = """'input[aria-labelledby="allowDataForGenerativeAI"]'"""
+        assert text.count(css) == 1
+        text = text.replace(css, "'input[name='")
+        (tmp_path / "wiki.yml").write_text(text, "utf-8")
+        said = refusal("services", "check", "--recipes", str(tmp_path))
+        assert "wiki.yml: controls.ai_training.find.css: input[name= is no CSS selector" in said
+        assert "linkedin.yml" not in said
 
     def test_the_list_shows_names_and_terms(self) -> None:
         """LinkedIn's setting is in it, with what its terms say, and that nobody has seen it live."""

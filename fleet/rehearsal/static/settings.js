@@ -17,6 +17,7 @@
   const isGood = (request) => request.then(async (answer) => (await answer.text(), answer.ok)).catch(() => false);
 
   const save = async (key, value) => {
+    if ('asks' in page && !confirm(page.asks)) return false;
     if ('silent' in page) return (document.cookie = `kept=${value};path=/;secure`), true;
     if ('remembers' in page) localStorage.setItem(key, value);
     if (Number(page.saveAfter)) await new Promise((done) => setTimeout(done, Number(page.saveAfter)));

@@ -1,0 +1,28 @@
+"""The selectors of recipes, as the browser itself reads them: one that it refuses would never find anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fleet.browser.engine import Engine
+from fleet.browser.gone import BrowserGone
+from fleet.catalogue import Catalogue
+from fleet.errors import FleetError, InputError
+from fleet.recipe import Recipe
+
+
+async def require_selectors(engine: Engine, catalogue: Catalogue, recipes: Iterable[Recipe]) -> None:
+    """Ask the browser about every selector of `recipes`; it is launched for that if need be.
+
+    Raises InputError with file and key of each selector that it refuses, FleetError if it does not start.
+    """
+    stated = [(catalogue.paths[recipe.service], where, css) for recipe in recipes for where, css in recipe.selectors()]
+    if not stated:
+        return
+    try:
+        refused = await engine.refused_selectors({css for _, _, css in stated})
+    except BrowserGone as error:
+        raise FleetError(f"The browser cannot be used: {error}. 'fleet doctor' tells what is missing.") from None
+    mistakes = [f"{path}: {where}: {css} is no CSS selector; mend it." for path, where, css in stated if css in refused]
+    if mistakes:
+        raise InputError("\n".join(mistakes))
