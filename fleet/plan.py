@@ -113,7 +113,8 @@ def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: N
     if spec.inventory.rehearsal:
         raise InputError(
             f"{', '.join(spec.inventory.sources)} is marked fleet_rehearsal, but {', '.join(live)} would be visited "
-            "for real; remove the mark, or map the service's hosts to loopback with --resolve."
+            "for real; remove the mark, or map every host and port of its pages to loopback with --resolve "
+            f"({', '.join(_not_mapped(accounts, network))})."
         )
     if not spec.settings.breaker:
         raise InputError("--breaker off is for loopback only; leave it out for live services.")
@@ -122,6 +123,12 @@ def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: N
             "A live run as root is refused, because Chromium's sandbox does not work there; run as an ordinary user "
             "(or accept the risk in fleet.yml: sandbox: false, accepted_by: NAME)."
         )
+
+
+def _not_mapped(accounts: list[PlannedAccount], network: Network) -> list[str]:
+    """`host:port` of pages that would leave this machine."""
+    hosts = {host for account in accounts if account.recipe for host in account.recipe.page_hosts}
+    return sorted(host for host in hosts if not network.is_loopback([host]))
 
 
 def is_live(account: PlannedAccount, network: Network) -> bool:

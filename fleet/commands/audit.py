@@ -52,6 +52,8 @@ def show(
     ]
     if run is not None:
         wanted = _last_run(places) if run == "last" else run
+        if all(record.get("run") != wanted for record in read_records(places.audit)):
+            raise InputError(f"The log has no run '{run}'; 'fleet audit show' without --run lists all.")
         chosen = [record for record in chosen if record.get("run") == wanted]
     if not chosen:
         people.print("No record matches.")
