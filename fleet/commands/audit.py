@@ -39,7 +39,8 @@ def show(
     """Show records, oldest first. Employees are named from the side store; the log itself has pseudonyms only."""
     settings = settings_of(state)
     places = (settings.for_rehearsal() if rehearsal else settings).state_dir
-    places.check()
+    if not rehearsal or places.root.exists():  # the first rehearsal makes its own
+        places.check()
     names = _names(places)
     if employee is not None and employee not in names.values():
         raise InputError(f"The log has nothing of '{employee}'; mend the name, or leave --employee out.")

@@ -1,4 +1,4 @@
-"""The verbs that open no browser, as a person types them: what they print, their exit codes, what they leave."""
+"""The verbs that need no page, as a person types them: what they print, their exit codes, what they leave."""
 
 from __future__ import annotations
 
@@ -257,3 +257,18 @@ class TestSettings:
         else:
             # LinkedIn's terms forbid automation: without terms_accepted no browser leaves this machine.
             assert report["counts"] == {"not_permitted": 1, "no_mandate": 1}
+
+
+class TestAuditShow:
+    def test_filters_choose_and_what_is_not_there_is_said(self) -> None:
+        """A run of somebody without a mandate is in the log; an unknown run, employee or empty log is refused."""
+        fleet("init")
+        assert "There is no audit log" in refusal("audit", "show", "--rehearsal")
+        done = fleet("run", "-i", str(ROOT / "inventory.example.yml"), "-l", "ciara.byrne")
+        assert done.returncode == 3, done.stderr
+        shown = fleet("audit", "show", "--rehearsal", "--run", "last", "--outcome", "no_mandate").stdout
+        assert "ciara.byrne" in shown
+        assert "no_mandate_given" in shown
+        assert "run.started" not in shown
+        assert "The log has no run 'nope'" in refusal("audit", "show", "--rehearsal", "--run", "nope")
+        assert "nothing of 'dora'" in refusal("audit", "show", "--rehearsal", "--employee", "dora")
