@@ -42,6 +42,8 @@ class Save(StrEnum):
     """Stored; the next page view shows, and stores, that the employee is in again."""
     LOST = "lost"
     """The connection breaks; nothing is stored."""
+    UNANSWERED = "unanswered"
+    """Never answered; nothing is stored."""
     LOST_ANSWER = "lost_answer"
     """Stored; the connection breaks before the answer."""
 
@@ -87,8 +89,11 @@ class Case:
     """The page asks whether the change is meant, in a dialog of the browser's, and sends it only after a yes."""
     spins_after: int = 0
     """After so long the page's scripts never come to an end."""
-    remembers: bool = False
-    """The page keeps what was pressed in local storage, and shows that instead of what is stored."""
+    remembers: Literal["", "storage", "cache"] = ""
+    """The page keeps what was pressed in local storage or in a cache of its own, and shows that instead of what is
+    stored."""
+    picture_missing: bool = False
+    """The page shows a picture that never comes, so it is never loaded to its end."""
     has_session: bool = True
     barrier: Barrier = Barrier.NONE
     barrier_after_save: Barrier = Barrier.NONE
@@ -146,8 +151,10 @@ _LINKEDIN = (
         "save_lies_from_memory",
         "The same, and the page shows what was pressed from its own memory.",
         save=Save.LIES,
-        remembers=True,
+        remembers="storage",
     ),
+    Case("save_lies_from_cache", "The same, its memory being a cache.", save=Save.LIES, remembers="cache"),
+    Case("save_unanswered", "Saving is never answered, and nothing is stored.", save=Save.UNANSWERED),
     Case("save_never_sent", "The page keeps the change to itself, and shows it the next time.", sends=False),
     Case("asks_first", "The page asks in a dialog whether the change is meant.", asks=True),
     Case("save_reverts", "Saving works; the next page view switches it on again.", save=Save.REVERTS),
@@ -165,6 +172,7 @@ _LINKEDIN = (
     Case("rate_limited", "Too many requests.", status=429),
     Case("server_error", "The service is down.", status=503),
     Case("slow_page", "The page takes three seconds.", page_delay=3000),
+    Case("picture_missing", "A picture on the page never comes.", picture_missing=True),
     Case("endless_script", "The page's scripts never come to an end.", spins_after=200),
     Case("cached_page", "The browser may keep the page for an hour.", max_age=3600),
     Case("cached_page_save_lies", "The same, and saving stores nothing.", max_age=3600, save=Save.LIES),

@@ -17,7 +17,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from fleet.rehearsal.cases import Barrier, Save
-from fleet.rehearsal.site import Answer, cookie, file_routes, hang_up, render, visited
+from fleet.rehearsal.site import Answer, cookie, file_routes, hang_up, never, render, visited
 from fleet.rehearsal.words import words_for
 from fleet.rehearsal.world import Account, World
 
@@ -40,7 +40,7 @@ def sites(world: World) -> dict[str, ASGIApp]:
     return {
         WWW: _Www(world).router(),
         STATIC: Router(file_routes(["settings.css", "settings.js"])),
-        MEDIA: Router(file_routes(["portrait.svg"])),
+        MEDIA: Router([*file_routes(["portrait.svg"]), Route("/missing.svg", _missing)]),
     }
 
 
@@ -50,6 +50,11 @@ def session_cookies(account: Account) -> list[dict[str, Any]]:
         cookie("li_at", account.token, ".linkedin.com", http_only=True, same_site="None"),
         cookie("JSESSIONID", account.csrf_token, ".www.linkedin.com", http_only=False, same_site="None"),
     ]
+
+
+async def _missing(_request: Request) -> Response:
+    await never()
+    return Response(status_code=404)
 
 
 class _Www:
@@ -138,6 +143,8 @@ class _Www:
         except (ValueError, KeyError, TypeError):
             return Response(status_code=400)
         await asyncio.sleep(account.case.save_delay / 1000)
+        if account.case.save is Save.UNANSWERED:
+            await never()
         self._world.receive(account, CONTROL, "in" if value == "in" else "out")
         if account.case.save in (Save.LOST, Save.LOST_ANSWER):
             return await hang_up(request)

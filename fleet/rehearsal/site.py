@@ -60,6 +60,11 @@ def file_routes(names: Iterable[str]) -> list[Route]:
     return [route(name) for name in names]
 
 
+async def never() -> None:
+    """Wait for longer than anybody does; the server's end cuts it off."""
+    await asyncio.sleep(3600)
+
+
 async def hang_up(request: Request) -> Response:
     """Break the connection without an answer. What is returned goes nowhere."""
     request.scope[HANG_UP]()

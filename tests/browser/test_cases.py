@@ -49,6 +49,8 @@ LINKEDIN: dict[str, tuple[Outcome, Reason | None]] = {
     "save_late": (O.OPTED_OUT, None),
     "save_lies": (O.NOT_SAVED, R.STILL_IN),
     "save_lies_from_memory": (O.NOT_SAVED, R.STILL_IN),
+    "save_lies_from_cache": (O.NOT_SAVED, R.STILL_IN),
+    "save_unanswered": (O.NOT_SAVED, R.SAVE_UNANSWERED),
     "save_never_sent": (O.NOT_SAVED, R.STILL_IN),
     "asks_first": (O.NOT_SAVED, R.DIALOG),
     "save_reverts": (O.NOT_SAVED, R.STILL_IN),
@@ -62,6 +64,7 @@ LINKEDIN: dict[str, tuple[Outcome, Reason | None]] = {
     "rate_limited": (O.ERROR, R.RATE_LIMITED),
     "server_error": (O.ERROR, R.SERVICE_ERROR),
     "slow_page": (O.OPTED_OUT, None),
+    "picture_missing": (O.OPTED_OUT, None),
     "cached_page": (O.OPTED_OUT, None),
     "cached_page_save_lies": (O.NOT_SAVED, R.STILL_IN),
 }

@@ -19,7 +19,8 @@
   const save = async (key, value) => {
     if ('asks' in page && !confirm(page.asks)) return false;
     if ('silent' in page) return (document.cookie = `kept=${value};path=/;secure`), true;
-    if ('remembers' in page) localStorage.setItem(key, value);
+    if (page.remembers === 'storage') localStorage.setItem(key, value);
+    if (page.remembers === 'cache') await (await caches.open('kept')).put('/kept', new Response(value));
     if (Number(page.saveAfter)) await new Promise((done) => setTimeout(done, Number(page.saveAfter)));
     const body = JSON.stringify({ key, value, hasChild: false });
     const headers = { 'csrf-token': csrfToken(), 'content-type': 'application/json', 'x-restli-protocol-version': '2.0.0' };
@@ -33,6 +34,9 @@
     const kept = (document.cookie.match(/(?:^|; )kept=([^;]*)/) || [])[1];
     const remembered = kept || localStorage.getItem(input.dataset.key);
     if (remembered) input.checked = remembered === 'true';
+    if (page.remembers === 'cache') {
+      caches.match('/kept').then((answer) => answer?.text()).then((text) => text && (input.checked = text === 'true'));
+    }
     input.addEventListener('change', async () => {
       const value = input.checked;
       if (!(await save(input.dataset.key, value))) input.checked = !value;
