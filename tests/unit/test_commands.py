@@ -215,15 +215,23 @@ class TestServices:
         assert said in refusal("run", "-i", example, "--recipes", str(tmp_path))
 
     def test_a_selector_that_is_no_css_is_named_with_its_key(self, tmp_path: Path) -> None:
-        """The browser itself is asked, and only the wrong recipe is named."""
+        """The browser itself is asked, only the wrong recipe is named, and a run with it leaves no record."""
         text = (ROOT / "fleet/services/linkedin.yml").read_text("utf-8").replace("service: linkedin", "service: wiki")
         css = """'input[aria-labelledby="allowDataForGenerativeAI"]'"""
         assert text.count(css) == 1
         text = text.replace(css, "'input[name='")
-        (tmp_path / "wiki.yml").write_text(text, "utf-8")
-        said = refusal("services", "check", "--recipes", str(tmp_path))
+        (tmp_path / "recipes").mkdir()
+        (tmp_path / "recipes/wiki.yml").write_text(text, "utf-8")
+        said = refusal("services", "check", "--recipes", str(tmp_path / "recipes"))
         assert "wiki.yml: controls.ai_training.find.css: input[name= is no CSS selector" in said
         assert "linkedin.yml" not in said
+        fleet("init")
+        staff = tmp_path / "staff.yml"
+        staff.write_text(STAFF.replace("linkedin", "wiki"), "utf-8")
+        loopback = ("--resolve", "www.linkedin.com:443=127.0.0.1:9")
+        said = refusal("run", "-i", str(staff), "--recipes", str(tmp_path / "recipes"), *loopback)
+        assert "wiki.yml: controls.ai_training.find.css: input[name= is no CSS selector" in said
+        assert [log.read_bytes() for log in Path(os.environ["HOME"]).rglob("*.jsonl")] == [b""]
 
     def test_the_list_shows_names_and_terms(self) -> None:
         """LinkedIn's setting is in it, with what its terms say, and that nobody has seen it live."""
