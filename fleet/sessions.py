@@ -108,6 +108,11 @@ def parse_storage_state(data: bytes, origin: str) -> StorageState:
         raise InputError(f"{origin} is not JSON; export the session again as a Playwright storage state.") from None
 
 
+def is_over(expires_at: float | None) -> bool:
+    """True if that moment (seconds since 1970) has come; None is not known, and counts as still to come."""
+    return expires_at is not None and expires_at <= time.time()
+
+
 @dataclass(frozen=True)
 class SessionInfo:
     """What is known of a sealed session without opening it. Times in seconds since 1970."""
@@ -120,7 +125,7 @@ class SessionInfo:
     @property
     def is_expired(self) -> bool:
         """True if its own cookies say that it is over."""
-        return self.expires_at is not None and self.expires_at <= time.time()
+        return is_over(self.expires_at)
 
 
 def new_identity(path: Path) -> str:

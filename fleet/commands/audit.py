@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -44,16 +44,17 @@ def show(
     names = _names(places)
     if employee is not None and employee not in names.values():
         raise InputError(f"The log has nothing of '{employee}'; mend the name, or leave --employee out.")
+    everything = list(read_records(places.audit))
     chosen = [
         record
-        for record in read_records(places.audit)
+        for record in everything
         if (service is None or record.get("service") == service)
         and (outcome is None or record.get("outcome") == outcome)
         and (employee is None or names.get(record.get("subject", "")) == employee)
     ]
     if run is not None:
-        wanted = _last_run(places) if run == "last" else run
-        if all(record.get("run") != wanted for record in read_records(places.audit)):
+        wanted = _last_run(everything) if run == "last" else run
+        if all(record.get("run") != wanted for record in everything):
             raise InputError(f"The log has no run '{run}'; 'fleet audit show' without --run lists all.")
         chosen = [record for record in chosen if record.get("run") == wanted]
     if not chosen:
@@ -85,8 +86,8 @@ def _names(places: StateDir) -> Mapping[str, str]:
         subjects.close()
 
 
-def _last_run(places: StateDir) -> str | None:
-    runs = [record["run"] for record in read_records(places.audit) if record["event"] == records.RUN_STARTED]
+def _last_run(everything: Sequence[Mapping[str, Any]]) -> str | None:
+    runs = [record["run"] for record in everything if record["event"] == records.RUN_STARTED]
     return runs[-1] if runs else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from fleet.commands.options import INVENTORY, RECIPES, STATE, people, settings_o
 from fleet.errors import InputError
 from fleet.inventory import Inventory, read_inventory
 from fleet.plan import catalogue_for, services_of
-from fleet.sessions import SessionStore, parse_storage_state
+from fleet.sessions import SessionStore, is_over, parse_storage_state
 
 app = typer.Typer(no_args_is_help=True, help="Import, list and remove sealed sessions.")
 
@@ -85,8 +84,7 @@ def _import_one(
         )
     if foreign:
         people.print(f"{path}: left out what belongs to {', '.join(foreign)}.", markup=False, soft_wrap=True)
-    expires_at = state.expires_at(recipe)
-    if expires_at is not None and expires_at < time.time():
+    if is_over(state.expires_at(recipe)):
         raise InputError(
             f"{path}: its cookies have expired already; nothing was imported. "
             f"{name} must sign in to {recipe.name} again."
