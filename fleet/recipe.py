@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
@@ -194,7 +195,7 @@ class Recipe(_Strict):
     )
     controls: dict[Slug, Control] = Field(min_length=1, description="The controls by name, such as ai_training.")
 
-    @property
+    @cached_property
     def page_hosts(self) -> frozenset[str]:
         """`host:port` of every page that this recipe declares."""
         return frozenset(host_port(page) for page in self._pages())

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from playwright.async_api import CDPSession, Page
-from playwright.async_api import Error as PlaywrightError
 
 from fleet.browser.page_script import SOURCE, PageScript
 from fleet.browser.traffic import Traffic
@@ -49,14 +48,9 @@ class Kept:
         kinds = {"origin": self._stored["origin"], "storageTypes": _NONE_AT_FIRST}
         await self._devtools.send("Storage.clearDataForOrigin", kinds)
         script = f"{SOURCE}.restore({json.dumps(self._stored)})"
-        await self._devtools.send("Page.enable")  # without it the script would be taken, and never run
-        await self._devtools.send("Page.addScriptToEvaluateOnNewDocument", {"source": script})
-        try:
+        self._stored = None
+        async with await self._page.add_init_script(script):
             yield
-        finally:
-            self._stored = None
-            with suppress(PlaywrightError):
-                await self._devtools.send("Page.disable")  # takes the script along
 
     async def _put_cookies_back(self) -> None:
         """Those that the page's scripts have written since. What the service has set is the session, and stays."""
