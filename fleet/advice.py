@@ -64,7 +64,7 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (
         Outcome.ERROR,
         Reason.REFUSED_HOST,
-    ): "Recipe author: {service} led to a host that the recipe does not list; the agent's log names it.",
+    ): "Recipe author: {service} led to a host that the recipe does not list; 'fleet audit show' names it.",
     (Outcome.ERROR, Reason.TLS): "Check the certificate of {service}, or pass its key with --trust-spki on loopback.",
     (Outcome.ERROR, Reason.RATE_LIMITED): "Wait: {service} asked for fewer visits. Run again later.",
     (Outcome.ERROR, Reason.SERVICE_ERROR): "Wait: {service} answered with an error. Run again later.",

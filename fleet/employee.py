@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from fleet.mandates import Mandate
+from fleet.mistakes import mistakes
 from fleet.model import Reason
 from fleet.sourcelines import SourceLines
 from fleet.waivers import Waiver
@@ -174,12 +175,5 @@ def _read_accounts(data: Any, services: Mapping[str, frozenset[str]], refuse: An
 
 
 def _refuse_each(error: ValidationError, path: str, refuse: Any, service: str | None = None) -> None:
-    for mistake in error.errors(include_url=False, include_context=False, include_input=False):
-        where = ".".join([path, *(str(step) for step in mistake["loc"])])
-        message = {
-            "missing": "missing; add it.",
-            "extra_forbidden": "unknown key; remove it or mend its spelling.",
-            "string_type": "must be text; put it in quotes.",
-            "string_pattern_mismatch": "holds characters that are not allowed here.",
-        }.get(mistake["type"], mistake["msg"].removeprefix("Value error, ") + ".")
-        refuse(where, message, service)
+    for location, what in mistakes(error):
+        refuse(".".join([path, *(str(step) for step in location)]), f"{what}.", service)

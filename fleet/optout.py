@@ -58,6 +58,7 @@ class Finding:
     reason: Reason | None = None
     read_back: bool = False
     picture: bytes | None = None
+    http_status: int | None = None
     refused_hosts: tuple[str, ...] = ()
     duration_ms: int = 0
 
@@ -126,9 +127,9 @@ class Visit:
                 if finding.after is not None:
                     self.rotated_state = await tab.storage_state()
                 spent = int((time.monotonic() - started) * 1000)
-                await self.journal.finish(
-                    replace(finding, duration_ms=spent, refused_hosts=tuple(sorted(tab.refused_hosts)))
-                )
+                refused = tuple(sorted(tab.refused_hosts))
+                finding = replace(finding, duration_ms=spent, http_status=tab.status, refused_hosts=refused)
+                await self.journal.finish(finding)
                 yield control
                 if is_stuck:
                     raise BrowserGone("this page does not answer any more")

@@ -13,34 +13,38 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from fleet.mistakes import Shape
 from fleet.model import ControlKind, Reason
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 PROFILE = "{profile}"
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Slug = Annotated[
+    str,
+    Shape(r"^[a-z][a-z0-9_]{0,39}$", "a name of lower-case letters, digits and _ such as wiki_2"),
+]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
-Date = Annotated[str, StringConstraints(pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")]
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+Date = Annotated[str, Shape(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", "a date such as 2026-03-31")]
+Language = Annotated[str, Shape(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language such as fr or pt-BR")]
 Labels = dict[Language, list[Text]]
 
 
 def _host(value: str) -> str:
     if not re.fullmatch(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?", value):
-        raise ValueError("a host name in lower case, such as static.example.com, without https:// and path")
+        raise ValueError("must be a host name in lower case, such as static.example.com, without https:// and path")
     return value
 
 
 def _page(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme != "https" and not (parts.scheme == "http" and (parts.hostname or "") in LOOPBACK_NAMES):
-        raise ValueError("an https:// address (http:// only for localhost)")
+        raise ValueError("must be an https:// address (http:// only for localhost)")
     if not parts.hostname or parts.username or parts.password:
-        raise ValueError("an address with a host and without a user name")
+        raise ValueError("must be an address with a host and without a user name")
     if PROFILE in parts.netloc or re.search(r"[{}]", value.replace(PROFILE, "")):
         raise ValueError("the only placeholder is {profile}, in the path or query")
     if not parts.path.startswith("/"):
-        raise ValueError("an address with a path, at least /")
+        raise ValueError("must be an address with a path, at least /")
     return value
 
 
@@ -67,7 +71,7 @@ class Sign(_Strict):
         if sum(value is not None for value in (self.address, self.css, self.heading)) != 1:
             raise ValueError("give exactly one of address, css, heading")
         if self.address and not re.match(r"/|https://[^/]+/", self.address):
-            raise ValueError("address: a path such as /login, or https://host/path")
+            raise ValueError("address: must be a path such as /login, or https://host/path")
         return self
 
 
@@ -98,7 +102,7 @@ class Identity(_Strict):
         default=None, description="Where `page` leads the signed-in person: an address with {profile} in it."
     )
     css: Text | None = Field(default=None, description="Elements that say who is signed in; all of them must agree.")
-    attribute: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z][\w-]*$")] | None = Field(
+    attribute: Annotated[str, Shape(r"^[a-zA-Z][\w-]*$", "the name of an attribute, such as href")] | None = Field(
         default=None, description="Read this attribute of the element; without it, its text."
     )
     equals: Text = Field(default=PROFILE, description="What must be read; {profile} is the employee's profile.")

@@ -20,6 +20,7 @@ import pyrage
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet.errors import InputError, SessionError
+from fleet.mistakes import mistakes
 from fleet.model import Reason
 from fleet.paths import StateDir, make_private_dir, require_private, write_private
 from fleet.recipe import Recipe
@@ -101,9 +102,9 @@ def parse_storage_state(data: bytes, origin: str) -> StorageState:
             raise InputError(f"{origin} is not a Playwright storage state (JSON with cookies and origins).")
         return StorageState.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise InputError(f"{origin} is not a Playwright storage state: {where}: {first['msg']}.") from None
+        location, what = next(mistakes(error))
+        where = ".".join(str(step) for step in location)
+        raise InputError(f"{origin} is not a Playwright storage state: {where}: {what}.") from None
     except (ValueError, RecursionError):
         raise InputError(f"{origin} is not JSON; export the session again as a Playwright storage state.") from None
 

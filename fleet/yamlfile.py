@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fleet.errors import InputError
+from fleet.mistakes import mistakes
 
 MAX_BYTES = 1024 * 1024
 """Our own files are written by hand; a larger one is a mistake or an attack."""
@@ -93,16 +94,13 @@ def load_model(path: Path, model: type[Model]) -> Model:
 
 
 def describe_errors(document: YamlFile, error: ValidationError) -> list[str]:
-    """One line per mistake of a ValidationError, with file and line."""
+    """One line per mistake of a ValidationError, with file and line, in the file's order."""
     lines = []
-    for mistake in error.errors(include_url=False, include_context=False, include_input=False):
-        location = mistake["loc"]
+    for location, what in mistakes(error):
         key = ".".join(str(step) for step in location) or "(whole file)"
-        message = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] == "extra_forbidden":
-            message = "unknown key; remove it or mend its spelling"
-        lines.append(f"{document.path}:{document.line_of(location)}: {key}: {message}")
-    return lines
+        line = document.line_of(location)
+        lines.append((line, f"{document.path}:{line}: {key}: {what}."))
+    return [text for _, text in sorted(lines)]
 
 
 def _refuse_aliases(path: Path, text: bytes) -> None:

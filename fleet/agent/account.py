@@ -187,6 +187,7 @@ class AccountVisit:
             read_back=finding.read_back,
             duration_ms=finding.duration_ms,
             evidence=picture,
+            http_status=finding.http_status,
             refused_hosts=list(finding.refused_hosts),
         )
 

@@ -58,7 +58,6 @@ class Recorder:
         self, account: PlannedAccount, control: str | None, outcome: Outcome, reason: Reason | None = None, **seen: Any
     ) -> None:
         """Write `control.finished`; without `seen` nothing was read."""
-        nothing = {"before": None, "after": None, "read_back": False, "duration_ms": 0, "evidence": None}
         await self.write(
             records.CONTROL_FINISHED,
             subject=self.subjects[account.employee.name].pseudonym,
@@ -66,7 +65,7 @@ class Recorder:
             control=control,
             outcome=outcome,
             reason=reason,
-            **(nothing | {"refused_hosts": []} | seen),
+            **{**records.NOTHING_READ, **seen},
         )
 
     async def finish_each(self, account: PlannedAccount, outcome: Outcome, reason: Reason | None = None) -> None:

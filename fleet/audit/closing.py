@@ -28,12 +28,7 @@ async def close_run(log: AuditLog, ledger: Ledger, stopped: Reason | None) -> No
             control=control,
             outcome=outcome,
             reason=stopped or Reason.PLAY_ENDED,
-            before=before,
-            after=None,
-            read_back=False,
-            duration_ms=0,
-            evidence=None,
-            refused_hosts=[],
+            **{**records.NOTHING_READ, "before": before},
         )
         ledger.observe(record)
 

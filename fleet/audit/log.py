@@ -54,7 +54,9 @@ class AuditLog:
                 self._size = os.fstat(self._file).st_size
                 self._next_seq = _last_seq(path) + 1
             except OSError as error:
-                raise AuditError(f"{path} cannot be opened for writing: {error.strerror}.") from None
+                raise AuditError(
+                    f"{path} cannot be opened for writing ({error.strerror}); make it a file that this user may write."
+                ) from None
             self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
             self._committer: asyncio.Task[None] | None = None
             self._failure: AuditError | None = None
@@ -115,7 +117,10 @@ class AuditLog:
             self._size += len(data)
         except OSError as error:
             # Never a second sync after a failed one: dirty pages may be gone and the second would lie.
-            self._failure = AuditError(f"The audit log in {self._folder} cannot be written: {error.strerror}.")
+            self._failure = AuditError(
+                f"The audit log in {self._folder} cannot be written ({error.strerror}); nothing more is touched. "
+                "Make room or mend the disk, then run again."
+            )
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
             raise self._failure from None

@@ -47,11 +47,22 @@ FIELDS: Final[dict[str, frozenset[str]]] = {
     RUN_PLANNED: frozenset({"subject", "planned", "authority", "mandate_hmac"}),
     CONTROL_INTENDED: _CONTROL | {"before", "authority", "mandate_hmac", "profile_hmac", "evidence"},
     CONTROL_FINISHED: _CONTROL
-    | {"outcome", "reason", "before", "after", "read_back", "duration_ms", "evidence", "refused_hosts"},
+    | {"outcome", "reason", "before", "after", "read_back", "duration_ms", "evidence", "http_status", "refused_hosts"},
     RUN_FINISHED: frozenset({"counts", "stopped", "exit_code"}),
     LOG_RECOVERED: frozenset({"bytes", "sha256"}),
 }
 """The allow-list: the fields that each event carries beside the common ones, all of them and no others."""
+
+NOTHING_READ: Final[Mapping[str, Any]] = {
+    "before": None,
+    "after": None,
+    "read_back": False,
+    "duration_ms": 0,
+    "evidence": None,
+    "http_status": None,
+    "refused_hosts": [],
+}
+"""What `control.finished` says of a control whose page nobody has seen."""
 
 Record = MutableMapping[str, Any]
 

@@ -44,7 +44,9 @@ class Subjects:
                 " (employee TEXT PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE, key BLOB NOT NULL) STRICT"
             )
         except sqlite3.Error as error:
-            raise AuditError(f"{path} cannot be opened as the store of pseudonyms ({error}).") from None
+            raise AuditError(
+                f"{path} cannot be opened as the store of pseudonyms ({error}); give it back from a copy."
+            ) from None
 
     def of(self, employees: Iterable[str]) -> dict[str, Subject]:
         """The subjects of these employees; people seen for the first time get a pseudonym and a key.
@@ -58,7 +60,9 @@ class Subjects:
                 self._database.executemany("INSERT OR IGNORE INTO subjects VALUES (?, ?, ?)", new)
             known = {name: Subject(pseudonym, key) for name, pseudonym, key in self._rows()}
         except sqlite3.Error as error:
-            raise AuditError(f"The store of pseudonyms cannot be written ({error}).") from None
+            raise AuditError(
+                f"The store of pseudonyms cannot be written ({error}); make it writable, then run again."
+            ) from None
         return {name: known[name] for name in names}
 
     def names(self) -> dict[str, str]:

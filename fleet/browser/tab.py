@@ -64,6 +64,8 @@ class Tab:
         self._script = PageScript(devtools)
         self._traffic = Traffic(page)
         self._kept = Kept(page, devtools, self._script, self._traffic)
+        self.status: int | None = None
+        """HTTP status of the last page that was loaded; None if there was none."""
         self.refused_hosts: set[str] = set()
         self.has_asked = False
         """True if the page has asked a question since the press (`confirm`, `prompt`); it was answered with no."""
@@ -115,7 +117,7 @@ class Tab:
             if "#" in address and self._page.url.partition("#")[0] == address.partition("#")[0]:
                 await self._page.goto("about:blank")  # else a new fragment would keep the old document
             self._traffic.forget()
-            self._is_patience_over = False
+            self._is_patience_over, self.status = False, None
             async with self._kept.put_back():
                 timeout = LOAD_TIMEOUT * 1000
                 response = await self._page.goto(address, wait_until="domcontentloaded", timeout=timeout)
@@ -126,7 +128,8 @@ class Tab:
             raise Unreachable(Reason.TIMEOUT) from None
         except PlaywrightError as error:
             raise self._explain(error) from None
-        return response.status if response else 200
+        self.status = response.status if response else 200
+        return self.status
 
     async def _wait_for_rest(self) -> None:
         """Wait for what the document embeds; a picture that never comes must not hide a page that is there."""

@@ -113,6 +113,8 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
             yield f"{record['before'] or '?'} → {record['after'] or '?'}"
         if record["read_back"]:
             yield "read back"
+        if (record["http_status"] or 0) >= 400:
+            yield f"HTTP {record['http_status']}"
         if record["refused_hosts"]:
             yield f"refused hosts: {', '.join(record['refused_hosts'])}"
     elif event == records.RUN_FINISHED:

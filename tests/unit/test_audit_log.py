@@ -55,6 +55,7 @@ FINISHED = {
     "read_back": True,
     "duration_ms": 1,
     "evidence": None,
+    "http_status": None,
     "refused_hosts": [],
 }
 INTENDED = {
@@ -301,7 +302,7 @@ class TestOneWriter:
     def test_what_cannot_be_opened_is_said_in_a_sentence(self, folder: Path) -> None:
         """No traceback: the path and the system's reason."""
         (folder / "lock").mkdir(parents=True)
-        with pytest.raises(AuditError, match=r"jsonl cannot be opened for writing: Is a directory\.$"):
+        with pytest.raises(AuditError, match=r"jsonl cannot be opened for writing \(Is a directory\); make it"):
             AuditLog(folder, "run r1")
 
 
@@ -318,7 +319,7 @@ class TestFailedWrite:
         log = AuditLog(folder, "run r1")
         acknowledged = [await finish(log, f"c{number}") for number in range(5)]
         room.take()
-        with pytest.raises(AuditError, match=r"cannot be written: (No space left on device|File too large)"):
+        with pytest.raises(AuditError, match=r"cannot be written \((No space left on device|File too large)\)"):
             while True:
                 acknowledged.append(await finish(log))
         assert lines(folder) == acknowledged

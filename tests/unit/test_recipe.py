@@ -64,13 +64,21 @@ class TestRefusals:
         ("before", "after", "message"),
         [
             ("    kind: switch", "    kind: switch\n    javascript: alert(1)", "javascript: unknown key"),
-            ("opted_out: 'off'", "opted_out: maybe", "opted_out: Input should be 'on' or 'off'"),
+            ("opted_out: 'off'", "opted_out: maybe", "opted_out: must be 'on' or 'off'"),
             ("https://www.linkedin.com/mypref", "http://www.linkedin.com/mypref", "an https:// address"),
             ("https://www.linkedin.com/mypref", "https://evil.example/mypref", "is not on one of the domains"),
             ("automation: forbidden", "automation: perhaps", "terms.automation"),
             ("  - address: /login*", "  - {address: /login*, css: a}", "give exactly one of address, css, heading"),
             ("{profile}/\n\nsigned_out", "x/\n\nsigned_out", "must contain {profile}"),
-            ("    verified_live: null", "    verified_live: yesterday", "verified_live"),
+            (
+                "    verified_live: null",
+                "    verified_live: yesterday",
+                "verified_live: must be a date such",
+            ),
+            ("name: LinkedIn", "name: 5", "name: must be text; put it in quotes"),
+            ("domains: [linkedin.com]", "domains: linkedin.com", "domains: must be a list"),
+            ("domains: [linkedin.com]", "domains: []", "domains: must not be empty"),
+            ("    kind: switch", "    kind: switch\n    save: yes", "save: must hold keys and values"),
         ],
     )
     def test_each_mistake_is_named_with_its_key(self, folder: Path, before: str, after: str, message: str) -> None:

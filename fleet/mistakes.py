@@ -1,0 +1,59 @@
+"""What is wrong with a value that somebody wrote, in words for the one who must mend it; never the value itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+# By pydantic's error types (https://docs.pydantic.dev/latest/errors/validation_errors/), filled with their context.
+_WORDS = {
+    "missing": "missing; add it",
+    "extra_forbidden": "unknown key; remove it or mend its spelling",
+    "string_type": "must be text; put it in quotes",
+    "string_too_short": "must not be empty",
+    "string_too_long": "longer than {max_length} characters",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "too_short": "must not be empty",
+    "dict_type": "must hold keys and values",
+    "model_type": "must hold keys and values",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "string_pattern_mismatch": "holds characters that are not allowed here",
+}
+
+
+def mistakes(error: ValidationError) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Each mistake of a validation: where (keys and indexes) and what, without a full stop."""
+    for mistake in error.errors(include_url=False, include_input=False):
+        words = _WORDS.get(mistake["type"])
+        where = tuple(step for step in mistake["loc"] if step != "[key]")
+        yield where, words.format(**mistake.get("ctx", {})) if words else mistake["msg"].removeprefix("Value error, ")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A text's pattern with what it says in words, for `Annotated`."""
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": self.pattern}
+
+    def _check(self, value: str) -> str:
+        if not re.search(self.pattern, value):
+            raise ValueError(f"must be {self.words}")
+        return value
