@@ -50,7 +50,7 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NOT_SAVED,
         Reason.SAVE_UNANSWERED,
     ): "Wait: {service} did not answer when the change was saved. Run again later.",
-    (Outcome.PAGE_CHANGED, Reason.SAVE_BUTTON): "Recipe author: the Save button of {service} was not there to press.",
+    (Outcome.NOT_SAVED, Reason.SAVE_BUTTON): "Recipe author: the Save button of {service} was not there to press.",
     (
         Outcome.ERROR,
         Reason.BAD_DATA,
@@ -70,6 +70,17 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (Outcome.ERROR, Reason.SERVICE_ERROR): "Wait: {service} answered with an error. Run again later.",
     (Outcome.ERROR, Reason.BROWSER_MISSING): "Administrator: run 'fleet browser install', then run again.",
     (Outcome.NOT_RUN, Reason.AUDIT_FAILED): "Administrator: make the audit log writable again, then run again.",
+    (
+        Outcome.UNKNOWN,
+        Reason.SIGNED_OUT,
+    ): "Ask {employee} to sign in to {service} again, import the new session, and run again to read what it holds.",
+    **{
+        (
+            Outcome.UNKNOWN,
+            reason,
+        ): "Ask {employee} to answer in person what {service} asks at sign-in; then run again to read what it holds."
+        for reason in (Reason.CAPTCHA, Reason.CODE, Reason.DEVICE_APPROVAL, Reason.RESTRICTION, Reason.CHALLENGE)
+    },
 }
 
 _BY_OUTCOME: dict[Outcome, str] = {

@@ -42,9 +42,9 @@ PATIENCE = 10.0
 """Seconds after loading that a page has to show the control; longer is `page_changed`."""
 SECOND_LOOK_AFTER = 5.0
 """Seconds until a page that still shows `in` after a good save is loaded once more: some serve the old for a while."""
-_SAVE_TROUBLE = {Sent.REFUSED: Reason.SAVE_REFUSED, Sent.UNANSWERED: Reason.SAVE_UNANSWERED}
 LIMIT = 180.0
 """Seconds that one control may take in all; a page whose scripts never end must not hold up everybody."""
+_SAVE_TROUBLE = {Sent.REFUSED: Reason.SAVE_REFUSED, Sent.UNANSWERED: Reason.SAVE_UNANSWERED}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from urllib.parse import urljoin
 
 from playwright.async_api import CDPSession, Dialog, Locator, Page, Request
 from playwright.async_api import Error as PlaywrightError
@@ -17,6 +16,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from fleet.browser.gone import BrowserGone, end, guarded
 from fleet.browser.kept import Kept
+from fleet.browser.landing import land
 from fleet.browser.page_script import SOURCE, PageScript
 from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
 from fleet.browser.traffic import Sent, Traffic
@@ -38,7 +38,6 @@ PATIENCE_WITH_TRAFFIC = 15.0
 PATIENCE_WITH_SOCKETS = 5.0
 """A page that holds a WebSocket may be told its state late, and shows nothing of it before."""
 MAX_REFUSED_HOSTS = 5
-_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class Unreachable(Exception):
@@ -124,7 +123,7 @@ class Tab:
             await self._wait_for_rest()
             self._loaded_at = time.monotonic()
             self._script.forget_document()
-        except PlaywrightTimeout:
+        except (PlaywrightTimeout, TimeoutError):
             raise Unreachable(Reason.TIMEOUT) from None
         except PlaywrightError as error:
             raise self._explain(error) from None
@@ -142,40 +141,13 @@ class Tab:
 
     @guarded
     async def land(self, address: str, is_enough: Callable[[str], bool]) -> str:
-        """Go to an address only to see where it leads; returns the address that answered.
-
-        A redirect to an address that `is_enough` is not followed: who is signed in is known, and the page behind it
-        need not be loaded. Raises Unreachable or BrowserGone.
-        """
-        answered: list[str] = []
-
-        async def on_answer(event: dict[str, Any]) -> None:
-            headers = {header["name"].lower(): header["value"] for header in event.get("responseHeaders", ())}
-            target = urljoin(event["request"]["url"], headers.get("location", ""))
-            is_redirect = event.get("responseStatusCode") in _REDIRECTS and "location" in headers
-            with suppress(PlaywrightError):  # the tab may be gone by now
-                if is_redirect and is_enough(target):
-                    answered.append(target)
-                    stop = {"requestId": event["requestId"], "errorReason": "Aborted"}
-                    await self._devtools.send("Fetch.failRequest", stop)
-                else:
-                    await self._devtools.send("Fetch.continueRequest", {"requestId": event["requestId"]})
-
-        documents = {"urlPattern": "*", "resourceType": "Document", "requestStage": "Response"}
-        self._devtools.on("Fetch.requestPaused", on_answer)
+        """Where an address leads; see landing.py. Raises Unreachable or BrowserGone."""
         try:
-            await self._devtools.send("Fetch.enable", {"patterns": [documents]})
-            await self._page.goto(address, wait_until="commit", timeout=LOAD_TIMEOUT * 1000)
+            return await land(self._page, self._devtools, address, is_enough, LOAD_TIMEOUT)
         except PlaywrightTimeout:
             raise Unreachable(Reason.TIMEOUT) from None
         except PlaywrightError as error:
-            if not answered:
-                raise self._explain(error) from None
-        finally:
-            self._devtools.remove_listener("Fetch.requestPaused", on_answer)
-            with suppress(PlaywrightError):
-                await self._devtools.send("Fetch.disable")
-        return answered[0] if answered else self._page.url
+            raise self._explain(error) from None
 
     @guarded
     async def look(self, wanted: Wanted) -> Snapshot:

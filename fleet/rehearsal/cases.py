@@ -85,6 +85,8 @@ class Case:
     """The page waits so long before it sends a change."""
     sends: bool = True
     """If not, the page keeps what was pressed in a cookie of its own, and tells nobody."""
+    switched_off_elsewhere: bool = False
+    """Once the page has been shown, the employee switches the setting off on another device."""
     asks: bool = False
     """The page asks whether the change is meant, in a dialog of the browser's, and sends it only after a yes."""
     spins_after: int = 0
@@ -156,6 +158,12 @@ _LINKEDIN = (
     Case("save_lies_from_cache", "The same, its memory being a cache.", save=Save.LIES, remembers="cache"),
     Case("save_unanswered", "Saving is never answered, and nothing is stored.", save=Save.UNANSWERED),
     Case("save_never_sent", "The page keeps the change to itself, and shows it the next time.", sends=False),
+    Case(
+        "switched_off_elsewhere",
+        "The same, and meanwhile the employee switches it off on a phone.",
+        sends=False,
+        switched_off_elsewhere=True,
+    ),
     Case("asks_first", "The page asks in a dialog whether the change is meant.", asks=True),
     Case("save_reverts", "Saving works; the next page view switches it on again.", save=Save.REVERTS),
     Case("save_lost_connection", "The connection breaks while saving; nothing is stored.", save=Save.LOST),

@@ -97,6 +97,8 @@ class _Www:
             return RedirectResponse(case.moved_to, 302)
         if case.save is Save.REVERTS and account.controls[CONTROL] == "out":
             self._world.set_value(account, CONTROL, "in")
+        if case.switched_off_elsewhere and account.requests.count(f"GET {request.url.path}") > 1:
+            self._world.set_value(account, CONTROL, "out")
         is_on = account.controls[CONTROL] == "in" and not case.state_after
         page = _page(account, "settings.html", case=case, key=KEY, is_on=is_on)
         if case.max_age is not None:

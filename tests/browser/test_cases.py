@@ -52,6 +52,7 @@ LINKEDIN: dict[str, tuple[Outcome, Reason | None]] = {
     "save_lies_from_cache": (O.NOT_SAVED, R.STILL_IN),
     "save_unanswered": (O.NOT_SAVED, R.SAVE_UNANSWERED),
     "save_never_sent": (O.NOT_SAVED, R.STILL_IN),
+    "switched_off_elsewhere": (O.UNKNOWN, R.NOT_SENT),
     "asks_first": (O.NOT_SAVED, R.DIALOG),
     "save_reverts": (O.NOT_SAVED, R.STILL_IN),
     "save_lost_connection": (O.NOT_SAVED, R.SAVE_REFUSED),

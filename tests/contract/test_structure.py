@@ -34,7 +34,9 @@ FLOORS = (
 
 FRONT_DOORS = {
     "ansible_runner": {"fleet/runner.py"},
-    "playwright": {f"fleet/browser/{name}.py" for name in ("engine", "kept", "page_script", "tab", "traffic")},
+    "playwright": {
+        f"fleet/browser/{name}.py" for name in ("engine", "kept", "landing", "page_script", "tab", "traffic")
+    },
     "pyrage": {"fleet/sessions.py", "fleet/agent/account.py"},
     "starlette": {
         "fleet/rehearsal/app.py",
