@@ -1,0 +1,101 @@
+"""The Merkle tree of RFC 6962 over the lines of the log: its root, and the proof that one line is in it.
+
+Nothing here reads a file or knows what a line says. Oracles: the vectors of RFC 6962 and pymerkle (tests).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
+
+EMPTY_ROOT = sha256(b"").digest()
+
+
+def leaf_hash(line: bytes) -> bytes:
+    """The hash of one line without its LF."""
+    return sha256(b"\x00" + line).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of two neighbors."""
+    return sha256(b"\x01" + left + right).digest()
+
+
+class Frontier:
+    """The tree of all leaves added so far, kept as the roots of its complete subtrees: a few dozen hashes at most."""
+
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
+        self.size = 0
+        self._peaks: list[bytes] = []
+        for leaf in leaves:
+            self.add(leaf)
+
+    def add(self, leaf: bytes) -> None:
+        """Add the hash of one more leaf."""
+        size, peaks = self.size, self._peaks
+        while size & 1:
+            leaf = sha256(b"\x01" + peaks.pop() + leaf).digest()
+            size >>= 1
+        peaks.append(leaf)
+        self.size += 1
+
+    def copy(self) -> Frontier:
+        """Another one that stands at the same leaf."""
+        other = Frontier()
+        other.size, other._peaks = self.size, list(self._peaks)
+        return other
+
+    @property
+    def root(self) -> bytes:
+        """The root of the tree as it is now."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        *lefts, root = self._peaks
+        for left in reversed(lefts):
+            root = node_hash(left, root)
+        return root
+
+
+def inclusion_proof(index: int, size: int, root_of: Callable[[int, int], bytes]) -> list[bytes]:
+    """The proof that leaf `index` is in the tree of the first `size` leaves, from its sibling up (RFC 6962, 2.1.1).
+
+    `root_of(start, end)` gives the root of the tree over just those leaves. Raises ValueError for no leaf of the tree.
+    """
+    if not 0 <= index < size:
+        raise ValueError(f"leaf {index} is not in a tree of {size}")
+    return [root_of(start, end) for start, end in reversed(list(_siblings(index, 0, size)))]
+
+
+def _siblings(index: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The leaves under each sibling on the way from the root down to leaf `index`."""
+    while end - start > 1:
+        middle = start + (1 << (end - start - 1).bit_length() - 1)
+        if index < middle:
+            yield middle, end
+            end = middle
+        else:
+            yield start, middle
+            start = middle
+
+
+def root_by_proof(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:
+    """The root of a tree of `size` leaves in which `proof` puts `leaf` at `index`; None if it cannot be one.
+
+    RFC 9162, 2.1.3.2. Whether it is the right root is for the caller to see.
+    """
+    if not 0 <= index < size:
+        return None
+    root, position, last = leaf, index, size - 1
+    for sibling in proof:
+        if last == 0:
+            return None
+        if position & 1 or position == last:
+            root = node_hash(sibling, root)
+            while position and not position & 1:
+                position >>= 1
+                last >>= 1
+        else:
+            root = node_hash(root, sibling)
+        position >>= 1
+        last >>= 1
+    return root if last == 0 else None
