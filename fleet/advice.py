@@ -29,7 +29,10 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.PAGE_CHANGED,
         Reason.IDENTITY,
     ): "Recipe author: the sign of who is signed in was not readable at {service}; nothing was clicked.",
-    (Outcome.PAGE_CHANGED, Reason.ADDRESS): "Recipe author: {service} led to another page than the recipe declares.",
+    (
+        Outcome.PAGE_CHANGED,
+        Reason.ADDRESS,
+    ): "Recipe author: the page that the recipe declares is not at {service} any more, or leads to another one.",
     (Outcome.PAGE_CHANGED, Reason.NOT_FOUND): "Recipe author: the control was not found on the page of {service}.",
     (Outcome.PAGE_CHANGED, Reason.SEVERAL): "Recipe author: {service} shows the control more than once.",
     (Outcome.PAGE_CHANGED, Reason.COVERED): "Recipe author: something covers the control at {service}.",
@@ -46,6 +49,10 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NOT_SAVED,
         Reason.DIALOG,
     ): "Ask {employee} to switch it off by hand: {service} asks a question first, which only a person may answer.",
+    (
+        Outcome.NOT_SAVED,
+        Reason.SAVE_REFUSED,
+    ): "Run again later: {service} refused the change. If it stays so, look at the page as {employee}.",
     (
         Outcome.NOT_SAVED,
         Reason.SAVE_UNANSWERED,
@@ -67,9 +74,22 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     ): "Recipe author: {service} led to a host that the recipe does not list; 'fleet audit show' names it.",
     (Outcome.ERROR, Reason.TLS): "Check the certificate of {service}, or pass its key with --trust-spki on loopback.",
     (Outcome.ERROR, Reason.RATE_LIMITED): "Wait: {service} asked for fewer visits. Run again later.",
+    (Outcome.ERROR, Reason.FORBIDDEN): "Look once as {employee}: {service} refuses them the page (HTTP 403).",
     (Outcome.ERROR, Reason.SERVICE_ERROR): "Wait: {service} answered with an error. Run again later.",
+    (
+        Outcome.ERROR,
+        Reason.DATA_MISSING,
+    ): "Wait: {service} did not give its page all data, so what it shows proves nothing. Run again later.",
+    (
+        Outcome.UNKNOWN,
+        Reason.DATA_MISSING,
+    ): "Run again later: {service} did not give its page all data, so what it showed at last proves nothing.",
     (Outcome.ERROR, Reason.BROWSER_MISSING): "Administrator: run 'fleet browser install', then run again.",
     (Outcome.NOT_RUN, Reason.AUDIT_FAILED): "Administrator: make the audit log writable again, then run again.",
+    (
+        Outcome.UNKNOWN,
+        Reason.OTHER_PERSON,
+    ): "Ask {employee} to sign in with their own {service} account, import that session, and run again to read it.",
     (
         Outcome.UNKNOWN,
         Reason.SIGNED_OUT,

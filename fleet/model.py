@@ -156,6 +156,8 @@ class Reason(StrEnum):
     SAVE_UNANSWERED = "save_unanswered"
     DIALOG = "dialog"
     NOT_SENT = "not_sent"
+    DATA_MISSING = "data_missing"
+    OTHER_PERSON = "other_person"
     CLICK_FAILED = "click_failed"
     # error
     BAD_DATA = "bad_data"
@@ -167,6 +169,7 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     RATE_LIMITED = "rate_limited"
     SERVICE_ERROR = "service_error"
+    FORBIDDEN = "forbidden"
     BROWSER_CRASHED = "browser_crashed"
     BROWSER_MISSING = "browser_missing"
     INTERNAL = "internal"

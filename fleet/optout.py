@@ -14,36 +14,14 @@ from typing import Any, Protocol
 
 from fleet.browser.engine import Engine
 from fleet.browser.gone import BrowserGone
-from fleet.browser.snapshot import Seen, Snapshot
-from fleet.browser.tab import Tab, Unreachable
+from fleet.browser.tab import Tab
 from fleet.browser.traffic import Sent
 from fleet.model import Outcome, Reading, Reason
-from fleet.recipe import Control, Recipe, fill_profile
-from fleet.recognition import (
-    Stop,
-    barrier,
-    is_not_offered,
-    leads_to_person,
-    leads_to_somebody,
-    missing,
-    reading_of,
-    sign_in_host,
-    what_to_look_for,
-)
+from fleet.patience import LIMIT, SECOND_LOAD_AFTER
+from fleet.reading import Reader
+from fleet.recipe import Control, Recipe
+from fleet.recognition import Stop, barrier, reading_of, what_to_look_for
 
-POLL = 0.3
-"""Seconds between two looks at a page."""
-CALM = 3.0
-"""Seconds since loading for which a page must have stood still before anything that it shows is believed: it may show
-off first and the stored on two seconds later, or offer to sign in until it has seen who is there."""
-CALM_WHEN_OTHER = 4.0
-"""The same before somebody else is believed to be signed in: until then the name may be a placeholder."""
-PATIENCE = 10.0
-"""Seconds after loading that a page has to show the control; longer is `page_changed`."""
-SECOND_LOOK_AFTER = 5.0
-"""Seconds until a page that still shows `in` after a good save is loaded once more: some serve the old for a while."""
-LIMIT = 180.0
-"""Seconds that one control may take in all; a page whose scripts never end must not hold up everybody."""
 _SAVE_TROUBLE = {Sent.REFUSED: Reason.SAVE_REFUSED, Sent.UNANSWERED: Reason.SAVE_UNANSWERED}
 
 
@@ -91,7 +69,6 @@ class Visit:
     rotated_state: dict[str, Any] | None = None
     """The session after the last good reading, to be sealed back; None if there was none."""
     _intended: dict[str, Reading] = field(default_factory=dict)
-    _identified: bool = False
 
     async def run(self) -> None:
         """Finish every control: exactly one `journal.finish` each. After a crash the browser is started once more.
@@ -104,7 +81,7 @@ class Visit:
                 async for control in self._work_through(list(waiting)):
                     waiting.remove(control)
             except BrowserGone:
-                self._identified = False
+                continue
         for control in waiting:
             before = self._intended.get(control)
             outcome = Outcome.ERROR if before is None else Outcome.UNKNOWN
@@ -114,11 +91,14 @@ class Visit:
         async with AsyncExitStack() as stack:
             if not controls:
                 return
-            tab = await stack.enter_async_context(self.engine.tab(self.storage_state, self.locale))
+            tab = await stack.enter_async_context(
+                self.engine.tab(self.storage_state, self.locale, frozenset(self.recipe.session_cookies))
+            )
+            reader = Reader(tab, self.recipe, self.profile, self.check)
             for control in controls:
                 started = time.monotonic()
                 try:
-                    finding = await asyncio.wait_for(self._finding(tab, control), LIMIT)
+                    finding = await asyncio.wait_for(self._finding(reader, control), LIMIT)
                     is_stuck = False
                 except TimeoutError:
                     before, is_stuck = self._intended.get(control), True
@@ -134,14 +114,14 @@ class Visit:
                 if is_stuck:
                     raise BrowserGone("this page does not answer any more")
 
-    async def _finding(self, tab: Tab, name: str) -> Finding:
-        control = self.recipe.controls[name]
+    async def _finding(self, reader: Reader, name: str) -> Finding:
+        tab, control = reader.tab, self.recipe.controls[name]
         before = self._intended.get(name)
         if before is not None:
             # Pressed before a crash: never pressed again, only read.
-            return await self._prove(tab, name, before, True, _not_saved(Reason.BROWSER_CRASHED))
+            return await self._prove(reader, name, before, True, _not_saved(Reason.BROWSER_CRASHED))
         try:
-            first = await self._read(tab, control, to_press=not self.check)
+            first = await reader.read(control, is_proof=False)
         except Stop as stop:
             return Finding(name, stop.outcome, reason=stop.reason)
         before, picture = reading_of(first, control), await tab.picture(first.box)
@@ -154,7 +134,7 @@ class Visit:
             return Finding(name, Outcome.NO_MANDATE, before, before, refusal)
         await self.journal.intend(name, before, picture)
         self._intended[name] = before
-        return await self._prove(tab, name, before, *await self._set(tab, control))
+        return await self._prove(reader, name, before, *await self._set(tab, control))
 
     async def _set(self, tab: Tab, control: Control) -> tuple[bool, Stop | None]:
         """Press the control, then Save where there is one; whether anything was pressed, and what went wrong."""
@@ -172,16 +152,17 @@ class Visit:
         asked = barrier(self.recipe, await tab.look(wanted), wanted, self.profile)
         return True, asked or (_not_saved(trouble) if trouble else None)
 
-    async def _prove(self, tab: Tab, name: str, before: Reading, pressed: bool, trouble: Stop | None) -> Finding:
+    async def _prove(self, reader: Reader, name: str, before: Reading, pressed: bool, trouble: Stop | None) -> Finding:
         """Load afresh and read back. Whatever was seen to go wrong on the way, the reading decides."""
-        control = self.recipe.controls[name]
+        tab, control = reader.tab, self.recipe.controls[name]
         try:
-            second = await self._read(tab, control, to_press=False)
+            second = await reader.read(control, is_proof=True)
             if pressed and trouble is None and reading_of(second, control) is Reading.IN:
-                await asyncio.sleep(SECOND_LOOK_AFTER)
-                second = await self._read(tab, control, to_press=False)
+                await asyncio.sleep(SECOND_LOAD_AFTER)
+                second = await reader.read(control, is_proof=True)
         except Stop as stop:
-            return Finding(name, Outcome.UNKNOWN, before, reason=stop.reason or (trouble.reason if trouble else None))
+            other = Reason.OTHER_PERSON if stop.outcome is Outcome.WRONG_ACCOUNT else None
+            return Finding(name, Outcome.UNKNOWN, before, reason=stop.reason or other or (trouble and trouble.reason))
         after, picture = reading_of(second, control), await tab.picture(second.box)
         if after is Reading.OUT and pressed and not tab.has_sent:
             # Nothing left the browser, so what the page shows can only come from what the browser keeps.
@@ -192,106 +173,9 @@ class Visit:
         end = trouble or _not_saved(Reason.STILL_IN)
         return Finding(name, end.outcome, before, after, end.reason, read_back=True, picture=picture)
 
-    async def _read(self, tab: Tab, control: Control, *, to_press: bool) -> Seen:
-        """Load the control's page as a new document and wait for one stable reading of the right person's control.
-
-        Raises Stop with the outcome that the page calls for, or BrowserGone.
-        """
-        try:
-            if self.recipe.identity.page is not None and not self._identified:
-                await self._identify(tab, fill_profile(self.recipe.identity.page, self.profile))
-                self._identified = True
-            address = control.page_for(self.profile)
-            status = await tab.load(address)
-        except Unreachable as problem:
-            if sign_in_host(self.recipe, sorted(tab.refused_hosts)):
-                raise Stop(Outcome.SIGN_IN_NEEDED, Reason.SIGNED_OUT) from None
-            raise Stop(Outcome.ERROR, problem.reason) from None
-        if status == 429:
-            raise Stop(Outcome.ERROR, Reason.RATE_LIMITED)
-        return await self._stable(tab, control, address, status, to_press)
-
-    async def _stable(self, tab: Tab, control: Control, address: str, status: int, to_press: bool) -> Seen:
-        """Look until two looks agree, the later one not before the page has had time to show what is stored."""
-        wanted = what_to_look_for(self.recipe, control)
-        previous: Snapshot | None = None
-        while True:
-            snapshot, age = await tab.look(wanted), tab.age
-            agrees = previous is not None and snapshot.gist == previous.gist
-            previous = snapshot
-            stop = barrier(self.recipe, snapshot, wanted, self.profile)
-            lack = missing(snapshot, control, address, to_press=to_press)
-            pause = POLL
-            if stop is not None:
-                if agrees and age >= _calm_before(stop):
-                    raise stop
-            elif status >= 400 and agrees:
-                raise _refused_with(status)
-            elif lack is None:
-                [seen] = snapshot.controls
-                is_calm = agrees and age >= CALM and tab.is_quiet
-                if is_calm and (not to_press or await self._is_alive(tab, control, seen)):
-                    return seen
-                pause = max(POLL, CALM - age)
-            elif lack.reason is Reason.NOT_FOUND and agrees and age >= CALM and is_not_offered(snapshot, control):
-                raise Stop(Outcome.NOT_OFFERED)
-            elif age > PATIENCE:
-                raise lack
-            if age > 2 * PATIENCE:
-                raise Stop(Outcome.PAGE_CHANGED, Reason.UNSTABLE)
-            await asyncio.sleep(pause)
-
-    async def _is_alive(self, tab: Tab, control: Control, seen: Seen) -> bool:
-        """False while a press would be lost: many a page shows a control before its scripts listen to it.
-
-        A form with a Save button needs no script. A page that nobody listens to at last is pressed all the same.
-        """
-        needs_script = control.save is None and reading_of(seen, control) is Reading.IN
-        return not needs_script or tab.age > PATIENCE or await tab.is_heard(control.find, control.kind)
-
-    async def _identify(self, tab: Tab, page: str) -> None:
-        """See on the recipe's identity page who is signed in. Raises Stop unless it is the right person."""
-        wanted = what_to_look_for(self.recipe, None)
-        by_landing = self.recipe.identity.landed is not None
-        if by_landing:
-            landed = await tab.land(page, lambda address: leads_to_person(self.recipe, address, self.profile))
-            if leads_to_person(self.recipe, landed, self.profile):
-                return
-        elif await tab.load(page) == 429:
-            raise Stop(Outcome.ERROR, Reason.RATE_LIMITED)
-        began = time.monotonic()
-        while True:
-            snapshot = await tab.look(wanted)
-            stop = barrier(self.recipe, snapshot, wanted, self.profile)
-            waited = time.monotonic() - began
-            if stop is not None and snapshot.loaded and waited >= _calm_before(stop):
-                raise stop
-            if stop is None and snapshot.loaded:
-                if snapshot.identity or (by_landing and leads_to_person(self.recipe, snapshot.address, self.profile)):
-                    return
-                if by_landing and leads_to_somebody(self.recipe, snapshot.address, page):
-                    raise Stop(Outcome.WRONG_ACCOUNT)
-            if waited > PATIENCE:
-                raise Stop(Outcome.PAGE_CHANGED, Reason.IDENTITY)
-            await asyncio.sleep(POLL)
-
 
 def _not_saved(reason: Reason) -> Stop:
     return Stop(Outcome.NOT_SAVED, reason)
-
-
-def _refused_with(status: int) -> Stop:
-    """What an HTTP status of 400 and above means for a visit, where the page shows no sign of its own."""
-    if status == 401:
-        return Stop(Outcome.SIGN_IN_NEEDED, Reason.SIGNED_OUT)
-    if status in (404, 410):
-        return Stop(Outcome.PAGE_CHANGED, Reason.ADDRESS)
-    return Stop(Outcome.ERROR, Reason.SERVICE_ERROR)
-
-
-def _calm_before(stop: Stop) -> float:
-    """Seconds for which a barrier must stand: one that flickers by while a page is built is none."""
-    return CALM_WHEN_OTHER if stop.outcome is Outcome.WRONG_ACCOUNT else CALM
 
 
 async def _eventually(press: Callable[[], Awaitable[bool | None]], within: float = 3.0) -> bool | None:

@@ -6,6 +6,7 @@ docs/recipes.md explains each key to authors; docs/recipe.schema.json is generat
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +19,8 @@ from fleet.model import ControlKind, Reason
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 PROFILE = "{profile}"
+_UNSEEN = r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+"""Marks that nobody sees: of the direction of a text, of where it may break (Unicode: Bidi_Control, Cf)."""
 
 Slug = Annotated[
     str,
@@ -189,7 +192,8 @@ class Recipe(_Strict):
         default=(), description="Further hosts that its pages need for scripts, styles and data."
     )
     session_cookies: tuple[Text, ...] = Field(
-        default=(), description="Cookies without which nobody is signed in; their expiry is the session's."
+        default=(),
+        description="Cookies without which nobody is signed in; the proof trusts no others.",
     )
     terms: Terms = Field(description="What the service's terms say of automated access.")
     identity: Identity = Field(description="How to see who is signed in.")
@@ -250,13 +254,22 @@ def _selectors(part: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def exact_names(names: Sequence[str]) -> re.Pattern[str]:
-    """A pattern for exactly one of `names`, whatever their case, apostrophes and kinds of space."""
+    """A pattern for exactly one of `names`, whatever their case, apostrophes, kinds of space, marks that nobody sees,
+    and ways to write an accent."""
 
-    def escape(name: str) -> str:
-        words = [re.sub("['’ʼ]", "['’ʼ]", re.escape(word).replace("/", r"\/")) for word in name.split()]
-        return r"\s+".join(words)
+    def character(wanted: str) -> str:
+        if wanted in "'’ʼ":
+            return "['’ʼ]"
+        apart = unicodedata.normalize("NFD", wanted)
+        either = [re.escape(way).replace("/", r"\/") for way in dict.fromkeys((wanted, apart))]
+        return either[0] if len(either) == 1 else f"(?:{'|'.join(either)})"
 
-    return re.compile(r"^\s*(?:" + "|".join(escape(name) for name in names) + r")\s*$", re.IGNORECASE)
+    def pattern(name: str) -> str:
+        words = re.sub(_UNSEEN, "", unicodedata.normalize("NFC", name)).split()
+        return rf"(?:\s|{_UNSEEN})+".join(f"{_UNSEEN}*".join(map(character, word)) for word in words)
+
+    around = rf"(?:\s|{_UNSEEN})*"
+    return re.compile(f"^{around}(?:{'|'.join(map(pattern, names))}){around}$", re.IGNORECASE)
 
 
 def json_schema() -> dict[str, Any]:

@@ -92,7 +92,9 @@ class Engine:
             raise BrowserGone("it gave no page") from error
 
     @asynccontextmanager
-    async def tab(self, storage_state: dict[str, Any], locale: str | None) -> AsyncIterator[Tab]:
+    async def tab(
+        self, storage_state: dict[str, Any], locale: str | None, session_cookies: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Tab]:
         """A fresh context with one tab, closed at the end. Raises BrowserGone if no browser can be had."""
         browser = await self._launched()
         browser_gone = self._gone
@@ -116,7 +118,7 @@ class Engine:
                     page, devtools = await unless_gone(browser_gone, _open_page(context))
             except PlaywrightError as error:
                 raise BrowserGone("the browser gave no tab") from error
-            yield Tab(page, devtools, storage_state, gone)
+            yield Tab(page, devtools, storage_state, session_cookies, gone)
 
     async def stop(self) -> None:
         """Close the browser (at most 1 s) and Playwright (at most 0.5 s)."""

@@ -10,7 +10,6 @@ from typing import Any
 from playwright.async_api import CDPSession, Page
 
 from fleet.browser.page_script import SOURCE, PageScript
-from fleet.browser.traffic import Traffic
 
 _NONE_AT_FIRST = "indexeddb,cache_storage,file_systems,service_workers"
 """Kinds of storage of which a fresh context has none, so that clearing them puts them back (Chrome DevTools Protocol,
@@ -20,11 +19,11 @@ Storage.clearDataForOrigin)."""
 class Kept:
     """Local and session storage and the cookies of a tab's page, from before a press. Raises what Playwright raises."""
 
-    def __init__(self, page: Page, devtools: CDPSession, script: PageScript, traffic: Traffic) -> None:
+    def __init__(self, page: Page, devtools: CDPSession, script: PageScript, session_cookies: frozenset[str]) -> None:
         self._page = page
         self._devtools = devtools
         self._script = script
-        self._traffic = traffic
+        self._session_cookies = session_cookies
         self._stored: dict[str, Any] | None = None
         self._cookies: dict[tuple[str, ...], Any] = {}
 
@@ -53,22 +52,26 @@ class Kept:
             yield
 
     async def _put_cookies_back(self) -> None:
-        """Those that the page's scripts have written since. What the service has set is the session, and stays."""
+        """All but the session's: a page or a service may keep the choice in a cookie, and store nothing."""
         now, context = await self._cookies_now(), self._page.context
-        changed = [
-            key
-            for key in {**self._cookies, **now}
-            if self._cookies.get(key, {}).get("value") != now.get(key, {}).get("value")
-            and not (now.get(key) or self._cookies[key])["httpOnly"]
-        ]
-        of_service = await self._traffic.cookies_set() if changed else frozenset()
-        for name, domain, path in changed:
-            if name in of_service:
+        for key in {**self._cookies, **now}:
+            old, new = self._cookies.get(key), now.get(key)
+            if (old and old["value"]) == (new and new["value"]) or self._is_session(key[0], old, new):
                 continue
-            if (old := self._cookies.get((name, domain, path))) is not None:
+            if old is not None:
                 await context.add_cookies([old])
             else:
+                name, domain, path = key
                 await context.clear_cookies(name=name, domain=domain, path=path)
+
+    def _is_session(self, name: str, old: Any, new: Any) -> bool:
+        """True for a cookie of the session, which may have been rotated: its old value would sign the person out.
+
+        Where the recipe does not name them: those that were there before and are hidden from scripts.
+        """
+        if self._session_cookies:
+            return name in self._session_cookies
+        return bool(old and new and new["httpOnly"])
 
     async def _cookies_now(self) -> dict[tuple[str, ...], Any]:
         cookies = await self._page.context.cookies()

@@ -48,11 +48,12 @@
     if (el.matches('input[type=checkbox],input[type=radio]')) return el.indeterminate ? null : el.checked;
     return { true: true, false: false }[el.getAttribute('aria-checked')] ?? null;
   };
-  const isControl = (el) => el.matches('input[type=checkbox],input[type=radio],[aria-checked]');
+  const isRadio = (el) => el.matches('input[type=radio],[role=radio],[role=menuitemradio]');
+  const isControl = (el, kind) => el.matches('input[type=checkbox],input[type=radio],[aria-checked]') && isRadio(el) === (kind === 'radio');
   const wholeState = (el, kind) => {
     // An outer switch and the input inside it must agree, else the page is still changing.
     const inner = [...el.querySelectorAll(ROLES[kind])];
-    const states = [el, ...inner].filter(isControl).map((one) => stateOf(one, kind));
+    const states = [el, ...inner].filter((one) => isControl(one, kind)).map((one) => stateOf(one, kind));
     return states.length && states.every((state) => state === states[0]) ? states[0] : null;
   };
   const isEnabled = (el, kind) =>
@@ -60,8 +61,11 @@
 
   // What a click on the middle of `face` would reach and so may be pressed: the control, what its own label draws
   // over it, or null (something else covers it; a link inside a label is something else).
-  const reached = (el, face) => {
-    face.scrollIntoView({ block: 'center', inline: 'nearest', behavior: 'instant' });
+  const reached = (el, face) =>
+    // Where a banner lies over the lower or upper part of the window, another place may be free.
+    ['center', 'start', 'end'].reduce((found, block) => found || reachedAt(el, face, block), null);
+  const reachedAt = (el, face, block) => {
+    face.scrollIntoView({ block, inline: 'nearest', behavior: 'instant' });
     const box = face.getBoundingClientRect();
     const middle = [box.x + box.width / 2, box.y + box.height / 2];
     let hit = document.elementFromPoint(...middle);
@@ -152,6 +156,7 @@
   const restore = ({ origin, local, session }) => {
     if (location.origin !== origin || window !== top) return;
     if (window.name) window.name = '';
+    if (history.state !== null) history.replaceState(null, '');
     for (const [storage, kept] of [[localStorage, local], [sessionStorage, session]]) {
       const old = new Map(kept);
       Object.keys(storage).forEach((key) => old.has(key) || storage.removeItem(key));

@@ -33,10 +33,8 @@ _ROLES: dict[str, tuple[str, ...]] = {
 
 LOAD_TIMEOUT = 30.0
 QUIET_FOR = 0.5
-PATIENCE_WITH_TRAFFIC = 15.0
-"""Pages that poll for ever are never quiet; after so many seconds a stable reading must do."""
-PATIENCE_WITH_SOCKETS = 5.0
-"""A page that holds a WebSocket may be told its state late, and shows nothing of it before."""
+LOAD_PATIENCE = 15.0
+"""Seconds for which what a page embeds is waited for, where something of it never comes."""
 MAX_REFUSED_HOSTS = 5
 
 
@@ -52,7 +50,12 @@ class Tab:
     """A page, and the hosts that it asked for in vain (`refused_hosts`)."""
 
     def __init__(
-        self, page: Page, devtools: CDPSession, storage_state: dict[str, Any], gone: asyncio.Future[None]
+        self,
+        page: Page,
+        devtools: CDPSession,
+        storage_state: dict[str, Any],
+        session_cookies: frozenset[str],
+        gone: asyncio.Future[None],
     ) -> None:
         self._page = page
         self._devtools = devtools
@@ -62,7 +65,7 @@ class Tab:
         self._has_loaded = self._is_patience_over = False
         self._script = PageScript(devtools)
         self._traffic = Traffic(page)
-        self._kept = Kept(page, devtools, self._script, self._traffic)
+        self._kept = Kept(page, devtools, self._script, session_cookies)
         self.status: int | None = None
         """HTTP status of the last page that was loaded; None if there was none."""
         self.refused_hosts: set[str] = set()
@@ -87,12 +90,27 @@ class Tab:
         """Seconds since the document of the last `load` was loaded."""
         return time.monotonic() - self._loaded_at
 
-    @property
-    def is_quiet(self) -> bool:
-        """True if the page has got all that it asked for, as far as one can wait for it."""
-        if self._traffic.has_socket and self.age < PATIENCE_WITH_SOCKETS:
+    def is_quiet(self, answers: float, pushes: float) -> bool:
+        """True if the page has got all that it asked for, as far as one can wait for it (seconds since loading).
+
+        Pages that poll for ever are never quiet; those with a WebSocket or an event stream are told things late.
+        """
+        if self._traffic.is_pushed_to and self.age < pushes:
             return False
-        return self._traffic.quiet_for >= QUIET_FOR or self.age >= PATIENCE_WITH_TRAFFIC
+        return self._traffic.quiet_for >= QUIET_FOR or self.age >= answers
+
+    def lacks_data(self, answers: float) -> bool:
+        """True if its scripts asked for data in vain: refused, failed, or unanswered for all the time of `answers`."""
+        return self._traffic.lacks_data or self._traffic.has_waited(answers - 1)
+
+    @property
+    def lacks_script(self) -> bool:
+        """True if a script of the document did not come."""
+        return self._traffic.lacks_script
+
+    def believe(self) -> None:
+        """What the page shows was believed although something may be unanswered still."""
+        self._traffic.believe()
 
     @property
     def has_sent(self) -> bool:
@@ -109,6 +127,9 @@ class Tab:
         Raises Unreachable or BrowserGone.
         """
         try:
+            for other in self._page.context.pages:
+                if other is not self._page:
+                    await other.close()  # what a press has opened is not ours to look at
             if self._has_loaded:
                 # In a fresh context there is nothing cached before the first load.
                 await self._devtools.send("Network.clearBrowserCache")
@@ -133,7 +154,7 @@ class Tab:
     async def _wait_for_rest(self) -> None:
         """Wait for what the document embeds; a picture that never comes must not hide a page that is there."""
         try:
-            await self._page.wait_for_load_state("load", timeout=PATIENCE_WITH_TRAFFIC * 1000)
+            await self._page.wait_for_load_state("load", timeout=LOAD_PATIENCE * 1000)
         except PlaywrightTimeout:
             if self._traffic.quiet_for < QUIET_FOR:
                 raise
@@ -286,6 +307,8 @@ class Tab:
             return BrowserGone("the page is gone")
         if "ERR_NAME_NOT_RESOLVED" in text:
             return Unreachable(Reason.REFUSED_HOST if self.refused_hosts else Reason.NETWORK)
+        if "ERR_TOO_MANY_REDIRECTS" in text:
+            return Unreachable(Reason.SERVICE_ERROR)
         if "ERR_CERT" in text or "ERR_SSL" in text:
             return Unreachable(Reason.TLS)
         return Unreachable(Reason.NETWORK)

@@ -12,6 +12,9 @@ _BESIDE = ("image", "media", "font", "ping", "eventsource", "websocket")
 """Kinds of request for whose answer nobody need wait: pictures, beacons, and streams that never end."""
 
 
+_DATA = ("fetch", "xhr")
+_NO_DATA = (401, 403, 429)
+"""Statuses, beside those from 500 on, by which a service withholds data; a 404 may well mean that there is none."""
 _POLL = 0.1
 
 
@@ -36,37 +39,63 @@ class Traffic:
 
     def __init__(self, page: Page) -> None:
         self._loop = asyncio.get_running_loop()
-        self._asked: set[Request] = set()
+        self._asked: dict[Request, float] = {}
+        self._missing_data: set[str] = set()
+        self._missing_scripts: set[str] = set()
+        self._not_needed: set[str] = set()
         self._writes: set[Request] = set()
-        self._answers: list[Response] = []
         self._last_change = self._last_write = self._loop.time()
         self._has_written = self._is_refused = False
         self.has_sent = False
         """True once anything at all was sent since `begin`; of what the next document asks for, only what writes."""
         self._is_leaving = False
-        self.has_socket = False
-        """True if the page has opened a WebSocket: it may be told its state over that, later."""
-        page.on("request", self._started)
-        page.on("response", self._answered)
-        page.on("requestfinished", self._ended)
-        page.on("requestfailed", self._failed)
+        self.is_pushed_to = False
+        """True if the page has opened a WebSocket or an event stream: it may be told its state over that, later."""
+        # Of the whole context: a form may well be sent to a window of its own.
+        context = page.context
+        context.on("request", self._started)
+        context.on("response", self._answered)
+        context.on("requestfinished", self._ended)
+        context.on("requestfailed", self._failed)
         page.on("websocket", self._opened)
 
     @property
     def quiet_for(self) -> float:
         """How long nothing has been asked and unanswered; 0 while something is."""
-        return 0.0 if self._asked else self._loop.time() - self._last_change
+        return 0.0 if self._awaited() else self._loop.time() - self._last_change
+
+    def has_waited(self, seconds: float) -> bool:
+        """True if one request has been unanswered for so long."""
+        return any(self._loop.time() - since >= seconds for since in self._awaited())
+
+    @property
+    def lacks_data(self) -> bool:
+        """True if the document has asked for data in vain: what it shows may be no more than a default."""
+        return bool(self._missing_data - self._not_needed)
+
+    @property
+    def lacks_script(self) -> bool:
+        """True if a script of the document did not come."""
+        return bool(self._missing_scripts - self._not_needed)
+
+    def believe(self) -> None:
+        """The document has shown its state without what is missing now: later ones are not held to wait for that."""
+        self._not_needed |= {_path(request) for request in self._asked} | self._missing_data | self._missing_scripts
+
+    def _awaited(self) -> list[float]:
+        return [since for request, since in self._asked.items() if _path(request) not in self._not_needed]
 
     def forget(self) -> None:
         """A new document is about to be loaded: what the old one asked does not count any more."""
         self._asked.clear()
         self._is_leaving = True
-        self.has_socket = False
+        self._missing_data.clear()
+        self._missing_scripts.clear()
+        self.is_pushed_to = False
 
     def begin(self) -> None:
         """A press is about to be made."""
         self._writes.clear()
-        self._answers.clear()
         self._is_leaving = False
         self._has_written = self._is_refused = self.has_sent = False
         self._last_write = self._loop.time()
@@ -82,16 +111,6 @@ class Traffic:
             return Sent.UNANSWERED
         return Sent.ANSWERED if self._has_written else Sent.NOTHING_SEEN
 
-    async def cookies_set(self) -> frozenset[str]:
-        """Names of the cookies that answers since `begin` have set."""
-        names = set()
-        for response in self._answers:
-            headers = await asyncio.wait_for(response.headers_array(), 5)
-            set_cookies = [header["value"] for header in headers if header["name"].lower() == "set-cookie"]
-            # Several of them may come as one value with line breaks.
-            names |= {line.partition("=")[0].strip() for value in set_cookies for line in value.split("\n")}
-        return frozenset(names)
-
     def _until_settled(self) -> float:
         """Seconds after which it is worth looking whether the writes have settled; 0 if they have."""
         if self._writes:
@@ -101,9 +120,10 @@ class Traffic:
 
     def _started(self, request: Request) -> None:
         self.has_sent = self.has_sent or not self._is_leaving or request.method not in _READS
+        self.is_pushed_to = self.is_pushed_to or request.resource_type == "eventsource"
         if request.resource_type in _BESIDE:
             return
-        self._asked.add(request)
+        self._asked[request] = self._loop.time()
         self._last_change = self._loop.time()
         if request.method not in _READS:
             self._has_written = True
@@ -111,8 +131,11 @@ class Traffic:
             self._last_write = self._loop.time()
 
     def _answered(self, response: Response) -> None:
-        if not self._is_leaving:
-            self._answers.append(response)
+        kind, status = response.request.resource_type, response.status
+        if kind in _DATA and (status in _NO_DATA or status >= 500):
+            self._missing_data.add(_path(response.request))
+        if kind == "script" and status >= 400:
+            self._missing_scripts.add(_path(response.request))
         if response.request in self._writes:
             # The answer settles it: Chromium reports a body that the page never reads as failed, or not at all.
             self._is_refused = self._is_refused or response.status >= 400
@@ -120,19 +143,28 @@ class Traffic:
 
     def _ended(self, request: Request) -> None:
         if request in self._asked:
-            self._asked.discard(request)
+            del self._asked[request]
             self._last_change = self._loop.time()
         if request in self._writes:
             self._writes.discard(request)
             self._last_write = self._loop.time()
 
     def _failed(self, request: Request) -> None:
+        if "ERR_ABORTED" not in (request.failure or ""):  # the page itself gives that up
+            if request.resource_type in _DATA and request.method in _READS:
+                self._missing_data.add(_path(request))
+            if request.resource_type == "script":
+                self._missing_scripts.add(_path(request))
         self._is_refused = self._is_refused or request in self._writes
         self._ended(request)
 
     def _opened(self, socket: WebSocket) -> None:
-        self.has_socket = True
+        self.is_pushed_to = True
         socket.on("framesent", self._framed)
 
     def _framed(self, _frame: object) -> None:
         self.has_sent = True
+
+
+def _path(request: Request) -> str:
+    return request.url.partition("?")[0]

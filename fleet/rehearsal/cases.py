@@ -79,6 +79,10 @@ class Case:
     """The page shows the control at once, but until then nothing listens to it, and clicks are lost."""
     state_after: int = 0
     """The page shows "off" at first; the stored state arrives so much later."""
+    state_status: int = 200
+    """What the page is answered when it asks for the stored state."""
+    reveal_after: int = 0
+    """The page shows "off" at first; its own script shows the stored state so much later, asking nobody."""
     save: Save = Save.STORES
     save_delay: int = 0
     save_after: int = 0
@@ -91,9 +95,9 @@ class Case:
     """The page asks whether the change is meant, in a dialog of the browser's, and sends it only after a yes."""
     spins_after: int = 0
     """After so long the page's scripts never come to an end."""
-    remembers: Literal["", "storage", "cache"] = ""
-    """The page keeps what was pressed in local storage or in a cache of its own, and shows that instead of what is
-    stored."""
+    remembers: Literal["", "storage", "cache", "history", "cookie"] = ""
+    """What was pressed is kept in the browser (local storage, a cache of the page's own, the entry in the history, or a
+    cookie that the service sets and scripts cannot read), and shown instead of what is stored."""
     picture_missing: bool = False
     """The page shows a picture that never comes, so it is never loaded to its end."""
     has_session: bool = True
@@ -126,6 +130,9 @@ _LINKEDIN = (
     Case("late_hydration", "Skeletons first; the control comes alive later.", dom=Dom.NAMED, hydrate_after=1200),
     Case("dead_at_first", "The control is shown at once; it comes alive three seconds later.", bind_after=3000),
     Case("late_state", "Shows off first, the stored on a second later.", state_after=1000),
+    Case("late_state_slow", "Shows off first, the stored on twenty seconds later.", state_after=20_000),
+    Case("late_state_silent", "Shows off first, the stored on four seconds later, asking nobody.", reveal_after=4500),
+    Case("state_fails", "Shows off; the stored state is asked for in vain.", state_after=100, state_status=503),
     Case("already_out", "The setting is off already.", start="out"),
     Case("already_out_ember", "The setting is off already; the older page.", start="out", dom=Dom.EMBER),
     Case("no_session", "Nobody ever signed in.", has_session=False),
@@ -156,6 +163,10 @@ _LINKEDIN = (
         remembers="storage",
     ),
     Case("save_lies_from_cache", "The same, its memory being a cache.", save=Save.LIES, remembers="cache"),
+    Case("save_lies_from_history", "The same, its memory being the history.", save=Save.LIES, remembers="history"),
+    Case(
+        "save_lies_from_cookie", "The same, its memory being the service's cookie.", save=Save.LIES, remembers="cookie"
+    ),
     Case("save_unanswered", "Saving is never answered, and nothing is stored.", save=Save.UNANSWERED),
     Case("save_never_sent", "The page keeps the change to itself, and shows it the next time.", sends=False),
     Case(

@@ -30,6 +30,7 @@ KEY = "allowDataForGenerativeAI"
 
 _SETTINGS = "/mypreferences/d/settings"
 _API = "/mysettings-api"
+_DEVICE_COOKIE = "kept_on_device"
 _OTHER_KEYS = frozenset({"allowAnonymizedDataResearch", "tipsForUsingLinkedinViaEmail"})
 _DANGERS = {"close-accounts": "Close account", "hibernate-account": "Hibernate account"}
 _CHALLENGES = (Barrier.CODE, Barrier.APP, Barrier.CAPTCHA, Barrier.RESTRICTION)
@@ -99,8 +100,11 @@ class _Www:
             self._world.set_value(account, CONTROL, "in")
         if case.switched_off_elsewhere and account.requests.count(f"GET {request.url.path}") > 1:
             self._world.set_value(account, CONTROL, "out")
-        is_on = account.controls[CONTROL] == "in" and not case.state_after
-        page = _page(account, "settings.html", case=case, key=KEY, is_on=is_on)
+        is_on = account.controls[CONTROL] == "in" and not case.state_after and not case.reveal_after
+        if case.remembers == "cookie" and _DEVICE_COOKIE in request.cookies:
+            is_on = False
+        stored_on = account.controls[CONTROL] == "in"
+        page = _page(account, "settings.html", case=case, key=KEY, is_on=is_on, stored_on=stored_on)
         if case.max_age is not None:
             page.headers["cache-control"] = f"max-age={case.max_age}"
         if case.save in (Save.LOST, Save.LOST_ANSWER):
@@ -129,8 +133,8 @@ class _Www:
         if request.path_params["key"] != KEY:
             return Response(status_code=404)
         await asyncio.sleep(account.case.state_after / 1000)
-        is_on = account.controls[CONTROL] == "in"
-        return JSONResponse({"key": KEY, "value": is_on}, headers={"cache-control": "no-store"})
+        is_on, status = account.controls[CONTROL] == "in", account.case.state_status
+        return JSONResponse({"key": KEY, "value": is_on}, status, headers={"cache-control": "no-store"})
 
     async def save_setting(self, request: Request, account: Account | None) -> Response:
         if account is None or _barrier(account) is not Barrier.NONE:
@@ -150,7 +154,10 @@ class _Www:
         self._world.receive(account, CONTROL, "in" if value == "in" else "out")
         if account.case.save in (Save.LOST, Save.LOST_ANSWER):
             return await hang_up(request)
-        return Response(status_code=500 if account.case.save is Save.FAILS else 200)
+        answer = Response(status_code=500 if account.case.save is Save.FAILS else 200)
+        if account.case.remembers == "cookie":
+            answer.set_cookie(_DEVICE_COOKIE, "off", secure=True, httponly=True)
+        return answer
 
     async def own_address(self, request: Request, account: Account | None) -> Response:
         if account is None:

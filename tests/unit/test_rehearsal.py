@@ -61,6 +61,8 @@ AI_SAVES = {
     "save_lost_answer": (None, "out"),
 }
 SAVERS = list(AI_SAVES)
+LATE_STATES = ("late_state", "late_state_slow", "late_state_silent", "state_fails")
+SHOWN_OFF = ("already_out", "already_out_ember", *LATE_STATES)
 FRESH = [f"anna-{number}" for number in range(20)]
 _fresh = iter(FRESH)
 
@@ -297,7 +299,7 @@ class TestCases:
             kept = "max-age=3600" if case in ("cached_page", "cached_page_save_lies") else "no-cache, no-store"
             assert answer.headers["cache-control"] == kept
         if answer.status == 200 and 'role="switch"' in answer.text:
-            assert (" checked" in answer.text) is (case not in ("already_out", "already_out_ember", "late_state"))
+            assert (" checked" in answer.text) is (case not in SHOWN_OFF)
 
     @pytest.mark.parametrize("case", SAVERS)
     def test_saving_ends_as_the_case_says(

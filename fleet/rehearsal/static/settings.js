@@ -20,6 +20,7 @@
     if ('asks' in page && !confirm(page.asks)) return false;
     if ('silent' in page) return (document.cookie = `kept=${value};path=/;secure`), true;
     if (page.remembers === 'storage') localStorage.setItem(key, value);
+    if (page.remembers === 'history') history.replaceState(value, '');
     if (page.remembers === 'cache') await (await caches.open('kept')).put('/kept', new Response(value));
     if (Number(page.saveAfter)) await new Promise((done) => setTimeout(done, Number(page.saveAfter)));
     const body = JSON.stringify({ key, value, hasChild: false });
@@ -32,8 +33,8 @@
   // Shows the change at once and takes it back if it is refused.
   const bindInput = (input) => {
     const kept = (document.cookie.match(/(?:^|; )kept=([^;]*)/) || [])[1];
-    const remembered = kept || localStorage.getItem(input.dataset.key);
-    if (remembered) input.checked = remembered === 'true';
+    const remembered = kept || localStorage.getItem(input.dataset.key) || history.state;
+    if (remembered !== null) input.checked = String(remembered) === 'true';
     if (page.remembers === 'cache') {
       caches.match('/kept').then((answer) => answer?.text()).then((text) => text && (input.checked = text === 'true'));
     }
@@ -97,12 +98,13 @@
 
   if (Number(page.spinsAfter)) setTimeout(() => { for (;;); }, Number(page.spinsAfter));
 
-  if (page.stateAfter !== '0')
-    fetch(address(page.key)).then((answer) => answer.json()).then(({ value }) => {
-      document.querySelectorAll('[data-binds=input]').forEach((input) => {
-        if (input.dataset.key === page.key) input.checked = value;
-      });
+  const show = (value) =>
+    document.querySelectorAll('[data-binds=input]').forEach((input) => {
+      if (input.dataset.key === page.key) input.checked = value;
     });
+  if (page.stateAfter !== '0')
+    fetch(address(page.key)).then((answer) => answer.ok && answer.json().then(({ value }) => show(value)));
+  if (page.revealAfter !== '0') setTimeout(() => show('isOn' in page), Number(page.revealAfter));
 
   document.querySelectorAll('[data-posts]').forEach((button) =>
     button.addEventListener('click', () => isGood(fetch(button.dataset.posts, { method: 'POST', headers: { 'csrf-token': csrfToken() } }))),
