@@ -161,8 +161,8 @@ class Visit:
                 await asyncio.sleep(SECOND_LOAD_AFTER)
                 second = await reader.read(control, is_proof=True)
         except Stop as stop:
-            other = Reason.OTHER_PERSON if stop.outcome is Outcome.WRONG_ACCOUNT else None
-            return Finding(name, Outcome.UNKNOWN, before, reason=stop.reason or other or (trouble and trouble.reason))
+            reason = Reason.OTHER_PERSON if stop.outcome is Outcome.WRONG_ACCOUNT else stop.reason
+            return Finding(name, Outcome.UNKNOWN, before, reason=reason or (trouble.reason if trouble else None))
         after, picture = reading_of(second, control), await tab.picture(second.box)
         if after is Reading.OUT and pressed and not tab.has_sent:
             # Nothing left the browser, so what the page shows can only come from what the browser keeps.
