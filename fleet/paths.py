@@ -119,6 +119,11 @@ class StateDir:
         return self.root / "audit"
 
     @property
+    def subjects(self) -> Path:
+        """The side store that knows which pseudonym of the log is whose."""
+        return self.audit / "subjects.sqlite"
+
+    @property
     def evidence(self) -> Path:
         """Pictures of controls, a folder for each run."""
         return self.root / "evidence"

@@ -16,7 +16,7 @@ from fleet.agent.process import start_agent
 from fleet.audit.closing import close_open_run
 from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog, read_last_run
-from fleet.audit.subjects import Subjects
+from fleet.audit.subjects import known_names
 from fleet.errors import AgentError, FleetError
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
 from fleet.plan import RunSpec
@@ -117,9 +117,7 @@ def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: 
             ledger = Ledger.replay(spec.run_id, read_last_run(folder))
         except FleetError as error:
             errors.append(str(error))
-    subjects = Subjects(folder / "subjects.sqlite")
-    results = ledger.results(subjects.names(), absent=Reason.AUDIT_FAILED)
-    subjects.close()
+    results = ledger.results(known_names(spec.settings.state_dir.subjects), absent=Reason.AUDIT_FAILED)
     exit_code = exit_code_of(results)
     if errors:
         exit_code = EXIT_TOOL_FAILED

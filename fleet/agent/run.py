@@ -77,7 +77,7 @@ class Run:
             log = AuditLog(state.audit, f"run {spec.run_id}")
             stack.callback(log.close)
             await close_open_run(state.audit, log)
-            subjects = Subjects(state.audit / "subjects.sqlite")
+            subjects = Subjects(state.subjects)
             stack.callback(subjects.close)
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}

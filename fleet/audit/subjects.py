@@ -75,3 +75,14 @@ class Subjects:
 
     def _rows(self) -> Iterable[tuple[str, str, bytes]]:
         return self._database.execute("SELECT employee, pseudonym, key FROM subjects")
+
+
+def known_names(path: Path) -> dict[str, str]:
+    """Employee by pseudonym, from a store that need not be there yet. Raises AuditError if it cannot be read."""
+    if not path.exists():
+        return {}
+    subjects = Subjects(path)
+    try:
+        return subjects.names()
+    finally:
+        subjects.close()

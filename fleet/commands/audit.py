@@ -12,10 +12,9 @@ from rich.text import Text
 
 from fleet.audit import records
 from fleet.audit.log import read_records
-from fleet.audit.subjects import Subjects
+from fleet.audit.subjects import known_names
 from fleet.commands.options import STATE, people, settings_of
 from fleet.errors import InputError
-from fleet.paths import StateDir
 
 app = typer.Typer(no_args_is_help=True, help="Read the audit log.")
 
@@ -41,7 +40,9 @@ def show(
     places = (settings.for_rehearsal() if rehearsal else settings).state_dir
     if not rehearsal or places.root.exists():  # the first rehearsal makes its own
         places.check()
-    names = _names(places)
+    if not places.subjects.exists():
+        raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
+    names = known_names(places.subjects)
     if employee is not None and employee not in names.values():
         raise InputError(f"The log has nothing of '{employee}'; mend the name, or leave --employee out.")
     everything = list(read_records(places.audit))
@@ -73,17 +74,6 @@ def show(
             Text(record["event"], "bold").append(f"\n{', '.join(_words(record))}", "not bold"),
         )
     Console(highlight=False).print(table)
-
-
-def _names(places: StateDir) -> Mapping[str, str]:
-    store = places.audit / "subjects.sqlite"
-    if not store.exists():
-        raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
-    subjects = Subjects(store)
-    try:
-        return subjects.names()
-    finally:
-        subjects.close()
 
 
 def _last_run(everything: Sequence[Mapping[str, Any]]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fleet.audit.subjects import known_names
 from fleet.commands.options import STATE, settings_of
 from fleet.employee import SAFE_NAME
 from fleet.errors import InputError
@@ -30,6 +31,8 @@ def revoke(employee: EMPLOYEE, state: STATE = None) -> None:
         raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
     _revocations(state).add(employee, datetime.now(UTC).date())
     typer.echo(f"The mandate of {employee} is revoked as of now.")
+    if employee not in known_names(settings_of(state).state_dir.subjects).values():
+        typer.echo(f"No run has met an employee named {employee} yet; see that the name is the inventory's.", err=True)
 
 
 @app.command()

@@ -280,3 +280,13 @@ class TestAuditShow:
         assert "run.started" not in shown
         assert "The log has no run 'nope'" in refusal("audit", "show", "--rehearsal", "--run", "nope")
         assert "nothing of 'dora'" in refusal("audit", "show", "--rehearsal", "--employee", "dora")
+
+
+class TestMandates:
+    def test_a_revocation_of_somebody_unknown_is_kept_and_questioned(self) -> None:
+        """A mistyped name must not leave anybody believing that a mandate is over."""
+        fleet("init")
+        done = fleet("mandates", "revoke", "ana.keller")
+        assert done.returncode == 0 and "ana.keller is revoked" in done.stdout
+        assert "No run has met an employee named ana.keller yet" in done.stderr
+        assert "ana.keller" in fleet("mandates", "list").stdout
