@@ -102,7 +102,7 @@ def leads_to_somebody(recipe: Recipe, landed: str, page: str) -> bool:
     """True if it led to the address of some profile, the identity page itself apart."""
     before, _, after = (recipe.identity.landed or "").partition(PROFILE)
     key = _path_key(landed)
-    return key != _path_key(page) and key.startswith(before.casefold()) and key.endswith(after.rstrip("/").casefold())
+    return key != _path_key(page) and key.startswith(before.lower()) and key.endswith(after.rstrip("/").lower())
 
 
 def sign_in_host(recipe: Recipe, refused_hosts: Sequence[str]) -> bool:
@@ -142,9 +142,10 @@ def matches_sign(address: str, sign: Sign, page_hosts: frozenset[str]) -> bool:
 
 
 def _fold(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
+    # No casefold and no NFKC: they would make one person of `strasse` and `straße`.
+    return " ".join(unicodedata.normalize("NFC", text).split()).lower()
 
 
 def _path_key(address: str) -> str:
     """An address without query, fragment and trailing slash, for comparing where an identity page led."""
-    return address.partition("#")[0].partition("?")[0].rstrip("/").casefold()
+    return address.partition("#")[0].partition("?")[0].rstrip("/").lower()

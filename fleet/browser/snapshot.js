@@ -51,6 +51,7 @@
   const isRadio = (el) => el.matches('input[type=radio],[role=radio],[role=menuitemradio]');
   const isControl = (el, kind) => el.matches('input[type=checkbox],input[type=radio],[aria-checked]') && isRadio(el) === (kind === 'radio');
   const wholeState = (el, kind) => {
+    if (el.closest('[aria-busy="true"]')) return null; // the page says itself that it is not there yet
     // An outer switch and the input inside it must agree, else the page is still changing.
     const inner = [...el.querySelectorAll(ROLES[kind])];
     const states = [el, ...inner].filter((one) => isControl(one, kind)).map((one) => stateOf(one, kind));

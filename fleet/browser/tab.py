@@ -105,7 +105,7 @@ class Tab:
 
     @property
     def lacks_script(self) -> bool:
-        """True if a script of the document did not come."""
+        """True if a script of the document is on a host that the recipe does not list."""
         return self._traffic.lacks_script
 
     def believe(self) -> None:

@@ -40,9 +40,11 @@ class Traffic:
     def __init__(self, page: Page) -> None:
         self._loop = asyncio.get_running_loop()
         self._asked: dict[Request, float] = {}
+        self._asked_at_all: set[str] = set()
         self._missing_data: set[str] = set()
         self._missing_scripts: set[str] = set()
         self._not_needed: set[str] = set()
+        self._asked_before_press: set[str] = set()
         self._writes: set[Request] = set()
         self._last_change = self._last_write = self._loop.time()
         self._has_written = self._is_refused = False
@@ -75,7 +77,7 @@ class Traffic:
 
     @property
     def lacks_script(self) -> bool:
-        """True if a script of the document did not come."""
+        """True if a script of the document is on a host that the recipe does not list."""
         return bool(self._missing_scripts - self._not_needed)
 
     def believe(self) -> None:
@@ -88,6 +90,7 @@ class Traffic:
     def forget(self) -> None:
         """A new document is about to be loaded: what the old one asked does not count any more."""
         self._asked.clear()
+        self._asked_at_all.clear()
         self._is_leaving = True
         self._missing_data.clear()
         self._missing_scripts.clear()
@@ -96,6 +99,7 @@ class Traffic:
     def begin(self) -> None:
         """A press is about to be made."""
         self._writes.clear()
+        self._asked_before_press = self._asked_at_all | self._not_needed
         self._is_leaving = False
         self._has_written = self._is_refused = self.has_sent = False
         self._last_write = self._loop.time()
@@ -112,8 +116,12 @@ class Traffic:
         return Sent.ANSWERED if self._has_written else Sent.NOTHING_SEEN
 
     def _until_settled(self) -> float:
-        """Seconds after which it is worth looking whether the writes have settled; 0 if they have."""
-        if self._writes:
+        """Seconds after which it is worth looking whether the writes have settled; 0 if they have.
+
+        What the press makes the page read first (the script that reacts, a token) is waited for like a write; what it
+        read before the press, it may read over and over again.
+        """
+        if self._writes or any(_path(request) not in self._asked_before_press for request in self._asked):
             return _POLL
         enough = self.QUIET_FOR if self._has_written else self.FIRST_WITHIN
         return max(0.0, self._last_write + enough - self._loop.time())
@@ -123,8 +131,8 @@ class Traffic:
         self.is_pushed_to = self.is_pushed_to or request.resource_type == "eventsource"
         if request.resource_type in _BESIDE:
             return
-        self._asked[request] = self._loop.time()
-        self._last_change = self._loop.time()
+        self._asked[request] = self._last_change = self._loop.time()
+        self._asked_at_all.add(_path(request))
         if request.method not in _READS:
             self._has_written = True
             self._writes.add(request)
@@ -132,10 +140,12 @@ class Traffic:
 
     def _answered(self, response: Response) -> None:
         kind, status = response.request.resource_type, response.status
-        if kind in _DATA and (status in _NO_DATA or status >= 500):
+        is_page = "text/html" in response.headers.get("content-type", "")
+        is_led_away = response.request.redirected_from is not None and is_page  # to a sign-in page, most likely
+        if kind in _DATA and (status in _NO_DATA or status >= 500 or is_led_away):
             self._missing_data.add(_path(response.request))
         if kind == "script" and status >= 400:
-            self._missing_scripts.add(_path(response.request))
+            self._missing_data.add(_path(response.request))
         if response.request in self._writes:
             # The answer settles it: Chromium reports a body that the page never reads as failed, or not at all.
             self._is_refused = self._is_refused or response.status >= 400
@@ -145,16 +155,20 @@ class Traffic:
         if request in self._asked:
             del self._asked[request]
             self._last_change = self._loop.time()
+            if _path(request) not in self._asked_before_press:
+                self._last_write = self._last_change
         if request in self._writes:
             self._writes.discard(request)
             self._last_write = self._loop.time()
 
     def _failed(self, request: Request) -> None:
         if "ERR_ABORTED" not in (request.failure or ""):  # the page itself gives that up
-            if request.resource_type in _DATA and request.method in _READS:
-                self._missing_data.add(_path(request))
-            if request.resource_type == "script":
+            is_refused = "ERR_NAME_NOT_RESOLVED" in (request.failure or "")
+            if request.resource_type == "script" and is_refused:
+                # Most often somebody's statistics; whether the page can do without, its control must show.
                 self._missing_scripts.add(_path(request))
+            elif request.resource_type in (*_DATA, "script") and request.method in _READS:
+                self._missing_data.add(_path(request))
         self._is_refused = self._is_refused or request in self._writes
         self._ended(request)
 

@@ -87,6 +87,10 @@ class Case:
     save_delay: int = 0
     save_after: int = 0
     """The page waits so long before it sends a change."""
+    token_delay: int = 0
+    """Before it sends a change the page asks for a token, which it is given so much later."""
+    busy: bool = False
+    """The page says of itself, in `aria-busy`, that it is not there yet, and never takes that back."""
     sends: bool = True
     """If not, the page keeps what was pressed in a cookie of its own, and tells nobody."""
     switched_off_elsewhere: bool = False
@@ -155,6 +159,7 @@ _LINKEDIN = (
     Case("save_fails", "Saving answers 500.", save=Save.FAILS),
     Case("save_slow", "Saving takes two seconds.", save_delay=2000),
     Case("save_late", "The page waits two seconds before it saves.", save_after=2000),
+    Case("save_after_token", "The page waits five seconds for a token before it saves.", token_delay=5000),
     Case("save_lies", "Saving is confirmed, but nothing is stored.", save=Save.LIES),
     Case(
         "save_lies_from_memory",
@@ -187,6 +192,7 @@ _LINKEDIN = (
     Case("page_changed", "The control is gone and the page is worded otherwise.", dom=Dom.ABSENT),
     Case("two_controls", "The control is there twice.", dom=Dom.TWICE),
     Case("covered", "A cookie banner lies over the control.", covered=True),
+    Case("busy", "The page never stops to say that it is busy, and shows off.", start="out", busy=True),
     Case("disabled", "The control cannot be pressed.", disabled=True),
     Case("rate_limited", "Too many requests.", status=429),
     Case("server_error", "The service is down.", status=503),

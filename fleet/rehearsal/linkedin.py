@@ -74,6 +74,7 @@ class _Www:
                 route(f"{_SETTINGS}/policy-and-academic-research", self.neighbor),
                 *(route(f"/mypreferences/d/{slug}", self.danger) for slug in _DANGERS),
                 *(route(f"{_API}/{slug}", self.danger_done, "POST") for slug in _DANGERS),
+                route(f"{_API}/token", self.token),
                 route(f"{_API}/settingsApiSettings/{{key}}", self.read_setting),
                 route(f"{_API}/settingsApiSettings/{{key}}", self.save_setting, "PUT"),
                 route("/in/me/", self.own_address),
@@ -135,6 +136,12 @@ class _Www:
         await asyncio.sleep(account.case.state_after / 1000)
         is_on, status = account.controls[CONTROL] == "in", account.case.state_status
         return JSONResponse({"key": KEY, "value": is_on}, status, headers={"cache-control": "no-store"})
+
+    async def token(self, _request: Request, account: Account | None) -> Response:
+        if account is None:
+            return Response(status_code=401)
+        await asyncio.sleep(account.case.token_delay / 1000)
+        return Response(account.csrf_token, media_type="text/plain")
 
     async def save_setting(self, request: Request, account: Account | None) -> Response:
         if account is None or _barrier(account) is not Barrier.NONE:

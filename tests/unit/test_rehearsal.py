@@ -62,7 +62,7 @@ AI_SAVES = {
 }
 SAVERS = list(AI_SAVES)
 LATE_STATES = ("late_state", "late_state_slow", "late_state_silent", "state_fails")
-SHOWN_OFF = ("already_out", "already_out_ember", *LATE_STATES)
+SHOWN_OFF = ("already_out", "already_out_ember", "busy", *LATE_STATES)
 FRESH = [f"anna-{number}" for number in range(20)]
 _fresh = iter(FRESH)
 

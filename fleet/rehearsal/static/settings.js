@@ -23,6 +23,7 @@
     if (page.remembers === 'history') history.replaceState(value, '');
     if (page.remembers === 'cache') await (await caches.open('kept')).put('/kept', new Response(value));
     if (Number(page.saveAfter)) await new Promise((done) => setTimeout(done, Number(page.saveAfter)));
+    if (Number(page.tokenDelay)) await isGood(fetch('/mysettings-api/token'));
     const body = JSON.stringify({ key, value, hasChild: false });
     const headers = { 'csrf-token': csrfToken(), 'content-type': 'application/json', 'x-restli-protocol-version': '2.0.0' };
     const isSaved = await isGood(fetch(address(key), { method: 'PUT', headers, body }));
