@@ -95,14 +95,16 @@ def is_not_offered(snapshot: Snapshot, control: Control) -> bool:
 
 def leads_to_person(recipe: Recipe, landed: str, profile: str) -> bool:
     """True if the identity page led to the address of this very profile."""
-    return _path_key(landed) == _path_key(fill_profile(recipe.identity.landed or "", profile))
+    template = recipe.identity.landed or ""
+    return _key(landed, template) == _key(fill_profile(template, profile), template)
 
 
 def leads_to_somebody(recipe: Recipe, landed: str, page: str) -> bool:
     """True if it led to the address of some profile, the identity page itself apart."""
-    before, _, after = (recipe.identity.landed or "").partition(PROFILE)
-    key = _path_key(landed)
-    return key != _path_key(page) and key.startswith(before.lower()) and key.endswith(after.rstrip("/").lower())
+    template = recipe.identity.landed or ""
+    before, _, after = _key(template, template).partition(PROFILE)
+    key = _key(landed, template)
+    return key != _key(page, template) and key.startswith(before) and key.endswith(after)
 
 
 def sign_in_host(recipe: Recipe, refused_hosts: Sequence[str]) -> bool:
@@ -146,6 +148,11 @@ def _fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split()).lower()
 
 
-def _path_key(address: str) -> str:
-    """An address without query, fragment and trailing slash, for comparing where an identity page led."""
-    return address.partition("#")[0].partition("?")[0].rstrip("/").lower()
+def _key(address: str, template: str) -> str:
+    """An address for comparing where an identity page led: of query and fragment only what the template has."""
+    key = address
+    if "#" not in template:
+        key = key.partition("#")[0]
+    if "?" not in template:
+        key = key.partition("?")[0]
+    return key.rstrip("/").lower()

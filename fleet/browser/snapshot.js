@@ -94,15 +94,15 @@
 
   const candidates = (elements, kind) => distinct(elements).filter((el) => isOffered(el) && faceOf(el, kind));
   const controls = (elements, kind) => candidates(elements, kind).map((el) => describe(el, kind));
-  // Where to press, 'nothing' if no element is even a candidate, or null if what is there must not be pressed.
+  // Where to press, 'nothing' if there is no element at all, or null if what is there must not be pressed.
   // Until `disarm`, a press that would reach anything but that one control is stopped before the page hears of it.
   const PRESS = ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click'];
   const aim = (cssOrElements, kind, state) => {
     const elements = typeof cssOrElements === 'string' ? query(cssOrElements) : cssOrElements;
+    if (!elements.length) return 'nothing';
     const found = candidates(elements, kind);
-    if (!found.length) return 'nothing';
     const [el] = found;
-    if (found.length > 1 || !isEnabled(el, kind) || (state !== null && wholeState(el, kind) !== state)) return null;
+    if (found.length !== 1 || !isEnabled(el, kind) || (state !== null && wholeState(el, kind) !== state)) return null;
     const face = faceOf(el, kind);
     if (!reached(el, face)) return null;
     const own = [el, ...[el, ...el.querySelectorAll('input')].flatMap(labelsOf)];
@@ -148,6 +148,7 @@
     signs: signs(wanted.signs),
     identity: wanted.identity ? texts(wanted.identity) : null,
     ready: wanted.ready ? query(wanted.ready).length > 0 : true,
+    matches: wanted.css ? query(wanted.css).length : 0,
     controls: wanted.css ? controls(query(wanted.css), wanted.kind) : [],
   });
 

@@ -176,7 +176,8 @@ class Tab:
         try:
             raw = await self._script.call("snapshot", wanted.as_script_argument())
             controls = raw["controls"]
-            if not controls and wanted.find is not None and wanted.find.names and wanted.kind is not None:
+            # A label counts only where the selector finds nothing, not even something hidden.
+            if not raw["matches"] and wanted.find is not None and wanted.find.names and wanted.kind is not None:
                 named = self._by_name(wanted.find, wanted.kind)
                 controls = await named.evaluate_all(f"(all, kind) => {SOURCE}.controls(all, kind)", wanted.kind)
         except PlaywrightError as error:
@@ -240,7 +241,7 @@ class Tab:
         """Where to press (see `aim` in snapshot.js), and how to lower the guard and learn what the press reached."""
         if find.css:
             point = await self._script.call("aim", find.css, kind, state)
-            # The second way counts only where the first finds nothing: `look` goes by the same rule.
+            # `look` goes by the same rule.
             if point != "nothing" or not find.names:
                 return point, lambda: self._script.call("disarm")
         script = f"(all, [kind, state]) => {SOURCE}.aim(all, kind, state)"

@@ -1,0 +1,96 @@
+"""What a page says, judged without a browser: who is signed in, where it led, what stands in the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fleet.browser.snapshot import Snapshot
+from fleet.catalogue import load_catalogue
+from fleet.model import Outcome
+from fleet.recipe import Recipe
+from fleet.recognition import barrier, leads_to_person, leads_to_somebody, same_address, what_to_look_for
+
+PAGE = "https://wiki.example/settings"
+
+
+def recipe(**identity: Any) -> Recipe:
+    """A recipe that says in this way who is signed in."""
+    linkedin = load_catalogue().recipes["linkedin"].model_dump()
+    control = {**linkedin["controls"]["ai_training"], "page": PAGE}
+    changes = {"service": "wiki", "domains": ("wiki.example",), "identity": identity, "controls": {"ai": control}}
+    return Recipe.model_validate({**linkedin, **changes})
+
+
+def snapshot(recipe: Recipe, *identity: str) -> Snapshot:
+    """A page without any sign that shows these identities."""
+    signs = (False,) * len(what_to_look_for(recipe, recipe.controls["ai"]).signs)
+    return Snapshot(PAGE, True, signs, identity, True, ())
+
+
+def stop(recipe: Recipe, profile: str, *identity: str) -> Outcome | None:
+    found = barrier(recipe, snapshot(recipe, *identity), what_to_look_for(recipe, recipe.controls["ai"]), profile)
+    return found.outcome if found else None
+
+
+class TestIdentity:
+    @pytest.mark.parametrize("shown", ["anna", " ANNA ", "Anna\n"])
+    def test_case_and_space_do_not_matter(self, shown: str) -> None:
+        """The same person in another guise."""
+        assert stop(recipe(css="b"), "anna", shown) is None
+
+    @pytest.mark.parametrize(
+        ("profile", "shown"), [("strasse", "straße"), ("anna", "anna1"), ("fi", "\N{LATIN SMALL LIGATURE FI}")]
+    )
+    def test_another_name_is_another_person(self, profile: str, shown: str) -> None:
+        """However alike the two are written."""
+        assert stop(recipe(css="b"), profile, shown) is Outcome.WRONG_ACCOUNT
+
+    def test_all_signs_must_agree(self) -> None:
+        """One that names somebody else is enough."""
+        assert stop(recipe(css="b"), "anna", "anna", "bob") is Outcome.WRONG_ACCOUNT
+
+    def test_an_accent_may_be_written_in_two_ways(self) -> None:
+        """Composed or not, it is the same letter."""
+        assert stop(recipe(css="b"), "ren\N{LATIN SMALL LETTER E WITH ACUTE}", "rene\N{COMBINING ACUTE ACCENT}") is None
+
+
+class TestLanding:
+    @pytest.mark.parametrize(
+        ("template", "landed", "is_person", "is_somebody"),
+        [
+            ("https://wiki.example/u/{profile}", "https://wiki.example/u/anna/?tab=1#top", True, True),
+            ("https://wiki.example/u/{profile}", "https://wiki.example/u/Anna", True, True),
+            ("https://wiki.example/u/{profile}", "https://wiki.example/u/bob", False, True),
+            ("https://wiki.example/u/{profile}", "https://wiki.example/login", False, False),
+            ("https://wiki.example/u?id={profile}", "https://wiki.example/u?id=anna", True, True),
+            ("https://wiki.example/u?id={profile}", "https://wiki.example/u?id=bob", False, True),
+            ("https://wiki.example/u?id={profile}", "https://wiki.example/u", False, False),
+            ("https://wiki.example/app#/u/{profile}", "https://wiki.example/app#/u/anna", True, True),
+            ("https://wiki.example/app#/u/{profile}", "https://wiki.example/app#/u/bob", False, True),
+        ],
+    )
+    def test_an_address_names_its_person(self, template: str, landed: str, is_person: bool, is_somebody: bool) -> None:
+        """Path, query or fragment: wherever the recipe has the profile, it must be the employee's."""
+        page = "https://wiki.example/me"
+        wiki = recipe(page=page, landed=template)
+        assert leads_to_person(wiki, landed, "anna") is is_person
+        assert leads_to_somebody(wiki, landed, page) is is_somebody
+
+
+@pytest.mark.parametrize(
+    ("landed", "is_same"),
+    [
+        (PAGE, True),
+        ("https://wiki.example:443/settings", True),
+        ("https://wiki.example/settings/", False),
+        ("https://wiki.example/settings?x=1", False),
+        ("https://wiki.example/settings#x", False),
+        ("http://wiki.example/settings", False),
+        ("https://evil.example/settings", False),
+    ],
+)
+def test_a_page_is_only_its_very_address(landed: str, is_same: bool) -> None:
+    """Neighbors such as close-account are one letter away."""
+    assert same_address(landed, PAGE) is is_same
