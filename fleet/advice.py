@@ -36,6 +36,14 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (Outcome.PAGE_CHANGED, Reason.NOT_FOUND): "Recipe author: the control was not found on the page of {service}.",
     (Outcome.PAGE_CHANGED, Reason.SEVERAL): "Recipe author: {service} shows the control more than once.",
     (Outcome.PAGE_CHANGED, Reason.COVERED): "Recipe author: something covers the control at {service}.",
+    (
+        Outcome.PAGE_CHANGED,
+        Reason.STATE_UNREADABLE,
+    ): "Recipe author: what is found at {service} does not say whether it is on or off, or is of another kind.",
+    (
+        Outcome.PAGE_CHANGED,
+        Reason.UNSTABLE,
+    ): "Recipe author: the page of {service} did not come to rest; look whether the recipe needs `ready`.",
     (Outcome.PAGE_CHANGED, Reason.DISABLED): "Look once as {employee}: {service} shows the control disabled.",
     (
         Outcome.UNKNOWN,
@@ -72,6 +80,10 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.ERROR,
         Reason.REFUSED_HOST,
     ): "Recipe author: {service} led to a host that the recipe does not list; 'fleet audit show' names it.",
+    (
+        Outcome.ERROR,
+        Reason.TIMEOUT,
+    ): "Run again later; if it stays so, look at the page as {employee}: {service} did not answer in time.",
     (Outcome.ERROR, Reason.TLS): "Check the certificate of {service}, or pass its key with --trust-spki on loopback.",
     (Outcome.ERROR, Reason.RATE_LIMITED): "Wait: {service} asked for fewer visits. Run again later.",
     (Outcome.ERROR, Reason.FORBIDDEN): "Look once as {employee}: {service} refuses them the page (HTTP 403).",
@@ -116,9 +128,13 @@ _BY_OUTCOME: dict[Outcome, str] = {
     Outcome.PAGE_CHANGED: "Recipe author: the page of {service} is not the one the recipe describes.",
     Outcome.NOT_SAVED: "Recipe author: {service} did not keep the change; look at the page as {employee}.",
     Outcome.UNKNOWN: "Run again: the next run reads what {service} holds before it does anything.",
-    Outcome.ERROR: "Run again; if it stays, report it with the agent's log.",
+    Outcome.ERROR: "Run again; if it stays so, report it with the agent's log (runs/ in the state directory).",
     Outcome.NOT_RUN: "Run again: this account was not reached.",
 }
+
+
+_PAGE_FAILED = (4, 5)
+"""Exit codes of outcomes in which a host that was refused may have had a part."""
 
 
 def next_step(result: Result, service_name: str | None = None) -> str | None:
@@ -131,4 +147,7 @@ def next_step(result: Result, service_name: str | None = None) -> str | None:
         template = _BY_REASON.get((result.outcome, result.reason), template)
     if template is None:
         return None
-    return template.format(employee=result.employee, service=service_name or result.service or "the service")
+    step = template.format(employee=result.employee, service=service_name or result.service or "the service")
+    if result.refused_hosts and result.outcome.exit_code in _PAGE_FAILED:
+        step += f" The page asked in vain for {', '.join(result.refused_hosts)}, not among the recipe's asset_hosts."
+    return step

@@ -165,7 +165,12 @@ def _read_accounts(data: Any, services: Mapping[str, frozenset[str]], refuse: An
         path = f"fleet_accounts.{service}"
         if service not in services:
             known = ", ".join(sorted(services))
-            refuse(path, f"unknown service; recipes exist for {known}.", service, Reason.UNKNOWN_SERVICE)
+            refuse(
+                path,
+                f"unknown service; recipes (--recipes) exist for {known}.",
+                service,
+                Reason.UNKNOWN_SERVICE,
+            )
             continue
         try:
             accounts[service] = Account.model_validate(value)

@@ -34,7 +34,12 @@ _WORDS = {
 
 def mistakes(error: ValidationError) -> Iterator[tuple[tuple[int | str, ...], str]]:
     """Each mistake of a validation: where (keys and indexes) and what, without a full stop."""
-    for mistake in error.errors(include_url=False, include_input=False):
+    found = error.errors(include_url=False, include_input=False)
+    wrong = [mistake["loc"] for mistake in found]
+    for mistake in found:
+        at = mistake["loc"]
+        if mistake["type"] == "too_short" and any(other[: len(at)] == at and other != at for other in wrong):
+            continue  # it is short of the very items that are wrong
         words = _WORDS.get(mistake["type"])
         where = tuple(step for step in mistake["loc"] if step != "[key]")
         yield where, words.format(**mistake.get("ctx", {})) if words else mistake["msg"].removeprefix("Value error, ")

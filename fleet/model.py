@@ -194,6 +194,7 @@ class Result:
 
     `service` is None when the employee's data names none that can be read, `control` is None when the
     service is unknown. `duration_ms` is wall time spent on this account, 0 where no browser was needed.
+    `refused_hosts` (`host:port`) are those that the page asked for and the recipe does not list.
     """
 
     employee: str
@@ -204,6 +205,7 @@ class Result:
     after: Reading | None = None
     reason: Reason | None = None
     duration_ms: int = 0
+    refused_hosts: tuple[str, ...] = ()
 
 
 def count_outcomes(results: Iterable[Result]) -> dict[str, int]:

@@ -92,7 +92,9 @@ class Visit:
             if not controls:
                 return
             tab = await stack.enter_async_context(
-                self.engine.tab(self.storage_state, self.locale, frozenset(self.recipe.session_cookies))
+                self.engine.tab(
+                    self.recipe.hosts, self.storage_state, self.locale, frozenset(self.recipe.session_cookies)
+                )
             )
             reader = Reader(tab, self.recipe, self.profile, self.check)
             for control in controls:

@@ -139,7 +139,13 @@ class StateDir:
         return self.root / "revocations.yml"
 
     def create(self) -> None:
-        """Make the folders that are missing. Raises InputError as `make_private_dir` does."""
+        """Make the folders that are missing.
+
+        Raises InputError as `make_private_dir` does, and for a folder that holds other things.
+        """
+        ours = {path.name for path in (self.sessions, self.audit, self.evidence, self.runs)} | {"rehearsal"}
+        if not self.recipients.exists() and self.root.is_dir() and {path.name for path in self.root.iterdir()} - ours:
+            raise InputError(f"{self.root} holds other things; choose a folder of its own, with --state.")
         for folder in (self.root, self.sessions, self.audit, self.evidence, self.runs):
             make_private_dir(folder)
 

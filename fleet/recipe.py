@@ -208,7 +208,7 @@ class Recipe(_Strict):
         """`host:port` of every page that this recipe declares."""
         return frozenset(host_port(page) for page in self._pages())
 
-    @property
+    @cached_property
     def hosts(self) -> frozenset[str]:
         """`host:port` of everything the browser may reach for this service."""
         assets = (host if ":" in host else f"{host}:443" for host in self.asset_hosts)

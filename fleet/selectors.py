@@ -11,8 +11,10 @@ from fleet.errors import FleetError, InputError
 from fleet.recipe import Recipe
 
 
-async def require_selectors(engine: Engine, catalogue: Catalogue, recipes: Iterable[Recipe]) -> None:
-    """Ask the browser about every selector of `recipes`; it is launched for that if need be.
+async def require_selectors(
+    engine: Engine, hosts: frozenset[str], catalogue: Catalogue, recipes: Iterable[Recipe]
+) -> None:
+    """Ask the browser for `hosts` about every selector of `recipes`; it is launched for that if need be.
 
     Raises InputError with file and key of each selector that it refuses, FleetError if it does not start.
     """
@@ -20,7 +22,7 @@ async def require_selectors(engine: Engine, catalogue: Catalogue, recipes: Itera
     if not stated:
         return
     try:
-        refused = await engine.refused_selectors({css for _, _, css in stated})
+        refused = await engine.refused_selectors(hosts, {css for _, _, css in stated})
     except BrowserGone as error:
         raise FleetError(f"The browser cannot be used: {error}. 'fleet doctor' tells what is missing.") from None
     mistakes = [f"{path}: {where}: {css} is no CSS selector; mend it." for path, where, css in stated if css in refused]

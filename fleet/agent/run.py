@@ -83,10 +83,10 @@ class Run:
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
             # Chromium's sandbox does not work as root; a live run as root was refused above unless accepted.
             sandbox = settings.sandbox and os.geteuid() != 0
-            hosts = {host for recipe in recipes.values() for host in recipe.hosts}
-            engine = Engine(program, network, hosts, sandbox=sandbox)
+            engine = Engine(program, network, sandbox=sandbox)
             stack.push_async_callback(engine.stop)
-            await require_selectors(engine, catalogue, recipes.values())
+            for recipe in recipes.values():  # a browser that does not start ends the run before anything is touched
+                await require_selectors(engine, recipe.hosts, catalogue, [recipe])
             recorder = Recorder(log, Ledger(spec.run_id), subjects.of(accounts))
             ground = Ground(
                 run_id=spec.run_id,

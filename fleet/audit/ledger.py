@@ -105,6 +105,7 @@ class Ledger:
             after=Reading(record["after"]) if record["after"] else None,
             reason=Reason(record["reason"]) if record["reason"] else None,
             duration_ms=record["duration_ms"],
+            refused_hosts=tuple(record["refused_hosts"]),
         )
 
 

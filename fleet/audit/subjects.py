@@ -45,7 +45,7 @@ class Subjects:
             )
         except sqlite3.Error as error:
             raise AuditError(
-                f"{path} cannot be opened as the store of pseudonyms ({error}); give it back from a copy."
+                f"{path} cannot be opened as the store of pseudonyms ({error}); see that the disk has room."
             ) from None
 
     def of(self, employees: Iterable[str]) -> dict[str, Subject]:

@@ -1,10 +1,10 @@
-"""The one module that launches a browser: one Chromium a run, a fresh context an account, restarted if it crashes."""
+"""The one module that launches browsers: a Chromium a service, a fresh context an account, restarted after a crash."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -36,33 +36,30 @@ _QUIET = (
 )
 
 
-class Engine:
-    """Owns Playwright and the browser. The caller sets TMPDIR to a private folder before `start`."""
+class _Chromium:
+    """One browser that reaches certain hosts and no others, restarted if it crashes."""
 
-    def __init__(self, program: BrowserProgram, network: Network, hosts: Iterable[str], *, sandbox: bool) -> None:
+    def __init__(self, program: BrowserProgram, arguments: list[str], *, sandbox: bool) -> None:
         self._program = program
-        self._arguments = [*_QUIET, *network.arguments(hosts)]
+        self._arguments = arguments
         self._sandbox = sandbox
-        self._playwright: Playwright | None = None
         self._browser: Browser | None = None
-        self._starting = asyncio.Lock()
-        self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
+        self._launching = asyncio.Lock()
         self._launches = 0
-        self._gone: asyncio.Future[None]
+        self.gone: asyncio.Future[None]
 
-    async def _launched(self) -> Browser:
-        async with self._starting:
+    async def launched(self, playwright: Playwright) -> Browser:
+        """The browser, launched now if need be. Raises BrowserGone if it cannot be had."""
+        async with self._launching:
             if self._browser is not None and self._browser.is_connected():
                 return self._browser
             if self._launches > MAX_RESTARTS:
                 raise BrowserGone(f"the browser crashed {self._launches} times")
-            if self._playwright is None:
-                self._playwright = await async_playwright().start()
             self._launches += 1
             # No proxy variables and no debugging switches reach the browser.
             kept = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "FONTCONFIG_PATH", "LD_LIBRARY_PATH")
             try:
-                self._browser = await self._playwright.chromium.launch(
+                self._browser = await playwright.chromium.launch(
                     executable_path=self._program.path,
                     headless=True,
                     args=self._arguments,
@@ -75,17 +72,52 @@ class Engine:
                 )
             except PlaywrightError as error:
                 raise BrowserGone("the browser does not start") from error
-            self._gone = asyncio.get_running_loop().create_future()
-            self._browser.on("disconnected", partial(end, self._gone))
+            self.gone = asyncio.get_running_loop().create_future()
+            self._browser.on("disconnected", partial(end, self.gone))
             return self._browser
 
-    async def refused_selectors(self, selectors: Collection[str]) -> set[str]:
-        """Those of `selectors` that the browser does not take for CSS. Raises BrowserGone if it does not start."""
-        browser = await self._launched()
+    async def close(self) -> None:
+        """Close the browser, if it was launched."""
+        if self._browser is not None:
+            await self._browser.close()
+
+
+class Engine:
+    """Owns Playwright, and a browser for each service. The caller sets TMPDIR to a private folder before the first use.
+
+    Chromium is confined as a whole, so services that may reach different hosts cannot share one.
+    """
+
+    def __init__(self, program: BrowserProgram, network: Network, *, sandbox: bool) -> None:
+        self._program = program
+        self._network = network
+        self._sandbox = sandbox
+        self._playwright: Playwright | None = None
+        self._starting = asyncio.Lock()
+        self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
+        self._chromiums: dict[frozenset[str], _Chromium] = {}
+
+    async def _launched(self, hosts: frozenset[str]) -> tuple[Browser, asyncio.Future[None]]:
+        """The browser that reaches `hosts`, and the future that ends when it is gone."""
+        async with self._starting:
+            if self._playwright is None:
+                self._playwright = await async_playwright().start()
+        if hosts not in self._chromiums:
+            arguments = [*_QUIET, *self._network.arguments(hosts)]
+            self._chromiums[hosts] = _Chromium(self._program, arguments, sandbox=self._sandbox)
+        chromium = self._chromiums[hosts]
+        return await chromium.launched(self._playwright), chromium.gone
+
+    async def refused_selectors(self, hosts: frozenset[str], selectors: Collection[str]) -> set[str]:
+        """Those of `selectors` that the browser for `hosts` does not take for CSS.
+
+        Raises BrowserGone if it does not start.
+        """
+        browser, gone = await self._launched(hosts)
         try:
-            page = await unless_gone(self._gone, browser.new_page())
+            page = await unless_gone(gone, browser.new_page())
             try:
-                return set(await unless_gone(self._gone, page.evaluate(_REFUSED_SELECTORS, list(selectors))))
+                return set(await unless_gone(gone, page.evaluate(_REFUSED_SELECTORS, list(selectors))))
             finally:
                 await _close(page.context)
         except PlaywrightError as error:
@@ -93,11 +125,17 @@ class Engine:
 
     @asynccontextmanager
     async def tab(
-        self, storage_state: dict[str, Any], locale: str | None, session_cookies: frozenset[str] = frozenset()
+        self,
+        hosts: frozenset[str],
+        storage_state: dict[str, Any],
+        locale: str | None,
+        session_cookies: frozenset[str] = frozenset(),
     ) -> AsyncIterator[Tab]:
-        """A fresh context with one tab, closed at the end. Raises BrowserGone if no browser can be had."""
-        browser = await self._launched()
-        browser_gone = self._gone
+        """A fresh context with one tab that reaches `hosts`, closed at the end.
+
+        Raises BrowserGone if no browser can be had.
+        """
+        browser, browser_gone = await self._launched(hosts)
         gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         end_tab = partial(end, gone)
         browser_gone.add_done_callback(end_tab)
@@ -121,26 +159,21 @@ class Engine:
             yield Tab(page, devtools, storage_state, session_cookies, gone)
 
     async def stop(self) -> None:
-        """Close the browser (at most 1 s) and Playwright (at most 0.5 s)."""
-        closings = ((self._browser and self._browser.close(), 1.0), (self._playwright and self._playwright.stop(), 0.5))
-        for closing, limit in closings:
-            if closing:
-                # Ending anyway: what does not close in time dies with this process.
-                with suppress(TimeoutError, PlaywrightError):
-                    await asyncio.wait_for(closing, limit)
+        """Close the browsers (at most 1 s) and Playwright (at most 0.5 s)."""
+        await asyncio.gather(*(_within(1.0, chromium.close()) for chromium in self._chromiums.values()))
+        if self._playwright is not None:
+            await _within(0.5, self._playwright.stop())
+
+
+async def _within(seconds: float, closing: Coroutine[Any, Any, None]) -> None:
+    # Ending anyway: what does not close in time dies with this process.
+    with suppress(TimeoutError, PlaywrightError):
+        await asyncio.wait_for(closing, seconds)
 
 
 async def _open_page(context: BrowserContext) -> tuple[Page, CDPSession]:
     page = await context.new_page()
-    context.on("page", _close_popup)
     return page, await context.new_cdp_session(page)
-
-
-async def _close_popup(page: Page) -> None:
-    try:
-        await page.close()
-    except PlaywrightError:
-        return
 
 
 async def _close(context: BrowserContext) -> None:

@@ -142,7 +142,10 @@
     });
   const texts = ({ css, attribute }) => query(css).map((el) => (attribute ? el.getAttribute(attribute) : el.textContent)).filter((text) => text !== null && text.trim() !== '');
 
-  const snapshot = (wanted) => ({
+  // Many a page builds what is below only once somebody scrolls there.
+  const lookFurther = (css) => css && !query(css).length && scrollBy({ top: innerHeight, behavior: 'instant' });
+
+  const snapshot = (wanted) => (lookFurther(wanted.css), {
     loaded: document.readyState === 'complete',
     address: location.href,
     signs: signs(wanted.signs),

@@ -62,7 +62,7 @@ class Tab:
         self._given = storage_state
         self.gone = gone
         self._loaded_at = time.monotonic()
-        self._has_loaded = self._is_patience_over = False
+        self._has_loaded = self._is_patience_over = self._has_thrown = False
         self._script = PageScript(devtools)
         self._traffic = Traffic(page)
         self._kept = Kept(page, devtools, self._script, session_cookies)
@@ -72,6 +72,7 @@ class Tab:
         self.has_asked = False
         """True if the page has asked a question since the press (`confirm`, `prompt`); it was answered with no."""
         page.on("dialog", self._refuse)
+        page.on("pageerror", self._note_error)
         page.on("crash", partial(end, gone))
         page.on("requestfailed", self._note_refused)
 
@@ -105,8 +106,11 @@ class Tab:
 
     @property
     def lacks_script(self) -> bool:
-        """True if a script of the document is on a host that the recipe does not list."""
-        return self._traffic.lacks_script
+        """True if a script of the document ended in an error, or is on a host that the recipe does not list."""
+        return self._has_thrown or self._traffic.lacks_script
+
+    def _note_error(self, _error: object) -> None:
+        self._has_thrown = True
 
     def believe(self) -> None:
         """What the page shows was believed although something may be unanswered still."""
@@ -128,8 +132,8 @@ class Tab:
         """
         try:
             for other in self._page.context.pages:
-                if other is not self._page:
-                    await other.close()  # what a press has opened is not ours to look at
+                if other is not self._page:  # what a press has opened, perhaps to send the change
+                    await other.close()
             if self._has_loaded:
                 # In a fresh context there is nothing cached before the first load.
                 await self._devtools.send("Network.clearBrowserCache")
@@ -137,7 +141,7 @@ class Tab:
             if "#" in address and self._page.url.partition("#")[0] == address.partition("#")[0]:
                 await self._page.goto("about:blank")  # else a new fragment would keep the old document
             self._traffic.forget()
-            self._is_patience_over, self.status = False, None
+            self._is_patience_over, self._has_thrown, self.status = False, False, None
             async with self._kept.put_back():
                 timeout = LOAD_TIMEOUT * 1000
                 response = await self._page.goto(address, wait_until="domcontentloaded", timeout=timeout)

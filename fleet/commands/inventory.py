@@ -36,6 +36,7 @@ def check(
     for mistake in mistakes:
         people.print(mistake, markup=False, soft_wrap=True)
     accounts = sum(len(employee.accounts) for employee in read.employees)
-    typer.echo(f"{len(read.employees)} employees, {accounts} accounts, {len(mistakes)} mistakes")
+    counts = ((len(read.employees), "employee"), (accounts, "account"), (len(mistakes), "mistake"))
+    typer.echo(", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts))
     if mistakes:
         raise typer.Exit(EXIT_BAD_INPUT)

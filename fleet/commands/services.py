@@ -68,9 +68,9 @@ def check(recipes: RECIPES = None) -> None:
 
 
 async def _check_selectors(catalogue: Catalogue, program: BrowserProgram) -> None:
-    engine = Engine(program, Network(), (), sandbox=os.geteuid() != 0)
+    engine = Engine(program, Network(), sandbox=os.geteuid() != 0)
     try:
-        await require_selectors(engine, catalogue, catalogue)
+        await require_selectors(engine, frozenset(), catalogue, catalogue)
     finally:
         await engine.stop()
 

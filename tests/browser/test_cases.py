@@ -130,8 +130,7 @@ class Walked:
 async def walk(rehearsal: Rehearsal, *, check: bool) -> Walked:
     catalogue = load_catalogue([REHEARSAL_RECIPES])
     network = Network(dict(rehearsal.resolve), (rehearsal.spki,))
-    hosts = {host for recipe in catalogue for host in recipe.hosts}
-    engine = Engine(find_browser(), network, hosts, sandbox=False)
+    engine = Engine(find_browser(), network, sandbox=False)
     limit = asyncio.Semaphore(16)
     journals: dict[str, MemoryJournal] = {}
     visits: dict[str, Visit] = {}

@@ -85,7 +85,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, step: str, kills: int) -> None:
 
 async def visit(address: dict[str, str], spki: str, state: dict[str, Any], journal: Journal) -> None:
     recipe = load_catalogue().recipes["linkedin"]
-    engine = Engine(find_browser(), Network(address, (spki,)), recipe.hosts, sandbox=False)
+    engine = Engine(find_browser(), Network(address, (spki,)), sandbox=False)
     try:
         await asyncio.wait_for(
             Visit(engine, recipe, "person-1", "en", ["ai_training"], state, False, journal).run(), timeout=60
