@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from fleet.browser.network import Network, parse_resolve, parse_spki
 from fleet.errors import InputError
-from fleet.paths import StateDir, default_identity, default_state
+from fleet.paths import StateDir, default_identity, default_log_key, default_state
 from fleet.yamlfile import load_model
 
 DEFAULT_FORKS = 8
@@ -28,6 +28,7 @@ class ConfigFile(BaseModel):
 
     state: Name | None = None
     identity: Name | None = None
+    log_key: Name | None = None
     recipes: tuple[Name, ...] = ()
     services: tuple[Name, ...] = ()
     controls: tuple[Name, ...] = ()
@@ -53,6 +54,7 @@ class Given:
 
     state: str | None = None
     identity: str | None = None
+    log_key: str | None = None
     recipes: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
@@ -68,6 +70,7 @@ class Settings:
 
     state: Path
     identity: Path
+    log_key: Path
     is_state_given: bool = False
     recipes: tuple[Path, ...] = ()
     services: tuple[str, ...] = ()
@@ -84,11 +87,11 @@ class Settings:
         return StateDir(self.state)
 
     def for_rehearsal(self) -> Settings:
-        """The same with a state and an identity of the rehearsal's own, unless a state was given."""
+        """The same with a state and keys of the rehearsal's own, unless a state was given."""
         if self.is_state_given:
             return self
-        identity = self.identity.with_name("rehearsal-identity.txt")
-        return replace(self, state=self.state / "rehearsal", identity=identity)
+        identity, log_key = (path.with_name(f"rehearsal-{path.name}") for path in (self.identity, self.log_key))
+        return replace(self, state=self.state / "rehearsal", identity=identity, log_key=log_key)
 
 
 def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
@@ -125,6 +128,7 @@ def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None
 
     state, is_state_given = first(given.state, "FLEET_STATE", file.state, default_state())
     identity, _ = first(given.identity, "FLEET_IDENTITY", file.identity, default_identity())
+    log_key, _ = first(given.log_key, "FLEET_LOG_KEY", file.log_key, default_log_key())
     forks = given.forks if given.forks is not None else file.forks or DEFAULT_FORKS
     if not 1 <= forks <= MAX_FORKS:
         raise InputError(f"--forks {forks}: give a number from 1 to {MAX_FORKS}.")
@@ -137,6 +141,7 @@ def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None
     return Settings(
         state=state,
         identity=identity,
+        log_key=log_key,
         is_state_given=is_state_given,
         recipes=tuple(recipes),
         services=given.services or file.services,
@@ -174,6 +179,7 @@ def given_from_variables(variables: dict[str, Any]) -> Given:
     return Given(
         state=str(variables.get("optout_state") or "") or None,
         identity=str(variables.get("optout_identity") or "") or None,
+        log_key=str(variables.get("optout_log_key") or "") or None,
         recipes=words("optout_recipes"),
         services=words("optout_services"),
         controls=words("optout_controls"),

@@ -23,7 +23,16 @@ def default_state() -> Path:
 
 def default_identity() -> Path:
     """Where the age identity lives unless --identity or FLEET_IDENTITY says otherwise: outside the state."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "fleet" / "identity.txt"
+    return _config() / "identity.txt"
+
+
+def default_log_key() -> Path:
+    """Where the key that signs the audit log lives unless --log-key or FLEET_LOG_KEY says otherwise."""
+    return _config() / "log-key.pem"
+
+
+def _config() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "fleet"
 
 
 def ansible_content() -> Path:
@@ -97,6 +106,62 @@ def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
         raise
 
 
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class AuditDir:
+    """The audit log and what belongs to it."""
+
+    root: Path
+
+    @property
+    def log(self) -> Path:
+        """The segments."""
+        return self.root / "log"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Signed notes, one for each size of the tree that was ever signed."""
+        return self.root / "ckpt"
+
+    @property
+    def torn(self) -> Path:
+        """What was left of lines that a crash has torn, by SHA-256."""
+        return self.root / "torn"
+
+    @property
+    def vkey(self) -> Path:
+        """The log's public keys, oldest first, in C2SP's form."""
+        return self.root / "log.vkey"
+
+    @property
+    def pem(self) -> Path:
+        """The newest public key for openssl."""
+        return self.root / "log.pub.pem"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by whoever writes."""
+        return self.root / "lock"
+
+    @property
+    def ballast(self) -> Path:
+        """Given up when the disk is full, so that the end of the run can be recorded."""
+        return self.root / "ballast"
+
+    @property
+    def subjects(self) -> Path:
+        """The side store that knows which pseudonym of the log is whose."""
+        return self.root / "subjects.sqlite"
+
+
 @dataclass(frozen=True)
 class StateDir:
     """The folders inside one state directory. It holds recipients and public keys only, never an identity."""
@@ -114,14 +179,9 @@ class StateDir:
         return self.root / "sessions"
 
     @property
-    def audit(self) -> Path:
+    def audit(self) -> AuditDir:
         """The audit log and its side store."""
-        return self.root / "audit"
-
-    @property
-    def subjects(self) -> Path:
-        """The side store that knows which pseudonym of the log is whose."""
-        return self.audit / "subjects.sqlite"
+        return AuditDir(self.root / "audit")
 
     @property
     def evidence(self) -> Path:
@@ -138,15 +198,19 @@ class StateDir:
         """Mandates that were taken back."""
         return self.root / "revocations.yml"
 
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        return self.sessions, self.audit.root, self.evidence, self.runs
+
     def create(self) -> None:
         """Make the folders that are missing.
 
         Raises InputError as `make_private_dir` does, and for a folder that holds other things.
         """
-        ours = {path.name for path in (self.sessions, self.audit, self.evidence, self.runs)} | {"rehearsal"}
+        ours = {path.name for path in self._folders} | {"rehearsal"}
         if not self.recipients.exists() and self.root.is_dir() and {path.name for path in self.root.iterdir()} - ours:
             raise InputError(f"{self.root} holds other things; choose a folder of its own, with --state.")
-        for folder in (self.root, self.sessions, self.audit, self.evidence, self.runs):
+        for folder in (self.root, *self._folders):
             make_private_dir(folder)
 
     def check(self) -> None:
@@ -160,7 +224,7 @@ class StateDir:
         require_private(self.root)
         if not self.recipients.is_file():
             raise InputError(f"{self.root} is not a state directory yet; run: {make}")
-        for folder in (self.sessions, self.audit, self.evidence, self.runs):
+        for folder in self._folders:
             if folder.exists():
                 require_private(folder)
             if not os.access(folder if folder.exists() else self.root, os.W_OK | os.X_OK):

@@ -14,8 +14,10 @@ from types import FrameType
 from fleet.agent.client import AgentClient
 from fleet.agent.process import start_agent
 from fleet.audit.closing import close_open_run
+from fleet.audit.keys import read_signing_key
 from fleet.audit.ledger import Ledger
-from fleet.audit.log import AuditLog, read_last_run
+from fleet.audit.log import AuditLog
+from fleet.audit.segments import read_last_run
 from fleet.audit.subjects import known_names
 from fleet.errors import AgentError, FleetError
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
@@ -109,7 +111,7 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
 
 def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
     """The results as the log has them; a run that is still open there is closed first, for the reason `why_open`."""
-    folder = spec.settings.state_dir.audit
+    folder = spec.settings.state_dir.audit.log
     ledger = Ledger.replay(spec.run_id, read_last_run(folder))
     if ledger.is_open:
         try:
@@ -117,7 +119,7 @@ def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: 
             ledger = Ledger.replay(spec.run_id, read_last_run(folder))
         except FleetError as error:
             errors.append(str(error))
-    results = ledger.results(known_names(spec.settings.state_dir.subjects), absent=Reason.AUDIT_FAILED)
+    results = ledger.results(known_names(spec.settings.state_dir.audit.subjects), absent=Reason.AUDIT_FAILED)
     exit_code = exit_code_of(results)
     if errors:
         exit_code = EXIT_TOOL_FAILED
@@ -129,9 +131,9 @@ def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: 
 
 
 def _close_log(spec: RunSpec, why: Reason) -> None:
-    folder = spec.settings.state_dir.audit
-    log = AuditLog(folder, f"run {spec.run_id}")
+    places = spec.settings.state_dir.audit
+    log = AuditLog(places, f"run {spec.run_id}", read_signing_key(places, spec.settings.log_key))
     try:
-        asyncio.run(close_open_run(folder, log, why))
+        asyncio.run(close_open_run(places.log, log, why))
     finally:
         log.close()

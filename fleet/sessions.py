@@ -141,21 +141,6 @@ def new_identity(path: Path) -> str:
     return recipient
 
 
-def init_state(state: StateDir, identity: Path) -> str:
-    """Make a state directory and an age identity outside it, each only where missing; returns the recipient.
-
-    The recipient is added to those that sessions are sealed to. Raises InputError if the two share a tree.
-    """
-    if identity.resolve().is_relative_to(state.root.resolve()):
-        raise InputError(f"{identity} lies inside {state.root}; keep the identity apart from what it opens.")
-    state.create()
-    recipient = new_identity(identity)
-    known = state.recipients.read_text("utf-8").splitlines() if state.recipients.exists() else []
-    if recipient not in known:
-        write_private(state.recipients, "\n".join([*known, recipient, ""]).encode(), durable=True)
-    return recipient
-
-
 def make_private_dir_if_missing(path: Path) -> None:
     """Make a folder privately where there is none; one that exists is somebody's choice and stays as it is."""
     if not path.is_dir():

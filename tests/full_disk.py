@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from fleet.audit.log import log_path
+from fleet.audit.log import BALLAST_BYTES
+from tests.logs import log_path
 
 
 class FullDisk:
-    """The log of `folder` on a small file system of its own, which something else can fill."""
+    """The audit folder `folder` on a small file system of its own, which something else can fill."""
 
     def __init__(self, folder: Path) -> None:
-        self._place = log_path(folder).parent
-        self._place.mkdir(parents=True, mode=0o700)
-        options = "size=1m,mode=0700"
+        self._place = folder
+        self._place.mkdir(parents=True, mode=0o700, exist_ok=True)
+        options = f"size={BALLAST_BYTES + 2**20},mode=0700"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self._place)], check=True)
 
     def take(self, _writer: int = 0) -> None:

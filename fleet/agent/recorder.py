@@ -90,6 +90,8 @@ class Recorder:
         """End the run in the log. Raises AuditError, also if an earlier record could not be written."""
         if self._writing:
             await asyncio.wait(self._writing)
+        if self.failure is not None and not self._log.make_room():
+            raise self.failure
+        await close_run(self._log, self.ledger, Reason.AUDIT_FAILED if self.failure else stopped)
         if self.failure is not None:
             raise self.failure
-        await close_run(self._log, self.ledger, stopped)

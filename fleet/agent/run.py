@@ -13,8 +13,9 @@ from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
 from fleet.audit.closing import close_open_run
+from fleet.audit.keys import read_signing_key
 from fleet.audit.ledger import Ledger
-from fleet.audit.log import AuditLog, log_path
+from fleet.audit.log import AuditLog
 from fleet.audit.subjects import Subjects
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
@@ -74,10 +75,10 @@ class Run:
             state = settings.state_dir
             state.check()
             identity, program = read_identity(settings.identity), find_browser()
-            log = AuditLog(state.audit, f"run {spec.run_id}")
+            log = AuditLog(state.audit, f"run {spec.run_id}", read_signing_key(state.audit, settings.log_key))
             stack.callback(log.close)
-            await close_open_run(state.audit, log)
-            subjects = Subjects(state.subjects)
+            await close_open_run(state.audit.log, log)
+            subjects = Subjects(state.audit.subjects)
             stack.callback(subjects.close)
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
@@ -87,7 +88,8 @@ class Run:
             stack.push_async_callback(engine.stop)
             for recipe in recipes.values():  # a browser that does not start ends the run before anything is touched
                 await require_selectors(engine, recipe.hosts, catalogue, [recipe])
-            recorder = Recorder(log, Ledger(spec.run_id), subjects.of(accounts))
+            known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})
+            recorder = Recorder(log, Ledger(spec.run_id), known)
             ground = Ground(
                 run_id=spec.run_id,
                 check=spec.check,
@@ -169,7 +171,7 @@ class Run:
     @property
     def log_path(self) -> Path:
         """Where the audit log is."""
-        return log_path(self.spec.settings.state_dir.audit)
+        return self.spec.settings.state_dir.audit.log
 
     async def close(self, stopped: Reason | None = None) -> None:
         """Stop what is under way, write what is missing, let go of browser, rehearsal and log.

@@ -8,7 +8,8 @@ from typing import Any
 
 from fleet.audit import records
 from fleet.audit.ledger import Key, Ledger
-from fleet.audit.log import AuditLog, read_last_run
+from fleet.audit.log import AuditLog
+from fleet.audit.segments import read_last_run
 from fleet.model import EXIT_INTERRUPTED, Outcome, Reading, Reason
 
 

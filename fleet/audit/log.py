@@ -1,70 +1,77 @@
-"""The one writer of the audit log, and its reader.
+"""The one writer of the audit log.
 
 Promises: a record is on disk (fdatasync) before `append` returns; a write or sync that fails poisons the log, and
-nothing is appended after it; there is one writer per state directory. Not promised yet: evidence of tampering.
+nothing is appended after it but the end of the run, where the disk was full; there is one writer per state directory;
+whatever is written is signed at the latest after the next 1,000 records, or when the log is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
-import hashlib
-import json
-import mmap
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from fleet.audit import records
+from fleet.audit.keys import read_keys
+from fleet.audit.notes import SigningKey
+from fleet.audit.recovery import recover
+from fleet.audit.tail import Tail
 from fleet.errors import AuditError, BusyError
-from fleet.paths import make_private_dir, write_private
+from fleet.paths import AuditDir, make_private_dir, sync_folder
 
-_FIRST_SEGMENT = "000000000000.jsonl"
-
-
-def log_path(folder: Path) -> Path:
-    """The file that records are appended to."""
-    return folder / "log" / _FIRST_SEGMENT
+BALLAST_BYTES = 8 * 1024 * 1024
+"""Room for some 20,000 records: the end of a run whose disk is full."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class AuditLog:
     """Appends records; group commit: all that wait are written and synced together, in order."""
 
-    def __init__(self, folder: Path, owner: str) -> None:
+    def __init__(self, places: AuditDir, owner: str, key: SigningKey) -> None:
         """Open for writing; `owner` is what a second writer is told, such as a run id.
 
-        A torn last line (a crash in the middle of a write) is moved to `torn/` and recorded.
+        A torn last line (a crash in the middle of a write) is moved to `torn/`; that, and records that nobody had
+        signed yet, are recorded.
 
-        Raises BusyError if another process is writing, AuditError if the log cannot be opened.
+        Raises BusyError if another process is writing, AuditError if the log cannot be opened, is not what was signed,
+        or the disk is as good as full.
         """
-        self._folder = folder
-        path = log_path(folder)
-        make_private_dir(path.parent)
+        self._places = places
+        make_private_dir(places.log)
         with contextlib.ExitStack() as opened:
             try:
-                opened.callback(os.close, _take_lock(folder / "lock", owner))
-                self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-                opened.callback(os.close, self._file)
-                # A new file is not safe before its name is.
-                _sync_folder(path.parent)
-                _sync_folder(folder)
-                torn = _cut_torn_tail(self._file, folder / "torn")
-                self._size = os.fstat(self._file).st_size
-                self._next_seq = _last_seq(path) + 1
+                opened.callback(os.close, _take_lock(places, owner))
+                sync_folder(places.root)
+                found = recover(places, read_keys(places.vkey))
+                _lay_in_ballast(places)
+                self._tail = Tail(places, [key], found)
+                opened.callback(self._tail.close)
             except OSError as error:
                 raise AuditError(
-                    f"{path} cannot be opened for writing ({error.strerror}); make it a file that this user may write."
+                    f"The audit log in {places.root} cannot be opened for writing ({error.strerror}); make room and "
+                    "see that this user may write there."
                 ) from None
+            self._next_seq, unsigned = found.size, found.size - found.signed
             self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
             self._committer: asyncio.Task[None] | None = None
             self._failure: AuditError | None = None
-            if torn is not None:
-                self._commit(self._line(records.LOG_RECOVERED, None, torn))
+            self._writing = threading.Lock()
+            self._is_full = self._is_closed = False
+            if found.torn or unsigned:
+                length, digest = found.torn or (None, None)
+                fields = {"bytes": length, "sha256": digest, "unsigned": unsigned}
+                self._try(self._tail.append, [self._line(records.LOG_RECOVERED, None, fields)])
+                self._try(self._tail.seal)
             self._opened = opened.pop_all()
 
-    async def append(self, event: str, run: str, **fields: Any) -> dict[str, Any]:
+    async def append(self, event: str, run: str | None, **fields: Any) -> dict[str, Any]:
         """Append one record and return it once it is durable.
 
         Raises AuditError if it is not a record of the schema, and nothing has happened then. Raises AuditError if it
@@ -79,13 +86,43 @@ class AuditLog:
             # A task of its own: a canceled visit must not leave a half-acknowledged batch behind.
             self._committer = asyncio.create_task(self._commit_waiting())
         await done
-        record: dict[str, Any] = json.loads(line)
+        record: dict[str, Any] = orjson.loads(line)
         return record
 
+    def make_room(self) -> bool:
+        """After a full disk: give up the ballast, so that the end of the run can be recorded. True if it may be."""
+        if not self._is_full or self._tail.is_in_doubt or not self._places.ballast.exists():
+            return False
+        self._places.ballast.unlink()
+        self._failure, self._next_seq = None, self._tail.size
+        return True
+
+    def sign(self) -> None:
+        """Sign all records now. Raises AuditError."""
+        if self._failure is not None:
+            raise self._failure
+        self._try(self._tail.sign)
+
+    def hand_over(self, key: SigningKey) -> None:
+        """Sign all records with the key so far and with `key`, which signs alone from here on. Raises AuditError."""
+        self._tail.keys = (*self._tail.keys, key)
+        self.sign()
+        self._tail.keys = (key,)
+
     def close(self) -> None:
-        """Release the file and the lock. Whoever appends now is refused: the descriptor may be another file's soon."""
-        self._failure = self._failure or AuditError(f"The audit log in {self._folder} is closed.")
-        self._opened.close()
+        """Sign what is not signed yet, release the files and the lock; whoever appends now is refused.
+
+        Raises AuditError if that signature cannot be written; everything is released all the same.
+        """
+        try:
+            if self._failure is None and not self._tail.is_signed:
+                self._try(self._tail.sign)
+        finally:
+            with self._writing:  # a signature may be on its way in a thread
+                # Refused from here on: the descriptor may be another file's soon.
+                self._failure = self._failure or AuditError(f"The audit log in {self._places.root} is closed.")
+                self._opened.close()
+                self._is_closed = True
 
     def _line(self, event: str, run: str | None, fields: Mapping[str, Any]) -> bytes:
         line = records.render(self._next_seq, event, run, fields)
@@ -93,125 +130,66 @@ class AuditLog:
         return line
 
     async def _commit_waiting(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                # In a thread: the visits to other accounts go on while the disk works.
-                await asyncio.to_thread(self._commit, b"".join(line for line, _ in batch))
-            except AuditError as error:
-                for _, done in batch + self._waiting:
-                    if not done.done():
-                        done.set_exception(error)
-                self._waiting = []
-                return
-            for _, done in batch:
-                if not done.done():
-                    done.set_result(None)
-
-    def _commit(self, data: bytes) -> None:
         try:
-            remaining = memoryview(data)
-            while remaining:
-                remaining = remaining[os.write(self._file, remaining) :]
-            os.fdatasync(self._file)
-            self._size += len(data)
-        except OSError as error:
-            # Never a second sync after a failed one: dirty pages may be gone and the second would lie.
-            self._failure = AuditError(
-                f"The audit log in {self._folder} cannot be written ({error.strerror}); nothing more is touched. "
-                "Make room or mend the disk, then run again."
-            )
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._size)
-            raise self._failure from None
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._tail.room], self._waiting[self._tail.room :]
+                try:
+                    # In a thread: the visits to other accounts go on while the disk works.
+                    await asyncio.to_thread(self._try, self._tail.append, [line for line, _ in batch])
+                except AuditError:
+                    self._waiting = batch + self._waiting
+                    raise
+                for _, done in batch:
+                    if not done.done():
+                        done.set_result(None)
+                if self._tail.is_due:
+                    # What is acknowledged stays so: a signature that fails ends the log, not these records.
+                    await asyncio.to_thread(self._try, self._tail.seal)
+        except AuditError as error:
+            for _, done in self._waiting:
+                if not done.done():
+                    done.set_exception(error)
+            self._waiting = []
+
+    def _try(self, write: Callable[..., None], *given: Any) -> None:
+        with self._writing:
+            if self._is_closed:
+                assert self._failure is not None
+                raise self._failure
+            try:
+                write(*given)
+            except OSError as error:
+                # Never a second sync after a failed one: dirty pages may be gone and the second would lie.
+                self._is_full = error.errno in _FULL
+                self._failure = AuditError(
+                    f"The audit log in {self._places.root} cannot be written ({error.strerror}); nothing more is "
+                    "touched. Make room or mend the disk, then run again."
+                )
+                self._tail.roll_back()
+                raise self._failure from None
 
 
-def _take_lock(path: Path, owner: str) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def _take_lock(places: AuditDir, owner: str) -> int:
+    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         first = os.read(descriptor, 200).decode("utf-8", "replace").strip() or "another run"
         os.close(descriptor)
-        raise BusyError(f"{first} is writing to {path.parent.parent}; wait until it has ended.") from None
+        raise BusyError(f"{first} is writing to {places.root.parent}; wait until it has ended.") from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{owner} (process {os.getpid()})".encode())
     return descriptor
 
 
-def _cut_torn_tail(file: int, quarantine: Path) -> dict[str, Any] | None:
-    size = os.fstat(file).st_size
-    if not size:
-        return None
-    with mmap.mmap(file, size, access=mmap.ACCESS_READ) as data:
-        # Batches are written at once, so after a power cut the tear may be much longer than a line.
-        torn = data[data.rfind(b"\n") + 1 :]
-    if not torn:
-        return None
-    digest = hashlib.sha256(torn).hexdigest()
-    make_private_dir(quarantine)
-    write_private(quarantine / digest, torn, durable=True)
-    _sync_folder(quarantine)
-    os.ftruncate(file, size - len(torn))
-    os.fdatasync(file)
-    return {"bytes": len(torn), "sha256": digest}
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _lay_in_ballast(places: AuditDir) -> None:
+    if places.ballast.exists() and places.ballast.stat().st_size == BALLAST_BYTES:
+        return
+    descriptor = os.open(places.ballast, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
-        os.fsync(descriptor)
+        os.posix_fallocate(descriptor, 0, BALLAST_BYTES)
+    except OSError:
+        places.ballast.unlink()
+        raise
     finally:
         os.close(descriptor)
-
-
-def _last_seq(path: Path) -> int:
-    last = b""
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 2 * records.MAX_LINE_BYTES))
-        last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
-    if not last:
-        return -1
-    try:
-        return int(json.loads(last)["seq"])
-    except (ValueError, KeyError, TypeError):
-        raise AuditError(f"{path}: the last line is not a record; the log was changed by hand.") from None
-
-
-def read_records(folder: Path) -> Iterator[dict[str, Any]]:
-    """All complete records, oldest first. A last line that is still being written is left out.
-
-    Raises AuditError for a line that is no record.
-    """
-    yield from _records_from(log_path(folder), 0)
-
-
-def read_last_run(folder: Path) -> Iterator[dict[str, Any]]:
-    """The records from the newest `run.started` on; none if no run was ever recorded."""
-    path = log_path(folder)
-    if not path.exists() or not path.stat().st_size:
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        position = data.rfind(f'"event":"{records.RUN_STARTED}"'.encode())
-        start = data.rfind(b"\n", 0, max(position, 0)) + 1
-    if position >= 0:
-        yield from _records_from(path, start)
-
-
-def _records_from(path: Path, offset: int) -> Iterator[dict[str, Any]]:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            for number, line in enumerate(file):
-                if not line.endswith(b"\n"):
-                    return
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    record = None
-                if not isinstance(record, dict):
-                    raise AuditError(f"{path}: line {number + 1} after byte {offset} is not a record.")
-                yield record
-    except FileNotFoundError:
-        return

@@ -25,6 +25,10 @@ class NoteError(Exception):
     """A text that is no signed note, no checkpoint or no key, or whose signatures say nothing."""
 
 
+class UnknownKey(NoteError):
+    """A note that only keys have signed of which nothing is known."""
+
+
 @dataclass(frozen=True)
 class VerifierKey:
     """A log's public key, in the text form of C2SP: `name+id+key`."""
@@ -110,7 +114,7 @@ def open_checkpoint(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
             raise NoteError(f"the signature of {name} is wrong")
         is_signed = True
     if not is_signed:
-        raise NoteError("no known key has signed it")
+        raise UnknownKey("no known key has signed it")
     return parse_checkpoint(text)
 
 

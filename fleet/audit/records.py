@@ -24,9 +24,14 @@ CONTROL_INTENDED: Final = "control.intended"
 CONTROL_FINISHED: Final = "control.finished"
 RUN_FINISHED: Final = "run.finished"
 LOG_RECOVERED: Final = "log.recovered"
+LOG_HEARTBEAT: Final = "log.heartbeat"
+LOG_KEY_ROTATED: Final = "log.key_rotated"
+LOG_PRUNED: Final = "log.pruned"
+SUBJECT_ERASED: Final = "subject.erased"
 
-COMMON: Final = frozenset({"v", "seq", "at", "monotonic_ms", "event", "run"})
-"""The fields of every record."""
+COMMON_ORDER: Final = ("v", "seq", "at", "monotonic_ms", "event", "run")
+COMMON: Final = frozenset(COMMON_ORDER)
+"""The fields of every record, in their order."""
 _CONTROL: Final = frozenset({"subject", "service", "control"})
 
 FIELDS: Final[dict[str, frozenset[str]]] = {
@@ -49,7 +54,11 @@ FIELDS: Final[dict[str, frozenset[str]]] = {
     CONTROL_FINISHED: _CONTROL
     | {"outcome", "reason", "before", "after", "read_back", "duration_ms", "evidence", "http_status", "refused_hosts"},
     RUN_FINISHED: frozenset({"counts", "stopped", "exit_code"}),
-    LOG_RECOVERED: frozenset({"bytes", "sha256"}),
+    LOG_RECOVERED: frozenset({"bytes", "sha256", "unsigned"}),
+    LOG_HEARTBEAT: frozenset({"operator"}),
+    LOG_KEY_ROTATED: frozenset({"operator", "vkey"}),
+    LOG_PRUNED: frozenset({"operator", "before"}),
+    SUBJECT_ERASED: frozenset({"operator", "subject", "sessions", "evidence"}),
 }
 """The allow-list: the fields that each event carries beside the common ones, all of them and no others."""
 

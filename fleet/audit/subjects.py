@@ -11,7 +11,7 @@ import hmac
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class Subject:
 
     pseudonym: str
     key: bytes
+    locale: str | None = None
 
     def hmac(self, label: str, value: str | bytes) -> str:
         """HMAC-SHA-256 (hex) of a personal value under this person's key; `label` keeps kinds of values apart."""
@@ -41,40 +42,60 @@ class Subjects:
             self._database = sqlite3.connect(path, check_same_thread=False)
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS subjects"
-                " (employee TEXT PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE, key BLOB NOT NULL) STRICT"
+                " (employee TEXT PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE, key BLOB NOT NULL, locale TEXT) STRICT"
             )
+            self._database.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         except sqlite3.Error as error:
             raise AuditError(
                 f"{path} cannot be opened as the store of pseudonyms ({error}); see that the disk has room."
             ) from None
 
-    def of(self, employees: Iterable[str]) -> dict[str, Subject]:
-        """The subjects of these employees; people seen for the first time get a pseudonym and a key.
+    def of(self, locales: Mapping[str, str | None]) -> dict[str, Subject]:
+        """The subjects of these employees, whose languages are remembered for their receipts.
 
-        Raises AuditError if the store cannot be written.
+        People seen for the first time get a pseudonym and a key. Raises AuditError if the store cannot be written.
         """
-        names = list(employees)
-        new = [(name, "s_" + secrets.token_hex(16), secrets.token_bytes(32)) for name in names]
+        rows = [(name, f"s_{secrets.token_hex(16)}", secrets.token_bytes(32), each) for name, each in locales.items()]
         try:
             with self._database:
-                self._database.executemany("INSERT OR IGNORE INTO subjects VALUES (?, ?, ?)", new)
-            known = {name: Subject(pseudonym, key) for name, pseudonym, key in self._rows()}
+                self._database.executemany(
+                    "INSERT INTO subjects VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT (employee) DO UPDATE SET locale = excluded.locale",
+                    rows,
+                )
+            known = dict(self._rows())
         except sqlite3.Error as error:
-            raise AuditError(
-                f"The store of pseudonyms cannot be written ({error}); make it writable, then run again."
-            ) from None
-        return {name: known[name] for name in names}
+            raise _cannot_be_written(error) from None
+        return {name: known[name] for name in locales}
+
+    def get(self, employee: str) -> Subject | None:
+        """One employee's subject; None for somebody whom no run has met."""
+        return dict(self._rows()).get(employee)
+
+    def forget(self, employee: str) -> None:
+        """Delete an employee's row, and what the file still holds of it. Raises AuditError."""
+        try:
+            with self._database:
+                self._database.execute("DELETE FROM subjects WHERE employee = ?", (employee,))
+            self._database.execute("VACUUM")
+        except sqlite3.Error as error:
+            raise _cannot_be_written(error) from None
 
     def names(self) -> dict[str, str]:
         """Employee by pseudonym, for showing the log to people who may know."""
-        return {pseudonym: name for name, pseudonym, _ in self._rows()}
+        return {subject.pseudonym: name for name, subject in self._rows()}
 
     def close(self) -> None:
         """Close the store."""
         self._database.close()
 
-    def _rows(self) -> Iterable[tuple[str, str, bytes]]:
-        return self._database.execute("SELECT employee, pseudonym, key FROM subjects")
+    def _rows(self) -> Iterator[tuple[str, Subject]]:
+        for name, *subject in self._database.execute("SELECT employee, pseudonym, key, locale FROM subjects"):
+            yield name, Subject(*subject)
+
+
+def _cannot_be_written(error: sqlite3.Error) -> AuditError:
+    return AuditError(f"The store of pseudonyms cannot be written ({error}); make it writable, then run again.")
 
 
 def known_names(path: Path) -> dict[str, str]:

@@ -30,20 +30,23 @@ class Frontier:
         for leaf in leaves:
             self.add(leaf)
 
-    def add(self, leaf: bytes) -> None:
-        """Add the hash of one more leaf."""
-        size, peaks = self.size, self._peaks
-        while size & 1:
-            leaf = sha256(b"\x01" + peaks.pop() + leaf).digest()
-            size >>= 1
-        peaks.append(leaf)
-        self.size += 1
+    def add(self, root: bytes, leaves: int = 1) -> None:
+        """Add the hash of one more leaf, or the root of a complete subtree of `leaves` (a power of two) more.
 
-    def copy(self) -> Frontier:
-        """Another one that stands at the same leaf."""
-        other = Frontier()
-        other.size, other._peaks = self.size, list(self._peaks)
-        return other
+        The size so far must be a multiple of `leaves`.
+        """
+        position, peaks = self.size // leaves, self._peaks
+        while position & 1:
+            root = sha256(b"\x01" + peaks.pop() + root).digest()
+            position >>= 1
+        peaks.append(root)
+        self.size += leaves
+
+    def followed_by(self, other: Frontier) -> Frontier:
+        """The tree of these leaves and then those of `other`, which must be too few to complete a subtree of these."""
+        both = Frontier()
+        both.size, both._peaks = self.size + other.size, self._peaks + other._peaks
+        return both
 
     @property
     def root(self) -> bytes:

@@ -27,7 +27,8 @@ def demo(state: STATE = None) -> None:
     install_browser(lambda line: people.print(line, markup=False))
     sources = [str(ansible_content() / "inventory.example.yml")]
     folder = Path(state) if state else default_state() / "demo" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    given = Given(state=str(folder), identity=str(folder.with_name(f"{folder.name}-identity.txt")))
+    identity, log_key = (str(folder.with_name(f"{folder.name}-{name}")) for name in ("identity.txt", "log-key.pem"))
+    given = Given(state=str(folder), identity=identity, log_key=log_key)
     spec, names = prepare(given, sources, None, check=False)
     stage = raise_stage(spec.inventory, spec.settings, catalogue_for(spec.settings, rehearsal=True))
     try:

@@ -1,17 +1,20 @@
-"""`fleet init`: make the state directory and the identity."""
+"""`fleet init`: make the state directory and the keys."""
 
 from __future__ import annotations
 
 import typer
 
-from fleet.commands.options import IDENTITY, STATE, settings_of
-from fleet.sessions import init_state
+from fleet.commands.options import IDENTITY, LOG_KEY, STATE, settings_of
+from fleet.state import make_state
 
 
-def init(state: STATE = None, identity: IDENTITY = None) -> None:
-    """Make the state directory and, outside it, the age identity that opens sessions. Existing ones are kept."""
-    settings = settings_of(state, identity)
-    recipient = init_state(settings.state_dir, settings.identity)
+def init(state: STATE = None, identity: IDENTITY = None, log_key: LOG_KEY = None) -> None:
+    """Make the state directory and, outside it, the keys that open sessions and sign the log; what exists is kept."""
+    settings = settings_of(state, identity, log_key=log_key)
+    recipient, verifier = make_state(settings.state_dir, settings.identity, settings.log_key)
     typer.echo(f"State directory  {settings.state}")
     typer.echo(f"Identity         {settings.identity} (keep a copy in a safe place; sessions open with nothing else)")
     typer.echo(f"Recipient        {recipient}")
+    typer.echo(f"Signing key      {settings.log_key} (signs the audit log; give it to nobody)")
+    typer.echo(f"Public key       {verifier}")
+    typer.echo("                 (keep this line elsewhere: with it anybody can check the log)")

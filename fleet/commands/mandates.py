@@ -31,7 +31,7 @@ def revoke(employee: EMPLOYEE, state: STATE = None) -> None:
         raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
     _revocations(state).add(employee, datetime.now(UTC).date())
     typer.echo(f"The mandate of {employee} is revoked as of now.")
-    if employee not in known_names(settings_of(state).state_dir.subjects).values():
+    if employee not in known_names(settings_of(state).state_dir.audit.subjects).values():
         typer.echo(f"No run has met an employee named {employee} yet; see that the name is the inventory's.", err=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,8 @@ import typer
 from rich.console import Console
 
 from fleet.config import Given, Settings, resolve_settings
+from fleet.errors import InputError
+from fleet.paths import AuditDir
 
 INVENTORY = Annotated[
     list[str] | None,
@@ -19,10 +22,24 @@ IDENTITY = Annotated[
     str | None,
     typer.Option("--identity", metavar="FILE", help="Age identity that opens sessions [env: FLEET_IDENTITY]."),
 ]
+LOG_KEY = Annotated[
+    str | None,
+    typer.Option("--log-key", metavar="FILE", help="Key that signs the audit log [env: FLEET_LOG_KEY]."),
+]
 RECIPES = Annotated[
     list[str] | None,
     typer.Option("--recipes", metavar="DIR", help="Recipes of your own, beside the catalogue. Repeatable."),
 ]
+
+REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="The log of rehearsals, not of the real runs.")]
+
+
+class Output(StrEnum):
+    """How results are shown."""
+
+    TEXT = "text"
+    JSON = "json"
+
 
 people = Console(stderr=True, highlight=False)
 """Words for people; stdout is kept for data."""
@@ -33,7 +50,18 @@ def settings_of(
     identity: str | None = None,
     recipes: list[str] | None = None,
     inventory: list[str] | None = None,
+    log_key: str | None = None,
 ) -> Settings:
     """Settings of the verbs that only need places."""
-    given = Given(state=state, identity=identity, recipes=tuple(recipes or ()))
+    given = Given(state=state, identity=identity, log_key=log_key, recipes=tuple(recipes or ()))
     return resolve_settings(given, inventory or (), Path.cwd())
+
+
+def log_of(settings: Settings, *, rehearsal: bool) -> AuditDir:
+    """The audit log that the options name. Raises InputError if there is none yet."""
+    places = (settings.for_rehearsal() if rehearsal else settings).state_dir
+    if not rehearsal or places.root.exists():  # the first rehearsal makes its own
+        places.check()
+    if not places.audit.log.exists():
+        raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
+    return places.audit

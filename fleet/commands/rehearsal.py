@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fleet.commands.options import IDENTITY, INVENTORY, STATE, people, settings_of
+from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, people, settings_of
 from fleet.errors import InputError
 from fleet.inventory import read_inventory
 from fleet.plan import catalogue_for, services_of
@@ -21,12 +21,13 @@ def rehearsal(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1 [default: a free one].")] = 0,
     state: STATE = None,
     identity: IDENTITY = None,
+    log_key: LOG_KEY = None,
 ) -> None:
     """Serve the stand-in services of a rehearsal inventory until Ctrl-C, and print the options that lead there.
 
     Sessions of all its employees are sealed into the state directory, so that `fleet run` finds them signed in.
     """
-    settings = settings_of(state, identity, None, inventory)
+    settings = settings_of(state, identity, None, inventory, log_key)
     catalogue = catalogue_for(settings, rehearsal=True)
     employees = read_inventory(inventory or [], services_of(catalogue), cwd=Path.cwd())
     if not employees.rehearsal:

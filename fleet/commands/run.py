@@ -12,8 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fleet.audit.log import log_path
-from fleet.commands.options import IDENTITY, INVENTORY, RECIPES, STATE, people
+from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, RECIPES, STATE, Output, people
 from fleet.config import Given, resolve_settings
 from fleet.errors import FleetError
 from fleet.inventory import read_inventory
@@ -21,13 +20,6 @@ from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
 from fleet.report.envelope import envelope
 from fleet.report.table import print_report
-
-
-class Output(StrEnum):
-    """How results are shown."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 class Switch(StrEnum):
@@ -47,6 +39,7 @@ def run(
     recipes: RECIPES = None,
     state: STATE = None,
     identity: IDENTITY = None,
+    log_key: LOG_KEY = None,
     resolve: Annotated[
         list[str] | None,
         typer.Option(
@@ -68,6 +61,7 @@ def run(
     given = Given(
         state=state,
         identity=identity,
+        log_key=log_key,
         recipes=tuple(recipes or ()),
         services=tuple(service or ()),
         controls=tuple(control or ()),
@@ -113,7 +107,7 @@ def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
     """Print a report for people."""
     places = spec.settings.state_dir
     evidence = places.evidence / spec.run_id
-    print_report(Console(highlight=False), report, names, log_path(places.audit), evidence)
+    print_report(Console(highlight=False), report, names, places.audit.log, evidence)
     if not report.results and not report.errors:
         people.print("Nothing was planned: nobody here has an account that these options ask for.")
     for error in report.errors:

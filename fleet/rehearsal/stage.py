@@ -9,7 +9,8 @@ from fleet.catalogue import Catalogue
 from fleet.config import Settings
 from fleet.inventory import Inventory
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.sessions import SessionStore, StorageState, init_state
+from fleet.sessions import SessionStore, StorageState
+from fleet.state import make_state
 
 DEFAULT_CASE = "switched_on"
 
@@ -33,7 +34,7 @@ def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue, 
     rehearsal does not start.
     """
     state = settings.state_dir
-    init_state(state, settings.identity)
+    make_state(state, settings.identity, settings.log_key)
     accounts = [
         RehearsalAccount(
             employee=employee.name,

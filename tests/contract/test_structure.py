@@ -20,7 +20,7 @@ FLOORS = (
     {"waivers"},
     {"employee", "recipe"},
     {"inventory", "catalogue", "sessions", "audit", "browser"},
-    {"config", "recognition", "selectors", "patience"},
+    {"config", "state", "retention", "recognition", "selectors", "patience"},
     {"reading", "plan"},
     {"optout"},
     {"rehearsal"},

@@ -23,8 +23,11 @@ from typing import Any
 import pytest
 
 from fleet.audit import records as schema
+from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
+from fleet.config import Given, resolve_settings
 from fleet.paths import runtime_dir
+from fleet.state import make_state
 from tests.conftest import ROOT
 from tests.full_disk import WAYS, FullDisk, SizeLimit
 from tests.playbook.helpers import (
@@ -228,8 +231,10 @@ class TestLogThatCannotBeWritten:
 
 async def long_log() -> None:
     """Records of long ago: the log is longer than any other file of a run, so that a size limit hits the log alone."""
-    log = AuditLog(state() / "audit", "a test")
-    recovered = {"bytes": 0, "sha256": "0" * 64}
+    settings = resolve_settings(Given()).for_rehearsal()
+    make_state(settings.state_dir, settings.identity, settings.log_key)
+    log = AuditLog(settings.state_dir.audit, "a test", read_signing_key(settings.state_dir.audit, settings.log_key))
+    recovered = {"bytes": 0, "sha256": "0" * 64, "unsigned": 0}
     await asyncio.gather(*(log.append(schema.LOG_RECOVERED, "", **recovered) for _ in range(200)))
     log.close()
 

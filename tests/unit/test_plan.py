@@ -15,7 +15,7 @@ CATALOGUE = load_catalogue()
 
 def planned(employee: Employee, **settings: tuple[str, ...]) -> list[tuple[str | None, tuple[str | None, ...]]]:
     """Service and controls of each planned account."""
-    given = Settings(state=Path("state"), identity=Path("identity"), **settings)
+    given = Settings(state=Path("state"), identity=Path("identity"), log_key=Path("key"), **settings)
     return [(account.service, account.controls) for account in plan_accounts(employee, given, CATALOGUE)]
 
 

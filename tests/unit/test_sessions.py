@@ -13,7 +13,8 @@ import pytest
 from fleet.catalogue import load_catalogue
 from fleet.errors import InputError, SessionError
 from fleet.paths import StateDir
-from fleet.sessions import SessionStore, StorageState, init_state, new_identity, parse_storage_state, read_identity
+from fleet.sessions import SessionStore, StorageState, new_identity, parse_storage_state, read_identity
+from fleet.state import make_state
 
 SECRET = "AQEDAR-marker-secret-4711"
 RECIPE = load_catalogue().recipes["linkedin"]
@@ -27,7 +28,7 @@ def storage_state() -> StorageState:
 @pytest.fixture
 def state(tmp_path: Path) -> StateDir:
     state = StateDir(tmp_path / "state")
-    init_state(state, tmp_path / "keys" / "identity.txt")
+    make_state(state, tmp_path / "keys" / "identity.txt", tmp_path / "keys" / "log-key.pem")
     return state
 
 
@@ -90,7 +91,7 @@ class TestInit:
     def test_the_identity_may_not_lie_in_the_state(self, tmp_path: Path) -> None:
         """One copied folder must not hold both the sealed and what opens it."""
         with pytest.raises(InputError, match="keep the identity apart"):
-            init_state(StateDir(tmp_path / "state"), tmp_path / "state" / "identity.txt")
+            make_state(StateDir(tmp_path / "state"), tmp_path / "state" / "identity.txt", tmp_path / "key.pem")
 
     def test_an_open_state_directory_is_refused(self, state: StateDir) -> None:
         """Wide permissions are refused with the command that mends them."""

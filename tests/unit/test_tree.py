@@ -104,9 +104,16 @@ def test_a_leaf_outside_the_tree_has_no_proof() -> None:
             proof_of(index, [b"a", b"b", b"c"])
 
 
-def test_a_copy_goes_its_own_way() -> None:
-    """What is added to one is not in the other."""
-    one = Frontier([leaf_hash(b"a")])
-    other = one.copy()
-    one.add(leaf_hash(b"b"))
-    assert (one.size, other.size) == (2, 1) and other.root == leaf_hash(b"a")
+@pytest.mark.parametrize("count", [8, 11, 12, 13, 23])
+def test_complete_subtrees_can_be_added_by_their_roots(count: int) -> None:
+    """Segments of four leaves and a rest give the tree that the leaves alone give; neither half is changed by it."""
+    leaves = [leaf_hash(bytes([number])) for number in range(count)]
+    full, whole = Frontier(), count - count % 4
+    for start in range(0, whole, 4):
+        full.add(Frontier(leaves[start : start + 4]).root, 4)
+    rest = Frontier(leaves[whole:])
+    both = full.followed_by(rest)
+    assert (both.size, both.root) == (count, Frontier(leaves).root)
+    assert (full.root, rest.root) == (Frontier(leaves[:whole]).root, Frontier(leaves[whole:]).root)
+    both.add(leaf_hash(b"more"))
+    assert (full.size, rest.size) == (whole, count % 4)

@@ -1,0 +1,35 @@
+"""The folder of checkpoints: one signed note for each size of the tree that was ever signed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fleet.paths import make_private_dir, sync_folder, write_private
+
+_NAME = re.compile(r"\d{12}")
+
+
+def write_checkpoint(folder: Path, size: int, note: str) -> None:
+    """Write one, durable under its final name or not there at all. Raises OSError."""
+    make_private_dir(folder)
+    write_private(folder / f"{size:012}", note.encode(), durable=True)
+    sync_folder(folder)
+
+
+def sizes(folder: Path) -> list[int]:
+    """The sizes that have a checkpoint, smallest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def read_newest(folder: Path) -> str:
+    """The checkpoint of the largest size; empty if there is none."""
+    found = sizes(folder)
+    return read_note(folder, found[-1]) if found else ""
+
+
+def read_note(folder: Path, size: int) -> str:
+    """The checkpoint for one size; bytes that are no text are kept as such, so that no signature can fit them."""
+    return (folder / f"{size:012}").read_text("utf-8", "replace")

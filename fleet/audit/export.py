@@ -1,0 +1,71 @@
+"""The records in the forms that other programs read: as they are, as a table, for Elastic, for a security data lake."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from fleet.audit.ecs import as_ecs
+from fleet.audit.ocsf import as_ocsf
+from fleet.audit.records import COMMON_ORDER, FIELDS
+
+Record = Mapping[str, Any]
+
+
+class Format(StrEnum):
+    """A form of export."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    OCSF = "ocsf"
+    ECS = "ecs"
+
+
+def export(
+    form: Format, records: Iterable[tuple[bytes, Record]], origin: str, names: Mapping[str, str]
+) -> Iterator[str]:
+    """The lines of an export, LF included.
+
+    `records` are lines of the log with what they say, `origin` is the log's name. `names` (employee by pseudonym) is
+    empty where the export shall stay pseudonymous.
+    """
+    if form is Format.JSONL:
+        for line, record in records:
+            name = names.get(record.get("subject", ""))
+            yield (line.decode() if name is None else orjson.dumps({**record, "employee": name}).decode()) + "\n"
+    elif form is Format.CSV:
+        yield from _as_csv((record for _, record in records), names)
+    else:
+        convert: Callable[..., dict[str, Any]] = as_ecs if form is Format.ECS else as_ocsf
+        for line, record in records:
+            yield orjson.dumps(convert(line, record, origin, names.get(record.get("subject", "")))).decode() + "\n"
+
+
+def _as_csv(records: Iterable[Record], names: Mapping[str, str]) -> Iterator[str]:
+    fields = sorted({field for of_event in FIELDS.values() for field in of_event})
+    columns = [*COMMON_ORDER, *(["employee"] if names else []), *fields]
+    yield _row(columns)
+    for record in records:
+        values = {**record, "employee": names.get(record.get("subject", ""))}
+        yield _row([_cell(values.get(column)) for column in columns])
+
+
+def _row(cells: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return json.dumps(value, separators=(",", ":"))
+    # A spreadsheet would take it for a formula.
+    return f"'{value}" if value[:1] in "=+-@\t\r" and value else value

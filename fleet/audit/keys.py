@@ -1,0 +1,99 @@
+"""The keys of a log: the private one lies outside the state, the public ones beside the log.
+
+`log.vkey` holds every public key that the log has had, oldest first, in C2SP's form; `log.pub.pem` holds the newest
+for `openssl`. Keep a copy of the first elsewhere: whoever can rewrite the log can replace both.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from fleet.audit.notes import NoteError, SigningKey, VerifierKey
+from fleet.errors import InputError
+from fleet.paths import AuditDir, require_private, write_private
+
+
+def create_keys(places: AuditDir, path: Path) -> VerifierKey:
+    """Make the private key at `path` and name the log, as far as they are missing. The newest public key.
+
+    Raises InputError if either is there but cannot be used.
+    """
+    if not path.exists():
+        if places.vkey.exists():
+            raise InputError(f"The log in {places.root} has a key, but {path} is not there; give it back from a copy.")
+        make_private_key(path)
+    if not places.vkey.exists():
+        # A name that no other log has; C2SP asks for an address without a scheme, this one leads nowhere.
+        name = f"fleet-optout.invalid/{secrets.token_hex(8)}"
+        publish(places, [SigningKey(name, _read_private_key(path)).verifier])
+    return read_signing_key(places, path).verifier
+
+
+def make_private_key(path: Path) -> Ed25519PrivateKey:
+    """Make a key at `path`, private and durable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    write_private(path, pem, durable=True)
+    return key
+
+
+def publish(places: AuditDir, keys: list[VerifierKey]) -> None:
+    """Write the public keys, oldest first."""
+    write_private(places.vkey, "".join(f"{key}\n" for key in keys).encode(), durable=True)
+    pem = Ed25519PublicKey.from_public_bytes(keys[-1].public).public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    write_private(places.pem, pem, durable=True)
+
+
+def read_keys(path: Path) -> list[VerifierKey]:
+    """The public keys in a file, oldest first. Raises InputError."""
+    try:
+        return [VerifierKey.parse(line) for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise InputError(f"{path} cannot be read as a public key ({reason}).") from None
+    except NoteError as error:
+        raise InputError(f"{path}: {error}; give the file log.vkey of the log.") from None
+
+
+def read_signing_key(places: AuditDir, path: Path) -> SigningKey:
+    """The private key at `path` under the name of the log in `places`.
+
+    Raises InputError if it is missing, open to others, no Ed25519 key, or not the log's newest.
+    """
+    if not places.vkey.exists():
+        raise InputError(f"The log in {places.root} has no key yet; run: fleet init (with the same --state).")
+    newest = read_keys(places.vkey)[-1]
+    successor = successor_of(path)
+    for candidate in (path, successor):
+        if candidate.exists():
+            key = SigningKey(newest.name, _read_private_key(candidate))
+            if key.verifier == newest:
+                if candidate == successor:  # a rotation was cut short between the log and the file
+                    successor.replace(path)
+                return key
+    if not path.exists():
+        raise InputError(f"There is no signing key at {path}; run: fleet init, or name it with --log-key.")
+    raise InputError(f"{path} is not the key that the log in {places.root} is signed with; name that with --log-key.")
+
+
+def successor_of(path: Path) -> Path:
+    """Where the next private key lies while the log is told of it."""
+    return path.with_name(f"{path.name}.next")
+
+
+def _read_private_key(path: Path) -> Ed25519PrivateKey:
+    require_private(path)
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        raise InputError(f"{path} is no private key in PEM form; name the log's key with --log-key.") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise InputError(f"{path} is not an Ed25519 key; name the log's key with --log-key.")
+    return key

@@ -1,0 +1,141 @@
+"""Proof that one record is in the log, in one text that needs nothing else but the public key.
+
+The form is C2SP's (https://c2sp.org/tlog-proof): the record's line as `extra`, its number, the hashes from its sibling
+up to the root, and the checkpoint that signs the root.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fleet.audit import checkpoints
+from fleet.audit.notes import Checkpoint, NoteError, VerifierKey, open_checkpoint
+from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
+from fleet.audit.tree import Frontier, inclusion_proof, leaf_hash, root_by_proof
+from fleet.errors import AuditError, InputError
+from fleet.paths import AuditDir
+
+HEADER = "c2sp.org/tlog-proof@v1"
+MAX_HASHES = 63
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That `line` is record `index` of the log whose checkpoint is in `note`."""
+
+    line: bytes
+    index: int
+    hashes: Sequence[bytes]
+    note: str
+
+    @property
+    def text(self) -> str:
+        """The proof as it is handed out."""
+        hashes = "".join(f"{base64.b64encode(one).decode()}\n" for one in self.hashes)
+        extra = base64.b64encode(self.line).decode()
+        return f"{HEADER}\nextra {extra}\nindex {self.index}\n{hashes}\n{self.note}"
+
+    @classmethod
+    def parse(cls, text: str) -> Proof:
+        """Raises NoteError."""
+        body, _, note = text.partition("\n\n")
+        header, extra, index, *hashes = [*body.split("\n"), "", ""]
+        hashes = hashes[:-2]
+        try:
+            if header != HEADER or not extra.startswith("extra ") or not re.fullmatch(r"index [0-9]{1,18}", index):
+                raise ValueError
+            line = base64.b64decode(extra.removeprefix("extra "), validate=True)
+            nodes = [base64.b64decode(one, validate=True) for one in hashes]
+            if len(nodes) > MAX_HASHES or any(len(node) != 32 for node in nodes):
+                raise ValueError
+        except (ValueError, binascii.Error):
+            raise NoteError(f"not a proof: {HEADER}, extra, index, hashes, an empty line, a checkpoint") from None
+        return cls(line, int(index.removeprefix("index ")), nodes, note)
+
+    def check(self, keys: Sequence[VerifierKey]) -> Checkpoint:
+        """The checkpoint that signs it. Raises NoteError if the line is not that record, or no key of `keys` signed."""
+        checkpoint = open_checkpoint(self.note, keys)
+        if root_by_proof(leaf_hash(self.line), self.index, checkpoint.size, self.hashes) != checkpoint.root:
+            raise NoteError("the record is not the one that the log holds at this number")
+        return checkpoint
+
+
+def find_proofs(text: str) -> list[str]:
+    """The proofs that stand in a text, such as a receipt, whatever stands around them."""
+    lines = re.sub(r"^[ \t>]+", "", text.replace("\r\n", "\n"), flags=re.MULTILINE)
+    form = rf"^{re.escape(HEADER)}\n(?:.+\n)+\n(?:.+\n)+\n(?:— .+\n?)+"
+    return [found if found.endswith("\n") else f"{found}\n" for found in re.findall(form, lines, re.MULTILINE)]
+
+
+class Prover:
+    """Proves records of one log by its newest checkpoint."""
+
+    def __init__(self, places: AuditDir, keys: Sequence[VerifierKey]) -> None:
+        """Raises AuditError if there is no checkpoint, or it is not this log's."""
+        newest = max(checkpoints.sizes(places.checkpoints), default=0)
+        if not newest:
+            raise AuditError(f"The log in {places.root} has no checkpoint yet; write one with: fleet audit checkpoint")
+        self._keys = keys
+        self._note = checkpoints.read_note(places.checkpoints, newest)
+        try:
+            self._checkpoint = open_checkpoint(self._note, keys)
+        except NoteError as error:
+            raise AuditError(f"Checkpoint {newest} cannot be used: {error}; 'fleet audit verify' tells more.") from None
+        self._segments = segments(places.log)
+        self._leaves: dict[int, list[bytes]] = {}
+        self._roots: dict[int, bytes] = {}
+
+    def prove(self, index: int) -> Proof:
+        """The proof of record `index`.
+
+        Raises InputError if there is no such record or it was pruned, AuditError if the log is not what was signed.
+        """
+        size = self._checkpoint.size
+        if not 0 <= index < size:
+            raise InputError(
+                f"Record {index} is not among the {size} that are signed; 'fleet audit checkpoint' signs all."
+            )
+        hashes = inclusion_proof(index, size, self._root_of)
+        proof = Proof(self._line(index), index, hashes, self._note)
+        try:
+            proof.check(self._keys)
+        except NoteError:
+            raise AuditError("The log is not what was signed; 'fleet audit verify' tells more.") from None
+        return proof
+
+    def _line(self, index: int) -> bytes:
+        for segment in self._segments:
+            if segment.first <= index < segment.first + SEGMENT_RECORDS:
+                number = segment.start()
+                if index < number:
+                    raise InputError(f"Record {index} was pruned; only its hash is still there.")
+                for lines in segment.blocks():
+                    if index < number + len(lines):
+                        return lines[index - number]
+                    number += len(lines)
+        raise AuditError(f"Record {index} is missing; 'fleet audit verify' tells more.")
+
+    def _root_of(self, start: int, end: int) -> bytes:
+        tree = Frontier()
+        for segment in self._segments:
+            first, last = max(start, segment.first), min(end, segment.first + SEGMENT_RECORDS)
+            if last - first == SEGMENT_RECORDS:
+                tree.add(self._segment_root(segment), SEGMENT_RECORDS)
+            elif first < last:
+                for leaf in self._segment_leaves(segment)[first - segment.first : last - segment.first]:
+                    tree.add(leaf)
+        return tree.root
+
+    def _segment_root(self, segment: Segment) -> bytes:
+        if segment.first not in self._roots:
+            self._roots[segment.first] = segment.remembered_root() or segment.tree().root
+        return self._roots[segment.first]
+
+    def _segment_leaves(self, segment: Segment) -> list[bytes]:
+        if segment.first not in self._leaves:
+            self._leaves[segment.first] = [leaf for leaf, _ in segment.entries()]
+        return self._leaves[segment.first]

@@ -1,0 +1,122 @@
+"""Opening a log that exists: what a crash left, and whether what is there is what was signed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fleet.audit import checkpoints
+from fleet.audit.notes import NoteError, VerifierKey, open_checkpoint
+from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments, seq_of
+from fleet.audit.tree import Frontier
+from fleet.errors import AuditError
+from fleet.paths import AuditDir, make_private_dir, sync_folder, write_private
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A log as it was found: the tree of its full segments, that of the open one, and what was signed of it."""
+
+    before: Frontier
+    segment: Frontier
+    signed: int
+    """The size that the newest checkpoint signs."""
+    torn: tuple[int, str] | None
+    """Length and SHA-256 (hex) of a torn last line that was put aside."""
+
+    @property
+    def size(self) -> int:
+        """How many records there are."""
+        return self.before.size + self.segment.size
+
+
+def recover(places: AuditDir, keys: Sequence[VerifierKey]) -> Recovered:
+    """Look at what is there before anything is added.
+
+    Reads the last segment only; of the others the remembered roots, which the newest checkpoint proves. A torn last
+    line goes to `torn/`.
+
+    Raises AuditError if the records are not those that the newest checkpoint signs; OSError.
+    """
+    present = segments(places.log)
+    if [segment.first for segment in present] != list(range(0, len(present) * SEGMENT_RECORDS, SEGMENT_RECORDS)):
+        raise _changed(places, "a segment is missing")
+    torn = _put_aside_torn_line(present[-1], places) if present else None
+    newest = max(checkpoints.sizes(places.checkpoints), default=0)
+    signed = _signed_root(places, newest, keys)
+    before, segment, root = _trees(places, present, newest, is_trusting=True)
+    if root != signed:
+        # Perhaps only a remembered root is wrong.
+        before, segment, root = _trees(places, present, newest, is_trusting=False)
+    size = before.size + segment.size
+    if newest > size:
+        raise _changed(places, f"it holds {size} records, and {newest} were signed")
+    if root != signed:
+        raise _changed(places, f"the first {newest} records are not those that were signed")
+    return Recovered(before, segment, newest, torn)
+
+
+def _trees(
+    places: AuditDir, present: Sequence[Segment], size: int, *, is_trusting: bool
+) -> tuple[Frontier, Frontier, bytes | None]:
+    """The tree of the full segments, that of the rest, and the root at `size` (None if it never had so many)."""
+    before, open_one = Frontier(), Frontier()
+    root = before.root if size == 0 else None
+    for segment in present:
+        remembered = segment.remembered_root() if is_trusting else None
+        if remembered is None or segment.first < size < segment.first + SEGMENT_RECORDS or segment is present[-1]:
+            for leaf, line in segment.entries():
+                open_one.add(leaf)
+                now = segment.first + open_one.size
+                if now == size:
+                    root = before.followed_by(open_one).root
+                elif now > size and line is not None and seq_of(line) != now - 1:
+                    raise _changed(places, f"record {now - 1} is not a record")
+            if open_one.size < SEGMENT_RECORDS:
+                if segment is not present[-1]:
+                    raise _changed(places, f"{segment.path.name} is not whole")
+                break
+            if open_one.size > SEGMENT_RECORDS:
+                raise _changed(places, f"{segment.path.name} holds too many records")
+            remembered = open_one.root
+            segment.remember(remembered)
+        before.add(remembered, SEGMENT_RECORDS)
+        open_one = Frontier()
+        if before.size == size:
+            root = before.root
+    return before, open_one, root
+
+
+def _changed(places: AuditDir, what: str) -> AuditError:
+    return AuditError(
+        f"The audit log in {places.root} was changed: {what}. 'fleet audit verify' tells more. Nothing is written to "
+        "it any more: give it back from a copy, or keep the folder elsewhere and run 'fleet init' to begin a new log."
+    )
+
+
+def _signed_root(places: AuditDir, size: int, keys: Sequence[VerifierKey]) -> bytes:
+    if size == 0:
+        return Frontier().root
+    try:
+        checkpoint = open_checkpoint(checkpoints.read_note(places.checkpoints, size), keys)
+    except NoteError as error:
+        raise _changed(places, f"checkpoint {size}: {error}") from None
+    if checkpoint.size != size or checkpoint.origin != keys[0].name:
+        raise _changed(places, f"checkpoint {size} signs something else than its name says")
+    return checkpoint.root
+
+
+def _put_aside_torn_line(last: Segment, places: AuditDir) -> tuple[int, str] | None:
+    torn = last.torn()
+    if not torn:
+        return None
+    digest = hashlib.sha256(torn).hexdigest()
+    make_private_dir(places.torn)
+    write_private(places.torn / digest, torn, durable=True)
+    sync_folder(places.torn)
+    with last.path.open("r+b") as file:
+        file.truncate(file.seek(0, os.SEEK_END) - len(torn))
+        os.fdatasync(file.fileno())
+    return len(torn), digest

@@ -1,0 +1,187 @@
+"""Where the records are: files of 65,536 lines each, named by the number of their first record.
+
+A power of two, so that each full segment is a complete subtree of the Merkle tree. Retention takes lines away from the
+front and keeps their hashes in a file beside (`.hashes`, 32 bytes each): every later proof needs those and no more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from fleet.audit.records import MAX_LINE_BYTES, RUN_STARTED
+from fleet.audit.tree import Frontier, leaf_hash
+from fleet.errors import AuditError
+from fleet.paths import write_private
+
+SEGMENT_RECORDS = 1 << 16
+_BLOCK = 1 << 18
+_NAME = re.compile(r"(\d{12})\.(jsonl|hashes)")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One file of lines, and what is kept of lines that were pruned."""
+
+    folder: Path
+    first: int
+
+    @property
+    def path(self) -> Path:
+        """The lines."""
+        return self.folder / f"{self.first:012}.jsonl"
+
+    @property
+    def hashes_path(self) -> Path:
+        """The hashes of pruned lines, from the segment's first on."""
+        return self.path.with_suffix(".hashes")
+
+    @property
+    def root_path(self) -> Path:
+        """The root of a full segment's tree, so that it need not be computed again. A mere cache."""
+        return self.path.with_suffix(".root")
+
+    def pruned(self) -> list[bytes]:
+        """The kept hashes."""
+        if not self.hashes_path.exists():
+            return []
+        kept = self.hashes_path.read_bytes()
+        return [kept[at : at + 32] for at in range(0, len(kept) - len(kept) % 32, 32)]
+
+    def start(self) -> int:
+        """The number of the first line that is still here: a prune that was cut short has taken fewer than it kept."""
+        kept = len(self.pruned())
+        if kept and self.path.exists():
+            with self.path.open("rb") as file:
+                seq = seq_of(file.readline(MAX_LINE_BYTES))
+            if seq is not None and self.first <= seq <= self.first + kept:
+                return seq
+        return self.first + kept
+
+    def blocks(self, offset: int = 0) -> Iterator[list[bytes]]:
+        """The lines without their LF, many at a time, from byte `offset` on. What follows the last LF is left out.
+
+        Raises AuditError for a line that is too long for a record: it would not fit into memory either.
+        """
+        rest = b""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                while block := file.read(_BLOCK):
+                    *lines, rest = (rest + block).split(b"\n")
+                    if len(rest) > MAX_LINE_BYTES:
+                        raise AuditError(f"{self.path}: a line of more than {MAX_LINE_BYTES} bytes is no record.")
+                    yield lines
+        except FileNotFoundError:
+            return
+
+    def entries(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """The hash of each line and the line itself, None where it was pruned."""
+        for kept in self.pruned()[: self.start() - self.first]:
+            yield kept, None
+        for lines in self.blocks():
+            for line in lines:
+                yield leaf_hash(line), line
+
+    def torn(self) -> bytes:
+        """What follows the last LF. A batch is written at once, so after a power cut it may be longer than any line."""
+        if not self.path.exists():
+            return b""
+        with self.path.open("rb") as file:
+            end, tail = file.seek(0, os.SEEK_END), b""
+            while end and b"\n" not in tail:
+                start = max(0, end - _BLOCK)
+                file.seek(start)
+                tail = file.read(end - start) + tail
+                end = start
+        return tail.rpartition(b"\n")[2]
+
+    def remembered_root(self) -> bytes | None:
+        """What `remember` has written; whether it is right a checkpoint must show."""
+        try:
+            root = bytes.fromhex(self.root_path.read_text())
+        except (OSError, ValueError):
+            return None
+        return root if len(root) == 32 else None
+
+    def remember(self, root: bytes) -> None:
+        """Write down the root of a full segment. Raises OSError."""
+        write_private(self.root_path, root.hex().encode())
+
+    def tree(self) -> Frontier:
+        """The tree of its lines alone, as they are now."""
+        return Frontier(leaf for leaf, _ in self.entries())
+
+
+def seq_of(line: bytes) -> int | None:
+    """The number that a line gives itself; None if it is no record."""
+    try:
+        seq = orjson.loads(line)["seq"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return seq if type(seq) is int else None
+
+
+def segments(folder: Path) -> list[Segment]:
+    """The segments that are there, oldest first; gaps are for the caller to see."""
+    if not folder.is_dir():
+        return []
+    names = (_NAME.fullmatch(path.name) for path in folder.iterdir())
+    firsts = {int(name[1]) for name in names if name}
+    return [Segment(folder, first) for first in sorted(firsts) if first % SEGMENT_RECORDS == 0]
+
+
+def read_records(folder: Path, since: int = 0) -> Iterator[dict[str, Any]]:
+    """All complete records from number `since` on, oldest first; one that is still being written is left out.
+
+    Raises AuditError for a line that is no record.
+    """
+    return (record for _, record in read_lines(folder, since))
+
+
+def read_lines(folder: Path, since: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """The same, each with its line."""
+    for segment in segments(folder):
+        if segment.first + SEGMENT_RECORDS > since:
+            yield from ((line, record) for line, record in _lines_of(segment) if record["seq"] >= since)
+
+
+def read_last_run(folder: Path) -> Iterator[dict[str, Any]]:
+    """The records from the newest `run.started` on; none if no run was ever recorded. Raises as `read_records` does."""
+    later: list[Segment] = []
+    for segment in reversed(segments(folder)):
+        offset = _last_start(segment.path)
+        if offset is not None:
+            for _, record in itertools.chain(_lines_of(segment, offset), *map(_lines_of, reversed(later))):
+                yield record
+            return
+        later.append(segment)
+
+
+def _last_start(path: Path) -> int | None:
+    """Where the line of the newest `run.started` begins."""
+    if not path.exists() or not path.stat().st_size:
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        position = data.rfind(f'"event":"{RUN_STARTED}"'.encode())
+        return data.rfind(b"\n", 0, position) + 1 if position >= 0 else None
+
+
+def _lines_of(segment: Segment, offset: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    for lines in segment.blocks(offset):
+        for line in lines:
+            try:
+                record = orjson.loads(line)
+            except ValueError:
+                record = None
+            if not isinstance(record, dict) or type(record.get("seq")) is not int:
+                raise AuditError(f"{segment.path} holds a line that is no record; 'fleet audit verify' says where.")
+            yield line, record

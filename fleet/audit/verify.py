@@ -1,0 +1,273 @@
+"""Checks a log from its files alone: every line, every checkpoint, and what was kept of it elsewhere.
+
+It reads and changes nothing, and it may run while the log is being written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import orjson
+
+from fleet.audit import checkpoints
+from fleet.audit.anchors import Anchor
+from fleet.audit.notes import Checkpoint, NoteError, UnknownKey, VerifierKey, open_checkpoint, parse_checkpoint
+from fleet.audit.records import LOG_KEY_ROTATED, LOG_PRUNED
+from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
+from fleet.audit.tree import Frontier
+from fleet.errors import AuditError
+from fleet.paths import AuditDir
+
+
+class Verdict(Enum):
+    """What is the matter, the gravest last; the value is the exit code."""
+
+    OK = 0
+    UNSIGNED_TAIL = 10
+    TORN_TAIL = 11
+    UNKNOWN_KEY = 12
+    GAP = 13
+    TRUNCATED = 14
+    MODIFIED = 15
+    FORK = 16
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    verdict: Verdict
+    what: str
+
+
+@dataclass
+class Verification:
+    """What was found. `records` are those that are there, `signed` those that a checkpoint proves."""
+
+    records: int = 0
+    signed: int = 0
+    pruned: int = 0
+    checkpoints: int = 0
+    anchors: int = 0
+    anchored: int = 0
+    """So many records are those that an anchor signs."""
+    newest: Checkpoint | None = None
+    keys: list[VerifierKey] = field(default_factory=list)
+    is_being_written: bool = False
+    set_back: list[int] = field(default_factory=list)
+    """Records that are dated before the one that precedes them: somebody has set the clock."""
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest of the findings."""
+        return max((finding.verdict for finding in self.findings), key=lambda one: one.value, default=Verdict.OK)
+
+    def find(self, verdict: Verdict, what: str) -> None:
+        """Note one more."""
+        self.findings.append(Finding(verdict, what))
+
+
+def verify(
+    places: AuditDir,
+    first_keys: Sequence[VerifierKey],
+    anchors: Sequence[Anchor] = (),
+    advance: Callable[[int], None] = lambda _records: None,
+) -> Verification:
+    """Check everything. `first_keys` are trusted; later ones as the log, signed by a trusted one, introduces them.
+
+    `advance` is told of so many more records from time to time. Raises AuditError if the files cannot be read.
+    """
+    return _Verifier(places, first_keys, anchors, advance).run()
+
+
+class _Verifier:
+    def __init__(
+        self,
+        places: AuditDir,
+        first_keys: Sequence[VerifierKey],
+        anchors: Sequence[Anchor],
+        advance: Callable[[int], None],
+    ) -> None:
+        self._places = places
+        self._anchors = anchors
+        self._advance = advance
+        self._report = Verification(keys=list(first_keys), is_being_written=is_locked(places))
+        # Before the records: those only grow, and a checkpoint of meanwhile would have none.
+        self._sizes = checkpoints.sizes(places.checkpoints)
+        self._roots: dict[int, bytes] = {0: Frontier().root}
+        self._signers = list(first_keys)
+        self._introduced: list[tuple[int, VerifierKey]] = []
+        self._pruned_before = 0
+        self._at = ""
+        self._has_bad_line = False
+
+    def run(self) -> Verification:
+        wanted = {*self._sizes, *(size for anchor in self._anchors for size in _claimed_size(anchor))}
+        self._walk(sorted(wanted - {0}))
+        if self._report.pruned > self._pruned_before:
+            gone = _span(self._pruned_before, self._report.pruned)
+            self._report.find(Verdict.GAP, f"{gone}: taken out, and no record says that they were pruned")
+        self._check_checkpoints()
+        for anchor in self._anchors:
+            self._check_anchor(anchor)
+        unsigned = self._report.records - self._report.signed
+        if unsigned and self._report.verdict.value <= Verdict.TORN_TAIL.value:
+            what = "the last record is" if unsigned == 1 else f"the last {unsigned} records are"
+            why = " yet: the log is being written" if self._report.is_being_written else ""
+            self._report.find(Verdict.UNSIGNED_TAIL, f"{what} not signed{why}")
+        return self._report
+
+    def _walk(self, wanted: Sequence[int]) -> None:
+        """Read all records in order, and remember the roots at the sizes that are wanted."""
+        tree, targets = Frontier(), iter([*wanted, -1])
+        target = next(targets)
+        present = segments(self._places.log)
+        for segment in present:
+            if segment.first != tree.size:
+                self._report.find(Verdict.GAP, f"{_span(tree.size, segment.first)}: missing")
+                break
+            try:
+                for leaf, line in segment.entries():
+                    if line is None:
+                        self._report.pruned += 1
+                    else:
+                        self._check_line(tree.size, line)
+                    tree.add(leaf)
+                    if tree.size == target:
+                        self._roots[target] = tree.root
+                        target = next(targets)
+            except AuditError as error:
+                self._report.find(Verdict.MODIFIED, f"record {tree.size}: {error}")
+                break
+            self._advance(tree.size - self._report.records)
+            self._report.records = tree.size
+            self._check_end(segment, tree.size - segment.first, is_last=segment is present[-1])
+        self._report.records = tree.size
+
+    def _check_end(self, segment: Segment, count: int, *, is_last: bool) -> None:
+        name, torn = segment.path.name, len(segment.torn())
+        if count > SEGMENT_RECORDS:
+            self._report.find(Verdict.MODIFIED, f"{name} holds {count} records, more than a segment")
+        if torn and not is_last:
+            self._report.find(Verdict.MODIFIED, f"{name} ends in {torn} bytes that are no record")
+        elif torn and not self._report.is_being_written:
+            self._report.find(Verdict.TORN_TAIL, f"{torn} bytes after the last record: a write that was cut short")
+
+    def _check_line(self, number: int, line: bytes) -> None:
+        try:
+            record = orjson.loads(line)
+            seq, at, event = record["seq"], record["at"], record["event"]
+        except (ValueError, KeyError, TypeError):
+            seq, at, event, record = None, "", "", {}
+        if seq != number:
+            self._note_line(number, "is not a record" if seq is None else f"says that it is record {seq}")
+            return
+        if at < self._at:
+            self._report.set_back.append(number)
+        self._at = at
+        if event == LOG_KEY_ROTATED:
+            try:
+                self._introduced.append((number, VerifierKey.parse(record["vkey"])))
+            except (NoteError, KeyError, AttributeError):
+                self._note_line(number, "introduces a key that is none")
+        elif event == LOG_PRUNED:
+            self._pruned_before = max(self._pruned_before, record.get("before", 0))
+
+    def _note_line(self, number: int, what: str) -> None:
+        # One is enough: whoever takes a line out makes all that follow say a wrong number.
+        if not self._has_bad_line:
+            self._report.find(Verdict.MODIFIED, f"record {number} {what}")
+        self._has_bad_line = True
+
+    def _check_checkpoints(self) -> None:
+        report, lost = self._report, 0
+        is_broken = any(found.verdict is Verdict.GAP for found in report.findings)
+        for size in self._sizes:
+            note = checkpoints.read_note(self._places.checkpoints, size)
+            checkpoint = self._open(note, self._signers, f"checkpoint {size}")
+            if checkpoint is None:
+                continue
+            if checkpoint.size != size:
+                report.find(Verdict.MODIFIED, f"checkpoint {size} signs {checkpoint.size} records")
+            elif size > report.records:
+                lost = size
+            elif self._roots.get(size) != checkpoint.root:
+                if not is_broken:
+                    report.find(Verdict.MODIFIED, f"{_span(report.signed, size)}: not as they were signed")
+                is_broken = True  # all later roots hang on these records
+            else:
+                report.checkpoints += 1
+                report.signed, report.newest = size, checkpoint
+                self._trust(size)
+        if lost and not is_broken:
+            report.find(Verdict.TRUNCATED, _fewer(report.records, lost, "a checkpoint"))
+
+    def _trust(self, signed: int) -> None:
+        """From here on only the key counts that a signed record has introduced last."""
+        while self._introduced and self._introduced[0][0] < signed:
+            self._signers = [self._introduced.pop(0)[1]]
+            self._report.keys += [key for key in self._signers if key not in self._report.keys]
+
+    def _check_anchor(self, anchor: Anchor) -> None:
+        report = self._report
+        checkpoint = self._open(anchor.note, self._report.keys, f"the anchor in {anchor.source}")
+        if checkpoint is None:
+            return
+        size = checkpoint.size
+        if size > report.records:
+            report.find(Verdict.TRUNCATED, _fewer(report.records, size, f"the anchor in {anchor.source}"))
+        elif self._roots.get(size) == checkpoint.root:
+            report.anchored = max(report.anchored, size)
+            report.anchors += 1
+        elif size <= report.signed:
+            report.find(
+                Verdict.FORK,
+                f"the anchor in {anchor.source} signs another history of the first {size} records than this log: "
+                "one of them was made up by somebody who had the signing key",
+            )
+        else:
+            report.find(Verdict.MODIFIED, f"the first {size} records: not as the anchor in {anchor.source} signs them")
+
+    def _open(self, note: str, keys: Sequence[VerifierKey], what: str) -> Checkpoint | None:
+        try:
+            checkpoint = open_checkpoint(note, keys)
+        except UnknownKey:
+            self._report.find(Verdict.UNKNOWN_KEY, f"{what} is signed by no key that this log had then")
+            return None
+        except NoteError as error:
+            self._report.find(Verdict.MODIFIED, f"{what}: {error}")
+            return None
+        if checkpoint.origin != self._report.keys[0].name:
+            self._report.find(Verdict.UNKNOWN_KEY, f"{what} is of another log, {checkpoint.origin}")
+            return None
+        return checkpoint
+
+
+def _span(start: int, end: int) -> str:
+    return f"record {start}" if end - start == 1 else f"records {start} to {end - 1}"
+
+
+def _fewer(there: int, signed: int, by: str) -> str:
+    gone = "the last one is" if signed - there == 1 else f"the last {signed - there} are"
+    return f"{there} records are there, and {by} signs {signed}: {gone} gone"
+
+
+def _claimed_size(anchor: Anchor) -> Iterator[int]:
+    try:
+        yield parse_checkpoint(anchor.note).size
+    except NoteError:
+        return
+
+
+def is_locked(places: AuditDir) -> bool:
+    """True if somebody is writing to the log. Looks at the kernel's list, so that no writer can be in our way."""
+    try:
+        inode = places.lock.stat().st_ino
+        locks = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return False
+    return any(" FLOCK " in lock and f":{inode} " in lock for lock in locks)

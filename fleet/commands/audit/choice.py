@@ -1,0 +1,89 @@
+"""Which records a verb is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from fleet.audit.segments import read_last_run, read_lines
+from fleet.errors import InputError
+from fleet.paths import AuditDir
+
+RUN = Annotated[str | None, typer.Option("--run", help="Only this run; 'last' for the newest.")]
+EMPLOYEE = Annotated[str | None, typer.Option("--employee", help="Only this employee.")]
+SERVICE = Annotated[str | None, typer.Option("--service", help="Only this service.")]
+OUTCOME = Annotated[str | None, typer.Option("--outcome", help="Only this outcome.")]
+SINCE = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="Only from this time on (UTC), as 2026-11-03T09:00."),
+]
+
+
+def run_named(places: AuditDir, name: str) -> str:
+    """The run id that `last` stands for, or `name` itself."""
+    if name != "last":
+        return name
+    newest = next(read_last_run(places.log), None)
+    if newest is None:
+        raise InputError("The log has no run yet.")
+    return str(newest["run"])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The filters of the command line. `names` gives the employee of a pseudonym."""
+
+    names: Mapping[str, str]
+    run: str | None = None
+    employee: str | None = None
+    service: str | None = None
+    outcome: str | None = None
+    since: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        places: AuditDir,
+        names: Mapping[str, str],
+        run: str | None,
+        employee: str | None,
+        service: str | None,
+        outcome: str | None,
+        since: str | None,
+    ) -> Choice:
+        """Raises InputError for an employee, a run or a time that cannot be."""
+        if employee is not None and employee not in names.values():
+            raise InputError(f"The log has nothing of '{employee}'; mend the name, or leave --employee out.")
+        if run is not None:
+            wanted = run_named(places, run)
+            if all(record.get("run") != wanted for _, record in read_lines(places.log)):
+                raise InputError(f"The log has no run '{run}'; 'fleet audit show' without --run lists all.")
+            run = wanted
+        return cls(names, run, employee, service, outcome, None if since is None else _utc(since))
+
+    def read(self, places: AuditDir, first: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """The chosen records from number `first` on, each with its line."""
+        return ((line, record) for line, record in read_lines(places.log, first) if self._includes(record))
+
+    def _includes(self, record: Mapping[str, Any]) -> bool:
+        return (
+            (self.run is None or record.get("run") == self.run)
+            and (self.service is None or record.get("service") == self.service)
+            and (self.outcome is None or record.get("outcome") == self.outcome)
+            and (self.since is None or record["at"] >= self.since)
+            and (self.employee is None or self.names.get(record.get("subject") or "") == self.employee)
+        )
+
+
+def _utc(text: str) -> str:
+    """A time in the form that the log has, so that texts can be compared."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"--since {text}: give a day or a time, as 2026-11-03 or 2026-11-03T09:00.") from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

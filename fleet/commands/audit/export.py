@@ -1,0 +1,39 @@
+"""`fleet audit export`: the records for other programs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from fleet.audit.export import Format
+from fleet.audit.export import export as convert
+from fleet.audit.keys import read_keys
+from fleet.audit.subjects import known_names
+from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
+from fleet.commands.options import REHEARSAL, STATE, log_of, settings_of
+
+
+def export(
+    form: Annotated[
+        Format, typer.Option("--format", help="jsonl as it is, csv, ocsf (1.8.0) or ecs (9).")
+    ] = Format.JSONL,
+    run: RUN = None,
+    employee: EMPLOYEE = None,
+    service: SERVICE = None,
+    outcome: OUTCOME = None,
+    since: SINCE = None,
+    with_names: Annotated[
+        bool, typer.Option("--with-names", help="Name employees, and so hand personal data out.")
+    ] = False,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+) -> None:
+    """Print the records for another program, such as a SIEM. Employees stay pseudonyms unless --with-names is given."""
+    places = log_of(settings_of(state), rehearsal=rehearsal)
+    names = known_names(places.subjects)
+    choice = Choice.of(places, names, run, employee, service, outcome, since)
+    origin = read_keys(places.vkey)[0].name
+    for line in convert(form, choice.read(places), origin, names if with_names else {}):
+        sys.stdout.write(line)

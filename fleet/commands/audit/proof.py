@@ -1,0 +1,74 @@
+"""`fleet audit prove` and `fleet audit verify-proof`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fleet.audit.keys import read_keys
+from fleet.audit.notes import NoteError
+from fleet.audit.proof import Proof, Prover, find_proofs
+from fleet.commands.options import REHEARSAL, STATE, log_of, settings_of
+from fleet.errors import InputError
+from fleet.paths import write_private
+
+EXIT_NOT_PROVED = 15
+
+
+def prove(
+    seq: Annotated[int, typer.Argument(help="Number of the record.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; stdout without it.")] = None,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+) -> None:
+    """Write the proof that one record is in the log. It holds the record, and needs nothing else but the public key."""
+    places = log_of(settings_of(state), rehearsal=rehearsal)
+    text = Prover(places, read_keys(places.vkey)).prove(seq).text
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        try:
+            write_private(output, text.encode())
+        except OSError as error:
+            raise InputError(f"{output} cannot be written ({error.strerror}); choose another file.") from None
+
+
+def verify_proof(
+    file: Annotated[Path, typer.Argument(help="A proof, or a text that holds some, such as a receipt.")],
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="Public key of the log (log.vkey).")],
+) -> None:
+    """Check proofs with nothing but their text and the public key. Needs no state directory.
+
+    Exit codes: 0 all prove their record, 15 one does not, 2 bad input.
+    """
+    try:
+        proofs = find_proofs(file.read_text("utf-8", "replace"))
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error.strerror}).") from None
+    if not proofs:
+        raise InputError(f"{file} holds no proof; a proof begins with the line c2sp.org/tlog-proof@v1.")
+    keys, console, failed = read_keys(key), Console(highlight=False), False
+    for text in proofs:
+        try:
+            proof = Proof.parse(text)
+            checkpoint = proof.check(keys)
+        except NoteError as error:
+            failed = True
+            console.print(f"NOT PROVED: {error}.", style="bold red", markup=False, soft_wrap=True)
+            continue
+        where = f"record {proof.index} of the {checkpoint.size} that {checkpoint.origin} has signed"
+        console.print(f"Proved: {where}", style="bold green", markup=False, soft_wrap=True)
+        console.print(_readable(proof.line), markup=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(EXIT_NOT_PROVED)
+
+
+def _readable(line: bytes) -> str:
+    try:
+        return "".join(f"  {name}: {json.dumps(value)}\n" for name, value in json.loads(line).items()).rstrip()
+    except (ValueError, AttributeError):
+        return f"  {line!r}"

@@ -1,0 +1,48 @@
+"""`fleet audit erase` and `fleet audit prune`: what is deleted on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, datetime
+from typing import Annotated
+
+import typer
+
+from fleet.commands.options import LOG_KEY, REHEARSAL, STATE, log_of, settings_of
+from fleet.retention import erase as erase_employee
+from fleet.retention import prune as prune_log
+
+
+def erase(
+    employee: Annotated[str, typer.Argument(help="Name of the employee, as in the inventory.")],
+    state: STATE = None,
+    log_key: LOG_KEY = None,
+    rehearsal: REHEARSAL = False,
+) -> None:
+    """Delete what leads to a person: pseudonym, key, sessions, pictures. The log keeps its records, and stays whole.
+
+    Copies of the state directory must be treated alike. A mandate that was taken back stays taken back.
+    """
+    settings = settings_of(state, log_key=log_key)
+    log_of(settings, rehearsal=rehearsal)
+    settings = settings.for_rehearsal() if rehearsal else settings
+    erased = asyncio.run(erase_employee(settings.state_dir, settings.log_key, employee))
+    who = f"{employee} was {erased.pseudonym}" if erased.pseudonym else f"No run had met {employee}"
+    typer.echo(f"{who}; deleted: {erased.sessions} sessions, {erased.evidence} pictures.")
+
+
+def prune(
+    before: Annotated[
+        datetime, typer.Option("--before", formats=["%Y-%m-%d"], help="Runs that ended before this day (UTC).")
+    ],
+    state: STATE = None,
+    log_key: LOG_KEY = None,
+    rehearsal: REHEARSAL = False,
+) -> None:
+    """Take out the records, pictures and diagnostics of old runs. Hashes stay, so that all later proofs hold."""
+    settings = settings_of(state, log_key=log_key)
+    log_of(settings, rehearsal=rehearsal)
+    settings = settings.for_rehearsal() if rehearsal else settings
+    day = date(before.year, before.month, before.day)
+    first = asyncio.run(prune_log(settings.state_dir, settings.log_key, day))
+    typer.echo(f"The log begins with record {first} now." if first else "Nothing is that old.")

@@ -1,0 +1,133 @@
+"""`fleet audit show`: read the records."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fleet.audit import records
+from fleet.audit.subjects import known_names
+from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
+from fleet.commands.options import REHEARSAL, STATE, Output, log_of, people, settings_of
+from fleet.paths import AuditDir
+
+POLL_SECONDS = 0.5
+
+
+def show(
+    run: RUN = None,
+    employee: EMPLOYEE = None,
+    service: SERVICE = None,
+    outcome: OUTCOME = None,
+    since: SINCE = None,
+    follow: Annotated[bool, typer.Option("-F", "--follow", help="Go on with what is written from now on.")] = False,
+    output: Annotated[
+        Output, typer.Option("--output", help="text, or one JSON object (with --follow one for each record).")
+    ] = Output.TEXT,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+) -> None:
+    """Show records, oldest first. Employees are named from the side store; the log itself has pseudonyms only."""
+    places = log_of(settings_of(state), rehearsal=rehearsal)
+    choice = Choice.of(places, known_names(places.subjects), run, employee, service, outcome, since)
+    if follow:
+        _follow(places, choice, output)
+        return
+    chosen = [record for _, record in choice.read(places)]
+    if output is Output.JSON:
+        typer.echo(json.dumps({"version": 1, "records": [_named(record, choice.names) for record in chosen]}))
+    elif not chosen:
+        people.print("No record matches.")
+    else:
+        Console(highlight=False).print(_table(chosen, choice.names, is_headed=True))
+
+
+def _follow(places: AuditDir, choice: Choice, output: Output) -> None:
+    """Until Ctrl-C. The file is looked at again and again: a file that grows tells nobody."""
+    console, following = Console(highlight=False), 0
+    while True:
+        found = [record for _, record in choice.read(places, following)]
+        names = known_names(places.subjects)  # a run may have met somebody new
+        for record in found:
+            if output is Output.JSON:
+                typer.echo(json.dumps(_named(record, names)))
+        if found and output is Output.TEXT:
+            console.print(_table(found, names, is_headed=not following))
+        following = max([following, *(record["seq"] + 1 for record in found)])
+        time.sleep(POLL_SECONDS)
+
+
+def _named(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {**record, "employee": names.get(record["subject"] or "")} if "subject" in record else dict(record)
+
+
+def _table(chosen: list[dict[str, Any]], names: Mapping[str, str], *, is_headed: bool) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=is_headed)
+    for heading, width in (("Seq", 6), ("Time (UTC)", 19), ("Employee", 14)):
+        table.add_column(heading, no_wrap=True, min_width=width)
+    table.add_column("Event", overflow="fold", ratio=1)
+    for record in chosen:
+        subject = record.get("subject") or ""
+        table.add_row(
+            str(record["seq"]),
+            record["at"][:19].replace("T", " "),
+            Text(names.get(subject, subject)),
+            Text(record["event"], "bold").append(f"\n{', '.join(_words(record))}", "not bold"),
+        )
+    return table
+
+
+def _words(record: Mapping[str, Any]) -> Iterator[str]:
+    event = record["event"]
+    if event == records.RUN_STARTED:
+        yield f"run {record['run']}"
+        yield "check mode" if record["check"] else "real"
+        yield f"{record['employees']} employees, {record['controls']} controls"
+        yield f"operator uid {record['operator']}"
+    elif event == records.RUN_PLANNED:
+        yield ", ".join(_name(service, control) for service, control in record["planned"]) or "nothing"
+        yield f"authority {record['authority'] or 'none'}"
+    elif event == records.CONTROL_INTENDED:
+        yield _name(record["service"], record["control"])
+        yield f"reads {record['before']}"
+        yield "about to be pressed"
+        yield f"authority {record['authority']}"
+    elif event == records.CONTROL_FINISHED:
+        yield _name(record["service"], record["control"])
+        yield record["outcome"] + (f" ({record['reason']})" if record["reason"] else "")
+        if record["before"] or record["after"]:
+            yield f"{record['before'] or '?'} → {record['after'] or '?'}"
+        if record["read_back"]:
+            yield "read back"
+        if (record["http_status"] or 0) >= 400:
+            yield f"HTTP {record['http_status']}"
+        if record["refused_hosts"]:
+            yield f"refused hosts: {', '.join(record['refused_hosts'])}"
+    elif event == records.RUN_FINISHED:
+        yield ", ".join(f"{count} {outcome}" for outcome, count in record["counts"].items()) or "nothing planned"
+        if record["stopped"]:
+            yield f"stopped: {record['stopped']}"
+    elif event == records.LOG_RECOVERED:
+        if record["bytes"]:
+            yield f"a torn last line of {record['bytes']} bytes was put aside"
+        if record["unsigned"]:
+            yield f"{record['unsigned']} records had not been signed"
+    elif event == records.LOG_KEY_ROTATED:
+        yield f"signed from here on with {record['vkey']}"
+    elif event == records.LOG_PRUNED:
+        yield f"records before {record['before']} were taken out"
+    elif event == records.SUBJECT_ERASED:
+        yield f"{record['sessions']} sessions, {record['evidence']} pictures"
+    elif event == records.LOG_HEARTBEAT:
+        yield f"operator uid {record['operator']}"
+
+
+def _name(service: str | None, control: str | None) -> str:
+    return ".".join(part for part in (service, control) if part) or "(unreadable account)"

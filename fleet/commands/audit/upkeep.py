@@ -1,0 +1,35 @@
+"""`fleet audit checkpoint` and `fleet audit rotate-key`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+
+from fleet.audit.checkpoints import read_newest
+from fleet.audit.upkeep import beat
+from fleet.audit.upkeep import rotate_key as rotate
+from fleet.commands.options import LOG_KEY, REHEARSAL, STATE, log_of, people, settings_of
+
+
+def checkpoint(state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False) -> None:
+    """Record a sign of life, sign the log, and print the checkpoint, to be kept elsewhere as an anchor.
+
+    Once a day from cron: a log that is cut then lacks days, and does not merely look as if nothing had happened.
+    """
+    settings = settings_of(state, log_key=log_key)
+    places = log_of(settings, rehearsal=rehearsal)
+    asyncio.run(beat(places, (settings.for_rehearsal() if rehearsal else settings).log_key))
+    typer.echo(read_newest(places.checkpoints), nl=False)
+
+
+def rotate_key(state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False) -> None:
+    """Sign with a new key from now on. The log introduces it, signed by the old one, which is then deleted."""
+    settings = settings_of(state, log_key=log_key)
+    places = log_of(settings, rehearsal=rehearsal)
+    verifier = asyncio.run(rotate(places, (settings.for_rehearsal() if rehearsal else settings).log_key))
+    typer.echo(str(verifier))
+    people.print(
+        "Keep the first public key too: it proves all later ones. This line is for those who begin to check now.",
+        soft_wrap=True,
+    )

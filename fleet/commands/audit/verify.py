@@ -1,0 +1,129 @@
+"""`fleet audit verify`: is the log whole, and is it what was signed?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fleet.audit.anchors import read_anchors
+from fleet.audit.keys import read_keys
+from fleet.audit.segments import SEGMENT_RECORDS, segments
+from fleet.audit.verify import Verdict, Verification
+from fleet.audit.verify import verify as check
+from fleet.commands.options import REHEARSAL, STATE, Output, log_of, people, settings_of
+from fleet.errors import InputError
+from fleet.paths import AuditDir
+
+SAYS = {
+    Verdict.OK: "OK: all records are there, as they were signed.",
+    Verdict.UNSIGNED_TAIL: "UNSIGNED TAIL: what is signed is whole; nothing proves what comes after it.",
+    Verdict.TORN_TAIL: "TORN TAIL: what is signed is whole; the last write was cut short. The next run puts it aside.",
+    Verdict.UNKNOWN_KEY: "UNKNOWN KEY: somebody else than this log has signed.",
+    Verdict.GAP: "GAP: records are missing from the middle.",
+    Verdict.TRUNCATED: "TRUNCATED: records are missing from the end.",
+    Verdict.MODIFIED: "MODIFIED: the log is not what was signed.",
+    Verdict.FORK: "FORK: there are two histories with the same signature.",
+}
+
+
+def verify(
+    anchor: Annotated[
+        list[Path] | None,
+        typer.Option("--anchor", metavar="FILE", help="A checkpoint that was kept elsewhere. Repeatable."),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Public key of the log that was kept elsewhere.")
+    ] = None,
+    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+) -> None:
+    """Check every record and every checkpoint, and say what cannot be excluded.
+
+    Exit codes: 0 OK, 10 unsigned tail, 11 torn tail, 12 unknown key, 13 gap, 14 truncated, 15 modified, 16 fork,
+    2 bad input.
+    """
+    places = log_of(settings_of(state), rehearsal=rehearsal)
+    if key is None and not places.vkey.exists():
+        raise InputError(f"{places.vkey} is missing; give the public key of the log with --key.")
+    keys = read_keys(key or places.vkey)
+    if not keys:
+        raise InputError(f"{key or places.vkey} holds no public key; give the file log.vkey of the log.")
+    anchors = [found for path in anchor or () for found in read_anchors(path)]
+    columns = (TextColumn("Checking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as bar:
+        task = bar.add_task("", total=_estimate(places))
+        found = check(places, keys, anchors, lambda records: bar.advance(task, records))
+    if output is Output.JSON:
+        typer.echo(json.dumps(_envelope(found)))
+    else:
+        _print(places, found, is_key_from_elsewhere=key is not None)
+    raise typer.Exit(found.verdict.value)
+
+
+def _estimate(places: AuditDir) -> int:
+    """About how many records there are: the last segment is guessed from its size."""
+    present = segments(places.log)
+    rest = present[-1].path.stat().st_size // 400 if present and present[-1].path.exists() else 0
+    return max(0, len(present) - 1) * SEGMENT_RECORDS + rest
+
+
+def _print(places: AuditDir, found: Verification, *, is_key_from_elsewhere: bool) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("Log", f"{places.root}\n{found.keys[0].name}")
+    pruned = f"; of the first {found.pruned:,} only the hashes, as they were pruned" if found.pruned else ""
+    table.add_row("Records", f"{found.records:,}, of which {found.signed:,} signed{pruned}")
+    table.add_row("Checkpoints", f"{found.checkpoints:,} checked against the records")
+    table.add_row(
+        "Anchors", f"{found.anchors:,}" + (f", up to record {found.anchored - 1:,}" if found.anchored else "")
+    )
+    if found.set_back:
+        table.add_row("Clock", f"set back before {len(found.set_back):,} records, first {found.set_back[0]:,}")
+    console = Console(highlight=False)
+    console.print(table)
+    console.print()
+    console.print(SAYS[found.verdict], style="bold green" if found.verdict is Verdict.OK else "bold red")
+    for finding in found.findings:
+        console.print(f"- {finding.what}", markup=False, soft_wrap=True)
+    console.print()
+    for line in _doubts(found, is_key_from_elsewhere=is_key_from_elsewhere):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _doubts(found: Verification, *, is_key_from_elsewhere: bool) -> list[str]:
+    doubts = []
+    if found.anchored < found.records:
+        what = f"the records after the first {found.anchored:,}" if found.anchored else "the log"
+        doubts.append(
+            f"Nothing here excludes that {what} once went on differently: records at the end may be gone together with "
+            "their checkpoints, or whoever had the signing key may have written them anew. Only a checkpoint that was "
+            "kept elsewhere does (--anchor)."
+        )
+    if not is_key_from_elsewhere:
+        doubts.append("The public key lay beside the log; whoever can rewrite the one can replace the other (--key).")
+    return doubts
+
+
+def _envelope(found: Verification) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "verdict": found.verdict.name.lower(),
+        "exit_code": found.verdict.value,
+        "origin": found.keys[0].name,
+        "records": found.records,
+        "signed": found.signed,
+        "anchored": found.anchored,
+        "pruned": found.pruned,
+        "checkpoints": found.checkpoints,
+        "anchors": found.anchors,
+        "set_back": found.set_back,
+        "findings": [{"verdict": one.verdict.name.lower(), "what": one.what} for one in found.findings],
+    }

@@ -1,0 +1,122 @@
+"""What is deleted on purpose: everything that leads to a person, and records that are older than they may become.
+
+Both are recorded first. The log stays whole and can still be verified afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from fleet.audit import records
+from fleet.audit.keys import read_signing_key
+from fleet.audit.log import AuditLog
+from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_records, segments
+from fleet.audit.subjects import Subjects
+from fleet.errors import InputError
+from fleet.paths import StateDir, sync_folder, write_private
+from fleet.sessions import SessionStore
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was deleted of a person. `pseudonym` is None for somebody whom no run has met."""
+
+    pseudonym: str | None
+    sessions: int
+    evidence: int
+
+
+async def erase(state: StateDir, log_key: Path, employee: str) -> Erased:
+    """Delete what leads to `employee`: row, key, sessions and pictures. A withdrawn mandate stays withdrawn.
+
+    Raises InputError if nothing is known of them; as `AuditLog` and `Subjects` do.
+    """
+    log = AuditLog(state.audit, f"fleet audit erase {employee}", read_signing_key(state.audit, log_key))
+    try:
+        subjects = Subjects(state.audit.subjects)
+        try:
+            subject, store = subjects.get(employee), SessionStore(state)
+            services = [session.service for session in store.list() if session.employee == employee]
+            if subject is None and not services:
+                raise InputError(f"Nothing is known of '{employee}': no run has met them, and there is no session.")
+            pseudonym = subject.pseudonym if subject else None
+            pictures = list(state.evidence.glob(f"*/{pseudonym}.*")) if subject else []
+            counts = {"sessions": len(services), "evidence": len(pictures)}
+            await log.append(records.SUBJECT_ERASED, None, operator=os.getuid(), subject=pseudonym, **counts)
+            for service in services:
+                store.remove(employee, service)
+            for picture in pictures:
+                picture.unlink(missing_ok=True)
+            # Last: as long as the row is there, an erasure that was cut short can be given again.
+            subjects.forget(employee)
+        finally:
+            subjects.close()
+    finally:
+        log.close()
+    return Erased(pseudonym, **counts)
+
+
+async def prune(state: StateDir, log_key: Path, before: date) -> int:
+    """Take out the records of runs that ended before a day (UTC), with their pictures and diagnostics.
+
+    Their hashes stay. Returns the first record that is still there. Raises as `AuditLog` does.
+    """
+    log = AuditLog(state.audit, "fleet audit prune", read_signing_key(state.audit, log_key))
+    try:
+        places = state.audit
+        cut, runs = _cut(read_records(places.log), before.isoformat())
+        if cut > _first(places.log):
+            await log.append(records.LOG_PRUNED, None, operator=os.getuid(), before=cut)
+            log.sign()
+        for run in runs:
+            for folder in (state.evidence, state.runs):
+                shutil.rmtree(folder / run, ignore_errors=True)
+        # Also what an earlier prune that was cut short has left.
+        for segment in segments(places.log):
+            if segment.first < cut:
+                _take_out(segment, cut)
+        sync_folder(places.log)
+        return max(cut, _first(places.log))
+    finally:
+        log.close()
+
+
+def _cut(everything: Iterator[Mapping[str, Any]], day: str) -> tuple[int, list[str]]:
+    """The first record that stays, and the runs before it. No run is cut in two."""
+    cut, open_run, runs, found = 0, False, [], []
+    for record in everything:
+        if record["at"] >= day:
+            break
+        if record["event"] == records.RUN_STARTED:
+            open_run = True
+            found.append(record["run"])
+        elif record["event"] == records.RUN_FINISHED:
+            open_run = False
+        if not open_run:
+            cut, runs = record["seq"] + 1, list(found)
+    return cut, runs
+
+
+def _first(folder: Path) -> int:
+    return next((record["seq"] for record in read_records(folder)), 0)
+
+
+def _take_out(segment: Segment, cut: int) -> None:
+    """Hashes first, then the lines: a crash in between leaves both, and they agree."""
+    entries = list(segment.entries())[: cut - segment.first]
+    if any(line is not None for _, line in entries):
+        write_private(segment.hashes_path, b"".join(leaf for leaf, _ in entries), durable=True)
+        sync_folder(segment.folder)
+    if segment.first + SEGMENT_RECORDS <= cut:
+        segment.path.unlink(missing_ok=True)
+        return
+    kept = b"".join(line + b"\n" for lines in segment.blocks() for line in lines if orjson.loads(line)["seq"] >= cut)
+    write_private(segment.path, kept, durable=True)

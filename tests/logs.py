@@ -1,0 +1,82 @@
+"""Audit logs for tests: opened with a key of their own, which lies beside their folder; and records to put in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fleet.audit import records
+from fleet.audit.keys import create_keys, read_signing_key
+from fleet.audit.log import AuditLog
+from fleet.audit.segments import Segment
+from fleet.paths import AuditDir, make_private_dir
+
+
+def open_log(folder: Path, owner: str = "a test") -> AuditLog:
+    """The log in `folder`, made if it is missing."""
+    make_private_dir(folder)
+    places, key = AuditDir(folder), folder.parent / "log-key.pem"
+    create_keys(places, key)
+    return AuditLog(places, owner, read_signing_key(places, key))
+
+
+def log_path(folder: Path) -> Path:
+    """The first segment."""
+    return Segment(folder / "log", 0).path
+
+
+STARTED = {
+    "version": "0",
+    "operator": 0,
+    "operator_claimed": None,
+    "check": False,
+    "rehearsal": True,
+    "sandbox": True,
+    "inventory_sha256": "0",
+    "recipes_sha256": {},
+    "employees": 2,
+    "controls": 4,
+}
+FINISHED = {
+    "subject": "s_1",
+    "service": "linkedin",
+    "control": "ai_training",
+    "outcome": "opted_out",
+    "reason": None,
+    "before": "in",
+    "after": "out",
+    "read_back": True,
+    "duration_ms": 1,
+    "evidence": None,
+    "http_status": None,
+    "refused_hosts": [],
+}
+INTENDED = {
+    "subject": "s_1",
+    "service": "linkedin",
+    "control": "ai_training",
+    "before": "in",
+    "authority": "company",
+    "mandate_hmac": None,
+    "profile_hmac": "0",
+    "evidence": "0",
+}
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """What is in the file: only whole lines, each a record."""
+    content = log_path(folder).read_bytes()
+    assert content == b"" or content.endswith(b"\n")
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def lay(folder: Path, content: bytes) -> None:
+    """A log that somebody else has left: its first segment, and nothing signed."""
+    make_private_dir(folder)
+    make_private_dir(folder / "log")
+    log_path(folder).write_bytes(content)
+
+
+async def finish(log: AuditLog, control: str = "ai_training", run: str = "r1", **changed: Any) -> dict[str, Any]:
+    return await log.append(records.CONTROL_FINISHED, run, **(FINISHED | {"control": control} | changed))

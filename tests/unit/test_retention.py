@@ -1,0 +1,236 @@
+"""What is deleted on purpose is gone, is recorded, and leaves a log that can still be verified."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet import retention
+from fleet.audit import records
+from fleet.audit.keys import read_keys, read_signing_key
+from fleet.audit.log import AuditLog
+from fleet.audit.proof import Prover
+from fleet.audit.segments import read_records
+from fleet.audit.subjects import Subjects, known_names
+from fleet.audit.verify import Verdict, verify
+from fleet.errors import BusyError, InputError
+from fleet.paths import StateDir
+from fleet.retention import Erased, erase, prune
+from fleet.state import make_state
+from tests.logs import FINISHED, STARTED
+
+NAMES = {"anna.keller": "de", "brian.walsh": None}
+
+
+@pytest.fixture(autouse=True)
+def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of 8 records: five runs of four records fill two of them, and half of a third."""
+    for module in ("audit.segments", "audit.tail", "audit.recovery", "audit.verify", "audit.proof", "retention"):
+        monkeypatch.setattr(f"fleet.{module}.SEGMENT_RECORDS", 8)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    return tmp_path / "keys" / "log-key.pem"
+
+
+@pytest.fixture
+def state(tmp_path: Path, key: Path) -> StateDir:
+    state = StateDir(tmp_path / "state")
+    make_state(state, tmp_path / "keys" / "identity.txt", key)
+    return state
+
+
+async def run(state: StateDir, key: Path, month: int, *, ends: bool = True) -> None:
+    """A run of two employees in that month: four records with both of its ends, and a picture for each."""
+    name, at = f"r{month}", f"2026-{month:02}-15T12:00:00.000000Z"
+    subjects = Subjects(state.audit.subjects)
+    pseudonyms = [subject.pseudonym for subject in subjects.of(NAMES).values()]
+    subjects.close()
+
+    def stamp(*given: Any) -> Any:
+        return records._stamp(*given) | {"at": at}
+
+    with pytest.MonkeyPatch.context() as patched:
+        # No test can turn the clock of one process alone.
+        stamped = [stamp if each is records._stamp else each for each in records._PROCESSORS]
+        patched.setattr(records, "_PROCESSORS", stamped)
+        log = AuditLog(state.audit, name, read_signing_key(state.audit, key))
+        await log.append(records.RUN_STARTED, name, **STARTED)
+        for pseudonym in pseudonyms:
+            await log.append(records.CONTROL_FINISHED, name, **(FINISHED | {"subject": pseudonym}))
+            picture = state.evidence / name / f"{pseudonym}.linkedin.ai_training.after.png"
+            picture.parent.mkdir(exist_ok=True)
+            picture.write_bytes(b"picture")
+        (state.runs / name).mkdir()
+        if ends:
+            await log.append(records.RUN_FINISHED, name, counts={}, stopped=None, exit_code=0)
+        log.close()
+
+
+def everything(state: StateDir) -> list[dict[str, Any]]:
+    return list(read_records(state.audit.log))
+
+
+def verdict(state: StateDir) -> Verdict:
+    return verify(state.audit, read_keys(state.audit.vkey)).verdict
+
+
+class TestErase:
+    async def test_nothing_leads_to_the_person_any_more(self, state: StateDir, key: Path) -> None:
+        """Row, key, pictures and sessions are gone; the other employee's are not; the log is whole and says so."""
+        await run(state, key, 1)
+        subjects = Subjects(state.audit.subjects)
+        subject = subjects.get("anna.keller")
+        subjects.close()
+        assert subject is not None
+        for name in ("anna.keller.linkedin.age", "anna.keller.linkedin.json", "brian.walsh.linkedin.age"):
+            (state.sessions / name).write_bytes(b"{}")
+        assert await erase(state, key, "anna.keller") == Erased(subject.pseudonym, 1, 1)
+        assert set(known_names(state.audit.subjects).values()) == {"brian.walsh"}
+        stored = state.audit.subjects.read_bytes()
+        assert b"brian.walsh" in stored
+        assert not any(secret in stored for secret in (b"anna.keller", subject.key, subject.pseudonym.encode()))
+        assert [path.name for path in state.sessions.iterdir()] == ["brian.walsh.linkedin.age"]
+        assert not list(state.evidence.rglob(f"{subject.pseudonym}*")) and list(state.evidence.rglob("*.png"))
+        last = everything(state)[-1]
+        assert {name: last[name] for name in ("event", "run", "subject", "sessions", "evidence")} == {
+            "event": "subject.erased",
+            "run": None,
+            "subject": subject.pseudonym,
+            "sessions": 1,
+            "evidence": 1,
+        }
+        assert verdict(state) is Verdict.OK
+
+    async def test_nowhere_in_the_state_stands_the_name(self, state: StateDir, key: Path) -> None:
+        """Not in a file, not in the name of one."""
+        await run(state, key, 1)
+        await erase(state, key, "anna.keller")
+        for path in state.root.rglob("*"):
+            assert "anna.keller" not in path.name
+            if path.is_file() and path != state.audit.lock:
+                assert b"anna.keller" not in path.read_bytes(), path
+
+    async def test_somebody_unknown_is_refused(self, state: StateDir, key: Path) -> None:
+        """Nothing is recorded; twice is once."""
+        await run(state, key, 1)
+        await erase(state, key, "anna.keller")
+        before = everything(state)
+        for name in ("anna.keller", "nobody"):
+            with pytest.raises(InputError, match=f"Nothing is known of '{name}'"):
+                await erase(state, key, name)
+        assert everything(state) == before
+
+    async def test_a_session_of_somebody_whom_no_run_has_met_goes_too(self, state: StateDir, key: Path) -> None:
+        """There is no pseudonym to record."""
+        (state.sessions / "new.person.linkedin.age").write_bytes(b"")
+        assert await erase(state, key, "new.person") == Erased(None, 1, 0)
+        assert everything(state)[-1]["subject"] is None
+
+    async def test_nothing_is_erased_under_a_run(self, state: StateDir, key: Path) -> None:
+        """The run is named; it may be about that very person."""
+        await run(state, key, 1)
+        log = AuditLog(state.audit, "run r2", read_signing_key(state.audit, key))
+        with pytest.raises(BusyError, match="run r2"):
+            await erase(state, key, "anna.keller")
+        log.close()
+        assert "anna.keller" in known_names(state.audit.subjects).values()
+
+
+class TestPrune:
+    async def test_runs_that_are_too_old_go_and_the_rest_can_be_proved(self, state: StateDir, key: Path) -> None:
+        """Their records, pictures and diagnostics; hashes stay, so every stored checkpoint can still be checked."""
+        for month in range(1, 6):
+            await run(state, key, month)
+        kept = everything(state)[12:]
+        checkpoints = sorted(path.name for path in state.audit.checkpoints.iterdir())
+        assert await prune(state, key, date(2026, 4, 1)) == 12
+        assert everything(state)[: len(kept)] == kept
+        assert (everything(state)[-1]["event"], everything(state)[-1]["before"]) == ("log.pruned", 12)
+        assert sorted(path.name for path in state.evidence.iterdir()) == ["r4", "r5"]
+        assert sorted(path.name for path in state.runs.iterdir()) == ["r4", "r5"]
+        assert sorted(path.name for path in state.audit.log.iterdir() if path.suffix != ".root") == [
+            "000000000000.hashes",
+            "000000000008.hashes",
+            "000000000008.jsonl",
+            "000000000016.jsonl",
+        ]
+        found = verify(state.audit, read_keys(state.audit.vkey))
+        assert (found.verdict, found.records, found.pruned) == (Verdict.OK, 21, 12)
+        assert found.checkpoints == len(checkpoints) + 1
+        prover = Prover(state.audit, read_keys(state.audit.vkey))
+        assert [prover.prove(index).index for index in range(12, 21)] == list(range(12, 21))
+        with pytest.raises(InputError, match="Record 11 was pruned"):
+            prover.prove(11)
+
+    async def test_the_log_goes_on_after_it(self, state: StateDir, key: Path) -> None:
+        """Numbers go on; and it can be pruned again, up to the last run."""
+        await run(state, key, 1)
+        await run(state, key, 2)
+        assert await prune(state, key, date(2026, 2, 1)) == 4
+        await run(state, key, 3)
+        assert await prune(state, key, date(2026, 3, 1)) == 8
+        await run(state, key, 4)
+        assert [record["seq"] for record in everything(state)] == list(range(8, 18))
+        assert verdict(state) is Verdict.OK
+
+    async def test_a_run_is_not_cut_in_two(self, state: StateDir, key: Path) -> None:
+        """One that has no end stays, with all that follows."""
+        await run(state, key, 1)
+        await run(state, key, 2, ends=False)
+        assert await prune(state, key, date(2026, 12, 1)) == 4
+
+    async def test_nothing_old_means_nothing_written(self, state: StateDir, key: Path) -> None:
+        """No record, no change."""
+        await run(state, key, 5)
+        before = everything(state)
+        assert await prune(state, key, date(2026, 5, 15)) == 0
+        assert everything(state) == before
+
+    @pytest.mark.parametrize("steps", range(5))
+    async def test_a_prune_that_is_cut_short_can_be_given_again(
+        self, state: StateDir, key: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+    ) -> None:
+        """After each of its files: the log is whole at once, and the second time finishes the work."""
+        for month in range(1, 6):
+            await run(state, key, month)
+        real, left = retention.write_private, steps
+
+        def write(path: Path, data: bytes, **how: bool) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            real(path, data, **how)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(retention, "write_private", write)
+            try:
+                await prune(state, key, date(2026, 4, 1))
+            except KeyboardInterrupt:
+                assert steps < 3
+        assert verdict(state) is Verdict.OK
+        assert await prune(state, key, date(2026, 4, 1)) == 12
+        assert everything(state)[0]["seq"] == 12
+        assert verdict(state) is Verdict.OK
+
+    async def test_what_is_taken_out_without_a_record_is_a_gap(self, state: StateDir, key: Path) -> None:
+        """Hashes alone do not show that it was meant."""
+        for month in range(1, 6):
+            await run(state, key, month)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(AuditLog, "append", lambda *_given, **_fields: _nothing())
+            await prune(state, key, date(2026, 4, 1))
+        found = verify(state.audit, read_keys(state.audit.vkey))
+        assert found.verdict is Verdict.GAP
+        assert [one.what for one in found.findings] == [
+            "records 0 to 11: taken out, and no record says that they were pruned"
+        ]
+
+
+async def _nothing() -> None:
+    return None

@@ -1,0 +1,453 @@
+"""Verifying a log: each way of tampering with it is found and told apart, and a whole one passes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pymerkle
+import pytest
+
+from fleet.audit import records, segments, tail
+from fleet.audit.anchors import Anchor, read_anchors
+from fleet.audit.checkpoints import read_newest, read_note, sizes
+from fleet.audit.keys import read_keys, read_signing_key
+from fleet.audit.notes import Checkpoint, SigningKey
+from fleet.audit.upkeep import beat, rotate_key
+from fleet.audit.verify import Verdict, Verification, verify
+from fleet.errors import AuditError, InputError
+from fleet.paths import AuditDir
+from tests.logs import finish, log_path, open_log
+
+
+@pytest.fixture(autouse=True)
+def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of 16 records and a signature after 5, so that a small log has all that a large one has."""
+    for module in ("segments", "tail", "recovery", "verify"):
+        monkeypatch.setattr(f"fleet.audit.{module}.SEGMENT_RECORDS", 16)
+    monkeypatch.setattr(tail, "CHECKPOINT_RECORDS", 5)
+
+
+async def write(folder: Path, count: int) -> None:
+    """Append so many records, each for itself."""
+    log = open_log(folder)
+    for number in range(count):
+        await finish(log, f"c{number}")
+    log.close()
+
+
+def check(folder: Path, *anchors: str) -> Verification:
+    places = AuditDir(folder)
+    return verify(places, read_keys(places.vkey), [Anchor("a mail", note) for note in anchors])
+
+
+def says(folder: Path, *anchors: str) -> tuple[Verdict, list[str]]:
+    found = check(folder, *anchors)
+    return found.verdict, [finding.what for finding in found.findings]
+
+
+def edit(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    """Change the lines of a file."""
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A log of 40 records: two full segments and one of eight."""
+    asyncio.run(write(tmp_path / "audit", 40))
+    return tmp_path / "audit"
+
+
+@pytest.fixture
+def place(folder: Path) -> AuditDir:
+    return AuditDir(folder)
+
+
+class TestWholeLog:
+    def test_it_passes(self, folder: Path) -> None:
+        """Everything is signed; each stored checkpoint was compared; there is no anchor."""
+        found = check(folder)
+        assert (found.verdict, found.findings) == (Verdict.OK, [])
+        assert (found.records, found.signed, found.anchored) == (40, 40, 0)
+        assert sizes(folder / "ckpt") == [5, 10, 15, 16, 21, 26, 31, 32, 37, 40]
+        assert found.checkpoints == 10
+
+    def test_segments_are_named_by_their_first_record(self, folder: Path) -> None:
+        """A full one has its root beside it."""
+        assert sorted(path.name for path in (folder / "log").iterdir()) == [
+            "000000000000.jsonl",
+            "000000000000.root",
+            "000000000016.jsonl",
+            "000000000016.root",
+            "000000000032.jsonl",
+        ]
+
+    def test_the_root_is_that_of_another_implementation(self, folder: Path) -> None:
+        """pymerkle, fed with the lines."""
+        tree = pymerkle.InmemoryTree(algorithm="sha256")
+        for line in b"".join(path.read_bytes() for path in sorted((folder / "log").glob("*.jsonl"))).splitlines():
+            tree.append_entry(line)
+        newest = check(folder).newest
+        assert newest is not None and newest.root == tree.get_root()
+
+    def test_openssl_confirms_a_checkpoint_as_the_document_says(self, folder: Path) -> None:
+        """With the commands of docs/records.md."""
+        script = """
+            sed '/^$/,$d' $1/ckpt/000000000040 > $2/body
+            awk '/^— /{print $3}' $1/ckpt/000000000040 | head -1 | base64 -d | tail -c +5 > $2/signature
+            openssl pkeyutl -verify -pubin -inkey $1/log.pub.pem -rawin -in $2/body -sigfile $2/signature"""
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", str(folder), str(folder.parent)], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, "Signature Verified Successfully\n"), done
+
+    def test_an_empty_log_passes(self, tmp_path: Path) -> None:
+        """There is nothing to sign."""
+        open_log(tmp_path / "audit").close()
+        assert says(tmp_path / "audit") == (Verdict.OK, [])
+
+    def test_it_is_opened_by_its_last_segment_alone(self, folder: Path) -> None:
+        """The others need not even be readable; their roots are proved by the newest checkpoint."""
+        first = log_path(folder)
+        first.rename(first.with_suffix(".aside"))
+        first.symlink_to("/dev/full")
+        asyncio.run(write(folder, 3))
+        first.unlink()
+        first.with_suffix(".aside").rename(first)
+        assert (check(folder).verdict, check(folder).records) == (Verdict.OK, 43)
+
+    @pytest.mark.parametrize("content", [None, "", "00" * 32, "hello"])
+    def test_a_remembered_root_is_made_again(self, folder: Path, content: str | None) -> None:
+        """Missing or wrong: the lines decide."""
+        root = folder / "log" / "000000000000.root"
+        right = root.read_text()
+        root.unlink() if content is None else root.write_text(content)
+        asyncio.run(write(folder, 1))
+        assert (check(folder).verdict, root.read_text()) == (Verdict.OK, right)
+
+
+def flip(line: bytes) -> bytes:
+    """The same record with another outcome."""
+    return line.replace(b'"opted_out"', b'"not_saved"')
+
+
+def renumbered(lines: list[bytes], start: int) -> list[bytes]:
+    return [
+        json.dumps(json.loads(line) | {"seq": start + number}, separators=(",", ":")).encode() + b"\n"
+        for number, line in enumerate(lines)
+    ]
+
+
+class TestTampering:
+    def test_a_changed_record(self, folder: Path) -> None:
+        """The range between the last checkpoint that fits and the first that does not."""
+        edit(log_path(folder), lambda lines: [*lines[:7], flip(lines[7]), *lines[8:]])
+        assert says(folder) == (Verdict.MODIFIED, ["records 5 to 9: not as they were signed"])
+
+    def test_a_record_that_is_taken_out(self, folder: Path) -> None:
+        """The next one has the wrong number."""
+        edit(folder / "log" / "000000000032.jsonl", lambda lines: lines[:2] + lines[3:])
+        assert says(folder) == (
+            Verdict.MODIFIED,
+            [
+                "record 34 says that it is record 35",
+                "records 32 to 36: not as they were signed",
+            ],
+        )
+
+    def test_a_record_that_is_taken_out_and_all_numbers_mended(self, folder: Path) -> None:
+        """The hashes tell."""
+        edit(folder / "log" / "000000000032.jsonl", lambda lines: renumbered(lines[:2] + lines[3:], 32))
+        assert says(folder)[0] is Verdict.MODIFIED
+
+    def test_two_records_that_change_places(self, folder: Path) -> None:
+        """Also with their numbers mended."""
+        edit(log_path(folder), lambda lines: renumbered([lines[1], lines[0], *lines[2:]], 0))
+        assert says(folder) == (Verdict.MODIFIED, ["records 0 to 4: not as they were signed"])
+
+    def test_a_record_that_is_put_in(self, folder: Path) -> None:
+        """The segment is too long, and nothing after it can be in its place."""
+        edit(log_path(folder), lambda lines: renumbered([lines[0], *lines], 0))
+        assert says(folder)[0] is Verdict.MODIFIED
+
+    def test_a_tail_that_is_cut(self, folder: Path) -> None:
+        """Fewer records than were signed."""
+        edit(folder / "log" / "000000000032.jsonl", lambda lines: lines[:-1])
+        what = "39 records are there, and a checkpoint signs 40: the last one is gone"
+        assert says(folder) == (Verdict.TRUNCATED, [what])
+
+    def test_a_last_segment_that_is_gone(self, folder: Path) -> None:
+        """The same."""
+        (folder / "log" / "000000000032.jsonl").unlink()
+        assert says(folder)[0] is Verdict.TRUNCATED
+
+    @pytest.mark.parametrize(
+        ("name", "what"), [("000000000000", "records 0 to 15"), ("000000000016", "records 16 to 31")]
+    )
+    def test_a_segment_that_is_gone(self, folder: Path, name: str, what: str) -> None:
+        """From the beginning or from the middle."""
+        (folder / "log" / f"{name}.jsonl").unlink()
+        assert says(folder) == (Verdict.GAP, [f"{what}: missing"])
+
+    def test_records_that_are_added_to_the_end(self, folder: Path) -> None:
+        """No error, but nothing proves them; the next writer says how many they were before it signs them."""
+        edit(folder / "log" / "000000000032.jsonl", lambda lines: lines + renumbered(lines[:2], 40))
+        assert says(folder) == (Verdict.UNSIGNED_TAIL, ["the last 2 records are not signed"])
+        asyncio.run(write(folder, 0))
+        last = list(segments.read_records(folder / "log"))[-1]
+        assert (last["event"], last["unsigned"]) == ("log.recovered", 2)
+        assert says(folder) == (Verdict.OK, [])
+
+    def test_a_torn_tail(self, folder: Path) -> None:
+        """What a crash leaves; nothing that was signed is lost."""
+        with (folder / "log" / "000000000032.jsonl").open("ab") as file:
+            file.write(b'{"v":1,"se')
+        assert says(folder) == (Verdict.TORN_TAIL, ["10 bytes after the last record: a write that was cut short"])
+
+    def test_a_tear_in_the_middle(self, folder: Path) -> None:
+        """No crash does that."""
+        with log_path(folder).open("ab") as file:
+            file.write(b'{"v":1,"se')
+        assert says(folder) == (Verdict.MODIFIED, ["000000000000.jsonl ends in 10 bytes that are no record"])
+
+    def test_a_line_without_end(self, folder: Path) -> None:
+        """It is not read into memory."""
+        with log_path(folder).open("ab") as file:
+            file.write(bytes(9000))
+        verdict, [what, *_] = says(folder)
+        assert verdict is Verdict.MODIFIED and "more than 8192 bytes" in what
+
+    def test_a_changed_checkpoint(self, folder: Path) -> None:
+        """Any one of them, not only the newest."""
+        path = folder / "ckpt" / "000000000010"
+        path.write_text(path.read_text().replace("\n10\n", "\n11\n"))
+        verdict, [what] = says(folder)
+        assert verdict is Verdict.MODIFIED and what.startswith("checkpoint 10: the signature of")
+
+    def test_a_checkpoint_under_another_name(self, folder: Path) -> None:
+        """It signs another size than its name says."""
+        shutil.copy(folder / "ckpt" / "000000000010", folder / "ckpt" / "000000000011")
+        assert says(folder) == (Verdict.MODIFIED, ["checkpoint 11 signs 10 records"])
+
+    def test_a_checkpoint_with_another_s_key(self, folder: Path, tmp_path: Path) -> None:
+        """Whoever has no key of the log cannot sign for it."""
+        thief = tmp_path / "thief"
+        asyncio.run(write(thief / "audit", 40))
+        key = read_signing_key(AuditDir(thief / "audit"), thief / "log-key.pem")
+        name = read_keys(AuditDir(folder).vkey)[0].name
+        newest = check(folder).newest
+        assert newest is not None
+        (folder / "ckpt" / "000000000040").write_text(newest.signed([SigningKey(name, key.private)]))
+        assert says(folder) == (Verdict.UNKNOWN_KEY, ["checkpoint 40 is signed by no key that this log had then"])
+        assert check(folder).signed == 37
+
+    @pytest.mark.parametrize("change", ["a record", "the tail", "the checkpoint", "a segment"])
+    def test_the_writer_refuses_what_is_not_as_signed(self, folder: Path, change: str) -> None:
+        """And says so; not a byte is changed by it."""
+        last = folder / "log" / "000000000032.jsonl"
+        if change == "a record":
+            edit(last, lambda lines: [flip(lines[0]), *lines[1:]])
+        elif change == "the tail":
+            edit(last, lambda lines: lines[:-1])
+        elif change == "the checkpoint":
+            path = folder / "ckpt" / "000000000040"
+            path.write_text(path.read_text().replace("\n40\n", "\n39\n"))
+        else:
+            (folder / "log" / "000000000016.jsonl").unlink()
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+        with pytest.raises(AuditError, match=r"was changed: .*'fleet audit verify' tells more"):
+            open_log(folder)
+        after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+        assert after == before
+
+
+class TestEveryByte:
+    def test_no_flipped_bit_of_a_signed_record_passes(self, tmp_path: Path) -> None:
+        """At each byte of the file, one bit: the verdict is never OK, and never a mere tail."""
+        folder = tmp_path / "audit"
+        asyncio.run(write(folder, 6))
+        path = log_path(folder)
+        whole = path.read_bytes()
+        for at in range(len(whole)):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+            assert check(folder).verdict.value >= Verdict.GAP.value, at
+
+    def test_no_cut_of_a_signed_log_passes(self, tmp_path: Path) -> None:
+        """At each byte: never OK; and the writer refuses unless nothing signed is lost."""
+        folder = tmp_path / "audit"
+        asyncio.run(write(folder, 6))
+        path = log_path(folder)
+        whole = path.read_bytes()
+        for at in range(len(whole)):
+            path.write_bytes(whole[:at])
+            assert check(folder).verdict is Verdict.TRUNCATED, at
+        for at in range(0, len(whole), 97):
+            path.write_bytes(whole[:at])
+            with pytest.raises(AuditError, match="6 were signed"):
+                open_log(folder)
+
+    def test_no_flipped_bit_of_a_checkpoint_passes(self, tmp_path: Path) -> None:
+        """Nor is the log then written to."""
+        folder = tmp_path / "audit"
+        asyncio.run(write(folder, 3))
+        path = folder / "ckpt" / "000000000003"
+        whole = path.read_bytes()
+        for at in range(len(whole)):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+            assert check(folder).verdict is not Verdict.OK, at
+
+
+class TestAnchors:
+    def test_a_rollback_is_found_by_an_anchor_alone(self, folder: Path) -> None:
+        """Records and checkpoints cut together: without what was kept elsewhere nobody can tell."""
+        anchor = read_newest(folder / "ckpt")
+        (folder / "ckpt" / "000000000040").unlink()
+        edit(folder / "log" / "000000000032.jsonl", lambda lines: lines[:5])
+        assert says(folder) == (Verdict.OK, [])
+        what = "37 records are there, and the anchor in a mail signs 40: the last 3 are gone"
+        assert says(folder, anchor) == (Verdict.TRUNCATED, [what])
+
+    def test_a_rewritten_history_is_found_by_an_anchor_alone(self, folder: Path) -> None:
+        """A thief with the key writes everything anew."""
+        anchor = read_note(folder / "ckpt", 10)
+        shutil.rmtree(folder / "log")
+        shutil.rmtree(folder / "ckpt")
+        asyncio.run(write(folder, 40))
+        assert says(folder) == (Verdict.OK, [])
+        verdict, [what] = says(folder, anchor)
+        assert verdict is Verdict.FORK and "another history of the first 10 records" in what
+
+    def test_an_anchor_that_fits_says_how_far_it_reaches(self, folder: Path) -> None:
+        """Of two the longer."""
+        found = check(folder, read_note(folder / "ckpt", 10), read_note(folder / "ckpt", 31))
+        assert (found.verdict, found.anchors, found.anchored) == (Verdict.OK, 2, 31)
+
+    def test_an_anchor_of_another_log(self, folder: Path, tmp_path: Path) -> None:
+        """It proves nothing here."""
+        asyncio.run(write(tmp_path / "other" / "audit", 3))
+        assert says(folder, read_newest(tmp_path / "other" / "audit" / "ckpt"))[0] is Verdict.UNKNOWN_KEY
+
+    @pytest.mark.parametrize(
+        "around",
+        [
+            lambda note: note,
+            lambda note: note.replace("\n", "\r\n"),
+            lambda note: "Dear all,\nkeep this:\n\n" + "".join(f"> {line}\n" for line in note.splitlines()) + "\nBye",
+            lambda note: f"<html><body><pre>{note.replace('+', '&#43;')}</pre></body></html>",
+        ],
+        ids=["alone", "from Windows", "in a mail", "in a report"],
+    )
+    def test_an_anchor_is_found_in_what_surrounds_it(
+        self, folder: Path, tmp_path: Path, around: Callable[[str], str]
+    ) -> None:
+        """As people keep it."""
+        note = read_newest(folder / "ckpt")
+        path = tmp_path / "kept"
+        path.write_bytes(around(note).encode())
+        assert [anchor.note for anchor in read_anchors(path)] == [note]
+
+    def test_a_file_without_anchor_is_refused(self, tmp_path: Path) -> None:
+        """With what to give instead."""
+        (tmp_path / "kept").write_text("nothing\n")
+        with pytest.raises(InputError, match="holds no checkpoint; give a file with its lines"):
+            read_anchors(tmp_path / "kept")
+        with pytest.raises(InputError, match="cannot be read"):
+            read_anchors(tmp_path / "missing")
+
+
+class TestKeys:
+    def rotate(self, place: AuditDir) -> None:
+        asyncio.run(rotate_key(place, place.root.parent / "log-key.pem"))
+
+    def test_the_log_introduces_its_next_key(self, place: AuditDir) -> None:
+        """Whoever knows the first key alone can check what all later ones have signed."""
+        [first] = read_keys(place.vkey)
+        for _ in range(2):
+            self.rotate(place)
+            asyncio.run(write(place.root, 3))
+        found = verify(place, [first])
+        assert (found.verdict, len(found.keys), found.records) == (Verdict.OK, 3, 48)
+        assert read_keys(place.vkey) == found.keys
+
+    def test_the_old_key_signs_nothing_any_more(self, place: AuditDir) -> None:
+        """A checkpoint after the rotation counts with the new key only."""
+        path = place.root.parent / "log-key.pem"
+        old = read_signing_key(place, path)
+        self.rotate(place)
+        asyncio.run(write(place.root, 1))
+        newest = check(place.root).newest
+        assert newest is not None
+        (place.checkpoints / "000000000042").write_text(newest.signed([old]))
+        assert check(place.root).verdict is Verdict.UNKNOWN_KEY
+
+    def test_a_rotation_that_is_cut_short_leaves_a_key_that_fits(self, place: AuditDir) -> None:
+        """The public key is told, the private one is not in its place yet."""
+        path = place.root.parent / "log-key.pem"
+        old = path.read_bytes()
+        self.rotate(place)
+        path.rename(path.with_name("log-key.pem.next"))
+        path.write_bytes(old)
+        path.chmod(0o600)
+        asyncio.run(write(place.root, 1))
+        assert (check(place.root).verdict, path.with_name("log-key.pem.next").exists()) == (Verdict.OK, False)
+
+    def test_another_log_s_key_is_refused(self, place: AuditDir, tmp_path: Path) -> None:
+        """And so is a file that is none, or that others can read."""
+        asyncio.run(write(tmp_path / "other" / "audit", 1))
+        with pytest.raises(InputError, match=r"is not the key that the log in .* is signed with"):
+            read_signing_key(place, tmp_path / "other" / "log-key.pem")
+        path = tmp_path / "other" / "log-key.pem"
+        path.write_text("hello")
+        with pytest.raises(InputError, match="is no private key in PEM form"):
+            read_signing_key(place, path)
+        path.chmod(0o644)
+        with pytest.raises(InputError, match="chmod 600"):
+            read_signing_key(place, path)
+        path.unlink()
+        with pytest.raises(InputError, match="There is no signing key at"):
+            read_signing_key(place, path)
+
+    def test_a_heartbeat_is_a_record_and_a_checkpoint(self, place: AuditDir) -> None:
+        """So that a day without runs is not a day without trace."""
+        asyncio.run(beat(place, place.root.parent / "log-key.pem"))
+        last = list(segments.read_records(place.log))[-1]
+        assert (last["seq"], last["event"], last["run"]) == (40, records.LOG_HEARTBEAT, None)
+        assert sizes(place.checkpoints)[-1] == 41
+
+
+class TestSignatures:
+    async def test_a_failed_signature_does_not_take_an_acknowledgement_back(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The record is durable, and is told so; the log is shut after it."""
+        folder = tmp_path / "audit"
+        log = open_log(folder)
+        for number in range(4):
+            await finish(log, f"c{number}")
+
+        def broken(*_: Any) -> None:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(tail, "write_checkpoint", broken)  # no disk here breaks when asked to
+        assert (await finish(log, "c4"))["seq"] == 4
+        with pytest.raises(AuditError, match="Input/output error"):
+            await finish(log, "c5")
+        monkeypatch.undo()
+        log.close()
+        assert len(log_path(folder).read_bytes().splitlines()) == 5
+
+    def test_a_checkpoint_says_what_c2sp_asks_for(self, folder: Path) -> None:
+        """Name, size and root in base64, an empty line, a signature of four bytes of key id and 64 more."""
+        [key] = read_keys(AuditDir(folder).vkey)
+        name, size, root, empty, signature = read_newest(folder / "ckpt").splitlines()
+        assert (name, size, empty) == (key.name, "40", "")
+        assert len(root) == 44
+        assert signature.startswith(f"— {key.name} ")
+        assert hashlib.sha256(f"{key.name}\n".encode() + b"\x01" + key.public).digest()[:4] == key.id
+        assert isinstance(check(folder).newest, Checkpoint)
