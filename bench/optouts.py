@@ -26,12 +26,13 @@ from fleet.browser.find import find_browser
 from fleet.catalogue import load_catalogue
 from fleet.paths import StateDir
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.sessions import SessionStore, StorageState, init_state
+from fleet.sessions import SessionStore, StorageState
+from fleet.state import make_state
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
 ACCOUNTS = int(os.environ.get("BENCH_ACCOUNTS", "800"))
-"""So many that the start of a run and what its last accounts wait, 10 s together, count as little as in a real fleet."""
+"""So many that the start of a run and the wait of its last accounts, 10 s together, weigh as little as in a fleet."""
 MODULE_ACCOUNTS = max(8, ACCOUNTS // 10)  # a browser each is so slow that a part of them must do
 MODULE_FORKS = 8  # so many browsers are as fast as it gets on two cores
 AT_A_TIME = int(os.environ.get("BENCH_CONTEXTS", "64"))
@@ -114,8 +115,8 @@ def by_module(rehearsal: Rehearsal, accounts: list[RehearsalAccount], folder: Pa
 
 
 def by_fleet(rehearsal: Rehearsal, accounts: list[RehearsalAccount], folder: Path) -> Figure:
-    state, identity = StateDir(folder / "state"), folder / "identity.txt"
-    init_state(state, identity)
+    state, identity, log_key = StateDir(folder / "state"), folder / "identity.txt", folder / "log-key.pem"
+    make_state(state, identity, log_key)
     recipe, store = load_catalogue().recipes["linkedin"], SessionStore(state)
     hosts = {}
     for account in accounts:
@@ -130,6 +131,7 @@ def by_fleet(rehearsal: Rehearsal, accounts: list[RehearsalAccount], folder: Pat
     inventory = folder / "staff.yml"
     inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
     command = [str(BIN / "fleet"), "run", "-i", str(inventory), "--state", str(state.root), "--identity", str(identity)]
+    command += ["--log-key", str(log_key)]
     command += ["--forks", str(AT_A_TIME), "--trust-spki", rehearsal.spki, "--output", "json"]
     for host, address in dict(rehearsal.resolve).items():
         command += ["--resolve", f"{host}={address}"]
