@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fleet.model import Outcome, Reason, Result
 
 _BY_REASON: dict[tuple[Outcome, Reason], str] = {
@@ -137,17 +139,25 @@ _PAGE_FAILED = (4, 5)
 """Exit codes of outcomes in which a host that was refused may have had a part."""
 
 
-def next_step(result: Result, service_name: str | None = None) -> str | None:
+REFUSED_HOSTS = "The page asked in vain for {hosts}, not among the recipe's asset_hosts."
+TEMPLATES = (*dict.fromkeys([*_BY_REASON.values(), *_BY_OUTCOME.values()]), REFUSED_HOSTS)
+"""Every sentence that `next_step` may say, for those who translate them."""
+
+
+def next_step(
+    result: Result, service_name: str | None = None, say: Callable[[str], str] = lambda text: text
+) -> str | None:
     """The sentence that says who must do what, or None where nothing is left to do.
 
-    `service_name` is the name that people know the service by, such as `LinkedIn`.
+    `service_name` is the name that people know the service by, such as `LinkedIn`; `say` translates.
     """
     template = _BY_OUTCOME.get(result.outcome)
     if result.reason is not None:
         template = _BY_REASON.get((result.outcome, result.reason), template)
     if template is None:
         return None
-    step = template.format(employee=result.employee, service=service_name or result.service or "the service")
+    service = service_name or result.service or say("the service")
+    step = say(template).format(employee=result.employee, service=service)
     if result.refused_hosts and result.outcome.exit_code in _PAGE_FAILED:
-        step += f" The page asked in vain for {', '.join(result.refused_hosts)}, not among the recipe's asset_hosts."
+        step += " " + say(REFUSED_HOSTS).format(hosts=", ".join(result.refused_hosts))
     return step

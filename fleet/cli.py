@@ -16,7 +16,9 @@ from fleet.commands.doctor import doctor
 from fleet.commands.init import init
 from fleet.commands.options import people
 from fleet.commands.rehearsal import rehearsal
+from fleet.commands.report import report
 from fleet.commands.run import run
+from fleet.commands.status import status
 from fleet.errors import FleetError
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
 
@@ -28,6 +30,8 @@ app = typer.Typer(
     help="Opt an organisation's accounts out of AI training, prove each change, and keep a log of it.",
 )
 app.command()(run)
+app.command()(status)
+app.command()(report)
 app.command()(demo)
 app.command()(rehearsal)
 app.command()(init)

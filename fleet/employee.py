@@ -69,6 +69,7 @@ class Employee:
     waivers: tuple[Waiver, ...] = ()
     rehearsal_case: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    groups: tuple[str, ...] = ()
 
     @property
     def is_name_safe(self) -> bool:

@@ -92,7 +92,8 @@ def read_inventory(
         for parent in parents:
             if parent in own_groups:
                 inherited |= groups[parent].get("vars", {})
-        employees.append(read_employee(name, hostvars.get(name, {}), inherited, services, lines))
+        employee = read_employee(name, hostvars.get(name, {}), inherited, services, lines)
+        employees.append(replace(employee, groups=tuple(sorted(own_groups - {"all", "ungrouped"}))))
     own = [hostvars.get(name, {}) for name in names]
     shared = [group.get("vars", {}) for group in groups.values()]
     rehearsal = any(variables.get("fleet_rehearsal") not in (None, False) for variables in (*own, *shared))

@@ -70,7 +70,7 @@ class Subjects:
 
     def get(self, employee: str) -> Subject | None:
         """One employee's subject; None for somebody whom no run has met."""
-        return dict(self._rows()).get(employee)
+        return self.everybody().get(employee)
 
     def forget(self, employee: str) -> None:
         """Delete an employee's row, and what the file still holds of it. Raises AuditError."""
@@ -81,9 +81,9 @@ class Subjects:
         except sqlite3.Error as error:
             raise _cannot_be_written(error) from None
 
-    def names(self) -> dict[str, str]:
-        """Employee by pseudonym, for showing the log to people who may know."""
-        return {subject.pseudonym: name for name, subject in self._rows()}
+    def everybody(self) -> dict[str, Subject]:
+        """All subjects, by employee."""
+        return dict(self._rows())
 
     def close(self) -> None:
         """Close the store."""
@@ -98,12 +98,17 @@ def _cannot_be_written(error: sqlite3.Error) -> AuditError:
     return AuditError(f"The store of pseudonyms cannot be written ({error}); make it writable, then run again.")
 
 
-def known_names(path: Path) -> dict[str, str]:
-    """Employee by pseudonym, from a store that need not be there yet. Raises AuditError if it cannot be read."""
+def known_subjects(path: Path) -> dict[str, Subject]:
+    """Everybody in a store that need not be there yet, by employee. Raises AuditError if it cannot be read."""
     if not path.exists():
         return {}
     subjects = Subjects(path)
     try:
-        return subjects.names()
+        return subjects.everybody()
     finally:
         subjects.close()
+
+
+def known_names(path: Path) -> dict[str, str]:
+    """Employee by pseudonym, from a store that need not be there yet. Raises AuditError if it cannot be read."""
+    return {subject.pseudonym: name for name, subject in known_subjects(path).items()}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
+from fleet.audit.keys import read_keys
+from fleet.audit.segments import segments
+from fleet.audit.verify import Verdict, verify
 from fleet.browser.find import install_browser
 from fleet.commands.options import STATE, people
 from fleet.commands.run import prepare, progress, show
 from fleet.config import Given
-from fleet.paths import ansible_content, default_state
+from fleet.paths import AuditDir, ansible_content, default_state
 from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, new_run_id
 from fleet.rehearsal.stage import Stage, raise_stage
@@ -22,7 +28,8 @@ from fleet.report.table import shown
 def demo(state: STATE = None) -> None:
     """Rehearse the example company: real Ansible Runner, real browser, stand-in services. Then the same in check mode.
 
-    Needs no network and touches no real account. Exit code 0 if both runs went to their end.
+    Needs no network and touches no real account. At the end the log is verified, and tampered with on copies. Exit code
+    0 if both runs went to their end, and the tampering was caught.
     """
     install_browser(lambda line: people.print(line, markup=False))
     sources = [str(ansible_content() / "inventory.example.yml")]
@@ -43,9 +50,38 @@ def demo(state: STATE = None) -> None:
     finally:
         stage.strike()
     people.print("Check mode changed nothing at the services." if unchanged else "Check mode CHANGED something.")
-    people.print(f"See every record: fleet audit show --state {shown(folder)}", markup=False, soft_wrap=True)
-    if first.errors or second.errors or not unchanged:
+    people.rule("The log is checked, and tampered with on copies", align="left")
+    is_caught = _tamper(spec.settings.state_dir.audit)
+    people.print(f"See every record:  fleet audit show --state {shown(folder)}", markup=False, soft_wrap=True)
+    people.print(f"See it as a page:  fleet report --state {shown(folder)}", markup=False, soft_wrap=True)
+    if first.errors or second.errors or not (unchanged and is_caught):
         raise typer.Exit(1)
+
+
+def _tamper(places: AuditDir) -> bool:
+    """Show what `fleet audit verify` says of the log, of a changed copy and of a cut one; whether it is right."""
+
+    def flip(lines: list[bytes]) -> list[bytes]:
+        [at] = [n for n, line in enumerate(lines) if b'"not_saved"' in line][:1]
+        return [*lines[:at], lines[at].replace(b'"not_saved"', b'"opted_out"'), *lines[at + 1 :]]
+
+    cases: list[tuple[str, Callable[[list[bytes]], list[bytes]], Verdict]] = [
+        ("The log as it is", lambda lines: lines, Verdict.OK),
+        ("A failure made a success", flip, Verdict.MODIFIED),
+        ("The last record cut off", lambda lines: lines[:-1], Verdict.TRUNCATED),
+    ]
+    found = []
+    for what, change, _ in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = AuditDir(Path(folder) / "audit")
+            shutil.copytree(places.root, copy.root)
+            [segment] = segments(copy.log)
+            segment.path.write_bytes(b"".join(change(segment.path.read_bytes().splitlines(keepends=True))))
+            verification = verify(copy, read_keys(copy.vkey))
+        found.append(verification.verdict)
+        said = "; ".join(finding.what for finding in verification.findings) or f"all {verification.signed} are signed"
+        people.print(f"{what:25} {verification.verdict.name:10} {said}", markup=False, soft_wrap=True)
+    return found == [verdict for _, _, verdict in cases]
 
 
 def _stored(stage: Stage) -> list[object]:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fleet.config import Given, Settings, resolve_settings
 from fleet.errors import InputError
-from fleet.paths import AuditDir
+from fleet.paths import AuditDir, write_private
 
 INVENTORY = Annotated[
     list[str] | None,
@@ -32,6 +32,9 @@ RECIPES = Annotated[
 ]
 
 REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="The log of rehearsals, not of the real runs.")]
+
+
+LANGUAGE = Annotated[str | None, typer.Option("--language", metavar="CODE", help="en, fr or de.")]
 
 
 class Output(StrEnum):
@@ -65,3 +68,11 @@ def log_of(settings: Settings, *, rehearsal: bool) -> AuditDir:
     if not places.audit.log.exists():
         raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
     return places.audit
+
+
+def write_output(path: Path, content: str) -> None:
+    """Write a file that a command was asked for, private from its first byte. Raises InputError."""
+    try:
+        write_private(path, content.encode("utf-8", "surrogatepass"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleet.audit.subjects import Subjects
+from fleet.audit.subjects import known_names
 from tests.conftest import ROOT
 
 BIN = Path(sys.executable).parent
@@ -101,8 +101,6 @@ def stored() -> dict[Entry, tuple[str, int]]:
 
 def entries(event: str, run: str) -> list[Entry]:
     """Whom and what the records of one event are about, by employee."""
-    store = Subjects(state() / "audit" / "subjects.sqlite")
-    names = store.names()
-    store.close()
+    names = known_names(state() / "audit" / "subjects.sqlite")
     found = [record for record in records() if (record["event"], record["run"]) == (event, run)]
     return [(names[record["subject"]], record["service"], record["control"]) for record in found]

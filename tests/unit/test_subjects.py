@@ -20,7 +20,7 @@ class TestSubjects:
         store.close()
         store = Subjects(tmp_path / "subjects.sqlite")
         assert store.of(dict.fromkeys(["brian.walsh", "anna.keller"]))["anna.keller"] == first
-        assert store.names()[first.pseudonym] == "anna.keller"
+        assert store.everybody()["anna.keller"].pseudonym == first.pseudonym
         store.close()
 
     def test_a_pseudonym_is_random(self, tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ class TestSubjects:
         before = store.of(dict.fromkeys(["anna.keller"]))["anna.keller"]
         with sqlite3.connect(tmp_path / "subjects.sqlite") as database:
             database.execute("DELETE FROM subjects WHERE employee = 'anna.keller'")
-        assert store.names() == {}
+        assert store.everybody() == {}
         after = store.of(dict.fromkeys(["anna.keller"]))["anna.keller"]
         assert after.pseudonym != before.pseudonym and after.key != before.key
 

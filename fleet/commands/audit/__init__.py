@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from fleet.commands.audit.diff import diff
 from fleet.commands.audit.export import export
 from fleet.commands.audit.proof import prove, verify_proof
+from fleet.commands.audit.receipt import receipt
 from fleet.commands.audit.retention import erase, prune
 from fleet.commands.audit.show import show
 from fleet.commands.audit.upkeep import checkpoint, rotate_key
@@ -14,6 +16,8 @@ from fleet.commands.audit.verify import verify
 app = typer.Typer(no_args_is_help=True, help="Read, check and look after the audit log.")
 app.command()(show)
 app.command()(verify)
+app.command()(diff)
+app.command()(receipt)
 app.command()(prove)
 app.command()(verify_proof)
 app.command()(export)

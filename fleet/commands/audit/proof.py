@@ -12,9 +12,8 @@ from rich.console import Console
 from fleet.audit.keys import read_keys
 from fleet.audit.notes import NoteError
 from fleet.audit.proof import Proof, Prover, find_proofs
-from fleet.commands.options import REHEARSAL, STATE, log_of, settings_of
+from fleet.commands.options import REHEARSAL, STATE, log_of, settings_of, write_output
 from fleet.errors import InputError
-from fleet.paths import write_private
 
 EXIT_NOT_PROVED = 15
 
@@ -31,10 +30,7 @@ def prove(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        try:
-            write_private(output, text.encode())
-        except OSError as error:
-            raise InputError(f"{output} cannot be written ({error.strerror}); choose another file.") from None
+        write_output(output, text)
 
 
 def verify_proof(

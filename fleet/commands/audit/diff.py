@@ -1,0 +1,81 @@
+"""`fleet audit diff`: what two runs saw differently."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fleet.audit.ledger import Key, Ledger
+from fleet.audit.segments import read_records
+from fleet.audit.subjects import known_names
+from fleet.commands.audit.choice import run_named
+from fleet.commands.options import REHEARSAL, STATE, Output, log_of, people, settings_of
+from fleet.errors import InputError
+from fleet.model import Result
+from fleet.paths import AuditDir
+
+
+def diff(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="Run id.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or 'last'.")],
+    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+) -> None:
+    """Compare two runs by employee, service and control: other outcomes, other readings, and what only one has."""
+    places = log_of(settings_of(state), rehearsal=rehearsal)
+    names = known_names(places.subjects)
+    before, after = (_results(places, run_named(places, name), names) for name in (first, second))
+    changed = [
+        (before.get(key), after.get(key))
+        for key in dict.fromkeys([*before, *after])
+        if _told(before.get(key)) != _told(after.get(key))
+    ]
+    same = len(before.keys() | after.keys()) - len(changed)
+    if output is Output.JSON:
+        changes = [{**_whose(old, new), "first": _told(old), "second": _told(new)} for old, new in changed]
+        typer.echo(json.dumps({"version": 1, "same": same, "changes": changes}))
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("Employee", "Control", "First", "Second"):
+        table.add_column(heading, overflow="fold")
+    for old, new in changed:
+        whose = _whose(old, new)
+        control = ".".join(part for part in (whose["service"], whose["control"]) if part)
+        table.add_row(Text(whose["employee"]), Text(control), _words(old), _words(new))
+    if changed:
+        Console(highlight=False).print(table)
+    people.print(f"{len(changed)} differ, {same} are the same.")
+
+
+def _results(places: AuditDir, run: str, names: dict[str, str]) -> dict[Key, Result]:
+    ledger = Ledger.replay(run, read_records(places.log))
+    if ledger.started_at is None:
+        raise InputError(f"The log has no run '{run}'; 'fleet audit show' lists all.")
+    keys = [key for of_one in ledger.planned.values() for key in of_one]
+    return dict(zip(keys, ledger.results(names), strict=True))
+
+
+def _told(result: Result | None) -> dict[str, Any] | None:
+    if result is None:
+        return None
+    return {"outcome": result.outcome, "reason": result.reason, "before": result.before, "after": result.after}
+
+
+def _whose(old: Result | None, new: Result | None) -> dict[str, Any]:
+    result = new or old
+    assert result is not None
+    return {"employee": result.employee, "service": result.service, "control": result.control}
+
+
+def _words(result: Result | None) -> str:
+    if result is None:
+        return "not planned"
+    reading = f", {result.before or '?'} → {result.after or '?'}" if result.before or result.after else ""
+    reason = f" ({result.reason})" if result.reason else ""
+    return f"{result.outcome.replace('_', ' ')}{reason}{reading}"

@@ -1,0 +1,46 @@
+"""`fleet audit receipt`: what one employee gets to keep."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fleet.audit.keys import read_keys
+from fleet.audit.proof import Prover
+from fleet.audit.segments import read_records
+from fleet.audit.subjects import known_subjects
+from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, log_of, settings_of, write_output
+from fleet.errors import InputError
+from fleet.plan import catalogue_for
+from fleet.report.receipt import entries_of, render_receipt
+from fleet.report.words import words_for
+
+
+def receipt(
+    employee: Annotated[str, typer.Argument(help="Name of the employee, as in the inventory.")],
+    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to write it.")] = Path(),
+    language: LANGUAGE = None,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+) -> None:
+    """Write a receipt, as one HTML page and as text: what was read, changed and read back, when, and how to check it.
+
+    In the employee's language, as the inventory of the last run had it (English where nobody has translated).
+    """
+    settings = settings_of(state)
+    places = log_of(settings, rehearsal=rehearsal)
+    subject = known_subjects(places.subjects).get(employee)
+    if subject is None:
+        raise InputError(f"The log has nothing of '{employee}'; mend the name.")
+    keys = read_keys(places.vkey)
+    names = {recipe.service: recipe.name for recipe in catalogue_for(settings, rehearsal=True)}
+    entries = entries_of(subject, read_records(places.log), names, Prover(places, keys).prove)
+    words = words_for(language or subject.locale)
+    made = render_receipt(employee, subject, entries, keys[0], words, datetime.now(UTC))
+    for suffix, content in (("txt", made.text), ("html", made.html)):
+        path = folder / f"{employee}.receipt.{suffix}"
+        write_output(path, content)
+        typer.echo(str(path))

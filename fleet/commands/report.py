@@ -1,0 +1,55 @@
+"""`fleet report`: one run as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fleet.audit.checkpoints import read_newest
+from fleet.audit.ledger import Ledger
+from fleet.audit.records import RUN_STARTED
+from fleet.audit.segments import read_records
+from fleet.audit.subjects import known_subjects
+from fleet.commands.audit.choice import run_named
+from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, log_of, settings_of, write_output
+from fleet.errors import InputError
+from fleet.plan import catalogue_for
+from fleet.report.page import render_report
+from fleet.report.words import words_for
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="Run id, or 'last'.")] = "last",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="File to write [default: report-RUN.html]."),
+    ] = None,
+    language: LANGUAGE = None,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+) -> None:
+    """Write one run as one HTML file that needs no network: numbers, coverage, who must do what, every control.
+
+    It names employees and shows evidence: give it to those who may see that.
+    """
+    settings = settings_of(state)
+    places = log_of(settings, rehearsal=rehearsal)
+    run = run_named(places, run)
+    log = [record for record in read_records(places.log) if record.get("run") == run]
+    if not log or log[0]["event"] != RUN_STARTED:
+        raise InputError(f"The log has no run '{run}'; 'fleet audit show' lists all.")
+    names = {recipe.service: recipe.name for recipe in catalogue_for(settings, rehearsal=True)}
+    page = render_report(
+        Ledger.replay(run, log),
+        log[0],
+        known_subjects(places.subjects),
+        (settings.for_rehearsal() if rehearsal else settings).state_dir,
+        names,
+        read_newest(places.checkpoints),
+        words_for(language),
+    )
+    path = output or Path(f"report-{run}.html")
+    write_output(path, page)
+    typer.echo(str(path))

@@ -1,0 +1,159 @@
+"""`fleet status`: the fleet today, from the last readings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fleet.audit.segments import read_records
+from fleet.audit.standing import Standing, standings
+from fleet.audit.subjects import Subject, known_subjects
+from fleet.commands.options import INVENTORY, RECIPES, REHEARSAL, STATE, Output, log_of, people, settings_of
+from fleet.config import Settings
+from fleet.inventory import read_inventory
+from fleet.plan import catalogue_for, plan_accounts, services_of
+from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
+from fleet.report.words import words_for
+
+EXIT_DRIFT = 6
+MAX_STEPS = 20
+
+
+def status(
+    inventory: INVENTORY = None,
+    stale_days: Annotated[int, typer.Option("--stale-days", min=1, help="A reading that is older is stale.")] = 90,
+    drift: Annotated[
+        bool, typer.Option("--drift", help="Only what was read out and is read in again; exit code 6 if there is any.")
+    ] = False,
+    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    recipes: RECIPES = None,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+) -> None:
+    """Show how much of the fleet is out, how old that knowledge is, and what needs whom.
+
+    With -i, everybody of the inventory counts, also those whom no run has met, and groups are shown. Nothing is claimed
+    that was not read, and nobody is visited. Exit codes: 0; with --drift 6 if there is any.
+    """
+    settings = settings_of(state, recipes=recipes, inventory=inventory)
+    places = log_of(settings, rehearsal=rehearsal)
+    known = known_subjects(places.subjects)
+    found = {(one.subject, one.service, one.control): one for one in standings(read_records(places.log)).values()}
+    catalogue = catalogue_for(settings, rehearsal=True)
+    names = {recipe.service: recipe.name for recipe in catalogue}
+    rows = list(_of_inventory(inventory, settings, known, found)) if inventory else list(_of_log(known, found))
+    now, stale = datetime.now(UTC), timedelta(days=stale_days)
+    if drift:
+        rows = [row for row in rows if row.standing and row.standing.has_drifted]
+    if output is Output.JSON:
+        typer.echo(json.dumps(status_envelope(rows, names, now, stale)))
+    elif drift:
+        _print_drift(rows, now)
+    else:
+        _print(rows, names, now, stale)
+    raise typer.Exit(EXIT_DRIFT if drift and rows else 0)
+
+
+Found = dict[tuple[str, str | None, str | None], Standing]
+
+
+def _of_inventory(inventory: list[str], settings: Settings, known: dict[str, Subject], found: Found) -> Iterator[Row]:
+    catalogue = catalogue_for(settings, rehearsal=True)
+    for employee in read_inventory(inventory, services_of(catalogue), cwd=Path.cwd()).employees:
+        subject = known.get(employee.name)
+        for account in plan_accounts(employee, settings, catalogue):
+            for control in account.controls:
+                standing = found.get((subject.pseudonym, account.service, control)) if subject else None
+                language = employee.locale or "not stated"
+                yield Row(employee.name, account.service, control, employee.groups, language, standing)
+
+
+def _of_log(known: dict[str, Subject], found: Found) -> Iterator[Row]:
+    names = {subject.pseudonym: (name, subject.locale) for name, subject in known.items()}
+    for (pseudonym, service, control), standing in found.items():
+        name, language = names.get(pseudonym, (pseudonym, None))
+        yield Row(name, service, control, (), language or "not stated", standing)
+
+
+def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedelta) -> None:
+    console, everything = Console(highlight=False), Coverage("all", tuple(rows))
+    if not rows:
+        people.print("No control is known: no run has ended yet.")
+        return
+    share = everything.share_out
+    headline = Text(f"{everything.count('out'):,} of {len(rows) - everything.count('not offered'):,} controls read out")
+    headline.append("" if share is None else f", {_percent(share)}")
+    console.print(Text("\n").append(headline).append("\n"), style="bold")
+    for title, parts in (
+        ("Service", by_service(rows)),
+        ("Group", by_group(rows)),
+        ("Language", by_language(rows)),
+    ):
+        if parts:
+            console.print(_coverage_table(title, parts, now, stale))
+            console.print()
+    steps = list(next_steps(rows, names))
+    if steps:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column("Employee", no_wrap=True)
+        table.add_column("Control", overflow="fold")
+        table.add_column("What to do now", overflow="fold", ratio=1)
+        for row, step in steps[:MAX_STEPS]:
+            table.add_row(Text(row.employee), Text(_control(row)), Text(step))
+        console.print(table)
+        if len(steps) > MAX_STEPS:
+            console.print(f"… and {len(steps) - MAX_STEPS:,} more; --output json lists all.")
+    else:
+        console.print("Nothing needs anybody.")
+
+
+def _coverage_table(title: str, parts: list[Coverage], now: datetime, stale: timedelta) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(title, min_width=12)
+    for heading in ("Out", "In", "Not known", "Not offered", "Share out", "Stale"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Oldest reading", no_wrap=True)
+    for one in parts:
+        counts = [str(one.count(state) or "") for state in ("out", "in", "not known", "not offered")]
+        share, oldest = one.share_out, one.oldest(now)
+        table.add_row(
+            Text(one.name),
+            *counts,
+            "" if share is None else _percent(share),
+            str(one.stale(now, stale) or ""),
+            "" if oldest is None else f"{words_for('en').age(oldest)} ago",
+        )
+    return table
+
+
+def _print_drift(rows: list[Row], now: datetime) -> None:
+    if not rows:
+        people.print("Nothing that was read out was found in again.")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("Employee", "Control", "Found in again, and now"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        assert row.standing is not None
+        ended = row.standing.outcome.replace("_", " ")
+        table.add_row(
+            Text(row.employee), Text(_control(row)), f"{words_for('en').age(now - row.standing.at)} ago: {ended}"
+        )
+    Console(highlight=False).print(table)
+
+
+def _percent(share: float) -> str:
+    # Rounded down: 100 % is said of all alone.
+    return f"{int(share * 100)} %"
+
+
+def _control(row: Row) -> str:
+    return ".".join(part for part in (row.service, row.control) if part) or "(unreadable account)"

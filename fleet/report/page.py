@@ -1,0 +1,219 @@
+"""The report of one run as one HTML file: no network, no foreign code, everything that comes from outside escaped."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fleet import __version__
+from fleet.advice import next_step
+from fleet.audit.ledger import Key, Ledger
+from fleet.audit.subjects import Subject
+from fleet.model import Outcome, Result
+from fleet.paths import StateDir
+from fleet.report.words import Words
+
+MAX_PICTURE_BYTES = 12 * 1024 * 1024
+"""So much evidence at most goes into a report; what is not done comes first, and how many are left out is said."""
+
+SHADES = {0: "done", 3: "person", 4: "in", 5: "failed"}
+"""How an outcome's row is marked, by its exit code."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One planned control as the report shows it."""
+
+    employee: str
+    control: str
+    service: str
+    result: Result
+    step: str | None
+    seq: int | None
+    pictures: tuple[tuple[str, str], ...]
+    """Where in the evidence each picture is, and what it shows (`before` or `after`)."""
+
+    @property
+    def shade(self) -> str:
+        """How the row is marked."""
+        return SHADES[self.result.outcome.exit_code]
+
+
+@dataclass(frozen=True)
+class Todo:
+    """What one person must do."""
+
+    employee: str
+    steps: tuple[tuple[str, str], ...]
+    """Control, and the sentence."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One service's part of the coverage chart."""
+
+    service: str
+    total: int
+    parts: tuple[tuple[str, int, float], ...]
+    """Shade, count and share."""
+
+
+def render_report(
+    ledger: Ledger,
+    started: Mapping[str, Any],
+    subjects: Mapping[str, Subject],
+    state: StateDir,
+    service_names: Mapping[str, str],
+    checkpoint: str,
+    words: Words,
+) -> str:
+    """The page. `started` is the run's first record, `checkpoint` the newest of its log (empty if there is none)."""
+    names = {subject.pseudonym: name for name, subject in subjects.items()}
+    evidence = Evidence(state, ledger, {subject.pseudonym: subject for subject in subjects.values()})
+    lines = list(_lines(ledger, names, service_names, evidence, words))
+    outcomes = Counter(line.result.outcome for line in lines)
+    shades = Counter(line.shade for line in lines)
+    template = _environment(words).get_template("report.html.j2")
+    style, script = (asset(name) for name in ("report.css", "report.js"))
+    return template.render(
+        run=ledger.run,
+        started=started,
+        started_at=words.moment(datetime.fromisoformat(started["at"])),
+        finished_at=words.moment(datetime.fromisoformat(ledger.finished_at)) if ledger.finished_at else None,
+        lines=lines,
+        outcomes=[(outcome, outcomes[outcome]) for outcome in Outcome if outcomes[outcome]],
+        shades=shades,
+        bars=list(_bars(lines)),
+        todos=list(_todos(lines)),
+        services=sorted({line.service for line in lines}),
+        evidence=_embedded(evidence.embedded),
+        left_out=evidence.left_out,
+        checkpoint=checkpoint,
+        version=__version__,
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own file
+        policy=f"default-src 'none'; img-src data:; style-src '{digest(style)}'; script-src '{digest(script)}'; "
+        "base-uri 'none'; form-action 'none'",
+    )
+
+
+class Evidence:
+    """The pictures of a run: only those that are the recorded ones, and only as many as a report may carry."""
+
+    def __init__(self, state: StateDir, ledger: Ledger, subjects: Mapping[str, Subject]) -> None:
+        self._folder = state.evidence / ledger.run
+        self._ledger = ledger
+        self._subjects = subjects
+        self._room = MAX_PICTURE_BYTES
+        self.embedded: dict[str, str] = {}
+        self.left_out = 0
+
+    def of(self, key: Key) -> tuple[tuple[str, str], ...]:
+        """Embed the pictures of a control, and say where each is."""
+        found = []
+        for moment, records in (("before", self._ledger.intended), ("after", self._ledger.finished)):
+            digest = records[key]["evidence"] if key in records else None
+            picture = self._read(key, moment, digest) if digest else None
+            if picture is None:
+                continue
+            if len(picture) > self._room:
+                self.left_out += 1
+                continue
+            self._room -= len(picture)
+            name = f"{len(self.embedded)}"
+            self.embedded[name] = base64.b64encode(picture).decode()
+            found.append((name, moment))
+        return tuple(found)
+
+    def _read(self, key: Key, moment: str, digest: str) -> bytes | None:
+        subject, service, control = key
+        person = self._subjects.get(subject)
+        try:
+            picture = (self._folder / f"{subject}.{service}.{control}.{moment}.png").read_bytes()
+        except OSError:
+            return None
+        return picture if person and person.hmac("evidence", picture) == digest else None
+
+
+def _lines(
+    ledger: Ledger, names: Mapping[str, str], service_names: Mapping[str, str], evidence: Evidence, words: Words
+) -> Iterator[Line]:
+    keys = [key for of_one in ledger.planned.values() for key in of_one]
+    results = ledger.results(names)
+    # What is not done first: its pictures are the ones that somebody must see.
+    pictures: dict[Key, tuple[tuple[str, str], ...]] = {}
+    for key, _ in sorted(zip(keys, results, strict=True), key=lambda each: -each[1].outcome.exit_code):
+        pictures[key] = evidence.of(key)
+    for key, result in zip(keys, results, strict=True):
+        service = service_names.get(result.service or "", result.service or words("unreadable account"))
+        finished = ledger.finished.get(key)
+        yield Line(
+            employee=result.employee,
+            control=result.control or "",
+            service=service,
+            result=result,
+            step=next_step(result, service, words),
+            seq=finished["seq"] if finished else None,
+            pictures=pictures[key],
+        )
+
+
+def _bars(lines: Iterable[Line]) -> Iterator[Bar]:
+    by_service: dict[str, Counter[str]] = {}
+    for line in lines:
+        by_service.setdefault(line.service, Counter())[line.shade] += 1
+    for service, counts in sorted(by_service.items()):
+        total = counts.total()
+        yield Bar(service, total, tuple((shade, counts[shade], counts[shade] / total) for shade in SHADES.values()))
+
+
+def _todos(lines: Iterable[Line]) -> Iterator[Todo]:
+    steps: dict[str, dict[tuple[str, str], None]] = {}
+    for line in lines:
+        if line.step and not line.result.outcome.is_done:
+            steps.setdefault(line.employee, {})[f"{line.service} {line.control}".strip(), line.step] = None
+    for employee, each in steps.items():
+        yield Todo(employee, tuple(each))
+
+
+def _embedded(pictures: Mapping[str, str]) -> Markup:
+    """Base64 by name, as JSON that no `</script>` can end."""
+    return Markup(json.dumps(pictures))  # noqa: S704 - digits and base64 alone
+
+
+def asset(name: str) -> str:
+    """A style sheet or script of ours, to be put into a page."""
+    return files("fleet.report").joinpath("templates", name).read_text("utf-8")
+
+
+def digest(text: str) -> str:
+    """How a Content-Security-Policy names it."""
+    return f"sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+def _environment(words: Words) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("fleet.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["say"] = words
+    environment.filters |= {"visible": visible, "outcome": lambda outcome: words(outcome.value.replace("_", " "))}
+    return environment
+
+
+def visible(text: str) -> str:
+    """A name without what nobody sees: control characters and marks that turn the direction of writing."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -1,0 +1,147 @@
+"""What one employee gets to keep: what was read, changed and read back, when, by what authority, how to check it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fleet.audit import records
+from fleet.audit.notes import VerifierKey
+from fleet.audit.proof import Proof
+from fleet.audit.subjects import Subject
+from fleet.model import Outcome
+from fleet.report.page import asset, digest, visible
+from fleet.report.words import Words
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one run did with one control."""
+
+    service: str
+    control: str
+    outcome: Outcome
+    before: str | None
+    after: str | None
+    is_read_back: bool
+    is_pressed: bool
+    at: datetime
+    authority: str | None
+    proofs: tuple[Proof, ...]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The same content twice."""
+
+    text: str
+    html: str
+
+
+def entries_of(
+    subject: Subject,
+    log: Iterable[Mapping[str, Any]],
+    service_names: Mapping[str, str],
+    prove: Callable[[int], Proof],
+) -> list[Entry]:
+    """Of each of a person's controls the last change that was tried and the last record, each proved, oldest first."""
+    changed: dict[tuple[str, str], Mapping[str, Any]] = {}
+    newest: dict[tuple[str, str], Mapping[str, Any]] = {}
+    intended: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+    for record in log:
+        if record.get("subject") != subject.pseudonym:
+            continue
+        if record["event"] == records.CONTROL_INTENDED:
+            intended[record["run"], record["service"], record["control"]] = record
+        elif record["event"] == records.CONTROL_FINISHED and record["service"] and record["control"]:
+            key = record["service"], record["control"]
+            newest[key] = record
+            if (record["run"], *key) in intended:
+                changed[key] = record
+    entries = []
+    chosen = {record["seq"]: record for each in (changed, newest) for record in each.values()}
+    for record in sorted(chosen.values(), key=lambda one: (one["service"], one["control"], one["seq"])):
+        service, control = record["service"], record["control"]
+        intent = intended.get((record["run"], service, control))
+        proved = [each["seq"] for each in (intent, record) if each is not None]
+        entries.append(
+            Entry(
+                service=service_names.get(service, service),
+                control=control,
+                outcome=Outcome(record["outcome"]),
+                before=record["before"],
+                after=record["after"],
+                is_read_back=record["read_back"],
+                is_pressed=intent is not None,
+                at=datetime.fromisoformat(record["at"]),
+                authority=intent["authority"] if intent else None,
+                proofs=tuple(map(prove, proved)),
+            )
+        )
+    return entries
+
+
+def render_receipt(
+    employee: str, subject: Subject, entries: Sequence[Entry], key: VerifierKey, words: Words, now: datetime
+) -> Receipt:
+    """The receipt as a text and as one HTML page; the text holds the proofs, the page offers them as files."""
+    content = {
+        "employee": employee,
+        "subject": subject,
+        "cards": [list(of_one) for _, of_one in groupby(entries, lambda entry: (entry.service, entry.control))],
+        "entries": entries,
+        "key": str(key),
+        "made_at": words.moment(now),
+        "file": f"{employee}.receipt.txt",
+    }
+    style = asset("report.css")
+    policy = f"default-src 'none'; style-src '{digest(style)}'; base-uri 'none'; form-action 'none'"
+    plain, page = (_environment(words, is_page=is_page) for is_page in (False, True))
+    text = plain.get_template("receipt.txt.j2").render(content)
+    proofs = base64.b64encode("\n".join(proof.text for entry in entries for proof in entry.proofs).encode()).decode()
+    html = page.get_template("receipt.html.j2").render(
+        content,
+        style=Markup(style),  # noqa: S704 - our own file
+        policy=policy,
+        proofs=f"data:text/plain;base64,{proofs}",
+    )
+    return Receipt(text, html)
+
+
+def _environment(words: Words, *, is_page: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("fleet.report"),
+        autoescape=is_page,  # noqa: S701 - the other one is plain text
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["say"] = words
+    environment.globals["sentence"] = lambda entry: _sentence(entry, words)
+    environment.filters |= {"visible": visible, "outcome": lambda outcome: words(outcome.value.replace("_", " "))}
+    return environment
+
+
+def _sentence(entry: Entry, words: Words) -> str:
+    """What happened, in one sentence; nothing is claimed that was not read."""
+    when = words.moment(entry.at)
+    if entry.outcome is Outcome.OPTED_OUT:
+        return words("It was on. We switched it off, loaded the page afresh and read it back: off ({when}).", when=when)
+    if entry.outcome is Outcome.ALREADY_OPTED_OUT:
+        return words("It was off already; we changed nothing ({when}).", when=when)
+    if entry.outcome is Outcome.WOULD_OPT_OUT:
+        return words("It is on; we only looked and changed nothing ({when}).", when=when)
+    if entry.outcome is Outcome.NOT_SAVED:
+        return words("We tried to switch it off, but read back that it is still on ({when}).", when=when)
+    if entry.outcome is Outcome.UNKNOWN:
+        return words("We tried to switch it off, but could not read back what became of it ({when}).", when=when)
+    if entry.outcome is Outcome.NOT_OFFERED:
+        return words("The service does not offer this setting to your account ({when}).", when=when)
+    return words("We did not touch it: {outcome} ({when}).", outcome=words(entry.outcome.replace("_", " ")), when=when)

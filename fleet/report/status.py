@@ -1,0 +1,138 @@
+"""The fleet today, from what was read last: how much is out, how old that knowledge is, and who must do what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from fleet.advice import next_step
+from fleet.audit.standing import Standing
+from fleet.model import Outcome, Reading, Result
+
+
+@dataclass(frozen=True)
+class Row:
+    """One control that there is, or was when a run met it; `standing` is None where none ever has."""
+
+    employee: str
+    service: str | None
+    control: str | None
+    groups: tuple[str, ...]
+    language: str
+    standing: Standing | None
+
+    @property
+    def state(self) -> str:
+        """`out`, `in`, `not offered`, or `not known`: nothing that was not read."""
+        standing = self.standing
+        if standing is None:
+            return "not known"
+        if standing.reading is not None:
+            return standing.reading.value
+        return "not offered" if standing.outcome is Outcome.NOT_OFFERED else "not known"
+
+    def age(self, now: datetime) -> timedelta | None:
+        """How long ago it was read."""
+        read_at = self.standing.read_at if self.standing else None
+        return None if read_at is None else max(now - read_at, timedelta())
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Counts of one service, group or language."""
+
+    name: str
+    rows: tuple[Row, ...]
+
+    def count(self, state: str) -> int:
+        """How many are in that state."""
+        return sum(row.state == state for row in self.rows)
+
+    @property
+    def share_out(self) -> float | None:
+        """Of those that the services offer, the share that was read out; None if there are none."""
+        offered = len(self.rows) - self.count("not offered")
+        return self.count(Reading.OUT) / offered if offered else None
+
+    def oldest(self, now: datetime) -> timedelta | None:
+        """The age of the oldest reading that is relied upon."""
+        return max((age for row in self.rows if (age := row.age(now)) is not None), default=None)
+
+    def stale(self, now: datetime, after: timedelta) -> int:
+        """How many readings are older than that."""
+        return sum((row.age(now) or timedelta()) > after for row in self.rows)
+
+
+def by_service(rows: Iterable[Row]) -> list[Coverage]:
+    """One for each service."""
+    return _grouped((row.service or "(unreadable)", row) for row in rows)
+
+
+def by_group(rows: Iterable[Row]) -> list[Coverage]:
+    """One for each group of the inventory; an employee counts in each of theirs."""
+    return _grouped((group, row) for row in rows for group in row.groups)
+
+
+def by_language(rows: Iterable[Row]) -> list[Coverage]:
+    """One for each language."""
+    return _grouped((row.language, row) for row in rows)
+
+
+def _grouped(pairs: Iterable[tuple[str, Row]]) -> list[Coverage]:
+    found: dict[str, list[Row]] = {}
+    for name, row in pairs:
+        found.setdefault(name, []).append(row)
+    return [Coverage(name, tuple(found[name])) for name in sorted(found)]
+
+
+def next_steps(rows: Iterable[Row], service_names: Mapping[str, str]) -> Iterator[tuple[Row, str]]:
+    """Who must do what, for each row that is not done; one that no run has met needs a run."""
+    for row in rows:
+        standing = row.standing
+        if standing is None:
+            yield row, "Run: no run has looked at this account yet."
+            continue
+        result = Result(row.employee, row.service, row.control, standing.outcome, reason=standing.reason)
+        step = next_step(result, service_names.get(row.service or ""))
+        if step and not standing.outcome.is_done:
+            yield row, step
+
+
+def status_envelope(
+    rows: list[Row], service_names: Mapping[str, str], now: datetime, stale: timedelta
+) -> dict[str, Any]:
+    """The one JSON object of `fleet status --output json`; ages are in seconds."""
+    steps = {id(row): step for row, step in next_steps(rows, service_names)}
+
+    def coverage(one: Coverage) -> dict[str, Any]:
+        counts = {state.replace(" ", "_"): one.count(state) for state in ("out", "in", "not offered", "not known")}
+        oldest = one.oldest(now)
+        age = None if oldest is None else int(oldest.total_seconds())
+        return {"name": one.name, "controls": len(one.rows), **counts, "stale": one.stale(now, stale), "oldest_s": age}
+
+    def fields(row: Row) -> dict[str, Any]:
+        age, standing = row.age(now), row.standing
+        return {
+            "employee": row.employee,
+            "service": row.service,
+            "control": row.control,
+            "state": row.state.replace(" ", "_"),
+            "read_at": standing.read_at.isoformat() if standing and standing.read_at else None,
+            "age_s": None if age is None else int(age.total_seconds()),
+            "is_stale": age is not None and age > stale,
+            "has_drifted": standing is not None and standing.has_drifted,
+            "last_outcome": standing.outcome if standing else None,
+            "next": steps.get(id(row)),
+        }
+
+    return {
+        "version": 1,
+        "at": now.isoformat(),
+        "fleet": coverage(Coverage("all", tuple(rows))),
+        "services": [coverage(one) for one in by_service(rows)],
+        "groups": [coverage(one) for one in by_group(rows)],
+        "languages": [coverage(one) for one in by_language(rows)],
+        "controls": [fields(row) for row in rows],
+    }

@@ -1,0 +1,58 @@
+"""What reports and receipts say, in the reader's language. The English text is the key (gettext's way)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from babel.dates import format_date, format_time, format_timedelta
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal, format_percent
+
+LANGUAGES = ("en", "fr", "de")
+LOCALE = Path(__file__).parent / "locale"
+
+
+@dataclass(frozen=True)
+class Words:
+    """One language."""
+
+    language: str
+
+    def __call__(self, text: str, **values: object) -> str:
+        """The text in this language, its {placeholders} filled in."""
+        said = _texts(self.language).get(text) or text
+        return said.format(**values) if values else said
+
+    def number(self, value: int) -> str:
+        """With this language's digits grouped."""
+        return str(format_decimal(value, locale=self.language))
+
+    def percent(self, share: float) -> str:
+        """Whole percents, rounded down: 100 % is said of all alone."""
+        return str(format_percent(int(share * 100) / 100, locale=self.language))
+
+    def moment(self, at: datetime) -> str:
+        """Day and time in UTC."""
+        day, time = format_date(at, "long", locale=self.language), format_time(at, "HH:mm", locale=self.language)
+        return f"{day}, {time} UTC"
+
+    def age(self, age: timedelta) -> str:
+        """Roughly, such as `3 days`."""
+        return str(format_timedelta(age, locale=self.language))
+
+
+def words_for(language: str | None) -> Words:
+    """The words of a language, such as `de` or `de-AT`; English for those that nobody has translated to yet."""
+    base = (language or "en").replace("_", "-").split("-")[0].lower()
+    return Words(base if base in LANGUAGES else "en")
+
+
+@cache
+def _texts(language: str) -> dict[str, str]:
+    if language == "en":
+        return {}
+    with (LOCALE / f"{language}.po").open("rb") as file:
+        return {str(message.id): str(message.string) for message in read_po(file) if message.id}
