@@ -92,7 +92,10 @@ def make_private_dir(path: Path) -> None:
 
 
 def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write a file that is 0600 from its first byte and never seen half written (temporary name, then rename)."""
+    """Write a file that is 0600 from its first byte and never seen half written (temporary name, then rename).
+
+    With `durable` it is on the disk under its name when this returns. Raises OSError.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -104,6 +107,8 @@ def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    if durable:
+        sync_folder(path.parent)  # a file is not safe before its name is
 
 
 def sync_folder(path: Path) -> None:

@@ -114,7 +114,6 @@ def _take_out(segment: Segment, cut: int) -> None:
     entries = list(segment.entries())[: cut - segment.first]
     if any(line is not None for _, line in entries):
         write_private(segment.hashes_path, b"".join(leaf for leaf, _ in entries), durable=True)
-        sync_folder(segment.folder)
     if segment.first + SEGMENT_RECORDS <= cut:
         segment.path.unlink(missing_ok=True)
         return

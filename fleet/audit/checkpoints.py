@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fleet.paths import make_private_dir, sync_folder, write_private
+from fleet.paths import make_private_dir, write_private
 
 _NAME = re.compile(r"\d{12}")
 
@@ -14,7 +14,6 @@ def write_checkpoint(folder: Path, size: int, note: str) -> None:
     """Write one, durable under its final name or not there at all. Raises OSError."""
     make_private_dir(folder)
     write_private(folder / f"{size:012}", note.encode(), durable=True)
-    sync_folder(folder)
 
 
 def sizes(folder: Path) -> list[int]:

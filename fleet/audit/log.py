@@ -105,9 +105,9 @@ class AuditLog:
 
     def hand_over(self, key: SigningKey) -> None:
         """Sign all records with the key so far and with `key`, which signs alone from here on. Raises AuditError."""
-        self._tail.keys = (*self._tail.keys, key)
-        self.sign()
-        self._tail.keys = (key,)
+        if self._failure is not None:
+            raise self._failure
+        self._try(self._tail.hand_over, key)
 
     def close(self) -> None:
         """Sign what is not signed yet, release the files and the lock; whoever appends now is refused.
@@ -115,7 +115,7 @@ class AuditLog:
         Raises AuditError if that signature cannot be written; everything is released all the same.
         """
         try:
-            if self._failure is None and not self._tail.is_signed:
+            if self._failure is None:
                 self._try(self._tail.sign)
         finally:
             with self._writing:  # a signature may be on its way in a thread

@@ -12,7 +12,7 @@ from fleet.audit.notes import NoteError, VerifierKey, open_checkpoint
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments, seq_of
 from fleet.audit.tree import Frontier
 from fleet.errors import AuditError
-from fleet.paths import AuditDir, make_private_dir, sync_folder, write_private
+from fleet.paths import AuditDir, make_private_dir, write_private
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,6 @@ def _put_aside_torn_line(last: Segment, places: AuditDir) -> tuple[int, str] | N
     digest = hashlib.sha256(torn).hexdigest()
     make_private_dir(places.torn)
     write_private(places.torn / digest, torn, durable=True)
-    sync_folder(places.torn)
     with last.path.open("r+b") as file:
         file.truncate(file.seek(0, os.SEEK_END) - len(torn))
         os.fdatasync(file.fileno())

@@ -80,7 +80,17 @@ class Tail:
             self._open()
 
     def sign(self) -> None:
-        """Write a checkpoint of the tree as it is now."""
+        """Write a checkpoint of the tree as it is now, unless there is one."""
+        if not self.is_signed:
+            self._write_checkpoint()
+
+    def hand_over(self, key: SigningKey) -> None:
+        """Sign with the key so far and with `key`, which signs alone from here on."""
+        self.keys = (*self.keys, key)
+        self._write_checkpoint()
+        self.keys = (key,)
+
+    def _write_checkpoint(self) -> None:
         tree = self._before.followed_by(self._segment)
         checkpoint = Checkpoint(self.keys[0].name, tree.size, tree.root)
         write_checkpoint(self._places.checkpoints, checkpoint.size, checkpoint.signed(self.keys))

@@ -1,0 +1,308 @@
+"""`fleet audit`, `fleet status` and `fleet report` as people type them, on a log of two runs."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.audit import records
+from fleet.audit.keys import read_signing_key
+from fleet.audit.log import AuditLog
+from fleet.audit.segments import Segment
+from fleet.audit.subjects import Subjects
+from fleet.paths import StateDir, default_log_key
+from fleet.state import make_state
+from tests.logs import FINISHED, INTENDED, STARTED
+from tests.unit.test_commands import fleet, refusal
+
+RUNS: dict[str, dict[str, dict[str, Any]]] = {
+    "r1": {
+        "anna.keller": {"outcome": "opted_out", "before": "in", "after": "out", "read_back": True},
+        "brian.walsh": {"outcome": "already_opted_out", "before": "out", "after": "out", "read_back": False},
+        "ciara.byrne": {"outcome": "no_mandate", "reason": "no_mandate_given", "before": None, "after": None},
+    },
+    "r2": {
+        "anna.keller": {"outcome": "sign_in_needed", "reason": "no_session", "before": None, "after": None},
+        "brian.walsh": {"outcome": "not_saved", "reason": "still_in", "before": "in", "after": "in"},
+        "ciara.byrne": {"outcome": "no_mandate", "reason": "no_mandate_given", "before": None, "after": None},
+    },
+}
+LOCALES = {"anna.keller": "de", "brian.walsh": "fr", "ciara.byrne": None}
+
+
+async def write(state: StateDir) -> None:
+    """Both runs."""
+    store = Subjects(state.audit.subjects)
+    subjects = store.of(LOCALES)
+    store.close()
+    for run, outcomes in RUNS.items():
+        log = AuditLog(state.audit, run, read_signing_key(state.audit, default_log_key()))
+        await log.append(records.RUN_STARTED, run, **STARTED)
+        for name, seen in outcomes.items():
+            whose = {"subject": subjects[name].pseudonym}
+            planned = {"planned": [["linkedin", "ai_training"]], "authority": None, "mandate_hmac": None}
+            await log.append(records.RUN_PLANNED, run, **whose, **planned)
+            if seen["outcome"] in ("opted_out", "not_saved"):
+                await log.append(records.CONTROL_INTENDED, run, **(INTENDED | whose | {"authority": "mandate"}))
+            await log.append(records.CONTROL_FINISHED, run, **(FINISHED | whose | {"evidence": None} | seen))
+        await log.append(records.RUN_FINISHED, run, counts={}, stopped=None, exit_code=5)
+        log.close()
+
+
+@pytest.fixture
+def state() -> StateDir:
+    """The default state directory of this test's home."""
+    state = StateDir(Path.home() / ".local/state/fleet")
+    make_state(state, Path.home() / ".config/fleet/identity.txt", default_log_key())
+    asyncio.run(write(state))
+    return state
+
+
+def segment(state: StateDir) -> Path:
+    return Segment(state.audit.log, 0).path
+
+
+def told(*arguments: str, exit_code: int = 0) -> str:
+    """What a command prints on stdout, on one line; nothing goes to stderr."""
+    done = fleet(*arguments)
+    assert (done.returncode, done.stderr) == (exit_code, ""), done
+    return " ".join(done.stdout.split())
+
+
+class TestVerify:
+    def test_a_whole_log(self, state: StateDir) -> None:
+        """What was checked, and what cannot be excluded."""
+        said = told("audit", "verify")
+        assert "Records 18, of which 18 signed" in said
+        assert "OK: all records are there, as they were signed." in said
+        assert "Nothing here excludes that the log once went on differently" in said
+        assert "The public key lay beside the log" in said
+
+    def test_an_anchor_and_a_key_from_elsewhere_leave_no_doubt(self, state: StateDir, tmp_path: Path) -> None:
+        """As far as the anchor reaches."""
+        (tmp_path / "anchor").write_text(fleet("audit", "checkpoint").stdout)
+        (tmp_path / "key").write_bytes(state.audit.vkey.read_bytes())
+        said = told("audit", "verify", "--anchor", str(tmp_path / "anchor"), "--key", str(tmp_path / "key"))
+        assert "Anchors 1, up to record 18" in said
+        assert "Nothing here excludes" not in said and "lay beside" not in said
+
+    @pytest.mark.parametrize(
+        ("change", "exit_code", "verdict"),
+        [
+            (lambda content: content + b'{"v":1', 11, "torn_tail"),
+            (lambda content: content.replace(b"not_saved", b"opted_out"), 15, "modified"),
+            (lambda content: content[: content.rstrip(b"\n").rindex(b"\n") + 1], 14, "truncated"),
+        ],
+    )
+    def test_the_exit_code_tells_what_is_the_matter(
+        self, state: StateDir, change: Any, exit_code: int, verdict: str
+    ) -> None:
+        """As text and as one JSON object."""
+        segment(state).write_bytes(change(segment(state).read_bytes()))
+        assert verdict.upper().replace("_", " ") in told("audit", "verify", exit_code=exit_code)
+        answer = json.loads(told("audit", "verify", "--output", "json", exit_code=exit_code))
+        assert (answer["version"], answer["verdict"], answer["exit_code"]) == (1, verdict, exit_code)
+        assert answer["findings"][0]["verdict"] == verdict
+
+    def test_bad_input_is_said(self, state: StateDir, tmp_path: Path) -> None:
+        """A key and an anchor that are none."""
+        (tmp_path / "none").write_text("hello\n")
+        assert "holds no checkpoint" in refusal("audit", "verify", "--anchor", str(tmp_path / "none"))
+        assert "give the file log.vkey of the log" in refusal("audit", "verify", "--key", str(tmp_path / "none"))
+        state.audit.vkey.unlink()
+        assert "give the public key of the log with --key" in refusal("audit", "verify")
+
+
+class TestShow:
+    def test_records_can_be_chosen(self, state: StateDir) -> None:
+        """By run, employee, outcome and time."""
+        assert len(self.shown()) == 18
+        assert {record["run"] for record in self.shown("--run", "last")} == {"r2"}
+        assert [record["outcome"] for record in self.shown("--outcome", "opted_out")] == ["opted_out"]
+        assert {record["employee"] for record in self.shown("--employee", "anna.keller")} == {"anna.keller"}
+        middle = self.shown()[9]["at"]
+        assert len(self.shown("--since", middle)) == 9
+        assert self.shown("--since", "2999-01-01") == []
+
+    def shown(self, *choice: str) -> list[dict[str, Any]]:
+        answer = json.loads(told("audit", "show", "--output", "json", *choice))
+        assert answer["version"] == 1
+        return list(answer["records"])
+
+    def test_bad_filters_are_refused(self, state: StateDir) -> None:
+        """With what would be right."""
+        assert "give a day or a time" in refusal("audit", "show", "--since", "yesterday")
+        assert "The log has no run 'r9'" in refusal("audit", "show", "--run", "r9")
+        assert "The log has nothing of 'nobody'" in refusal("audit", "show", "--employee", "nobody")
+
+    def test_it_can_be_followed(self, state: StateDir) -> None:
+        """What is written meanwhile comes too, each record as one line."""
+        command = [str(Path(sys.executable).with_name("fleet")), "audit", "show", "--follow", "--output", "json"]
+        following = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        watchdog = threading.Timer(30, following.kill)
+        watchdog.start()
+        try:
+            assert following.stdout is not None
+            seen = [json.loads(following.stdout.readline())["seq"] for _ in range(18)]
+            assert seen == list(range(18))
+            fleet("audit", "checkpoint")
+            assert json.loads(following.stdout.readline())["event"] == "log.heartbeat"
+        finally:
+            watchdog.cancel()
+            following.kill()
+            following.communicate()
+
+
+class TestDiff:
+    def test_what_differs_is_shown_by_control(self, state: StateDir) -> None:
+        """The same is only counted."""
+        answer = json.loads(told("audit", "diff", "r1", "last", "--output", "json"))
+        assert answer["same"] == 1
+        assert [(one["employee"], one["first"]["outcome"], one["second"]["outcome"]) for one in answer["changes"]] == [
+            ("anna.keller", "opted_out", "sign_in_needed"),
+            ("brian.walsh", "already_opted_out", "not_saved"),
+        ]
+        assert "2 differ, 1 are the same." in fleet("audit", "diff", "r1", "r2").stderr
+        assert "The log has no run 'r9'" in refusal("audit", "diff", "r1", "r9")
+
+
+class TestExport:
+    def test_every_form_has_every_record(self, state: StateDir) -> None:
+        """Pseudonymous, unless names are asked for."""
+        assert len(fleet("audit", "export").stdout.splitlines()) == 18
+        assert fleet("audit", "export").stdout.encode() == segment(state).read_bytes()
+        assert len(list(csv.DictReader(io.StringIO(fleet("audit", "export", "--format", "csv").stdout)))) == 18
+        for form in ("ocsf", "ecs"):
+            lines = fleet("audit", "export", "--format", form, "--run", "r1").stdout.splitlines()
+            assert len(lines) == 9 and "anna.keller" not in "".join(lines)
+        assert "anna.keller" in fleet("audit", "export", "--format", "ecs", "--with-names").stdout
+
+
+class TestProof:
+    def test_a_proof_needs_the_text_and_the_key_alone(self, state: StateDir, tmp_path: Path) -> None:
+        """Elsewhere, where there is no state."""
+        told("audit", "prove", "3", "-o", str(tmp_path / "proof"))
+        key = ["--key", str(tmp_path / "log.vkey")]
+        (tmp_path / "log.vkey").write_bytes(state.audit.vkey.read_bytes())
+        state.root.rename(tmp_path / "elsewhere")
+        said = told("audit", "verify-proof", str(tmp_path / "proof"), *key)
+        assert said.startswith("Proved: record 3 of the 18 that fleet-optout.invalid/")
+        assert '"control.finished"' in said
+        text = (tmp_path / "proof").read_text()
+        (tmp_path / "proof").write_text(text.replace("index 3", "index 4"))
+        assert "NOT PROVED" in told("audit", "verify-proof", str(tmp_path / "proof"), *key, exit_code=15)
+        (tmp_path / "proof").write_text("hello")
+        assert "holds no proof" in refusal("audit", "verify-proof", str(tmp_path / "proof"), *key)
+
+    def test_a_record_that_is_not_there_has_none(self, state: StateDir) -> None:
+        """The sentence says which there are."""
+        assert "Record 18 is not among the 18 that are signed" in refusal("audit", "prove", "18")
+
+
+class TestReceipt:
+    def test_it_is_in_the_employee_s_language_and_proves_itself(self, state: StateDir, tmp_path: Path) -> None:
+        """What was changed in the first run and what came after, each with its proof."""
+        told("audit", "receipt", "anna.keller", "-o", str(tmp_path))
+        text = (tmp_path / "anna.keller.receipt.txt").read_text()
+        assert text.startswith("Beleg für anna.keller\n")
+        assert "Wir haben sie ausgeschaltet, die Seite neu geladen und nachgelesen: aus" in text
+        assert "Befugnis: Ihr eigener Auftrag." in text
+        said = told("audit", "verify-proof", str(tmp_path / "anna.keller.receipt.txt"), "--key", str(state.audit.vkey))
+        assert said.count("Proved: record") == 3
+        page = (tmp_path / "anna.keller.receipt.html").read_text()
+        assert '<html lang="de">' in page and "default-src &#39;none&#39;" in page
+
+    def test_another_language_can_be_asked_for(self, state: StateDir, tmp_path: Path) -> None:
+        """English where there is none."""
+        told("audit", "receipt", "ciara.byrne", "-o", str(tmp_path))
+        assert (tmp_path / "ciara.byrne.receipt.txt").read_text().startswith("Receipt for ciara.byrne")
+        told("audit", "receipt", "ciara.byrne", "-o", str(tmp_path), "--language", "fr")
+        assert (tmp_path / "ciara.byrne.receipt.txt").read_text().startswith("Reçu pour ciara.byrne")
+        assert "The log has nothing of 'nobody'" in refusal("audit", "receipt", "nobody")
+
+
+class TestUpkeep:
+    def test_a_checkpoint_is_printed_and_an_anchor(self, state: StateDir) -> None:
+        """The text of the newest."""
+        printed = fleet("audit", "checkpoint").stdout
+        assert printed == (state.audit.checkpoints / "000000000019").read_text()
+
+    def test_a_rotated_key_goes_on(self, state: StateDir) -> None:
+        """The printed key is the newest; the log verifies."""
+        done = fleet("audit", "rotate-key")
+        assert state.audit.vkey.read_text().splitlines()[-1] == done.stdout.strip()
+        assert "Keep the first public key too" in done.stderr
+        told("audit", "checkpoint")
+        assert "OK" in told("audit", "verify")
+
+    def test_erasing_leaves_a_whole_log(self, state: StateDir) -> None:
+        """And nothing of the name."""
+        assert "anna.keller was s_" in told("audit", "erase", "anna.keller")
+        assert "anna.keller" not in told("audit", "show")
+        assert "OK" in told("audit", "verify")
+        assert "Nothing is known of 'anna.keller'" in refusal("audit", "erase", "anna.keller")
+
+    def test_pruning_leaves_a_whole_log(self, state: StateDir) -> None:
+        """Nothing is old today; by tomorrow everything is."""
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        assert told("audit", "prune", "--before", today) == "Nothing is that old."
+        assert told("audit", "prune", "--before", "2999-01-01") == "The log begins with record 18 now."
+        assert "Records 19, of which 19 signed; of the first 18 only the hashes, as they were pruned" in told(
+            "audit", "verify"
+        )
+
+
+class TestStatus:
+    def test_only_what_was_read_is_claimed(self, state: StateDir) -> None:
+        """anna's old reading stays; brian was found in again; ciara was never read."""
+        answer = json.loads(told("status", "--output", "json"))
+        states = {row["employee"]: (row["state"], row["has_drifted"]) for row in answer["controls"]}
+        assert states == {
+            "anna.keller": ("out", False),
+            "brian.walsh": ("in", True),
+            "ciara.byrne": ("not_known", False),
+        }
+        assert answer["fleet"]["out"] == 1 and answer["fleet"]["controls"] == 3
+        assert [part["name"] for part in answer["languages"]] == ["de", "fr", "not stated"]
+        assert "1 of 3 controls read out, 33 %" in told("status")
+
+    def test_drift_has_an_exit_code_of_its_own(self, state: StateDir) -> None:
+        """6, and only those that were read out before."""
+        said = told("status", "--drift", exit_code=6)
+        assert "brian.walsh" in said and "anna.keller" not in said
+
+    def test_an_inventory_adds_those_whom_no_run_has_met(self, state: StateDir, tmp_path: Path) -> None:
+        """With their groups."""
+        (tmp_path / "staff.yml").write_text(
+            "dublin:\n  hosts:\n    new.person:\n      fleet_accounts: {linkedin: {profile: new-person}}\n"
+            "    anna.keller:\n      fleet_accounts: {linkedin: {profile: anna-keller}}\n"
+        )
+        answer = json.loads(told("status", "-i", str(tmp_path / "staff.yml"), "--output", "json"))
+        rows = {row["employee"]: row for row in answer["controls"]}
+        assert {name: row["state"] for name, row in rows.items()} == {"new.person": "not_known", "anna.keller": "out"}
+        assert rows["new.person"]["next"] == "Run: no run has looked at this account yet."
+        assert [(part["name"], part["out"]) for part in answer["groups"]] == [("dublin", 1)]
+
+
+class TestReport:
+    def test_it_is_one_private_file(self, state: StateDir, tmp_path: Path) -> None:
+        """Of the newest run, or of the one that is named; its checkpoint is an anchor."""
+        page = tmp_path / "report.html"
+        assert told("report", "-o", str(page)) == str(page)
+        assert page.stat().st_mode & 0o777 == 0o600
+        assert "not saved" in page.read_text() and "http://" not in page.read_text().replace("http://www.w3.org", "")
+        assert "Anchors 1, up to record 17" in told("audit", "verify", "--anchor", str(page))
+        told("report", "r1", "-o", str(page), "--language", "de")
+        assert '<html lang="de">' in page.read_text()
+        assert "The log has no run 'r9'" in refusal("report", "r9")
+        assert "cannot be written" in refusal("report", "-o", str(tmp_path / "missing" / "report.html"))
