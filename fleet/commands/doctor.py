@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fleet.audit.keys import read_signing_key
 from fleet.browser.find import find_browser
 from fleet.catalogue import load_catalogue
-from fleet.commands.options import IDENTITY, STATE, settings_of
+from fleet.commands.options import IDENTITY, LOG_KEY, STATE, settings_of
 from fleet.config import Settings
 from fleet.errors import FleetError
 from fleet.model import EXIT_TOOL_FAILED
@@ -37,9 +38,9 @@ class Check:
     mend: str = ""
 
 
-def doctor(state: STATE = None, identity: IDENTITY = None) -> None:
+def doctor(state: STATE = None, identity: IDENTITY = None, log_key: LOG_KEY = None) -> None:
     """Check every prerequisite and say how to mend what is missing. Exit code 1 if something is."""
-    checks = list(_checks(settings_of(state, identity)))
+    checks = list(_checks(settings_of(state, identity, log_key=log_key)))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
     table.add_column("Prerequisite", no_wrap=True)
@@ -65,9 +66,11 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _try("Runtime folder", lambda: str(runtime_dir()))
     yield _try("State directory", lambda: _state(settings))
     yield _try("Identity", lambda: (read_identity(settings.identity), str(settings.identity))[1])
-    if settings.identity.resolve().parent == settings.state.resolve().parent:
-        apart = "keep them on different disks, so that one copy does not hold both"
-        yield Check("Identity apart from state", None, "they share a folder", apart)
+    yield _try("Signing key", lambda: _signing_key(settings))
+    for name, path in (("Identity", settings.identity), ("Signing key", settings.log_key)):
+        if path.resolve().parent == settings.state.resolve().parent:
+            apart = "keep them on different disks, so that one copy does not hold both"
+            yield Check(f"{name} apart from state", None, "they share a folder", apart)
     if os.geteuid() == 0:
         yield Check("Ordinary user", None, "root: no sandbox, rehearsals only", "run live as an ordinary user")
 
@@ -98,6 +101,10 @@ def _browser() -> str:
 def _state(settings: Settings) -> str:
     settings.state_dir.check()
     return str(settings.state)
+
+
+def _signing_key(settings: Settings) -> str:
+    return f"{settings.log_key} ({read_signing_key(settings.state_dir.audit, settings.log_key).verifier.name})"
 
 
 def _try(name: str, look: Callable[[], str], mend: str = "") -> Check:

@@ -20,6 +20,16 @@ from fleet.model import Outcome
 from fleet.report.page import asset, digest, visible
 from fleet.report.words import Words
 
+SENTENCES = {
+    Outcome.OPTED_OUT: "It was on. We switched it off, loaded the page afresh and read it back: off ({when}).",
+    Outcome.ALREADY_OPTED_OUT: "It was off already; we changed nothing ({when}).",
+    Outcome.WOULD_OPT_OUT: "It is on; we only looked and changed nothing ({when}).",
+    Outcome.NOT_SAVED: "We tried to switch it off, but read back that it is still on ({when}).",
+    Outcome.UNKNOWN: "We tried to switch it off, but could not read back what became of it ({when}).",
+    Outcome.NOT_OFFERED: "The service does not offer this setting to your account ({when}).",
+}
+NOT_TOUCHED = "We did not touch it: {outcome} ({when})."
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -131,17 +141,5 @@ def _environment(words: Words, *, is_page: bool) -> Environment:
 
 def _sentence(entry: Entry, words: Words) -> str:
     """What happened, in one sentence; nothing is claimed that was not read."""
-    when = words.moment(entry.at)
-    if entry.outcome is Outcome.OPTED_OUT:
-        return words("It was on. We switched it off, loaded the page afresh and read it back: off ({when}).", when=when)
-    if entry.outcome is Outcome.ALREADY_OPTED_OUT:
-        return words("It was off already; we changed nothing ({when}).", when=when)
-    if entry.outcome is Outcome.WOULD_OPT_OUT:
-        return words("It is on; we only looked and changed nothing ({when}).", when=when)
-    if entry.outcome is Outcome.NOT_SAVED:
-        return words("We tried to switch it off, but read back that it is still on ({when}).", when=when)
-    if entry.outcome is Outcome.UNKNOWN:
-        return words("We tried to switch it off, but could not read back what became of it ({when}).", when=when)
-    if entry.outcome is Outcome.NOT_OFFERED:
-        return words("The service does not offer this setting to your account ({when}).", when=when)
-    return words("We did not touch it: {outcome} ({when}).", outcome=words(entry.outcome.replace("_", " ")), when=when)
+    said = SENTENCES.get(entry.outcome, NOT_TOUCHED)
+    return words(said, outcome=words(entry.outcome.replace("_", " ")), when=words.moment(entry.at))

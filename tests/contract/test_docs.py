@@ -12,6 +12,7 @@ import pytest
 import typer
 import yaml
 
+from fleet.audit.verify import Verdict
 from fleet.catalogue import load_catalogue
 from fleet.cli import app
 from fleet.config import ConfigFile
@@ -95,8 +96,17 @@ class TestRecipes:
 class TestReadme:
     def test_the_exit_codes_are_those_of_the_code(self) -> None:
         """The table has every exit code with the words that a run prints."""
-        table = {int(code): words for code, words in re.findall(r"^\| (\d+) \| (.+?) \|", README, re.MULTILINE)}
+        section = README.partition("\n## Exit codes of `fleet run`\n")[2].partition("\n## ")[0]
+        table = {int(code): words for code, words in re.findall(r"^\| (\d+) \| (.+?) \|", section, re.MULTILINE)}
         assert table == EXIT_MEANING
+
+    def test_the_verdicts_are_those_of_the_code(self) -> None:
+        """The table has every exit code of `fleet audit verify`, each with the verdict's own name."""
+        section = README.partition("| exit code of `fleet audit verify` |")[2].partition("\n## ")[0]
+        table = {int(code): name for code, name in re.findall(r"^\| (\d+) \| ([\w ]+):", section, re.MULTILINE)}
+        assert table == {
+            one.value: "OK" if one is Verdict.OK else one.name.lower().replace("_", " ") for one in Verdict
+        }
 
     def test_the_outcomes_are_those_of_the_code(self) -> None:
         """The table has every outcome with its exit code."""

@@ -43,6 +43,16 @@ def test_a_run_works_from_the_wheel_alone(installed: Path, tmp_path: Path) -> No
     assert done.stderr == ""
     report = json.loads(done.stdout)
     assert (report["errors"], report["counts"]) == ([], {"already_opted_out": 1})
+    for verb in (["report", "--language", "fr"], ["audit", "receipt", "brian.walsh"], ["audit", "verify"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "fleet", *verb, "--rehearsal"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), verb
 
 
 def test_nothing_but_the_product_is_in_it(installed: Path) -> None:

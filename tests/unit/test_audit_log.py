@@ -25,18 +25,6 @@ from tests.full_disk import WAYS, FullDisk, SizeLimit
 from tests.logs import FINISHED, STARTED, finish, lay, lines, log_path, open_log
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "audit"
-
-
-@pytest.fixture
-def log(folder: Path) -> Iterator[AuditLog]:
-    log = open_log(folder, "run r1")
-    yield log
-    log.close()
-
-
 class TestWriting:
     async def test_a_record_is_in_the_file_when_append_returns(self, log: AuditLog, folder: Path) -> None:
         """Whoever was told that it is recorded can find it there, as it was returned."""

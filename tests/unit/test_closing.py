@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,18 +26,6 @@ from fleet.paths import AuditDir
 from fleet.plan import PlannedAccount
 from tests.full_disk import FullDisk
 from tests.logs import INTENDED, STARTED, finish, lay, lines, log_path, open_log
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "audit"
-
-
-@pytest.fixture
-def log(folder: Path) -> Iterator[AuditLog]:
-    log = open_log(folder, "run r1")
-    yield log
-    log.close()
 
 
 async def planned_run(log: AuditLog) -> None:
