@@ -100,6 +100,10 @@ def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedel
         if parts:
             console.print(_coverage_table(title, parts, now, stale))
             console.print()
+    old = everything.stale(now, stale)
+    if old:
+        days = f"{stale.days} days"
+        console.print(f"{old:,} readings are older than {days}: run again, with --check if nothing shall change.\n")
     steps = list(next_steps(rows, names))
     if steps:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")

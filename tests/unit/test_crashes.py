@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from fleet.audit import records
-from fleet.audit.keys import read_keys
+from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.segments import read_records
+from fleet.audit.subjects import Subjects
 from fleet.audit.upkeep import rotate_key
 from fleet.audit.verify import Verdict, verify
 from fleet.errors import AuditError
-from fleet.paths import AuditDir
+from fleet.paths import AuditDir, StateDir
+from fleet.retention import erase, prune
+from fleet.state import make_state
 from tests.logs import finish, log_path, open_log
 
 SMALL = {f"fleet.audit.{module}.SEGMENT_RECORDS": 8 for module in ("segments", "tail", "recovery", "verify")} | {
-    "fleet.audit.tail.CHECKPOINT_RECORDS": 3
+    "fleet.audit.tail.CHECKPOINT_RECORDS": 3,
+    "fleet.retention.SEGMENT_RECORDS": 8,
 }
 WHOLE = {Verdict.OK, Verdict.UNSIGNED_TAIL, Verdict.TORN_TAIL}
 """What a crash may leave: nothing that was signed is touched by one."""
@@ -247,16 +252,20 @@ class LogMachine(RuleBasedStateMachine):
         shrink(self._patch)
         self._runner = asyncio.Runner()
         self._place = Path(os.path.realpath(os.environ.get("TMPDIR", "/tmp"))) / f"log-{os.getpid()}-{id(self)}"
-        self._folder = self._place / "audit"
+        self._state = StateDir(self._place / "state")
+        self._folder = self._state.audit.root
         self._place.mkdir()
+        make_state(self._state, self._place / "identity.txt", self._place / "log-key.pem")
+        self._key = self._place / "log-key.pem"
         self._log: AuditLog | None = None
         self._acknowledged: list[str] = []
+        self._written = 0
         self._is_torn = False
-        self._events = 0
         self._open()
 
     def _open(self) -> None:
-        self._log = open_log(self._folder)
+        places = self._state.audit
+        self._log = AuditLog(places, "the model", read_signing_key(places, self._key))
         self._is_torn = False
 
     def _lines(self) -> list[dict[str, Any]]:
@@ -267,7 +276,8 @@ class LogMachine(RuleBasedStateMachine):
     def append(self, count: int) -> None:
         async def all_at_once() -> None:
             assert self._log is not None
-            names = [f"c{len(self._acknowledged) + number}" for number in range(count)]
+            names = [f"c{self._written + number}" for number in range(count)]
+            self._written += count
             await asyncio.gather(*(finish(self._log, name) for name in names))
             self._acknowledged += names
 
@@ -307,19 +317,40 @@ class LogMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._log is None)
     @rule()
     def rotate(self) -> None:
-        self._runner.run(rotate_key(AuditDir(self._folder), self._place / "log-key.pem"))
+        self._runner.run(rotate_key(self._state.audit, self._key))
         self._is_torn = False
+
+    @precondition(lambda self: self._log is None)
+    @rule()
+    def erase(self) -> None:
+        """Somebody whom a run has met."""
+        store = Subjects(self._state.audit.subjects)
+        store.of({"anna.keller": None})
+        store.close()
+        self._runner.run(erase(self._state, self._key, "anna.keller"))
+        assert b"anna.keller" not in self._state.audit.subjects.read_bytes()
+        self._is_torn = False
+
+    @precondition(lambda self: self._log is None)
+    @rule()
+    def prune(self) -> None:
+        """Everything that there is: no run is under way."""
+        if self._lines():
+            first = self._runner.run(prune(self._state, self._key, date(2999, 1, 1)))
+            assert [line["event"] for line in self._lines()] == [records.LOG_PRUNED]
+            assert self._lines()[0]["before"] == first == self._lines()[0]["seq"]
+            self._acknowledged, self._is_torn = [], False
 
     @precondition(lambda self: self._log is None and len(self._acknowledged) > 0)
     @rule(somewhere=st.integers(0, 1_000_000))
     def tamper(self, somewhere: int) -> None:
         """A byte of a signed record is changed on a copy: it is never found whole, nor opened."""
         copy = self._place / "copy"
-        shutil.copytree(self._place, copy, ignore=shutil.ignore_patterns("copy"))
-        places = AuditDir(copy / "audit")
+        shutil.copytree(self._state.audit.root, copy)
+        places = AuditDir(copy)
         signed = verify(places, read_keys(places.vkey)).signed
-        if signed:
-            path = log_path(copy / "audit")
+        path = log_path(copy)
+        if signed and path.exists() and not path.with_suffix(".hashes").exists():
             first = path.read_bytes().splitlines(keepends=True)[: min(signed, 8)]
             at = somewhere % sum(map(len, first))
             content = bytearray(path.read_bytes())
@@ -328,13 +359,14 @@ class LogMachine(RuleBasedStateMachine):
             assert verify(places, read_keys(places.vkey)).verdict not in WHOLE
             if signed < 8:  # a full segment is not read at opening
                 with pytest.raises(AuditError):
-                    open_log(copy / "audit")
+                    AuditLog(places, "the model", read_signing_key(places, self._key))
         shutil.rmtree(copy)
 
     @invariant()
     def what_was_acknowledged_is_there_in_order(self) -> None:
         lines = self._lines()
-        assert [line["seq"] for line in lines] == list(range(len(lines)))
+        first = lines[0]["seq"] if lines else 0
+        assert [line["seq"] for line in lines] == list(range(first, first + len(lines)))
         finished = [line["control"] for line in lines if line["event"] == records.CONTROL_FINISHED]
         assert finished == self._acknowledged
 
