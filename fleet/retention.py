@@ -39,7 +39,7 @@ async def erase(state: StateDir, log_key: Path, employee: str) -> Erased:
 
     Raises InputError if nothing is known of them; as `AuditLog` and `Subjects` do.
     """
-    log = AuditLog(state.audit, f"fleet audit erase {employee}", read_signing_key(state.audit, log_key))
+    log = AuditLog(state.audit, "fleet audit erase", read_signing_key(state.audit, log_key))
     try:
         subjects = Subjects(state.audit.subjects)
         try:
