@@ -107,6 +107,18 @@ class TestWholeLog:
         )
         assert (done.returncode, done.stdout) == (0, "Signature Verified Successfully\n"), done
 
+    async def test_it_can_be_verified_while_it_is_written(self, tmp_path: Path) -> None:
+        """What is not signed yet is said to be so; half a line is on its way, and not torn."""
+        folder = tmp_path / "audit"
+        log = open_log(folder)
+        for number in range(7):
+            await finish(log, f"c{number}")
+        with log_path(folder).open("ab") as file:
+            file.write(b'{"v":1')
+        what = "the last 2 records are not signed yet: the log is being written"
+        assert says(folder) == (Verdict.UNSIGNED_TAIL, [what])
+        log.close()
+
     def test_an_empty_log_passes(self, tmp_path: Path) -> None:
         """There is nothing to sign."""
         open_log(tmp_path / "audit").close()

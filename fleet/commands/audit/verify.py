@@ -95,7 +95,7 @@ def _print(places: AuditDir, found: Verification, *, is_key_from_elsewhere: bool
         console.print(f"- {finding.what}", markup=False, soft_wrap=True)
     console.print()
     for line in _doubts(found, is_key_from_elsewhere=is_key_from_elsewhere):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, markup=False, soft_wrap=not console.is_terminal)
 
 
 def _doubts(found: Verification, *, is_key_from_elsewhere: bool) -> list[str]:
