@@ -168,7 +168,8 @@ class TestKilledBrowser:
         for row in report["results"]:
             entry, allowed = (row["employee"], row["service"], row["control"]), {OUTCOMES[row["employee"]]}
             # An intent may be on its way to the disk when the browser dies.
-            if any(intended_at.get(entry, killed) < killed + 500 < finished_at[entry] + 500 for killed in killed_at):
+            since = intended_at.get(entry, finished_at[entry]) - 500
+            if any(since < killed < finished_at[entry] for killed in killed_at) and entry in intended_at:
                 allowed |= {"opted_out", "not_saved", "unknown"}
             elif finished_at[entry] > killed_at[-1] and times > 1:
                 allowed |= {"error"}  # a visit that lost two browsers gives up
