@@ -10,6 +10,7 @@ from fleet.audit import records
 from fleet.audit.keys import create_keys, read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.segments import Segment
+from fleet.errors import AuditError
 from fleet.paths import AuditDir, make_private_dir
 
 
@@ -19,6 +20,13 @@ def open_log(folder: Path, owner: str = "a test") -> AuditLog:
     places, key = AuditDir(folder), folder.parent / "log-key.pem"
     create_keys(places, key)
     return AuditLog(places, owner, read_signing_key(places, key))
+
+
+def abandon(log: AuditLog) -> None:
+    """Let go of a log as a killed process does: nothing is signed."""
+    with log._writing:
+        log._failure, log._is_closed = AuditError("abandoned"), True
+        log._opened.close()
 
 
 def log_path(folder: Path) -> Path:

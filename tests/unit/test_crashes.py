@@ -28,7 +28,7 @@ from fleet.errors import AuditError
 from fleet.paths import AuditDir, StateDir
 from fleet.retention import erase, prune
 from fleet.state import make_state
-from tests.logs import finish, log_path, open_log
+from tests.logs import abandon, finish, log_path, open_log
 
 SMALL = {f"fleet.audit.{module}.SEGMENT_RECORDS": 8 for module in ("segments", "tail", "recovery", "verify")} | {
     "fleet.audit.tail.CHECKPOINT_RECORDS": 3,
@@ -301,7 +301,7 @@ class LogMachine(RuleBasedStateMachine):
     def crash(self, torn: bytes) -> None:
         """Without a signature, and perhaps with half a line."""
         assert self._log is not None
-        self._log._opened.close()
+        abandon(self._log)
         self._log = None
         torn = torn.replace(b"\n", b"")
         last = max((self._folder / "log").glob("*.jsonl"))
