@@ -145,11 +145,13 @@ class AuditLog:
                 if self._tail.is_due:
                     # What is acknowledged stays so: a signature that fails ends the log, not these records.
                     await asyncio.to_thread(self._try, self._tail.seal)
-        except AuditError as error:
-            for _, done in self._waiting:
+        except Exception as error:
+            for _, done in self._waiting:  # nobody waits for ever, whatever went wrong
                 if not done.done():
                     done.set_exception(error)
             self._waiting = []
+            if not isinstance(error, AuditError):
+                raise
 
     def _try(self, write: Callable[..., None], *given: Any) -> None:
         with self._writing:

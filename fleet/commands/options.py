@@ -34,7 +34,7 @@ RECIPES = Annotated[
 REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="The log of rehearsals, not of the real runs.")]
 
 
-LANGUAGE = Annotated[str | None, typer.Option("--language", metavar="CODE", help="en, fr or de.")]
+LANGUAGE = Annotated[str | None, typer.Option("--language", metavar="CODE", help="en, fr, de or it.")]
 
 
 class Output(StrEnum):

@@ -17,7 +17,7 @@ from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, log_of, settings_
 from fleet.errors import InputError
 from fleet.plan import catalogue_for
 from fleet.report.page import render_report
-from fleet.report.words import words_for
+from fleet.report.words import words_asked_for
 
 
 def report(
@@ -48,7 +48,7 @@ def report(
         (settings.for_rehearsal() if rehearsal else settings).state_dir,
         names,
         read_newest(places.checkpoints),
-        words_for(language),
+        words_asked_for(language),
     )
     path = output or Path(f"report-{run}.html")
     write_output(path, page)

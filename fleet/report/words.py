@@ -11,7 +11,9 @@ from babel.dates import format_date, format_time, format_timedelta
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 
-LANGUAGES = ("en", "fr", "de")
+from fleet.errors import InputError
+
+LANGUAGES = ("en", "fr", "de", "it")
 LOCALE = Path(__file__).parent / "locale"
 
 
@@ -46,8 +48,19 @@ class Words:
 
 def words_for(language: str | None) -> Words:
     """The words of a language, such as `de` or `de-AT`; English for those that nobody has translated to yet."""
-    base = (language or "en").replace("_", "-").split("-")[0].lower()
+    base = _base(language or "en")
     return Words(base if base in LANGUAGES else "en")
+
+
+def words_asked_for(language: str | None, otherwise: str | None = None) -> Words:
+    """The words of the language that somebody asked for, else of `otherwise`. Raises InputError if there are none."""
+    if language is not None and _base(language) not in LANGUAGES:
+        raise InputError(f"--language {language}: there are {', '.join(LANGUAGES)}.")
+    return words_for(language or otherwise)
+
+
+def _base(language: str) -> str:
+    return language.replace("_", "-").split("-")[0].lower()
 
 
 @cache

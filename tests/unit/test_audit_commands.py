@@ -229,6 +229,7 @@ class TestReceipt:
         told("audit", "receipt", "ciara.byrne", "-o", str(tmp_path), "--language", "fr")
         assert (tmp_path / "ciara.byrne.receipt.txt").read_text().startswith("Reçu pour ciara.byrne")
         assert "The log has nothing of 'nobody'" in refusal("audit", "receipt", "nobody")
+        assert "there are en, fr, de, it" in refusal("audit", "receipt", "ciara.byrne", "--language", "tlh")
 
 
 class TestUpkeep:

@@ -16,7 +16,7 @@ from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, log_of, settings_
 from fleet.errors import InputError
 from fleet.plan import catalogue_for
 from fleet.report.receipt import entries_of, render_receipt
-from fleet.report.words import words_for
+from fleet.report.words import words_asked_for
 
 
 def receipt(
@@ -38,7 +38,7 @@ def receipt(
     keys = read_keys(places.vkey)
     names = {recipe.service: recipe.name for recipe in catalogue_for(settings, rehearsal=True)}
     entries = entries_of(subject, read_records(places.log), names, Prover(places, keys).prove)
-    words = words_for(language or subject.locale)
+    words = words_asked_for(language, subject.locale)
     made = render_receipt(employee, subject, entries, keys[0], words, datetime.now(UTC))
     for suffix, content in (("txt", made.text), ("html", made.html)):
         path = folder / f"{employee}.receipt.{suffix}"
