@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.audit import records
+from fleet.audit.segments import segments
 from fleet.audit.subjects import known_names
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
 from fleet.commands.options import REHEARSAL, STATE, Output, log_of, people, settings_of
@@ -51,8 +52,13 @@ def show(
 
 def _follow(places: AuditDir, choice: Choice, output: Output) -> None:
     """Until Ctrl-C. The file is looked at again and again: a file that grows tells nobody."""
-    console, following = Console(highlight=False), 0
+    console, following, seen = Console(highlight=False), 0, -1
     while True:
+        written = sum(segment.path.stat().st_size for segment in segments(places.log) if segment.path.exists())
+        if written == seen:
+            time.sleep(POLL_SECONDS)
+            continue
+        seen = written
         found = [record for _, record in choice.read(places, following)]
         names = known_names(places.subjects)  # a run may have met somebody new
         for record in found:
@@ -61,7 +67,6 @@ def _follow(places: AuditDir, choice: Choice, output: Output) -> None:
         if found and output is Output.TEXT:
             console.print(_table(found, names, is_headed=not following))
         following = max([following, *(record["seq"] + 1 for record in found)])
-        time.sleep(POLL_SECONDS)
 
 
 def _named(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
