@@ -55,18 +55,15 @@ def _follow(places: AuditDir, choice: Choice, output: Output) -> None:
     console, following, seen = Console(highlight=False), 0, -1
     while True:
         written = sum(segment.path.stat().st_size for segment in segments(places.log) if segment.path.exists())
-        if written == seen:
-            time.sleep(POLL_SECONDS)
-            continue
-        seen = written
-        found = [record for _, record in choice.read(places, following)]
-        names = known_names(places.subjects)  # a run may have met somebody new
+        found = [record for _, record in choice.read(places, following)] if written != seen else []
+        seen, names = written, known_names(places.subjects)  # a run may have met somebody new
         for record in found:
             if output is Output.JSON:
                 typer.echo(json.dumps(_named(record, names)))
         if found and output is Output.TEXT:
             console.print(_table(found, names, is_headed=not following))
         following = max([following, *(record["seq"] + 1 for record in found)])
+        time.sleep(POLL_SECONDS)
 
 
 def _named(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
