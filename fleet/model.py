@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -116,6 +117,10 @@ EXIT_MEANING: dict[int, str] = {
     EXIT_NOT_PROVED: "at least one setting could not be read or set",
     EXIT_INTERRUPTED: "the run was interrupted",
 }
+
+
+RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
+"""A run's name: when it began (UTC), and a few random digits."""
 
 
 class Reason(StrEnum):

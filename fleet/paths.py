@@ -198,6 +198,10 @@ class StateDir:
         """Diagnostics of each run: the agent's log."""
         return self.root / "runs"
 
+    def diagnostics(self, run: str) -> Path:
+        """What the agent of one run had to say."""
+        return self.runs / f"{run}.agent.log"
+
     @property
     def revocations(self) -> Path:
         """Mandates that were taken back."""

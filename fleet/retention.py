@@ -6,6 +6,7 @@ Both are recorded first. The log stays whole and can still be verified afterward
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from typing import Any
 import orjson
 
 from fleet.audit import records
-from fleet.audit.keys import read_signing_key
+from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_records, segments
 from fleet.audit.subjects import Subjects
 from fleet.errors import InputError
+from fleet.model import RUN_ID
 from fleet.paths import StateDir, sync_folder, write_private
 from fleet.sessions import SessionStore
 
@@ -48,13 +50,16 @@ async def erase(state: StateDir, log_key: Path, employee: str) -> Erased:
             if subject is None and not services:
                 raise InputError(f"Nothing is known of '{employee}': no run has met them, and there is no session.")
             pseudonym = subject.pseudonym if subject else None
-            pictures = list(state.evidence.glob(f"*/{pseudonym}.*")) if subject else []
+            # With what a crash may have left of them: temporary files begin with a dot.
+            pictures = list(state.evidence.glob(f"*/*{pseudonym}*")) if subject else []
+            rests = [path for path in state.sessions.glob(f"*{employee}.*") if _is_rest_of(path.name, employee)]
             counts = {"sessions": len(services), "evidence": len(pictures)}
+            subjects.lock()
             await log.append(records.SUBJECT_ERASED, None, operator=os.getuid(), subject=pseudonym, **counts)
             for service in services:
                 store.remove(employee, service)
-            for picture in pictures:
-                picture.unlink(missing_ok=True)
+            for path in (*pictures, *rests):
+                path.unlink(missing_ok=True)
             # Last: as long as the row is there, an erasure that was cut short can be given again.
             subjects.forget(employee)
         finally:
@@ -62,6 +67,12 @@ async def erase(state: StateDir, log_key: Path, employee: str) -> Erased:
     finally:
         log.close()
     return Erased(pseudonym, **counts)
+
+
+def _is_rest_of(name: str, employee: str) -> bool:
+    """True for a side file, or a temporary one, of one of this employee's sessions; not of `anna.keller` for `anna`."""
+    own = rf"\.?{re.escape(employee)}\.[a-z0-9_]+(\.(age|json))?(\.[a-z0-9_]{{8}})?"
+    return re.fullmatch(own, name) is not None
 
 
 async def prune(state: StateDir, log_key: Path, before: date) -> int:
@@ -74,11 +85,13 @@ async def prune(state: StateDir, log_key: Path, before: date) -> int:
         places = state.audit
         cut, runs = _cut(read_records(places.log), before.isoformat())
         if cut > _first(places.log):
-            await log.append(records.LOG_PRUNED, None, operator=os.getuid(), before=cut)
+            # The keys stand here again: the records that introduced them may be among those that go.
+            keys = [str(key) for key in read_keys(places.vkey)]
+            await log.append(records.LOG_PRUNED, None, operator=os.getuid(), before=cut, keys=keys)
             log.sign()
-        for run in runs:
-            for folder in (state.evidence, state.runs):
-                shutil.rmtree(folder / run, ignore_errors=True)
+        for run in filter(RUN_ID.fullmatch, runs):
+            shutil.rmtree(state.evidence / run, ignore_errors=True)
+            state.diagnostics(run).unlink(missing_ok=True)
         # Also what an earlier prune that was cut short has left.
         for segment in segments(places.log):
             if segment.first < cut:

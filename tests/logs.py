@@ -22,6 +22,12 @@ def open_log(folder: Path, owner: str = "a test") -> AuditLog:
     return AuditLog(places, owner, read_signing_key(places, key))
 
 
+def lay(folder: Path, content: bytes) -> None:
+    """A log whose writer has written this, and died before it signed any of it."""
+    open_log(folder).close()
+    log_path(folder).write_bytes(content)
+
+
 def abandon(log: AuditLog) -> None:
     """Let go of a log as a killed process does: nothing is signed."""
     with log._writing:
@@ -77,13 +83,6 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     content = log_path(folder).read_bytes()
     assert content == b"" or content.endswith(b"\n")
     return [json.loads(line) for line in content.splitlines()]
-
-
-def lay(folder: Path, content: bytes) -> None:
-    """A log that somebody else has left: its first segment, and nothing signed."""
-    make_private_dir(folder)
-    make_private_dir(folder / "log")
-    log_path(folder).write_bytes(content)
 
 
 async def finish(log: AuditLog, control: str = "ai_training", run: str = "r1", **changed: Any) -> dict[str, Any]:

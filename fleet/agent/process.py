@@ -111,8 +111,8 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
 
 def _log_to(spec: RunSpec) -> None:
     """Send diagnostics to the run's own log file; where that cannot be written they stay on stderr."""
-    folder = spec.settings.state_dir.runs
-    if folder.is_dir():
-        descriptor = os.open(folder / f"{spec.run_id}.agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    state = spec.settings.state_dir
+    if state.runs.is_dir():
+        descriptor = os.open(state.diagnostics(spec.run_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(descriptor, sys.stderr.fileno())
         os.close(descriptor)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from fleet.audit.notes import MAX_NOTE_BYTES
 from fleet.paths import make_private_dir, write_private
 
-_NAME = re.compile(r"\d{12}")
+_NAME = re.compile(r"[0-9]{12}")
 
 
 def write_checkpoint(folder: Path, size: int, note: str) -> None:
@@ -30,5 +31,8 @@ def read_newest(folder: Path) -> str:
 
 
 def read_note(folder: Path, size: int) -> str:
-    """The checkpoint for one size; bytes that are no text are kept as such, so that no signature can fit them."""
-    return (folder / f"{size:012}").read_text("utf-8", "replace")
+    """The checkpoint for one size. What is no text, no file or too long comes back so that no signature fits it."""
+    path = folder / f"{size:012}"
+    if not path.is_file() or path.is_symlink() or path.stat().st_size > MAX_NOTE_BYTES:
+        return ""
+    return path.read_bytes().decode("utf-8", "replace")

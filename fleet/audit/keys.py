@@ -12,7 +12,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from fleet.audit.notes import NoteError, SigningKey, VerifierKey
+from fleet.audit.checkpoints import read_newest
+from fleet.audit.notes import NoteError, SigningKey, VerifierKey, is_signed_by
 from fleet.errors import InputError
 from fleet.paths import AuditDir, require_private, write_private
 
@@ -69,18 +70,31 @@ def read_signing_key(places: AuditDir, path: Path) -> SigningKey:
     """
     if not places.vkey.exists():
         raise InputError(f"The log in {places.root} has no key yet; run: fleet init (with the same --state).")
-    newest = read_keys(places.vkey)[-1]
-    successor = successor_of(path)
-    for candidate in (path, successor):
-        if candidate.exists():
-            key = SigningKey(newest.name, _read_private_key(candidate))
-            if key.verifier == newest:
-                if candidate == successor:  # a rotation was cut short between the log and the file
-                    successor.replace(path)
-                return key
+    known = read_keys(places.vkey)
+    if not known:
+        raise InputError(f"{places.vkey} holds no key; give it back from a copy.")
+    _settle_rotation(places, path, known)
     if not path.exists():
         raise InputError(f"There is no signing key at {path}; run: fleet init, or name it with --log-key.")
+    key = SigningKey(known[-1].name, _read_private_key(path))
+    if key.verifier == known[-1]:
+        return key
     raise InputError(f"{path} is not the key that the log in {places.root} is signed with; name that with --log-key.")
+
+
+def _settle_rotation(places: AuditDir, path: Path, known: list[VerifierKey]) -> None:
+    """A rotation that was cut short took place if the log has a checkpoint with the new key, and else never did."""
+    successor = successor_of(path)
+    if not successor.exists():
+        return
+    key = SigningKey(known[-1].name, _read_private_key(successor)).verifier
+    if is_signed_by(read_newest(places.checkpoints), key):
+        if key not in known:
+            known.append(key)
+            publish(places, known)
+        successor.replace(path)
+    else:
+        successor.unlink()
 
 
 def successor_of(path: Path) -> Path:

@@ -19,11 +19,10 @@ from typing import Any
 import orjson
 
 from fleet.audit import records
-from fleet.audit.keys import read_keys
 from fleet.audit.notes import SigningKey
 from fleet.audit.recovery import recover
 from fleet.audit.tail import Tail
-from fleet.errors import AuditError, BusyError
+from fleet.errors import AuditError, BusyError, FleetError
 from fleet.paths import AuditDir, make_private_dir, sync_folder
 
 BALLAST_BYTES = 8 * 1024 * 1024
@@ -49,10 +48,12 @@ class AuditLog:
             try:
                 opened.callback(os.close, _take_lock(places, owner))
                 sync_folder(places.root)
-                found = recover(places, read_keys(places.vkey))
+                # The key in hand alone: whoever can write to the folder can add others to it.
+                found = recover(places, key.verifier)
                 _lay_in_ballast(places)
                 self._tail = Tail(places, [key], found)
                 opened.callback(self._tail.close)
+                self._tail.begin()
             except OSError as error:
                 raise AuditError(
                     f"The audit log in {places.root} cannot be opened for writing ({error.strerror}); make room and "
@@ -160,19 +161,19 @@ class AuditLog:
                 raise self._failure
             try:
                 write(*given)
-            except OSError as error:
+            except (OSError, FleetError) as error:
                 # Never a second sync after a failed one: dirty pages may be gone and the second would lie.
-                self._is_full = error.errno in _FULL
+                self._is_full = isinstance(error, OSError) and error.errno in _FULL
+                why = error.strerror if isinstance(error, OSError) else error
                 self._failure = AuditError(
-                    f"The audit log in {self._places.root} cannot be written ({error.strerror}); nothing more is "
-                    "touched. Make room or mend the disk, then run again."
+                    f"The audit log in {self._places.root} cannot be written ({why}); nothing more is touched. "
+                    "Make room or mend the disk, then run again."
                 )
-                self._tail.roll_back()
                 raise self._failure from None
 
 
 def _take_lock(places: AuditDir, owner: str) -> int:
-    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -185,9 +186,9 @@ def _take_lock(places: AuditDir, owner: str) -> int:
 
 
 def _lay_in_ballast(places: AuditDir) -> None:
-    if places.ballast.exists() and places.ballast.stat().st_size == BALLAST_BYTES:
+    if places.ballast.exists() and not places.ballast.is_symlink() and places.ballast.stat().st_size == BALLAST_BYTES:
         return
-    descriptor = os.open(places.ballast, os.O_WRONLY | os.O_CREAT, 0o600)
+    descriptor = os.open(places.ballast, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, BALLAST_BYTES)
     except OSError:

@@ -105,17 +105,29 @@ def open_checkpoint(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
     """Read a signed checkpoint. Raises NoteError unless a key of `keys` has signed it and none of theirs is wrong."""
     text, signatures = _split(note)
     known = {(key.name, key.id): key for key in keys}
-    is_signed = False
+    signers = set()
     for name, raw in signatures:
         key = known.get((name, raw[:4]))
         if key is None:
             continue  # a witness, or a key of another time
         if not key.has_signed(text.encode(), raw[4:]):
             raise NoteError(f"the signature of {name} is wrong")
-        is_signed = True
-    if not is_signed:
+        signers.add(name)
+    if not signers:
         raise UnknownKey("no known key has signed it")
-    return parse_checkpoint(text)
+    checkpoint = parse_checkpoint(text)
+    if checkpoint.origin not in signers:
+        raise UnknownKey(f"it is of another log, {checkpoint.origin}")
+    return checkpoint
+
+
+def is_signed_by(note: str, key: VerifierKey) -> bool:
+    """True if `key` has signed a checkpoint, whoever else has."""
+    try:
+        open_checkpoint(note, [key])
+    except NoteError:
+        return False
+    return True
 
 
 def parse_checkpoint(text: str) -> Checkpoint:

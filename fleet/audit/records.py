@@ -11,6 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import orjson
 import structlog
 
 from fleet.errors import AuditError
@@ -57,7 +58,7 @@ FIELDS: Final[dict[str, frozenset[str]]] = {
     LOG_RECOVERED: frozenset({"bytes", "sha256", "unsigned"}),
     LOG_HEARTBEAT: frozenset({"operator"}),
     LOG_KEY_ROTATED: frozenset({"operator", "vkey"}),
-    LOG_PRUNED: frozenset({"operator", "before"}),
+    LOG_PRUNED: frozenset({"operator", "before", "keys"}),
     SUBJECT_ERASED: frozenset({"operator", "subject", "sessions", "evidence"}),
 }
 """The allow-list: the fields that each event carries beside the common ones, all of them and no others."""
@@ -74,6 +75,20 @@ NOTHING_READ: Final[Mapping[str, Any]] = {
 """What `control.finished` says of a control whose page nobody has seen."""
 
 Record = MutableMapping[str, Any]
+
+
+def is_record(line: bytes, seq: int) -> bool:
+    """True if a line (without LF) is record `seq` as this version writes it."""
+    try:
+        record = orjson.loads(line)
+        return bool(
+            record.keys() == COMMON | FIELDS[record["event"]]
+            and type(record["seq"]) is int
+            and record["seq"] == seq
+            and isinstance(record["at"], str)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _require_exact_fields(_logger: object, _method: str, record: Record) -> Record:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from fleet.audit import checkpoints
 from fleet.audit.notes import NoteError, VerifierKey, open_checkpoint
-from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments, seq_of
+from fleet.audit.records import is_record
+from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
 from fleet.audit.tree import Frontier
 from fleet.errors import AuditError
 from fleet.paths import AuditDir, make_private_dir, write_private
@@ -25,6 +26,8 @@ class Recovered:
     """The size that the newest checkpoint signs."""
     torn: tuple[int, str] | None
     """Length and SHA-256 (hex) of a torn last line that was put aside."""
+    is_new: bool
+    """True if nothing was ever written or signed here."""
 
     @property
     def size(self) -> int:
@@ -32,20 +35,22 @@ class Recovered:
         return self.before.size + self.segment.size
 
 
-def recover(places: AuditDir, keys: Sequence[VerifierKey]) -> Recovered:
+def recover(places: AuditDir, key: VerifierKey) -> Recovered:
     """Look at what is there before anything is added.
 
     Reads the last segment only; of the others the remembered roots, which the newest checkpoint proves. A torn last
     line goes to `torn/`.
 
-    Raises AuditError if the records are not those that the newest checkpoint signs; OSError.
+    Raises AuditError if the records are not those that the newest checkpoint signs with `key`, or what is not signed is
+    no record; OSError.
     """
     present = segments(places.log)
     if [segment.first for segment in present] != list(range(0, len(present) * SEGMENT_RECORDS, SEGMENT_RECORDS)):
         raise _changed(places, "a segment is missing")
     torn = _put_aside_torn_line(present[-1], places) if present else None
-    newest = max(checkpoints.sizes(places.checkpoints), default=0)
-    signed = _signed_root(places, newest, keys)
+    signed_sizes = checkpoints.sizes(places.checkpoints)
+    newest = max(signed_sizes, default=0)
+    signed = _signed_root(places, newest, key) if signed_sizes else Frontier().root
     before, segment, root = _trees(places, present, newest, is_trusting=True)
     if root != signed:
         # Perhaps only a remembered root is wrong.
@@ -55,7 +60,9 @@ def recover(places: AuditDir, keys: Sequence[VerifierKey]) -> Recovered:
         raise _changed(places, f"it holds {size} records, and {newest} were signed")
     if root != signed:
         raise _changed(places, f"the first {newest} records are not those that were signed")
-    return Recovered(before, segment, newest, torn)
+    if size and not signed_sizes:
+        raise _changed(places, "it has records and no checkpoint, and the first is written before any record")
+    return Recovered(before, segment, newest, torn, is_new=not signed_sizes)
 
 
 def _trees(
@@ -72,7 +79,7 @@ def _trees(
                 now = segment.first + open_one.size
                 if now == size:
                     root = before.followed_by(open_one).root
-                elif now > size and line is not None and seq_of(line) != now - 1:
+                elif now > size and line is not None and not is_record(line, now - 1):
                     raise _changed(places, f"record {now - 1} is not a record")
             if open_one.size < SEGMENT_RECORDS:
                 if segment is not present[-1]:
@@ -96,14 +103,12 @@ def _changed(places: AuditDir, what: str) -> AuditError:
     )
 
 
-def _signed_root(places: AuditDir, size: int, keys: Sequence[VerifierKey]) -> bytes:
-    if size == 0:
-        return Frontier().root
+def _signed_root(places: AuditDir, size: int, key: VerifierKey) -> bytes:
     try:
-        checkpoint = open_checkpoint(checkpoints.read_note(places.checkpoints, size), keys)
+        checkpoint = open_checkpoint(checkpoints.read_note(places.checkpoints, size), [key])
     except NoteError as error:
         raise _changed(places, f"checkpoint {size}: {error}") from None
-    if checkpoint.size != size or checkpoint.origin != keys[0].name:
+    if checkpoint.size != size:
         raise _changed(places, f"checkpoint {size} signs something else than its name says")
     return checkpoint.root
 

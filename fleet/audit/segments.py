@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import mmap
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from fleet.paths import write_private
 
 SEGMENT_RECORDS = 1 << 16
 _BLOCK = 1 << 18
-_NAME = re.compile(r"(\d{12})\.(jsonl|hashes)")
+_NAME = re.compile(r"([0-9]{12})\.(jsonl|hashes)")
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ class Segment:
         """The kept hashes."""
         if not self.hashes_path.exists():
             return []
+        _require_file(self.hashes_path, 32 * SEGMENT_RECORDS)
         kept = self.hashes_path.read_bytes()
         return [kept[at : at + 32] for at in range(0, len(kept) - len(kept) % 32, 32)]
 
@@ -69,19 +69,22 @@ class Segment:
     def blocks(self, offset: int = 0) -> Iterator[list[bytes]]:
         """The lines without their LF, many at a time, from byte `offset` on. What follows the last LF is left out.
 
-        Raises AuditError for a line that is too long for a record: it would not fit into memory either.
+        Raises AuditError for what is no regular file, and for a whole line that is too long for a record.
         """
-        rest = b""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(offset)
-                while block := file.read(_BLOCK):
-                    *lines, rest = (rest + block).split(b"\n")
-                    if len(rest) > MAX_LINE_BYTES:
-                        raise AuditError(f"{self.path}: a line of more than {MAX_LINE_BYTES} bytes is no record.")
-                    yield lines
-        except FileNotFoundError:
+        if not self.path.exists():
             return
+        _require_file(self.path)
+        rest = b""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            while block := file.read(_BLOCK):
+                if len(rest) > MAX_LINE_BYTES:
+                    # Too long for a line that is worth keeping; whether it ever ends decides what it is.
+                    if b"\n" not in block:
+                        continue
+                    raise AuditError(f"{self.path.name} holds a line of more than {MAX_LINE_BYTES} bytes, no record.")
+                *lines, rest = (rest + block).split(b"\n")
+                yield lines
 
     def entries(self) -> Iterator[tuple[bytes, bytes | None]]:
         """The hash of each line and the line itself, None where it was pruned."""
@@ -93,16 +96,11 @@ class Segment:
 
     def torn(self) -> bytes:
         """What follows the last LF. A batch is written at once, so after a power cut it may be longer than any line."""
-        if not self.path.exists():
+        if not self.path.exists() or not self.path.stat().st_size:
             return b""
-        with self.path.open("rb") as file:
-            end, tail = file.seek(0, os.SEEK_END), b""
-            while end and b"\n" not in tail:
-                start = max(0, end - _BLOCK)
-                file.seek(start)
-                tail = file.read(end - start) + tail
-                end = start
-        return tail.rpartition(b"\n")[2]
+        _require_file(self.path)
+        with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return data[data.rfind(b"\n") + 1 :]
 
     def remembered_root(self) -> bytes | None:
         """What `remember` has written; whether it is right a checkpoint must show."""
@@ -119,6 +117,12 @@ class Segment:
     def tree(self) -> Frontier:
         """The tree of its lines alone, as they are now."""
         return Frontier(leaf for leaf, _ in self.entries())
+
+
+def _require_file(path: Path, most: int | None = None) -> None:
+    """Raises AuditError for a link, a folder, a pipe, or more bytes than there can be."""
+    if path.is_symlink() or not path.is_file() or (most is not None and path.stat().st_size > most):
+        raise AuditError(f"{path.name} is not a file of the log's own; 'fleet audit verify' tells more.")
 
 
 def seq_of(line: bytes) -> int | None:

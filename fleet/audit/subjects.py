@@ -72,6 +72,13 @@ class Subjects:
         """One employee's subject; None for somebody whom no run has met."""
         return self.everybody().get(employee)
 
+    def lock(self) -> None:
+        """Wait until nobody reads, and keep everybody out until `forget`. Raises AuditError."""
+        try:
+            self._database.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            raise _cannot_be_written(error) from None
+
     def forget(self, employee: str) -> None:
         """Delete an employee's row, and what the file still holds of it. Raises AuditError."""
         try:
@@ -90,7 +97,11 @@ class Subjects:
         self._database.close()
 
     def _rows(self) -> Iterator[tuple[str, Subject]]:
-        for name, *subject in self._database.execute("SELECT employee, pseudonym, key, locale FROM subjects"):
+        try:
+            rows = self._database.execute("SELECT employee, pseudonym, key, locale FROM subjects").fetchall()
+        except sqlite3.Error as error:
+            raise AuditError(f"The store of pseudonyms cannot be read ({error}); give it back from a copy.") from None
+        for name, *subject in rows:
             yield name, Subject(*subject)
 
 

@@ -26,9 +26,16 @@ class Tail:
         self._places = places
         self.keys = tuple(keys)
         self._before, self._segment, self._signed = found.before, found.segment, found.signed
+        self._is_new = found.is_new
         self.is_in_doubt = False
         """True once nobody can say what the file holds: nothing may be written to it any more."""
-        self._open()
+        self._file = self._open(self._before.size)
+        self._bytes = os.fstat(self._file).st_size
+
+    def begin(self) -> None:
+        """Sign the empty tree of a new log: a log that has records and no checkpoint is then not as it was."""
+        if self._is_new:
+            self._write_checkpoint()
 
     @property
     def size(self) -> int:
@@ -40,11 +47,15 @@ class Tail:
         """True if a checkpoint signs all of them."""
         return self.size == self._signed
 
-    def _open(self) -> None:
-        path = Segment(self._places.log, self._before.size).path
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._bytes = os.fstat(self._file).st_size
-        sync_folder(self._places.log)  # a new file is not safe before its name is
+    def _open(self, first: int) -> int:
+        path = Segment(self._places.log, first).path
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        try:
+            sync_folder(self._places.log)  # a new file is not safe before its name is
+        except OSError:
+            os.close(file)
+            raise
+        return file
 
     @property
     def room(self) -> int:
@@ -55,10 +66,14 @@ class Tail:
         """Write whole lines (LF included), at most `room`; they are on disk when this returns."""
         remaining = memoryview(b"".join(lines))
         total = len(remaining)
-        while remaining:
-            remaining = remaining[os.write(self._file, remaining) :]
-        self.is_in_doubt = True
-        os.fdatasync(self._file)
+        try:
+            while remaining:
+                remaining = remaining[os.write(self._file, remaining) :]
+            self.is_in_doubt = True
+            os.fdatasync(self._file)
+        except OSError:
+            self._roll_back()
+            raise
         self.is_in_doubt = False
         self._bytes += total
         for line in lines:
@@ -74,10 +89,12 @@ class Tail:
         self.sign()
         if not self.room:
             Segment(self._places.log, self._before.size).remember(self._segment.root)
+            following = self._open(self.size)
+            # Only now, when nothing can fail any more.
             self._before.add(self._segment.root, SEGMENT_RECORDS)
             self._segment = Frontier()
             os.close(self._file)
-            self._open()
+            self._file, self._bytes = following, 0
 
     def sign(self) -> None:
         """Write a checkpoint of the tree as it is now, unless there is one."""
@@ -96,7 +113,7 @@ class Tail:
         write_checkpoint(self._places.checkpoints, checkpoint.size, checkpoint.signed(self.keys))
         self._signed = checkpoint.size
 
-    def roll_back(self) -> None:
+    def _roll_back(self) -> None:
         """Take away what a failed write has left behind the last good line, as well as can be."""
         try:
             os.ftruncate(self._file, self._bytes)

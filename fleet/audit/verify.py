@@ -5,17 +5,27 @@ It reads and changes nothing, and it may run while the log is being written.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from fleet.audit import checkpoints
 from fleet.audit.anchors import Anchor
-from fleet.audit.notes import Checkpoint, NoteError, UnknownKey, VerifierKey, open_checkpoint, parse_checkpoint
-from fleet.audit.records import LOG_KEY_ROTATED, LOG_PRUNED
+from fleet.audit.notes import (
+    Checkpoint,
+    NoteError,
+    UnknownKey,
+    VerifierKey,
+    is_signed_by,
+    open_checkpoint,
+    parse_checkpoint,
+)
+from fleet.audit.records import LOG_KEY_ROTATED, LOG_PRUNED, LOG_RECOVERED, MAX_LINE_BYTES
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
 from fleet.audit.tree import Frontier
 from fleet.errors import AuditError
@@ -59,6 +69,8 @@ class Verification:
     is_being_written: bool = False
     set_back: list[int] = field(default_factory=list)
     """Records that are dated before the one that precedes them: somebody has set the clock."""
+    recovered: list[tuple[int, int]] = field(default_factory=list)
+    """First and last record of what a writer found unsigned, perhaps after a crash; it was signed only then."""
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -77,7 +89,7 @@ def verify(
     anchors: Sequence[Anchor] = (),
     advance: Callable[[int], None] = lambda _records: None,
 ) -> Verification:
-    """Check everything. `first_keys` are trusted; later ones as the log, signed by a trusted one, introduces them.
+    """Check everything. The first of `first_keys` is trusted, and later ones as far as a checkpoint hands over to them.
 
     `advance` is told of so many more records from time to time. Raises AuditError if the files cannot be read.
     """
@@ -95,23 +107,22 @@ class _Verifier:
         self._places = places
         self._anchors = anchors
         self._advance = advance
-        self._report = Verification(keys=list(first_keys), is_being_written=is_locked(places))
+        self._report = Verification(keys=list(first_keys[:1]), is_being_written=is_locked(places))
         # Before the records: those only grow, and a checkpoint of meanwhile would have none.
         self._sizes = checkpoints.sizes(places.checkpoints)
         self._roots: dict[int, bytes] = {0: Frontier().root}
-        self._signers = list(first_keys)
-        self._introduced: list[tuple[int, VerifierKey]] = []
-        self._pruned_before = 0
+        self._signers = list(first_keys[:1])
+        self._introduced: list[VerifierKey] = []
+        self._prunings: list[tuple[int, int]] = []
+        self._pruned_end = 0
         self._at = ""
         self._has_bad_line = False
 
     def run(self) -> Verification:
         wanted = {*self._sizes, *(size for anchor in self._anchors for size in _claimed_size(anchor))}
         self._walk(sorted(wanted - {0}))
-        if self._report.pruned > self._pruned_before:
-            gone = _span(self._pruned_before, self._report.pruned)
-            self._report.find(Verdict.GAP, f"{gone}: taken out, and no record says that they were pruned")
         self._check_checkpoints()
+        self._check_prunings()
         for anchor in self._anchors:
             self._check_anchor(anchor)
         unsigned = self._report.records - self._report.signed
@@ -134,13 +145,14 @@ class _Verifier:
                 for leaf, line in segment.entries():
                     if line is None:
                         self._report.pruned += 1
+                        self._pruned_end = tree.size + 1
                     else:
                         self._check_line(tree.size, line)
                     tree.add(leaf)
                     if tree.size == target:
                         self._roots[target] = tree.root
                         target = next(targets)
-            except AuditError as error:
+            except (AuditError, OSError) as error:
                 self._report.find(Verdict.MODIFIED, f"record {tree.size}: {error}")
                 break
             self._advance(tree.size - self._report.records)
@@ -163,19 +175,30 @@ class _Verifier:
             seq, at, event = record["seq"], record["at"], record["event"]
         except (ValueError, KeyError, TypeError):
             seq, at, event, record = None, "", "", {}
-        if seq != number:
-            self._note_line(number, "is not a record" if seq is None else f"says that it is record {seq}")
+        if type(seq) is not int or seq != number or len(line) >= MAX_LINE_BYTES or not isinstance(at, str):
+            said = f"says that it is record {seq}" if type(seq) is int and seq != number else "is not a record"
+            self._note_line(number, said)
             return
         if at < self._at:
             self._report.set_back.append(number)
         self._at = at
         if event == LOG_KEY_ROTATED:
-            try:
-                self._introduced.append((number, VerifierKey.parse(record["vkey"])))
-            except (NoteError, KeyError, AttributeError):
-                self._note_line(number, "introduces a key that is none")
+            self._introduce([record.get("vkey")])
         elif event == LOG_PRUNED:
-            self._pruned_before = max(self._pruned_before, record.get("before", 0))
+            before, keys = record.get("before"), record.get("keys")
+            if type(before) is int and isinstance(keys, list):
+                self._prunings.append((number, before))
+                self._introduce(keys)
+        elif event == LOG_RECOVERED:
+            unsigned = record.get("unsigned")
+            if type(unsigned) is int and 0 < unsigned <= number:
+                self._report.recovered.append((number - unsigned, number - 1))
+
+    def _introduce(self, keys: Sequence[Any]) -> None:
+        """Keys that the log names; that they are its own a checkpoint must show, signed with the one before as well."""
+        for text in keys:
+            with contextlib.suppress(NoteError, AttributeError):
+                self._introduced.append(VerifierKey.parse(text))
 
     def _note_line(self, number: int, what: str) -> None:
         # One is enough: whoever takes a line out makes all that follow say a wrong number.
@@ -202,15 +225,28 @@ class _Verifier:
             else:
                 report.checkpoints += 1
                 report.signed, report.newest = size, checkpoint
-                self._trust(size)
+                self._hand_over(note)
+        if report.records and not self._sizes:
+            report.find(Verdict.MODIFIED, "there is no checkpoint, and the first is written before any record")
         if lost and not is_broken:
             report.find(Verdict.TRUNCATED, _fewer(report.records, lost, "a checkpoint"))
 
-    def _trust(self, signed: int) -> None:
-        """From here on only the key counts that a signed record has introduced last."""
-        while self._introduced and self._introduced[0][0] < signed:
-            self._signers = [self._introduced.pop(0)[1]]
-            self._report.keys += [key for key in self._signers if key not in self._report.keys]
+    def _hand_over(self, note: str) -> None:
+        """From here on only the next key counts, if this checkpoint is signed with it and with the one before."""
+        for key in self._introduced:
+            if key not in self._report.keys and is_signed_by(note, key):
+                self._signers = [key]
+                self._report.keys.append(key)
+
+    def _check_prunings(self) -> None:
+        """Only a signed record shows that records were meant to go, and not one that a writer has found unsigned."""
+        before = 0
+        for number, stays in self._prunings:
+            if number < self._report.signed and not any(a <= number <= b for a, b in self._report.recovered):
+                before = max(before, stays)
+        if self._pruned_end > before:
+            gone = _span(before, self._pruned_end)
+            self._report.find(Verdict.GAP, f"{gone}: taken out, and no signed record says that they were pruned")
 
     def _check_anchor(self, anchor: Anchor) -> None:
         report = self._report
@@ -240,9 +276,6 @@ class _Verifier:
             return None
         except NoteError as error:
             self._report.find(Verdict.MODIFIED, f"{what}: {error}")
-            return None
-        if checkpoint.origin != self._report.keys[0].name:
-            self._report.find(Verdict.UNKNOWN_KEY, f"{what} is of another log, {checkpoint.origin}")
             return None
         return checkpoint
 

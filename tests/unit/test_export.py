@@ -25,7 +25,7 @@ OTHERS = [
     (records.LOG_RECOVERED, {"bytes": None, "sha256": None, "unsigned": 3}),
     (records.LOG_HEARTBEAT, {"operator": 1000}),
     (records.LOG_KEY_ROTATED, {"operator": 1000, "vkey": "name+id+key"}),
-    (records.LOG_PRUNED, {"operator": 1000, "before": 3}),
+    (records.LOG_PRUNED, {"operator": 1000, "before": 3, "keys": ["name+id+key"]}),
     (records.SUBJECT_ERASED, {"operator": 1000, "subject": "s_1", "sessions": 1, "evidence": 1}),
     (records.SUBJECT_ERASED, {"operator": 1000, "subject": None, "sessions": 1, "evidence": 0}),
 ]

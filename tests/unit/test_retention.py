@@ -46,7 +46,7 @@ def state(tmp_path: Path, key: Path) -> StateDir:
 
 async def run(state: StateDir, key: Path, month: int, *, ends: bool = True) -> None:
     """A run of two employees in that month: four records with both of its ends, and a picture for each."""
-    name, at = f"r{month}", f"2026-{month:02}-15T12:00:00.000000Z"
+    name, at = f"2026{month:02}15T120000Z-abcdef", f"2026-{month:02}-15T12:00:00.000000Z"
     subjects = Subjects(state.audit.subjects)
     pseudonyms = [subject.pseudonym for subject in subjects.of(NAMES).values()]
     subjects.close()
@@ -65,7 +65,7 @@ async def run(state: StateDir, key: Path, month: int, *, ends: bool = True) -> N
             picture = state.evidence / name / f"{pseudonym}.linkedin.ai_training.after.png"
             picture.parent.mkdir(exist_ok=True)
             picture.write_bytes(b"picture")
-        (state.runs / name).mkdir()
+        state.diagnostics(name).write_text("said")
         if ends:
             await log.append(records.RUN_FINISHED, name, counts={}, stopped=None, exit_code=0)
         log.close()
@@ -151,8 +151,9 @@ class TestPrune:
         assert await prune(state, key, date(2026, 4, 1)) == 12
         assert everything(state)[: len(kept)] == kept
         assert (everything(state)[-1]["event"], everything(state)[-1]["before"]) == ("log.pruned", 12)
-        assert sorted(path.name for path in state.evidence.iterdir()) == ["r4", "r5"]
-        assert sorted(path.name for path in state.runs.iterdir()) == ["r4", "r5"]
+        kept_runs = ["20260415T120000Z-abcdef", "20260515T120000Z-abcdef"]
+        assert sorted(path.name for path in state.evidence.iterdir()) == kept_runs
+        assert sorted(path.name for path in state.runs.iterdir()) == [f"{run}.agent.log" for run in kept_runs]
         assert sorted(path.name for path in state.audit.log.iterdir() if path.suffix != ".root") == [
             "000000000000.hashes",
             "000000000008.hashes",
@@ -228,7 +229,7 @@ class TestPrune:
         found = verify(state.audit, read_keys(state.audit.vkey))
         assert found.verdict is Verdict.GAP
         assert [one.what for one in found.findings] == [
-            "records 0 to 11: taken out, and no record says that they were pruned"
+            "records 0 to 11: taken out, and no signed record says that they were pruned"
         ]
 
 

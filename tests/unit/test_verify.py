@@ -75,8 +75,8 @@ class TestWholeLog:
         found = check(folder)
         assert (found.verdict, found.findings) == (Verdict.OK, [])
         assert (found.records, found.signed, found.anchored) == (40, 40, 0)
-        assert sizes(folder / "ckpt") == [5, 10, 15, 16, 21, 26, 31, 32, 37, 40]
-        assert found.checkpoints == 10
+        assert sizes(folder / "ckpt") == [0, 5, 10, 15, 16, 21, 26, 31, 32, 37, 40]
+        assert found.checkpoints == 11
 
     def test_segments_are_named_by_their_first_record(self, folder: Path) -> None:
         """A full one has its root beside it."""
@@ -222,16 +222,21 @@ class TestTampering:
             file.write(b'{"v":1,"se')
         assert says(folder) == (Verdict.TORN_TAIL, ["10 bytes after the last record: a write that was cut short"])
 
+    def test_a_tear_may_be_long(self, folder: Path) -> None:
+        """What a power cut leaves of a whole batch is no tampering."""
+        with (folder / "log" / "000000000032.jsonl").open("ab") as file:
+            file.write(bytes(900_000))
+        assert says(folder)[0] is Verdict.TORN_TAIL
+
     def test_a_tear_in_the_middle(self, folder: Path) -> None:
         """No crash does that."""
         with log_path(folder).open("ab") as file:
             file.write(b'{"v":1,"se')
         assert says(folder) == (Verdict.MODIFIED, ["000000000000.jsonl ends in 10 bytes that are no record"])
 
-    def test_a_line_without_end(self, folder: Path) -> None:
+    def test_a_line_that_is_longer_than_any_record(self, folder: Path) -> None:
         """It is not read into memory."""
-        with log_path(folder).open("ab") as file:
-            file.write(bytes(9000))
+        edit(log_path(folder), lambda lines: [lines[0], bytes(300_000) + b"\n", *lines[1:]])
         verdict, [what, *_] = says(folder)
         assert verdict is Verdict.MODIFIED and "more than 8192 bytes" in what
 

@@ -30,6 +30,6 @@ def rotate_key(state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSA
     verifier = asyncio.run(rotate(places, (settings.for_rehearsal() if rehearsal else settings).log_key))
     typer.echo(str(verifier))
     people.print(
-        "Keep the first public key too: it proves all later ones. This line is for those who begin to check now.",
+        "Keep the first public key too: it proves all later ones, and this one alone does not prove what came before.",
         soft_wrap=True,
     )

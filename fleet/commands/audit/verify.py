@@ -85,6 +85,9 @@ def _print(places: AuditDir, found: Verification, *, is_key_from_elsewhere: bool
     table.add_row(
         "Anchors", f"{found.anchors:,}" + (f", up to record {found.anchored - 1:,}" if found.anchored else "")
     )
+    if found.recovered:
+        spans = ", ".join(f"{first:,} to {last:,}" for first, last in found.recovered[:5])
+        table.add_row("Recovered", f"records {spans}: unsigned when the next writer found them")
     if found.set_back:
         table.add_row("Clock", f"set back before {len(found.set_back):,} records, first {found.set_back[0]:,}")
     console = Console(highlight=False)
@@ -107,6 +110,11 @@ def _doubts(found: Verification, *, is_key_from_elsewhere: bool) -> list[str]:
             "their checkpoints, or whoever had the signing key may have written them anew. Only a checkpoint that was "
             "kept elsewhere does (--anchor)."
         )
+    if found.recovered:
+        doubts.append(
+            "Records that were recovered may be what a crash left, or what somebody added: nothing proves what they "
+            "were before the next writer signed them."
+        )
     if not is_key_from_elsewhere:
         doubts.append("The public key lay beside the log; whoever can rewrite the one can replace the other (--key).")
     return doubts
@@ -124,6 +132,7 @@ def _envelope(found: Verification) -> dict[str, Any]:
         "pruned": found.pruned,
         "checkpoints": found.checkpoints,
         "anchors": found.anchors,
+        "recovered": found.recovered,
         "set_back": found.set_back,
         "findings": [{"verdict": one.verdict.name.lower(), "what": one.what} for one in found.findings],
     }
