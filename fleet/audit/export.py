@@ -58,7 +58,7 @@ def _as_csv(records: Iterable[Record], names: Mapping[str, str]) -> Iterator[str
 
 def _row(cells: list[str]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
+    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
     return text.getvalue()
 
 
@@ -67,5 +67,6 @@ def _cell(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         return json.dumps(value, separators=(",", ":"))
+    plain = "".join(character if character.isprintable() else " " for character in value)
     # A spreadsheet would take it for a formula.
-    return f"'{value}" if value[:1] in "=+-@\t\r" and value else value
+    return f"'{plain}" if plain.lstrip()[:1] in tuple("=+-@") else plain

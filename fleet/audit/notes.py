@@ -41,7 +41,7 @@ class VerifierKey:
         """Raises NoteError."""
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
-        raw = _decoded(encoded)
+        raw = decoded(encoded)
         if not name or re.search(r"\s", name) or raw is None or raw[:1] != _ED25519 or len(raw) != 33:
             raise NoteError("not an Ed25519 key in the form name+id+key")
         key = cls(name, raw[1:])
@@ -133,7 +133,7 @@ def is_signed_by(note: str, key: VerifierKey) -> bool:
 def parse_checkpoint(text: str) -> Checkpoint:
     """Read the signed text alone. Raises NoteError."""
     origin, size, root, *_ = [*text.split("\n"), "", "", ""]
-    hash_ = _decoded(root)
+    hash_ = decoded(root)
     if not origin or not re.fullmatch(r"0|[1-9][0-9]{0,17}", size) or hash_ is None or len(hash_) != 32:
         raise NoteError("not a checkpoint: origin, size and root are the first three lines")
     return Checkpoint(origin, int(size), hash_)
@@ -151,14 +151,14 @@ def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     signatures = []
     for line in lines:
         match = _SIGNATURE.fullmatch(line)
-        raw = _decoded(match[2]) if match else None
+        raw = decoded(match[2]) if match else None
         if match is None or raw is None or len(raw) < 5:
             raise NoteError("not a signature line")
         signatures.append((match[1], raw))
     return text + "\n", signatures
 
 
-def _decoded(text: str) -> bytes | None:
+def decoded(text: str) -> bytes | None:
     """Standard base64, strictly: one text for one value."""
     try:
         raw = base64.b64decode(text, validate=True)

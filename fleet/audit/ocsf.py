@@ -91,8 +91,9 @@ def _resource(record: Mapping[str, Any], employee: str | None) -> dict[str, Any]
 
 
 def _finding(record: Mapping[str, Any], at: int) -> dict[str, Any]:
-    outcome, control = Outcome(record["outcome"]), f"{record['service']}.{record['control']}"
-    if outcome.exit_code == 0:
+    outcome = Outcome(record["outcome"])
+    control = ".".join(part for part in (record["service"], record["control"]) if part) or "unreadable account"
+    if outcome in (Outcome.ALREADY_OPTED_OUT, Outcome.OPTED_OUT):
         status, severity = _PASS, _INFORMATIONAL
     elif record["after"] == "in":
         status, severity = _FAIL, _MEDIUM

@@ -7,13 +7,12 @@ up to the root, and the checkpoint that signs the root.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fleet.audit import checkpoints
-from fleet.audit.notes import Checkpoint, NoteError, VerifierKey, open_checkpoint
+from fleet.audit.notes import Checkpoint, NoteError, VerifierKey, decoded, open_checkpoint
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
 from fleet.audit.tree import Frontier, inclusion_proof, leaf_hash, root_by_proof
 from fleet.errors import AuditError, InputError
@@ -21,6 +20,8 @@ from fleet.paths import AuditDir
 
 HEADER = "c2sp.org/tlog-proof@v1"
 MAX_HASHES = 63
+MAX_TEXT_BYTES = 4 * 1024 * 1024
+_FORM = f"not a proof: {HEADER}, extra, index, hashes, an empty line, a checkpoint"
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,20 @@ class Proof:
         body, _, note = text.partition("\n\n")
         header, extra, index, *hashes = [*body.split("\n"), "", ""]
         hashes = hashes[:-2]
-        try:
-            if header != HEADER or not extra.startswith("extra ") or not re.fullmatch(r"index [0-9]{1,18}", index):
-                raise ValueError
-            line = base64.b64decode(extra.removeprefix("extra "), validate=True)
-            nodes = [base64.b64decode(one, validate=True) for one in hashes]
-            if len(nodes) > MAX_HASHES or any(len(node) != 32 for node in nodes):
-                raise ValueError
-        except (ValueError, binascii.Error):
-            raise NoteError(f"not a proof: {HEADER}, extra, index, hashes, an empty line, a checkpoint") from None
-        return cls(line, int(index.removeprefix("index ")), nodes, note)
+        line, nodes = decoded(extra.removeprefix("extra ")), [decoded(one) for one in hashes]
+        is_index = re.fullmatch(r"index (0|[1-9][0-9]{0,17})", index) is not None
+        if (
+            header != HEADER
+            or not extra.startswith("extra ")
+            or not is_index
+            or line is None
+            or len(nodes) > MAX_HASHES
+        ):
+            raise NoteError(_FORM)
+        whole = [node for node in nodes if node is not None and len(node) == 32]
+        if len(whole) != len(nodes):
+            raise NoteError(_FORM)
+        return cls(line, int(index.removeprefix("index ")), whole, note)
 
     def check(self, keys: Sequence[VerifierKey]) -> Checkpoint:
         """The checkpoint that signs it. Raises NoteError if the line is not that record, or no key of `keys` signed."""
@@ -65,10 +70,23 @@ class Proof:
 
 
 def find_proofs(text: str) -> list[str]:
-    """The proofs that stand in a text, such as a receipt, whatever stands around them."""
-    lines = re.sub(r"^[ \t>]+", "", text.replace("\r\n", "\n"), flags=re.MULTILINE)
-    form = rf"^{re.escape(HEADER)}\n(?:.+\n)+\n(?:.+\n)+\n(?:— .+\n?)+"
-    return [found if found.endswith("\n") else f"{found}\n" for found in re.findall(form, lines, re.MULTILINE)]
+    """The proofs that stand in a text, such as a receipt, whatever stands around them.
+
+    Each line that begins as a proof does is one, whole or not: one that was damaged must not be passed over.
+    """
+    found: list[list[str]] = []
+    ended = True
+    for line in text.splitlines():
+        line = line.lstrip(" \t>").rstrip()
+        if line.lower().startswith("c2sp.org/tlog-proof"):
+            found.append([line])
+            ended = False
+        elif not ended:
+            # Words after the signatures belong to the next paragraph.
+            ended = found[-1][-1].startswith("— ") and not line.startswith("— ")
+            if not ended:
+                found[-1].append(line)
+    return ["".join(f"{line}\n" for line in lines) for lines in found]
 
 
 class Prover:

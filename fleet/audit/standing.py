@@ -11,6 +11,11 @@ from fleet.audit import records
 from fleet.audit.ledger import Key
 from fleet.model import Outcome, Reading, Reason
 
+_READS = {Outcome.ALREADY_OPTED_OUT, Outcome.OPTED_OUT, Outcome.WOULD_OPT_OUT, Outcome.NOT_SAVED}
+"""What these say they have read is what the service holds."""
+_SAYS_MORE = _READS | {Outcome.UNKNOWN, Outcome.NOT_OFFERED}
+"""Of the last two nothing is known afterwards: a press whose end nobody saw, or no setting any more."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -52,13 +57,12 @@ def _next(known: Standing | None, record: Mapping[str, Any]) -> Standing:
         Reason(record["reason"]) if record["reason"] else None,
         at,
     )
-    if record["before"] is None and record["after"] is None:
+    if now.outcome not in _SAYS_MORE:
         # Nobody could look: the older reading stays, with its age.
         return now if known is None else replace(now, **_reading_of(known))
     was_out = known is not None and (known.reading is Reading.OUT or known.has_drifted)
     drifted = record["before"] == Reading.IN and was_out
-    # A press whose end nobody saw leaves no reading: what was read before it says nothing any more.
-    reading = Reading(record["after"]) if record["after"] else None
+    reading = Reading(record["after"]) if record["after"] and now.outcome in _READS else None
     return replace(now, reading=reading, read_at=at if reading else None, has_drifted=drifted)
 
 

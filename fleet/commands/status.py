@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from math import floor
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from fleet.config import Settings
 from fleet.inventory import read_inventory
 from fleet.plan import catalogue_for, plan_accounts, services_of
 from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
-from fleet.report.words import words_for
+from fleet.report.words import visible, words_for
 
 EXIT_DRIFT = 6
 MAX_STEPS = 20
@@ -29,7 +30,9 @@ MAX_STEPS = 20
 
 def status(
     inventory: INVENTORY = None,
-    stale_days: Annotated[int, typer.Option("--stale-days", min=1, help="A reading that is older is stale.")] = 90,
+    stale_days: Annotated[
+        int, typer.Option("--stale-days", min=1, max=36500, help="A reading that is older is stale.")
+    ] = 90,
     drift: Annotated[
         bool, typer.Option("--drift", help="Only what was read out and is read in again; exit code 6 if there is any.")
     ] = False,
@@ -111,7 +114,7 @@ def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedel
         table.add_column("Control", overflow="fold")
         table.add_column("What to do now", overflow="fold", ratio=1)
         for row, step in steps[:MAX_STEPS]:
-            table.add_row(Text(row.employee), Text(_control(row)), Text(step))
+            table.add_row(Text(visible(row.employee)), Text(_control(row)), Text(step))
         console.print(table)
         if len(steps) > MAX_STEPS:
             console.print(f"… and {len(steps) - MAX_STEPS:,} more; --output json lists all.")
@@ -149,14 +152,16 @@ def _print_drift(rows: list[Row], now: datetime) -> None:
         assert row.standing is not None
         ended = row.standing.outcome.replace("_", " ")
         table.add_row(
-            Text(row.employee), Text(_control(row)), f"{words_for('en').age(now - row.standing.at)} ago: {ended}"
+            Text(visible(row.employee)),
+            Text(_control(row)),
+            f"{words_for('en').age(now - row.standing.at)} ago: {ended}",
         )
     Console(highlight=False).print(table)
 
 
 def _percent(share: float) -> str:
     # Rounded down: 100 % is said of all alone.
-    return f"{int(share * 100)} %"
+    return f"{floor(share * 100 + 1e-9)} %"
 
 
 def _control(row: Row) -> str:

@@ -19,9 +19,9 @@ from fleet import __version__
 from fleet.advice import next_step
 from fleet.audit.ledger import Key, Ledger
 from fleet.audit.subjects import Subject
-from fleet.model import Outcome, Result
+from fleet.model import Outcome, Reason, Result
 from fleet.paths import StateDir
-from fleet.report.words import Words
+from fleet.report.words import Words, visible
 
 MAX_PICTURE_BYTES = 12 * 1024 * 1024
 """So much evidence at most goes into a report; what is not done comes first, and how many are left out is said."""
@@ -149,7 +149,8 @@ def _lines(
     ledger: Ledger, names: Mapping[str, str], service_names: Mapping[str, str], evidence: Evidence, words: Words
 ) -> Iterator[Line]:
     keys = [key for of_one in ledger.planned.values() for key in of_one]
-    results = ledger.results(names)
+    # Of a run that is not over, nobody can say more than that.
+    results = ledger.results(names, absent=Reason.AGENT_ENDED)
     # What is not done first: its pictures are the ones that somebody must see.
     pictures: dict[Key, tuple[tuple[str, str], ...]] = {}
     for key, _ in sorted(zip(keys, results, strict=True), key=lambda each: -each[1].outcome.exit_code):
@@ -212,8 +213,3 @@ def _environment(words: Words) -> Environment:
     environment.globals["say"] = words
     environment.filters |= {"visible": visible, "outcome": lambda outcome: words(outcome.value.replace("_", " "))}
     return environment
-
-
-def visible(text: str) -> str:
-    """A name without what nobody sees: control characters and marks that turn the direction of writing."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -17,8 +17,8 @@ from fleet.audit.notes import VerifierKey
 from fleet.audit.proof import Proof
 from fleet.audit.subjects import Subject
 from fleet.model import Outcome
-from fleet.report.page import asset, digest, visible
-from fleet.report.words import Words
+from fleet.report.page import asset, digest
+from fleet.report.words import Words, visible
 
 SENTENCES = {
     Outcome.OPTED_OUT: "It was on. We switched it off, loaded the page afresh and read it back: off ({when}).",
@@ -28,6 +28,7 @@ SENTENCES = {
     Outcome.UNKNOWN: "We tried to switch it off, but could not read back what became of it ({when}).",
     Outcome.NOT_OFFERED: "The service does not offer this setting to your account ({when}).",
 }
+NOT_OURS = "It was on when we first looked, and off when we looked again; our press may not have done it ({when})."
 NOT_TOUCHED = "We did not touch it: {outcome} ({when})."
 
 
@@ -109,7 +110,7 @@ def render_receipt(
         "entries": entries,
         "key": str(key),
         "made_at": words.moment(now),
-        "file": f"{employee}.receipt.txt",
+        "file": visible(f"{employee}.receipt.txt"),
     }
     style = asset("report.css")
     policy = f"default-src 'none'; style-src '{digest(style)}'; base-uri 'none'; form-action 'none'"
@@ -141,5 +142,7 @@ def _environment(words: Words, *, is_page: bool) -> Environment:
 
 def _sentence(entry: Entry, words: Words) -> str:
     """What happened, in one sentence; nothing is claimed that was not read."""
-    said = SENTENCES.get(entry.outcome, NOT_TOUCHED)
+    # After an intent nobody knows whether it was we who changed it.
+    is_pressed_in_vain = entry.is_pressed and entry.outcome is Outcome.ALREADY_OPTED_OUT
+    said = NOT_OURS if is_pressed_in_vain else SENTENCES.get(entry.outcome, NOT_TOUCHED)
     return words(said, outcome=words(entry.outcome.replace("_", " ")), when=words.moment(entry.at))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from math import floor
 from pathlib import Path
 
 from babel.dates import format_date, format_time, format_timedelta
@@ -34,7 +35,7 @@ class Words:
 
     def percent(self, share: float) -> str:
         """Whole percents, rounded down: 100 % is said of all alone."""
-        return str(format_percent(int(share * 100) / 100, locale=self.language))
+        return str(format_percent(floor(share * 100 + 1e-9) / 100, locale=self.language))
 
     def moment(self, at: datetime) -> str:
         """Day and time in UTC."""
@@ -69,3 +70,8 @@ def _texts(language: str) -> dict[str, str]:
         return {}
     with (LOCALE / f"{language}.po").open("rb") as file:
         return {str(message.id): str(message.string) for message in read_po(file) if message.id}
+
+
+def visible(text: str) -> str:
+    """A name without what nobody sees: control characters and marks that turn the direction of writing."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -118,3 +118,27 @@ def test_what_cannot_be_proved_is_refused(place: AuditDir, keys: list[VerifierKe
         path.unlink()
     with pytest.raises(AuditError, match="has no checkpoint yet"):
         Prover(place, keys)
+
+
+def test_another_log_s_proof_is_not_this_log_s(place: AuditDir, keys: list[VerifierKey], tmp_path: Path) -> None:
+    """Two logs with one private key: a proof of the one, relabeled, does not count for the other."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "log-key.pem").write_bytes((tmp_path / "log-key.pem").read_bytes())
+    (tmp_path / "other" / "log-key.pem").chmod(0o600)
+    asyncio.run(write(tmp_path / "other" / "audit", 5))
+    other = AuditDir(tmp_path / "other" / "audit")
+    proof = Prover(other, read_keys(other.vkey)).prove(3)
+    text, signature = proof.note.rsplit("\n\n", 1)
+    raw = base64.b64decode(signature.split()[2])
+    relabeled = f"{text}\n\n— {keys[0].name} {base64.b64encode(keys[0].id + raw[4:]).decode()}\n"
+    with pytest.raises(NoteError, match="is of another log"):
+        Proof(proof.line, 3, proof.hashes, relabeled).check(keys)
+
+
+def test_a_damaged_proof_is_not_passed_over(place: AuditDir, keys: list[VerifierKey]) -> None:
+    """It counts as one that proves nothing."""
+    text = Prover(place, keys).prove(3).text
+    first, second = find_proofs(text.replace("index 3", "idnex 3") + "\n" + text)
+    assert second == text
+    with pytest.raises(NoteError, match="not a proof"):
+        Proof.parse(first)

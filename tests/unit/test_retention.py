@@ -15,6 +15,7 @@ from fleet.audit.log import AuditLog
 from fleet.audit.proof import Prover
 from fleet.audit.segments import read_records
 from fleet.audit.subjects import Subjects, known_names
+from fleet.audit.upkeep import rotate_key
 from fleet.audit.verify import Verdict, verify
 from fleet.errors import BusyError, InputError
 from fleet.paths import StateDir
@@ -87,14 +88,17 @@ class TestErase:
         subject = subjects.get("anna.keller")
         subjects.close()
         assert subject is not None
-        for name in ("anna.keller.linkedin.age", "anna.keller.linkedin.json", "brian.walsh.linkedin.age"):
+        own = ("anna.keller.linkedin.age", "anna.keller.linkedin.json")
+        rests = ("anna.keller.wiki.json", ".anna.keller.linkedin.age.abcd1234")  # of a crash
+        for name in (*own, *rests, "brian.walsh.linkedin.age", "anna.keller.jr.linkedin.age"):
             (state.sessions / name).write_bytes(b"{}")
         assert await erase(state, key, "anna.keller") == Erased(subject.pseudonym, 1, 1)
         assert set(known_names(state.audit.subjects).values()) == {"brian.walsh"}
         stored = state.audit.subjects.read_bytes()
         assert b"brian.walsh" in stored
         assert not any(secret in stored for secret in (b"anna.keller", subject.key, subject.pseudonym.encode()))
-        assert [path.name for path in state.sessions.iterdir()] == ["brian.walsh.linkedin.age"]
+        kept = ["anna.keller.jr.linkedin.age", "brian.walsh.linkedin.age"]
+        assert sorted(path.name for path in state.sessions.iterdir()) == kept
         assert not list(state.evidence.rglob(f"{subject.pseudonym}*")) and list(state.evidence.rglob("*.png"))
         last = everything(state)[-1]
         assert {name: last[name] for name in ("event", "run", "subject", "sessions", "evidence")} == {
@@ -184,6 +188,28 @@ class TestPrune:
         await run(state, key, 1)
         await run(state, key, 2, ends=False)
         assert await prune(state, key, date(2026, 12, 1)) == 4
+
+    async def test_a_rotated_key_can_still_be_proved(self, state: StateDir, key: Path) -> None:
+        """The record that introduced it has gone; whoever has the first key alone can still check."""
+        first = read_keys(state.audit.vkey)
+        await run(state, key, 1)
+        await rotate_key(state.audit, key)
+        await run(state, key, 2)
+        await prune(state, key, date(2999, 1, 1))
+        await run(state, key, 3)
+        found = verify(state.audit, first)
+        assert (found.verdict, len(found.keys), found.pruned) == (Verdict.OK, 2, 9)
+
+    async def test_a_run_with_a_strange_name_deletes_nothing(self, state: StateDir, key: Path, tmp_path: Path) -> None:
+        """A path in a run's place leads nowhere."""
+        victim = tmp_path / "victim"
+        victim.mkdir()
+        log = AuditLog(state.audit, "x", read_signing_key(state.audit, key))
+        await log.append(records.RUN_STARTED, str(victim), **STARTED)
+        await log.append(records.RUN_FINISHED, str(victim), counts={}, stopped=None, exit_code=0)
+        log.close()
+        await prune(state, key, date(2999, 1, 1))
+        assert victim.is_dir()
 
     async def test_nothing_old_means_nothing_written(self, state: StateDir, key: Path) -> None:
         """No record, no change."""

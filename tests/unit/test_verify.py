@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,12 +14,14 @@ from typing import Any
 
 import pymerkle
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fleet.audit import records, segments, tail
 from fleet.audit.anchors import Anchor, read_anchors
 from fleet.audit.checkpoints import read_newest, read_note, sizes
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.notes import Checkpoint, SigningKey
+from fleet.audit.tree import Frontier
 from fleet.audit.upkeep import beat, rotate_key
 from fleet.audit.verify import Verdict, Verification, verify
 from fleet.errors import AuditError, InputError
@@ -468,3 +471,159 @@ class TestSignatures:
         assert signature.startswith(f"— {key.name} ")
         assert hashlib.sha256(f"{key.name}\n".encode() + b"\x01" + key.public).digest()[:4] == key.id
         assert isinstance(check(folder).newest, Checkpoint)
+
+
+class TestForgery:
+    """Somebody who can write to the folder has no key, but the next writer has one: it must not sign for them."""
+
+    def sign_as_thief(self, place: AuditDir, thief: SigningKey, size: int | None = None) -> None:
+        """Write a checkpoint of what is there now, with a key that is not the log's."""
+        tree = Frontier(leaf for segment in segments.segments(place.log) for leaf, _ in segment.entries())
+        for path in place.checkpoints.iterdir():
+            path.unlink()
+        note = Checkpoint(thief.name, tree.size, tree.root).signed([thief])
+        (place.checkpoints / f"{tree.size if size is None else size:012}").write_text(note)
+
+    def thief_of(self, place: AuditDir) -> SigningKey:
+        return SigningKey(read_keys(place.vkey)[0].name, Ed25519PrivateKey.generate())
+
+    def add(self, place: AuditDir, event: str, **fields: Any) -> None:
+        """Append a record that nobody has signed."""
+        last = list(segments.read_records(place.log))[-1]
+        line = records.render(last["seq"] + 1, event, None, fields)
+        with (place.log / f"{last['seq'] // 16 * 16:012}.jsonl").open("ab") as file:
+            file.write(line)
+
+    def test_a_key_that_is_added_to_the_file_opens_nothing(self, place: AuditDir) -> None:
+        """A history rewritten and signed with another key: the writer goes by the key in its hand."""
+        thief, original = self.thief_of(place), place.vkey.read_bytes()
+        edit(log_path(place.root), lambda lines: [flip(line) for line in lines])
+        self.sign_as_thief(place, thief)
+        place.vkey.write_bytes(f"{thief.verifier}\n".encode() + original)
+        with pytest.raises(AuditError, match="checkpoint 40: no known key has signed it"):
+            open_log(place.root)
+
+    def test_a_forged_rotation_introduces_no_key(self, place: AuditDir) -> None:
+        """Not even once a writer has signed the record: the checkpoint that hands over must be signed with both."""
+        thief, first = self.thief_of(place), read_keys(place.vkey)
+        self.add(place, records.LOG_KEY_ROTATED, operator=0, vkey=str(thief.verifier))
+        asyncio.run(write(place.root, 1))
+        found = verify(place, first)
+        assert (found.verdict, found.keys, found.recovered) == (Verdict.OK, first, [(40, 40)])
+        newest = found.newest
+        assert newest is not None
+        (place.checkpoints / f"{newest.size:012}").write_text(newest.signed([thief]))
+        assert verify(place, first).verdict is Verdict.UNKNOWN_KEY
+
+    def test_a_forged_pruning_excuses_no_gap(self, place: AuditDir) -> None:
+        """Before a writer has signed it, and after."""
+        leaves = [leaf for leaf, _ in segments.Segment(place.log, 0).entries()]
+        log_path(place.root).with_suffix(".hashes").write_bytes(b"".join(leaves[:12]))
+        edit(log_path(place.root), lambda lines: lines[12:])
+        keys = [str(key) for key in read_keys(place.vkey)]
+        self.add(place, records.LOG_PRUNED, operator=0, before=12, keys=keys)
+        for _ in range(2):
+            verdict, whats = says(place.root)
+            assert verdict is Verdict.GAP
+            assert "records 0 to 11: taken out, and no signed record says that they were pruned" in whats
+            asyncio.run(write(place.root, 1))
+
+    def test_a_log_without_any_checkpoint_is_not_as_it_was(self, place: AuditDir) -> None:
+        """The first is written before any record, so there is always one."""
+        shutil.rmtree(place.checkpoints)
+        assert says(place.root)[0] is Verdict.MODIFIED
+        with pytest.raises(AuditError, match="it has records and no checkpoint"):
+            open_log(place.root)
+
+    def test_what_was_signed_only_by_the_next_writer_is_named(self, place: AuditDir) -> None:
+        """With the newest checkpoints gone, a change after the last that is left looks like what a crash leaves."""
+        for size in (37, 40):
+            (place.checkpoints / f"{size:012}").unlink()
+        edit(place.log / "000000000032.jsonl", lambda lines: [flip(line) for line in lines])
+        asyncio.run(write(place.root, 0))
+        found = check(place.root)
+        assert (found.verdict, found.recovered) == (Verdict.OK, [(32, 39)])
+
+    @pytest.mark.parametrize("line", [b'{"seq":40,"event":"run.started","run":"x"}', b'{"seq":40}', b"[]", b'"x"'])
+    def test_a_line_that_is_no_record_is_not_signed(self, place: AuditDir, line: bytes) -> None:
+        """It would stand in every reader's way for ever."""
+        with (place.log / "000000000032.jsonl").open("ab") as file:
+            file.write(line + b"\n")
+        with pytest.raises(AuditError, match="record 40 is not a record"):
+            open_log(place.root)
+        assert check(place.root).verdict.value >= Verdict.UNSIGNED_TAIL.value
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b'{"seq":40,"at":5,"event":"x"}',
+            b'{"seq":40,"at":"x","event":"log.pruned","before":"x","keys":[]}',
+            b'{"seq":40,"at":"x","event":"log.pruned","before":1,"keys":[5,"x"]}',
+            b'{"seq":40,"at":"x","event":"log.recovered","unsigned":"x"}',
+            b'{"seq":40,"at":"x","event":"log.key_rotated"}',
+            b'{"seq":"\\u001b[2JOK","at":"x","event":"x"}',
+        ],
+    )
+    def test_no_line_stops_a_verification(self, place: AuditDir, line: bytes) -> None:
+        """Whatever it holds; and nothing of it reaches a terminal."""
+        with (place.log / "000000000032.jsonl").open("ab") as file:
+            file.write(line + b"\n")
+        verdict, whats = says(place.root)
+        assert verdict is not Verdict.OK and "\x1b" not in "".join(whats)
+
+    def test_no_file_stops_a_verification(self, place: AuditDir) -> None:
+        """A folder, a pipe, a link to what never ends, a name in other digits."""
+        os.mkfifo(place.checkpoints / "000000000041")
+        (place.checkpoints / "000000000042").symlink_to("/dev/zero")
+        (place.checkpoints / "000000000043").mkdir()
+        (place.checkpoints / "\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0665").touch()
+        assert check(place.root).verdict is Verdict.MODIFIED
+        log_path(place.root).rename(place.root / "aside")
+        log_path(place.root).symlink_to(place.root / "aside")
+        assert any("is not a file of the log's own" in what for what in says(place.root)[1])
+
+    def test_a_link_in_the_lock_s_place_is_not_written_to(self, place: AuditDir) -> None:
+        """The signing key must not be overwritten with a run's name."""
+        key = place.root.parent / "log-key.pem"
+        before = key.read_bytes()
+        place.lock.unlink()
+        place.lock.symlink_to(key)
+        with pytest.raises(AuditError, match="cannot be opened for writing"):
+            open_log(place.root)
+        assert key.read_bytes() == before
+
+
+class TestRotationThatIsCutShort:
+    def once_then(self, dies: Callable[..., None]) -> Callable[..., SigningKey]:
+        """The first time as always, the second time the end."""
+        left = [read_signing_key]
+        return lambda *given: left.pop()(*given) if left else dies()  # type: ignore[return-value] # it never returns
+
+    @pytest.mark.parametrize("step", ["append", "hand_over", "publish", "replace"])
+    def test_it_is_finished_or_undone(self, place: AuditDir, step: str) -> None:
+        """Killed before each of its steps: the next writer has a key that fits, and the log verifies from the first."""
+        first, key = read_keys(place.vkey), place.root.parent / "log-key.pem"
+
+        async def killed(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        def dies(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.MonkeyPatch.context() as patched:
+            if step == "append":
+                patched.setattr("fleet.audit.log.AuditLog.append", killed)
+            elif step == "hand_over":
+                patched.setattr("fleet.audit.log.AuditLog.hand_over", dies)
+            elif step == "publish":
+                patched.setattr("fleet.audit.upkeep.publish", dies)
+            else:
+                patched.setattr("fleet.audit.upkeep.read_signing_key", self.once_then(dies))
+            with pytest.raises(KeyboardInterrupt):
+                asyncio.run(rotate_key(place, key))
+        asyncio.run(write(place.root, 2))
+        assert verify(place, first).verdict is Verdict.OK
+        asyncio.run(rotate_key(place, key))
+        asyncio.run(write(place.root, 2))
+        assert verify(place, first).verdict is Verdict.OK
+        assert not key.with_name("log-key.pem.next").exists()

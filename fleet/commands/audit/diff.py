@@ -16,8 +16,9 @@ from fleet.audit.subjects import known_names
 from fleet.commands.audit.choice import run_named
 from fleet.commands.options import REHEARSAL, STATE, Output, log_of, people, settings_of
 from fleet.errors import InputError
-from fleet.model import Result
+from fleet.model import Reason, Result
 from fleet.paths import AuditDir
+from fleet.report.words import visible
 
 
 def diff(
@@ -47,7 +48,7 @@ def diff(
     for old, new in changed:
         whose = _whose(old, new)
         control = ".".join(part for part in (whose["service"], whose["control"]) if part)
-        table.add_row(Text(whose["employee"]), Text(control), _words(old), _words(new))
+        table.add_row(Text(visible(whose["employee"])), Text(control), _words(old), _words(new))
     if changed:
         Console(highlight=False).print(table)
     people.print(f"{len(changed)} differ, {same} are the same.")
@@ -58,7 +59,7 @@ def _results(places: AuditDir, run: str, names: dict[str, str]) -> dict[Key, Res
     if ledger.started_at is None:
         raise InputError(f"The log has no run '{run}'; 'fleet audit show' lists all.")
     keys = [key for of_one in ledger.planned.values() for key in of_one]
-    return dict(zip(keys, ledger.results(names), strict=True))
+    return dict(zip(keys, ledger.results(names, absent=Reason.AGENT_ENDED), strict=True))
 
 
 def _told(result: Result | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fleet.audit.keys import read_keys
 from fleet.audit.notes import NoteError
-from fleet.audit.proof import Proof, Prover, find_proofs
+from fleet.audit.proof import MAX_TEXT_BYTES, Proof, Prover, find_proofs
 from fleet.commands.options import REHEARSAL, STATE, log_of, settings_of, write_output
 from fleet.errors import InputError
 
@@ -42,6 +42,8 @@ def verify_proof(
     Exit codes: 0 all prove their record, 15 one does not, 2 bad input.
     """
     try:
+        if file.stat().st_size > MAX_TEXT_BYTES:
+            raise InputError(f"{file} is longer than {MAX_TEXT_BYTES} bytes, and no receipt; give one with proofs.")
         proofs = find_proofs(file.read_text("utf-8", "replace"))
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}).") from None
@@ -67,4 +69,4 @@ def _readable(line: bytes) -> str:
     try:
         return "".join(f"  {name}: {json.dumps(value)}\n" for name, value in json.loads(line).items()).rstrip()
     except (ValueError, AttributeError):
-        return f"  {line!r}"
+        return f"  {line[:200]!r}"

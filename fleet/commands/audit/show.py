@@ -18,6 +18,7 @@ from fleet.audit.subjects import known_names
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
 from fleet.commands.options import REHEARSAL, STATE, Output, log_of, people, settings_of
 from fleet.paths import AuditDir
+from fleet.report.words import visible
 
 POLL_SECONDS = 0.5
 
@@ -80,8 +81,8 @@ def _table(chosen: list[dict[str, Any]], names: Mapping[str, str], *, is_headed:
         table.add_row(
             str(record["seq"]),
             record["at"][:19].replace("T", " "),
-            Text(names.get(subject, subject)),
-            Text(record["event"], "bold").append(f"\n{', '.join(_words(record))}", "not bold"),
+            Text(visible(names.get(subject, subject))),
+            Text(record["event"], "bold").append("\n" + visible(", ".join(_words(record))), "not bold"),
         )
     return table
 
