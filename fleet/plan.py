@@ -52,7 +52,8 @@ def new_run_id() -> str:
 
 def claimed_operator(environ: Mapping[str, str] = os.environ) -> str | None:
     """Who sudo or AWX says is at the keyboard; the operating system's uid is recorded beside it."""
-    return environ.get("AWX_USER_NAME") or environ.get("TOWER_USER_NAME") or environ.get("SUDO_USER")
+    name = environ.get("AWX_USER_NAME") or environ.get("TOWER_USER_NAME") or environ.get("SUDO_USER")
+    return name and name.encode("utf-8", "replace").decode()
 
 
 def catalogue_for(settings: Settings, *, rehearsal: bool) -> Catalogue:

@@ -55,12 +55,15 @@ def publish(places: AuditDir, keys: list[VerifierKey]) -> None:
 def read_keys(path: Path) -> list[VerifierKey]:
     """The public keys in a file, oldest first. Raises InputError."""
     try:
-        return [VerifierKey.parse(line) for line in path.read_text().splitlines() if line.strip()]
+        keys = [VerifierKey.parse(line) for line in path.read_text().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise InputError(f"{path} cannot be read as a public key ({reason}).") from None
     except NoteError as error:
         raise InputError(f"{path}: {error}; give the file log.vkey of the log.") from None
+    if not keys:
+        raise InputError(f"{path} holds no public key; give the file log.vkey of the log.")
+    return keys
 
 
 def read_signing_key(places: AuditDir, path: Path) -> SigningKey:
@@ -71,8 +74,6 @@ def read_signing_key(places: AuditDir, path: Path) -> SigningKey:
     if not places.vkey.exists():
         raise InputError(f"The log in {places.root} has no key yet; run: fleet init (with the same --state).")
     known = read_keys(places.vkey)
-    if not known:
-        raise InputError(f"{places.vkey} holds no key; give it back from a copy.")
     _settle_rotation(places, path, known)
     if not path.exists():
         raise InputError(f"There is no signing key at {path}; run: fleet init, or name it with --log-key.")

@@ -54,7 +54,7 @@ class Ledger:
         elif event == records.CONTROL_INTENDED:
             self.intended[_key(record)] = record
         elif event == records.CONTROL_FINISHED:
-            self.finished[_key(record)] = record
+            self.finished.setdefault(_key(record), record)  # a run ends a control once; what follows is not its own
         elif event == records.RUN_FINISHED:
             self.finished_at, self.counts = record["at"], record["counts"]
 

@@ -65,7 +65,7 @@ def log_of(settings: Settings, *, rehearsal: bool) -> AuditDir:
     places = (settings.for_rehearsal() if rehearsal else settings).state_dir
     if not rehearsal or places.root.exists():  # the first rehearsal makes its own
         places.check()
-    if not places.audit.log.exists():
+    if not places.audit.log.exists() and not places.audit.checkpoints.exists():
         raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
     return places.audit
 

@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from fleet.audit.checkpoints import read_newest
+from fleet.audit.keys import read_keys
 from fleet.audit.ledger import Ledger
+from fleet.audit.notes import is_signed_by
 from fleet.audit.records import RUN_STARTED
 from fleet.audit.segments import read_records
 from fleet.audit.subjects import known_subjects
 from fleet.commands.audit.choice import run_named
 from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, log_of, settings_of, write_output
 from fleet.errors import InputError
+from fleet.paths import AuditDir
 from fleet.plan import catalogue_for
 from fleet.report.page import render_report
 from fleet.report.words import words_asked_for
@@ -47,9 +50,15 @@ def report(
         known_subjects(places.subjects),
         (settings.for_rehearsal() if rehearsal else settings).state_dir,
         names,
-        read_newest(places.checkpoints),
+        _own_checkpoint(places),
         words_asked_for(language),
     )
     path = output or Path(f"report-{run}.html")
     write_output(path, page)
     typer.echo(str(path))
+
+
+def _own_checkpoint(places: AuditDir) -> str:
+    """The newest checkpoint if it is the log's own: whoever gets the report keeps it as an anchor."""
+    note = read_newest(places.checkpoints)
+    return note if any(is_signed_by(note, key) for key in read_keys(places.vkey)) else ""

@@ -83,7 +83,7 @@ def _utc(text: str) -> str:
     """A time in the form that the log has, so that texts can be compared."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise InputError(f"--since {text}: give a day or a time, as 2026-11-03 or 2026-11-03T09:00.") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -53,8 +53,6 @@ def verify(
     if key is None and not places.vkey.exists():
         raise InputError(f"{places.vkey} is missing; give the public key of the log with --key.")
     keys = read_keys(key or places.vkey)
-    if not keys:
-        raise InputError(f"{key or places.vkey} holds no public key; give the file log.vkey of the log.")
     anchors = [found for path in anchor or () for found in read_anchors(path)]
     columns = (TextColumn("Checking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as bar:
