@@ -99,6 +99,10 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Reason.DATA_MISSING,
     ): "Run again later: {service} did not give its page all data, so what it showed at last proves nothing.",
     (Outcome.ERROR, Reason.BROWSER_MISSING): "Administrator: run 'fleet browser install', then run again.",
+    (
+        Outcome.NOT_RUN,
+        Reason.CIRCUIT_OPEN,
+    ): "Settle first what stopped the others at {service}; only then run again: nobody else was visited there.",
     (Outcome.NOT_RUN, Reason.AUDIT_FAILED): "Administrator: make the audit log writable again, then run again.",
     (
         Outcome.UNKNOWN,

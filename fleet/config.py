@@ -21,6 +21,16 @@ MAX_FORKS = 64
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+class BreakerLimits(BaseModel):
+    """So many employees of a service's last visits were challenged, or found the page changed: its circuit opens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    challenges: int = Field(default=3, ge=1)
+    page_changes: int = Field(default=3, ge=1)
+    visits: int = Field(default=20, ge=1)
+
+
 class ConfigFile(BaseModel):
     """fleet.yml: what is passed on every run. Paths are relative to the file."""
 
@@ -38,6 +48,7 @@ class ConfigFile(BaseModel):
     terms_accepted: dict[Name, Name] = Field(
         default_factory=dict, description="Service: reference of the decision to accept what its terms forbid."
     )
+    breaker: BreakerLimits = BreakerLimits()
     sandbox: bool = True
     accepted_by: Name | None = Field(default=None, description="Who accepted `sandbox: false`.")
 
@@ -78,6 +89,7 @@ class Settings:
     forks: int = DEFAULT_FORKS
     network: Network = field(default_factory=Network)
     breaker: bool = True
+    breaker_limits: BreakerLimits = field(default_factory=BreakerLimits)
     terms_accepted: dict[str, str] = field(default_factory=dict)
     sandbox: bool = True
 
@@ -149,6 +161,7 @@ def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None
         forks=forks,
         network=network,
         breaker=given.breaker,
+        breaker_limits=file.breaker,
         terms_accepted=dict(file.terms_accepted),
         sandbox=file.sandbox,
     )

@@ -183,6 +183,7 @@ class Reason(StrEnum):
     AGENT_ENDED = "agent_ended"
     AUDIT_FAILED = "audit_failed"
     PLAY_ENDED = "play_ended"
+    CIRCUIT_OPEN = "circuit_open"
 
 
 class ControlKind(StrEnum):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyrage
 import structlog
 
+from fleet.agent.breaker import Breaker
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
@@ -42,6 +43,7 @@ class Ground:
     revocations: Revocations
     evidence: Path
     terms_accepted: frozenset[str]
+    breaker: Breaker
     in_use: dict[str, asyncio.Lock] = field(default_factory=dict)
     """One lock per session: a session is used once at a time."""
 
@@ -62,6 +64,7 @@ class AccountVisit:
         self._subject = ground.recorder.subjects[account.employee.name]
         self._employee = account.employee
         self._own = account.employee.accounts[recipe.service]
+        self._outcomes: list[Outcome] = []
 
     async def work(self) -> None:
         """Finish every control of the account. Raises AuditError only: all else ends as an outcome."""
@@ -73,7 +76,10 @@ class AccountVisit:
                     self._ground.pacing.turn(self._recipe.service, live=self._live),
                     self._ground.in_use.setdefault(key, asyncio.Lock()),
                 ):
-                    await self._visit(controls)
+                    if self._ground.breaker.is_open(self._recipe.service):
+                        await self._leave_alone(controls)
+                    else:
+                        await self._visit(controls)
         except AuditError:
             raise
         except Exception as error:
@@ -81,6 +87,11 @@ class AccountVisit:
             frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-8:]]
             diagnostics.error("visit.failed", service=self._recipe.service, error=type(error).__name__, at=frames)
             await self._finish_rest(Reason.INTERNAL)
+
+    async def _leave_alone(self, controls: list[str]) -> None:
+        """Too many others were challenged or found the page changed: this account is not even opened."""
+        for control in controls:
+            await self._ground.recorder.finish(self._account, control, Outcome.NOT_RUN, Reason.CIRCUIT_OPEN)
 
     async def _finish_rest(self, reason: Reason) -> None:
         recorder = self._ground.recorder
@@ -149,6 +160,7 @@ class AccountVisit:
         try:
             await visit.run()
         finally:
+            ground.breaker.observe(service, name, frozenset(self._outcomes))
             # A session that rotated at the service is over here, unless the new one is kept.
             if visit.rotated_state is not None:
                 rotated, _ = StorageState.model_validate(visit.rotated_state).own_part(self._recipe)
@@ -176,6 +188,7 @@ class AccountVisit:
 
     async def finish(self, finding: Finding) -> None:
         """Record how a control ended."""
+        self._outcomes.append(finding.outcome)
         picture = self._keep(finding.control, "after", finding.picture) if finding.picture is not None else None
         await self._ground.recorder.finish(
             self._account,

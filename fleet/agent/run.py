@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fleet import __version__
 from fleet.agent.account import AccountVisit, Ground
+from fleet.agent.breaker import Breaker
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
@@ -101,6 +102,7 @@ class Run:
                 revocations=Revocations(state.revocations),
                 evidence=state.evidence / spec.run_id,
                 terms_accepted=frozenset(settings.terms_accepted),
+                breaker=Breaker(settings.breaker_limits if settings.breaker else None),
             )
             run = cls(spec, recorder, ground, accounts)
             run._live = {account.service for account in planned if account.service and is_live(account, network)}

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,30 @@ class TestFleetRun:
         assert message in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
         report = json.loads(fleet("run", *arguments, "--output", "json").stdout)
         assert report["exit_code"] == 2 and message in report["errors"][0]
+
+    def test_a_service_that_challenges_is_left_alone(self, tmp_path: Path) -> None:
+        """After three the rest are not even opened; the next run begins with them; `--breaker off` visits all."""
+        staff = tmp_path / "staff.yml"
+        accounts = {
+            f"person.{number}": {
+                "fleet_accounts": {"linkedin": {"profile": f"person-{number}", "owner": "company"}},
+                "fleet_rehearsal_case": {"linkedin": "challenge_captcha" if number < 4 else "already_out"},
+            }
+            for number in range(6)
+        }
+        staff.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": True}, "hosts": accounts}}))
+        run = ("run", "-i", str(staff), "--forks", "1", "--output", "json")
+        first = json.loads(fleet(*run).stdout)
+        assert first["counts"] == {"challenged": 3, "not_run": 3}
+        left = [row for row in first["results"] if row["outcome"] == "not_run"]
+        assert [(row["employee"], row["reason"]) for row in left] == [
+            (f"person.{number}", "circuit_open") for number in (3, 4, 5)
+        ]
+        assert "Settle first what stopped the others at LinkedIn" in left[0]["next"]
+        second = json.loads(fleet(*run).stdout)
+        assert second["counts"] == {"already_opted_out": 2, "challenged": 3, "not_run": 1}
+        third = json.loads(fleet(*run, "--breaker", "off").stdout)
+        assert third["counts"] == {"already_opted_out": 2, "challenged": 4}
 
     def test_ctrl_c_is_recorded_and_leaves_nothing_running(self) -> None:
         """Exit 130, every planned control ended in the log, no agent and no browser left."""
