@@ -214,6 +214,11 @@ class Result:
     refused_hosts: tuple[str, ...] = ()
 
 
+def control_name(service: str | None, control: str | None, otherwise: str = "") -> str:
+    """What people call a control, such as `linkedin.ai_training`; `otherwise` where neither part can be read."""
+    return ".".join(part for part in (service, control) if part) or otherwise
+
+
 def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
     """How many results have each outcome; in the order of the enum, none that is zero."""
     found = Counter(result.outcome for result in results)

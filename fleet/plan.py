@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -65,6 +65,11 @@ def catalogue_for(settings: Settings, *, rehearsal: bool) -> Catalogue:
 def services_of(catalogue: Catalogue) -> dict[str, frozenset[str]]:
     """Service to its controls, as reading an inventory needs it."""
     return {service: frozenset(recipe.controls) for service, recipe in catalogue.recipes.items()}
+
+
+def service_names(recipes: Iterable[Recipe]) -> dict[str, str]:
+    """Service to the name that people know it by."""
+    return {recipe.service: recipe.name for recipe in recipes}
 
 
 def check_filters(settings: Settings, catalogue: Catalogue) -> None:

@@ -14,8 +14,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from fleet.audit import records
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.log import AuditLog
@@ -124,11 +122,11 @@ def _first(folder: Path) -> int:
 
 def _take_out(segment: Segment, cut: int) -> None:
     """Hashes first, then the lines: a crash in between leaves both, and they agree."""
-    entries = list(segment.entries())[: cut - segment.first]
-    if any(line is not None for _, line in entries):
-        write_private(segment.hashes_path, b"".join(leaf for leaf, _ in entries), durable=True)
+    entries = list(segment.entries())
+    gone, stays = entries[: cut - segment.first], entries[cut - segment.first :]
+    if any(line is not None for _, line in gone):
+        write_private(segment.hashes_path, b"".join(leaf for leaf, _ in gone), durable=True)
     if segment.first + SEGMENT_RECORDS <= cut:
         segment.path.unlink(missing_ok=True)
         return
-    kept = b"".join(line + b"\n" for lines in segment.blocks() for line in lines if orjson.loads(line)["seq"] >= cut)
-    write_private(segment.path, kept, durable=True)
+    write_private(segment.path, b"".join(line + b"\n" for _, line in stays if line is not None), durable=True)

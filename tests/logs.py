@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fleet.audit import records
 from fleet.audit.keys import create_keys, read_signing_key
 from fleet.audit.log import AuditLog
@@ -31,8 +33,24 @@ def lay(folder: Path, content: bytes) -> None:
 def abandon(log: AuditLog) -> None:
     """Let go of a log as a killed process does: nothing is signed."""
     with log._writing:
-        log._failure, log._is_closed = AuditError("abandoned"), True
+        log._failure = AuditError("abandoned")
         log._opened.close()
+
+
+def shrink(patch: pytest.MonkeyPatch, records_a_segment: int, records_a_checkpoint: int = 1000) -> None:
+    """Small segments and frequent signatures, so that a little log has all that a large one has."""
+    for module in ("segments", "tail", "recovery", "verify", "proof"):
+        patch.setattr(f"fleet.audit.{module}.SEGMENT_RECORDS", records_a_segment)
+    patch.setattr("fleet.retention.SEGMENT_RECORDS", records_a_segment)
+    patch.setattr("fleet.audit.tail.CHECKPOINT_RECORDS", records_a_checkpoint)
+
+
+async def write(folder: Path, count: int) -> None:
+    """Append so many records, each for itself."""
+    log = open_log(folder)
+    for number in range(count):
+        await finish(log, f"c{number}")
+    log.close()
 
 
 def log_path(folder: Path) -> Path:

@@ -30,6 +30,7 @@ from fleet.plan import (
     is_live,
     plan_accounts,
     require_safe_start,
+    service_names,
 )
 from fleet.rehearsal.stage import raise_stage
 from fleet.selectors import require_selectors
@@ -48,7 +49,7 @@ class Run:
         self._accounts = accounts
         self._live: set[str] = set()
         recipes = [account.recipe for of_one in accounts.values() for account in of_one if account.recipe]
-        self._service_names = {recipe.service: recipe.name for recipe in recipes}
+        self._service_names = service_names(recipes)
         self._resources = AsyncExitStack()
         self._visits: dict[str, asyncio.Task[None]] = {}
         self._closing = False

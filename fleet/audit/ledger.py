@@ -63,9 +63,13 @@ class Ledger:
         """True if the run was started and has no `run.finished`."""
         return self.started_at is not None and self.finished_at is None
 
+    def keys(self) -> Iterator[Key]:
+        """Every planned control, in the order of the plan."""
+        return itertools.chain.from_iterable(self.planned.values())
+
     def unfinished(self) -> Iterator[tuple[Key, Outcome, Reading | None]]:
         """Planned controls without a terminal record, with the outcome that an ending run must give them."""
-        for key in itertools.chain.from_iterable(self.planned.values()):
+        for key in self.keys():
             if key not in self.finished:
                 yield key, *self._ending(key)
 

@@ -64,7 +64,7 @@ class AuditLog:
             self._committer: asyncio.Task[None] | None = None
             self._failure: AuditError | None = None
             self._writing = threading.Lock()
-            self._is_full = self._is_closed = False
+            self._is_full = False
             if found.torn or unsigned:
                 length, digest = found.torn or (None, None)
                 fields = {"bytes": length, "sha256": digest, "unsigned": unsigned}
@@ -100,14 +100,10 @@ class AuditLog:
 
     def sign(self) -> None:
         """Sign all records now. Raises AuditError."""
-        if self._failure is not None:
-            raise self._failure
         self._try(self._tail.sign)
 
     def hand_over(self, key: SigningKey) -> None:
         """Sign all records with the key so far and with `key`, which signs alone from here on. Raises AuditError."""
-        if self._failure is not None:
-            raise self._failure
         self._try(self._tail.hand_over, key)
 
     def close(self) -> None:
@@ -123,7 +119,7 @@ class AuditLog:
                 # Refused from here on: the descriptor may be another file's soon.
                 self._failure = self._failure or AuditError(f"The audit log in {self._places.root} is closed.")
                 self._opened.close()
-                self._is_closed = True
+                self._is_full = False
 
     def _line(self, event: str, run: str | None, fields: Mapping[str, Any]) -> bytes:
         line = records.render(self._next_seq, event, run, fields)
@@ -156,8 +152,7 @@ class AuditLog:
 
     def _try(self, write: Callable[..., None], *given: Any) -> None:
         with self._writing:
-            if self._is_closed:
-                assert self._failure is not None
+            if self._failure is not None:
                 raise self._failure
             try:
                 write(*given)

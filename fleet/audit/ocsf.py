@@ -13,7 +13,7 @@ from typing import Any
 
 from fleet import __version__
 from fleet.audit import records
-from fleet.model import Outcome
+from fleet.model import Outcome, control_name
 
 OCSF_VERSION = "1.8.0"
 _APPLICATION, _ENTITY, _FINDING = 6002, 3004, 2003
@@ -92,7 +92,7 @@ def _resource(record: Mapping[str, Any], employee: str | None) -> dict[str, Any]
 
 def _finding(record: Mapping[str, Any], at: int) -> dict[str, Any]:
     outcome = Outcome(record["outcome"])
-    control = ".".join(part for part in (record["service"], record["control"]) if part) or "unreadable account"
+    control = control_name(record["service"], record["control"], "unreadable account")
     if outcome in (Outcome.ALREADY_OPTED_OUT, Outcome.OPTED_OUT):
         status, severity = _PASS, _INFORMATIONAL
     elif record["after"] == "in":

@@ -59,12 +59,8 @@ def _next(known: Standing | None, record: Mapping[str, Any]) -> Standing:
     )
     if now.outcome not in _SAYS_MORE:
         # Nobody could look: the older reading stays, with its age.
-        return now if known is None else replace(now, **_reading_of(known))
+        return now if known is None else replace(known, outcome=now.outcome, reason=now.reason, at=now.at)
     was_out = known is not None and (known.reading is Reading.OUT or known.has_drifted)
     drifted = record["before"] == Reading.IN and was_out
     reading = Reading(record["after"]) if record["after"] and now.outcome in _READS else None
     return replace(now, reading=reading, read_at=at if reading else None, has_drifted=drifted)
-
-
-def _reading_of(known: Standing) -> dict[str, Any]:
-    return {"reading": known.reading, "read_at": known.read_at, "has_drifted": known.has_drifted}

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fleet.config import Given, Settings, resolve_settings
 from fleet.errors import InputError
-from fleet.paths import AuditDir, write_private
+from fleet.paths import write_private
 
 INVENTORY = Annotated[
     list[str] | None,
@@ -30,10 +30,7 @@ RECIPES = Annotated[
     list[str] | None,
     typer.Option("--recipes", metavar="DIR", help="Recipes of your own, beside the catalogue. Repeatable."),
 ]
-
 REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="The log of rehearsals, not of the real runs.")]
-
-
 LANGUAGE = Annotated[str | None, typer.Option("--language", metavar="CODE", help="en, fr, de or it.")]
 
 
@@ -60,14 +57,15 @@ def settings_of(
     return resolve_settings(given, inventory or (), Path.cwd())
 
 
-def log_of(settings: Settings, *, rehearsal: bool) -> AuditDir:
-    """The audit log that the options name. Raises InputError if there is none yet."""
-    places = (settings.for_rehearsal() if rehearsal else settings).state_dir
+def with_log(settings: Settings, *, rehearsal: bool) -> Settings:
+    """The settings whose audit log the options name. Raises InputError if there is none yet."""
+    settings = settings.for_rehearsal() if rehearsal else settings
+    places = settings.state_dir
     if not rehearsal or places.root.exists():  # the first rehearsal makes its own
         places.check()
     if not places.audit.log.exists() and not places.audit.checkpoints.exists():
         raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
-    return places.audit
+    return settings
 
 
 def write_output(path: Path, content: str) -> None:

@@ -15,10 +15,10 @@ from fleet.audit.records import RUN_STARTED
 from fleet.audit.segments import read_records
 from fleet.audit.subjects import known_subjects
 from fleet.commands.audit.choice import run_named
-from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, log_of, settings_of, write_output
+from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.errors import InputError
 from fleet.paths import AuditDir
-from fleet.plan import catalogue_for
+from fleet.plan import catalogue_for, service_names
 from fleet.report.page import render_report
 from fleet.report.words import words_asked_for
 
@@ -37,19 +37,18 @@ def report(
 
     It names employees and shows evidence: give it to those who may see that.
     """
-    settings = settings_of(state)
-    places = log_of(settings, rehearsal=rehearsal)
+    settings = with_log(settings_of(state), rehearsal=rehearsal)
+    places = settings.state_dir.audit
     run = run_named(places, run)
     log = [record for record in read_records(places.log) if record.get("run") == run]
     if not log or log[0]["event"] != RUN_STARTED:
         raise InputError(f"The log has no run '{run}'; 'fleet audit show' lists all.")
-    names = {recipe.service: recipe.name for recipe in catalogue_for(settings, rehearsal=True)}
     page = render_report(
         Ledger.replay(run, log),
         log[0],
         known_subjects(places.subjects),
-        (settings.for_rehearsal() if rehearsal else settings).state_dir,
-        names,
+        settings.state_dir,
+        service_names(catalogue_for(settings, rehearsal=True)),
         _own_checkpoint(places),
         words_asked_for(language),
     )

@@ -17,7 +17,7 @@ from fleet.config import Given, resolve_settings
 from fleet.errors import FleetError
 from fleet.inventory import read_inventory
 from fleet.pipeline import RunReport, execute
-from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
+from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names, services_of
 from fleet.report.envelope import envelope
 from fleet.report.table import print_report
 
@@ -100,7 +100,7 @@ def prepare(given: Given, sources: list[str], limit: str | None, *, check: bool)
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
     spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())
-    return spec, {recipe.service: recipe.name for recipe in catalogue}
+    return spec, service_names(catalogue)
 
 
 def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:

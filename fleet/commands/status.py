@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from math import floor
 from pathlib import Path
 from typing import Annotated
 
@@ -14,15 +13,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fleet.audit.ledger import Key
 from fleet.audit.segments import read_records
 from fleet.audit.standing import Standing, standings
 from fleet.audit.subjects import Subject, known_subjects
-from fleet.commands.options import INVENTORY, RECIPES, REHEARSAL, STATE, Output, log_of, people, settings_of
+from fleet.catalogue import Catalogue
+from fleet.commands.options import INVENTORY, RECIPES, REHEARSAL, STATE, Output, people, settings_of, with_log
 from fleet.config import Settings
 from fleet.inventory import read_inventory
-from fleet.plan import catalogue_for, plan_accounts, services_of
+from fleet.model import control_name
+from fleet.plan import catalogue_for, plan_accounts, service_names, services_of
 from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
-from fleet.report.words import visible, words_for
+from fleet.report.words import visible, whole_percents, words_for
 
 EXIT_DRIFT = 6
 MAX_STEPS = 20
@@ -46,13 +48,12 @@ def status(
     With -i, everybody of the inventory counts, also those whom no run has met, and groups are shown. Nothing is claimed
     that was not read, and nobody is visited. Exit codes: 0; with --drift 6 if there is any.
     """
-    settings = settings_of(state, recipes=recipes, inventory=inventory)
-    places = log_of(settings, rehearsal=rehearsal)
-    known = known_subjects(places.subjects)
-    found = {(one.subject, one.service, one.control): one for one in standings(read_records(places.log)).values()}
+    settings = with_log(settings_of(state, recipes=recipes, inventory=inventory), rehearsal=rehearsal)
+    places = settings.state_dir.audit
+    known, found = known_subjects(places.subjects), standings(read_records(places.log))
     catalogue = catalogue_for(settings, rehearsal=True)
-    names = {recipe.service: recipe.name for recipe in catalogue}
-    rows = list(_of_inventory(inventory, settings, known, found)) if inventory else list(_of_log(known, found))
+    names = service_names(catalogue)
+    rows = list(_of_inventory(inventory, settings, catalogue, known, found) if inventory else _of_log(known, found))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
         rows = [row for row in rows if row.standing and row.standing.has_drifted]
@@ -65,11 +66,13 @@ def status(
     raise typer.Exit(EXIT_DRIFT if drift and rows else 0)
 
 
-Found = dict[tuple[str, str | None, str | None], Standing]
-
-
-def _of_inventory(inventory: list[str], settings: Settings, known: dict[str, Subject], found: Found) -> Iterator[Row]:
-    catalogue = catalogue_for(settings, rehearsal=True)
+def _of_inventory(
+    inventory: list[str],
+    settings: Settings,
+    catalogue: Catalogue,
+    known: dict[str, Subject],
+    found: dict[Key, Standing],
+) -> Iterator[Row]:
     for employee in read_inventory(inventory, services_of(catalogue), cwd=Path.cwd()).employees:
         subject = known.get(employee.name)
         for account in plan_accounts(employee, settings, catalogue):
@@ -79,7 +82,7 @@ def _of_inventory(inventory: list[str], settings: Settings, known: dict[str, Sub
                 yield Row(employee.name, account.service, control, employee.groups, language, standing)
 
 
-def _of_log(known: dict[str, Subject], found: Found) -> Iterator[Row]:
+def _of_log(known: dict[str, Subject], found: dict[Key, Standing]) -> Iterator[Row]:
     names = {subject.pseudonym: (name, subject.locale) for name, subject in known.items()}
     for (pseudonym, service, control), standing in found.items():
         name, language = names.get(pseudonym, (pseudonym, None))
@@ -160,9 +163,8 @@ def _print_drift(rows: list[Row], now: datetime) -> None:
 
 
 def _percent(share: float) -> str:
-    # Rounded down: 100 % is said of all alone.
-    return f"{floor(share * 100 + 1e-9)} %"
+    return f"{whole_percents(share)} %"
 
 
 def _control(row: Row) -> str:
-    return ".".join(part for part in (row.service, row.control) if part) or "(unreadable account)"
+    return control_name(row.service, row.control, "(unreadable account)")

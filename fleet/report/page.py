@@ -8,11 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fleet import __version__
@@ -21,13 +18,11 @@ from fleet.audit.ledger import Key, Ledger
 from fleet.audit.subjects import Subject
 from fleet.model import Outcome, Reason, Result
 from fleet.paths import StateDir
-from fleet.report.words import Words, visible
+from fleet.report.rendering import SHADES, asset, digest, shade, templates
+from fleet.report.words import Words
 
 MAX_PICTURE_BYTES = 12 * 1024 * 1024
 """So much evidence at most goes into a report; what is not done comes first, and how many are left out is said."""
-
-SHADES = {0: "done", 3: "person", 4: "in", 5: "failed"}
-"""How an outcome's row is marked, by its exit code."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class Line:
     @property
     def shade(self) -> str:
         """How the row is marked."""
-        return SHADES[self.result.outcome.exit_code]
+        return shade(self.result.outcome)
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,7 @@ def render_report(
     lines = list(_lines(ledger, names, service_names, evidence, words))
     outcomes = Counter(line.result.outcome for line in lines)
     shades = Counter(line.shade for line in lines)
-    template = _environment(words).get_template("report.html.j2")
+    template = templates(words, is_page=True).get_template("report.html.j2")
     style, script = (asset(name) for name in ("report.css", "report.js"))
     return template.render(
         run=ledger.run,
@@ -148,7 +143,7 @@ class Evidence:
 def _lines(
     ledger: Ledger, names: Mapping[str, str], service_names: Mapping[str, str], evidence: Evidence, words: Words
 ) -> Iterator[Line]:
-    keys = [key for of_one in ledger.planned.values() for key in of_one]
+    keys = list(ledger.keys())
     # Of a run that is not over, nobody can say more than that.
     results = ledger.results(names, absent=Reason.AGENT_ENDED)
     # What is not done first: its pictures are the ones that somebody must see.
@@ -190,26 +185,3 @@ def _todos(lines: Iterable[Line]) -> Iterator[Todo]:
 def _embedded(pictures: Mapping[str, str]) -> Markup:
     """Base64 by name, as JSON that no `</script>` can end."""
     return Markup(json.dumps(pictures))  # noqa: S704 - digits and base64 alone
-
-
-def asset(name: str) -> str:
-    """A style sheet or script of ours, to be put into a page."""
-    return files("fleet.report").joinpath("templates", name).read_text("utf-8")
-
-
-def digest(text: str) -> str:
-    """How a Content-Security-Policy names it."""
-    return f"sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}"
-
-
-def _environment(words: Words) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fleet.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["say"] = words
-    environment.filters |= {"visible": visible, "outcome": lambda outcome: words(outcome.value.replace("_", " "))}
-    return environment

@@ -9,7 +9,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fleet.audit import records
@@ -17,7 +16,7 @@ from fleet.audit.notes import VerifierKey
 from fleet.audit.proof import Proof
 from fleet.audit.subjects import Subject
 from fleet.model import Outcome
-from fleet.report.page import asset, digest
+from fleet.report.rendering import asset, digest, templates
 from fleet.report.words import Words, visible
 
 SENTENCES = {
@@ -111,10 +110,11 @@ def render_receipt(
         "key": str(key),
         "made_at": words.moment(now),
         "file": visible(f"{employee}.receipt.txt"),
+        "sentence": lambda entry: _sentence(entry, words),
     }
     style = asset("report.css")
     policy = f"default-src 'none'; style-src '{digest(style)}'; base-uri 'none'; form-action 'none'"
-    plain, page = (_environment(words, is_page=is_page) for is_page in (False, True))
+    plain, page = (templates(words, is_page=is_page) for is_page in (False, True))
     text = plain.get_template("receipt.txt.j2").render(content)
     proofs = base64.b64encode("\n".join(proof.text for entry in entries for proof in entry.proofs).encode()).decode()
     html = page.get_template("receipt.html.j2").render(
@@ -124,20 +124,6 @@ def render_receipt(
         proofs=f"data:text/plain;base64,{proofs}",
     )
     return Receipt(text, html)
-
-
-def _environment(words: Words, *, is_page: bool) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fleet.report"),
-        autoescape=is_page,  # noqa: S701 - the other one is plain text
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["say"] = words
-    environment.globals["sentence"] = lambda entry: _sentence(entry, words)
-    environment.filters |= {"visible": visible, "outcome": lambda outcome: words(outcome.value.replace("_", " "))}
-    return environment
 
 
 def _sentence(entry: Entry, words: Words) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.advice import next_step
-from fleet.model import EXIT_MEANING, Outcome, Result, count_outcomes
+from fleet.model import EXIT_MEANING, Outcome, Result, control_name, count_outcomes
 from fleet.pipeline import RunReport
 
 _STYLE: dict[int, str] = {0: "green", 3: "yellow", 4: "magenta", 5: "red"}
@@ -37,7 +37,7 @@ def results_table(results: list[Result], service_names: Mapping[str, str]) -> Ta
     before = None
     for row in _rows(results):
         first = row[0]
-        controls = "\n".join(".".join(part for part in (one.service, one.control) if part) or "-" for one in row)
+        controls = "\n".join(control_name(one.service, one.control, "-") for one in row)
         step = next_step(first, service_names.get(first.service or ""))
         said = _outcome(first.outcome)
         if step:

@@ -34,8 +34,8 @@ class Words:
         return str(format_decimal(value, locale=self.language))
 
     def percent(self, share: float) -> str:
-        """Whole percents, rounded down: 100 % is said of all alone."""
-        return str(format_percent(floor(share * 100 + 1e-9) / 100, locale=self.language))
+        """Whole percents, in this language's spelling."""
+        return str(format_percent(whole_percents(share) / 100, locale=self.language))
 
     def moment(self, at: datetime) -> str:
         """Day and time in UTC."""
@@ -45,6 +45,11 @@ class Words:
     def age(self, age: timedelta) -> str:
         """Roughly, such as `3 days`."""
         return str(format_timedelta(age, locale=self.language))
+
+
+def whole_percents(share: float) -> int:
+    """Rounded down: 100 is said of all alone."""
+    return floor(share * 100 + 1e-9)
 
 
 def words_for(language: str | None) -> Words:

@@ -28,25 +28,17 @@ from fleet.errors import AuditError
 from fleet.paths import AuditDir, StateDir
 from fleet.retention import erase, prune
 from fleet.state import make_state
-from tests.logs import abandon, finish, log_path, open_log
+from tests.logs import abandon, finish, log_path, open_log, shrink
 
-SMALL = {f"fleet.audit.{module}.SEGMENT_RECORDS": 8 for module in ("segments", "tail", "recovery", "verify")} | {
-    "fleet.audit.tail.CHECKPOINT_RECORDS": 3,
-    "fleet.retention.SEGMENT_RECORDS": 8,
-}
+SMALL = 8, 3
+"""Records of a segment, and until a signature is due."""
 WHOLE = {Verdict.OK, Verdict.UNSIGNED_TAIL, Verdict.TORN_TAIL}
 """What a crash may leave: nothing that was signed is touched by one."""
 
 
-def shrink(patch: pytest.MonkeyPatch) -> None:
-    """Segments of 8 records and a signature after 3, so that little has all that much has."""
-    for name, value in SMALL.items():
-        patch.setattr(name, value)
-
-
 @pytest.fixture(autouse=True)
 def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    shrink(monkeypatch)
+    shrink(monkeypatch, *SMALL)
 
 
 def check(folder: Path) -> Verdict:
@@ -201,7 +193,8 @@ def test_faults_of_the_real_system_calls(tmp_path: Path, call: str, fault: str) 
     """Injected by strace into files of the log: no acknowledged record is lost, and the log opens again."""
     script = (
         "import asyncio, sys; from pathlib import Path; import pytest;"
-        "from tests.unit.test_crashes import shrink, write_and_tell; shrink(pytest.MonkeyPatch());"
+        "from tests.logs import shrink; from tests.unit.test_crashes import SMALL, write_and_tell;"
+        "shrink(pytest.MonkeyPatch(), *SMALL);"
         "asyncio.run(write_and_tell(Path(sys.argv[1]), 1, 9))"
     )
     base = tmp_path / "base"
@@ -249,7 +242,7 @@ class LogMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._patch = pytest.MonkeyPatch()
-        shrink(self._patch)
+        shrink(self._patch, *SMALL)
         self._runner = asyncio.Runner()
         self._place = Path(os.path.realpath(os.environ.get("TMPDIR", "/tmp"))) / f"log-{os.getpid()}-{id(self)}"
         self._state = StateDir(self._place / "state")

@@ -14,21 +14,13 @@ from fleet.audit.notes import NoteError, VerifierKey
 from fleet.audit.proof import Proof, Prover, find_proofs
 from fleet.errors import AuditError, InputError
 from fleet.paths import AuditDir
-from tests.logs import finish, log_path, open_log
+from tests.logs import log_path, shrink, write
 
 
 @pytest.fixture(autouse=True)
 def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of 16 records, so that a proof must lead through several."""
-    for module in ("segments", "tail", "recovery", "proof"):
-        monkeypatch.setattr(f"fleet.audit.{module}.SEGMENT_RECORDS", 16)
-
-
-async def write(folder: Path, count: int) -> None:
-    log = open_log(folder)
-    for number in range(count):
-        await finish(log, f"c{number}")
-    log.close()
+    shrink(monkeypatch, 16)
 
 
 @pytest.fixture

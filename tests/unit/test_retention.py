@@ -21,7 +21,7 @@ from fleet.errors import BusyError, InputError
 from fleet.paths import StateDir
 from fleet.retention import Erased, erase, prune
 from fleet.state import make_state
-from tests.logs import FINISHED, STARTED
+from tests.logs import FINISHED, STARTED, shrink
 
 NAMES = {"anna.keller": "de", "brian.walsh": None}
 
@@ -29,8 +29,7 @@ NAMES = {"anna.keller": "de", "brian.walsh": None}
 @pytest.fixture(autouse=True)
 def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of 8 records: five runs of four records fill two of them, and half of a third."""
-    for module in ("audit.segments", "audit.tail", "audit.recovery", "audit.verify", "audit.proof", "retention"):
-        monkeypatch.setattr(f"fleet.{module}.SEGMENT_RECORDS", 8)
+    shrink(monkeypatch, 8)
 
 
 @pytest.fixture

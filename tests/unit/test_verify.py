@@ -26,23 +26,13 @@ from fleet.audit.upkeep import beat, rotate_key
 from fleet.audit.verify import Verdict, Verification, verify
 from fleet.errors import AuditError, InputError
 from fleet.paths import AuditDir
-from tests.logs import finish, log_path, open_log
+from tests.logs import finish, log_path, open_log, shrink, write
 
 
 @pytest.fixture(autouse=True)
 def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Segments of 16 records and a signature after 5, so that a small log has all that a large one has."""
-    for module in ("segments", "tail", "recovery", "verify"):
-        monkeypatch.setattr(f"fleet.audit.{module}.SEGMENT_RECORDS", 16)
-    monkeypatch.setattr(tail, "CHECKPOINT_RECORDS", 5)
-
-
-async def write(folder: Path, count: int) -> None:
-    """Append so many records, each for itself."""
-    log = open_log(folder)
-    for number in range(count):
-        await finish(log, f"c{number}")
-    log.close()
+    shrink(monkeypatch, 16, 5)
 
 
 def check(folder: Path, *anchors: str) -> Verification:

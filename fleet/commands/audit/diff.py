@@ -14,9 +14,9 @@ from fleet.audit.ledger import Key, Ledger
 from fleet.audit.segments import read_records
 from fleet.audit.subjects import known_names
 from fleet.commands.audit.choice import run_named
-from fleet.commands.options import REHEARSAL, STATE, Output, log_of, people, settings_of
+from fleet.commands.options import REHEARSAL, STATE, Output, people, settings_of, with_log
 from fleet.errors import InputError
-from fleet.model import Reason, Result
+from fleet.model import Reason, Result, control_name
 from fleet.paths import AuditDir
 from fleet.report.words import visible
 
@@ -29,7 +29,7 @@ def diff(
     state: STATE = None,
 ) -> None:
     """Compare two runs by employee, service and control: other outcomes, other readings, and what only one has."""
-    places = log_of(settings_of(state), rehearsal=rehearsal)
+    places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
     names = known_names(places.subjects)
     before, after = (_results(places, run_named(places, name), names) for name in (first, second))
     changed = [
@@ -47,7 +47,7 @@ def diff(
         table.add_column(heading, overflow="fold")
     for old, new in changed:
         whose = _whose(old, new)
-        control = ".".join(part for part in (whose["service"], whose["control"]) if part)
+        control = control_name(whose["service"], whose["control"])
         table.add_row(Text(visible(whose["employee"])), Text(control), _words(old), _words(new))
     if changed:
         Console(highlight=False).print(table)
@@ -58,8 +58,7 @@ def _results(places: AuditDir, run: str, names: dict[str, str]) -> dict[Key, Res
     ledger = Ledger.replay(run, read_records(places.log))
     if ledger.started_at is None:
         raise InputError(f"The log has no run '{run}'; 'fleet audit show' lists all.")
-    keys = [key for of_one in ledger.planned.values() for key in of_one]
-    return dict(zip(keys, ledger.results(names, absent=Reason.AGENT_ENDED), strict=True))
+    return dict(zip(ledger.keys(), ledger.results(names, absent=Reason.AGENT_ENDED), strict=True))
 
 
 def _told(result: Result | None) -> dict[str, Any] | None:

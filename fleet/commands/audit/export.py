@@ -12,7 +12,7 @@ from fleet.audit.export import export as convert
 from fleet.audit.keys import read_keys
 from fleet.audit.subjects import known_names
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
-from fleet.commands.options import REHEARSAL, STATE, log_of, settings_of
+from fleet.commands.options import REHEARSAL, STATE, settings_of, with_log
 
 
 def export(
@@ -31,7 +31,7 @@ def export(
     state: STATE = None,
 ) -> None:
     """Print the records for another program, such as a SIEM. Employees stay pseudonyms unless --with-names is given."""
-    places = log_of(settings_of(state), rehearsal=rehearsal)
+    places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
     names = known_names(places.subjects)
     choice = Choice.of(places, names, run, employee, service, outcome, since)
     origin = read_keys(places.vkey)[0].name

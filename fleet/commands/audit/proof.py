@@ -12,7 +12,7 @@ from rich.console import Console
 from fleet.audit.keys import read_keys
 from fleet.audit.notes import NoteError
 from fleet.audit.proof import MAX_TEXT_BYTES, Proof, Prover, find_proofs
-from fleet.commands.options import REHEARSAL, STATE, log_of, settings_of, write_output
+from fleet.commands.options import REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.errors import InputError
 
 EXIT_NOT_PROVED = 15
@@ -25,7 +25,7 @@ def prove(
     state: STATE = None,
 ) -> None:
     """Write the proof that one record is in the log. It holds the record, and needs nothing else but the public key."""
-    places = log_of(settings_of(state), rehearsal=rehearsal)
+    places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
     text = Prover(places, read_keys(places.vkey)).prove(seq).text
     if output is None:
         typer.echo(text, nl=False)

@@ -12,9 +12,9 @@ from fleet.audit.keys import read_keys
 from fleet.audit.proof import Prover
 from fleet.audit.segments import read_records
 from fleet.audit.subjects import known_subjects
-from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, log_of, settings_of, write_output
+from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.errors import InputError
-from fleet.plan import catalogue_for
+from fleet.plan import catalogue_for, service_names
 from fleet.report.receipt import entries_of, render_receipt
 from fleet.report.words import words_asked_for
 
@@ -30,13 +30,13 @@ def receipt(
 
     In the employee's language, as the inventory of the last run had it (English where nobody has translated).
     """
-    settings = settings_of(state)
-    places = log_of(settings, rehearsal=rehearsal)
+    settings = with_log(settings_of(state), rehearsal=rehearsal)
+    places = settings.state_dir.audit
     subject = known_subjects(places.subjects).get(employee)
     if subject is None:
         raise InputError(f"The log has nothing of '{employee}'; mend the name.")
     keys = read_keys(places.vkey)
-    names = {recipe.service: recipe.name for recipe in catalogue_for(settings, rehearsal=True)}
+    names = service_names(catalogue_for(settings, rehearsal=True))
     entries = entries_of(subject, read_records(places.log), names, Prover(places, keys).prove)
     words = words_asked_for(language, subject.locale)
     made = render_receipt(employee, subject, entries, keys[0], words, datetime.now(UTC))

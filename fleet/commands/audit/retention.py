@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fleet.commands.options import LOG_KEY, REHEARSAL, STATE, log_of, settings_of
+from fleet.commands.options import LOG_KEY, REHEARSAL, STATE, settings_of, with_log
 from fleet.retention import erase as erase_employee
 from fleet.retention import prune as prune_log
 
@@ -23,9 +23,7 @@ def erase(
 
     Copies of the state directory must be treated alike. A mandate that was taken back stays taken back.
     """
-    settings = settings_of(state, log_key=log_key)
-    log_of(settings, rehearsal=rehearsal)
-    settings = settings.for_rehearsal() if rehearsal else settings
+    settings = with_log(settings_of(state, log_key=log_key), rehearsal=rehearsal)
     erased = asyncio.run(erase_employee(settings.state_dir, settings.log_key, employee))
     who = f"{employee} was {erased.pseudonym}" if erased.pseudonym else f"No run had met {employee}"
     typer.echo(f"{who}; deleted: {erased.sessions} sessions, {erased.evidence} pictures.")
@@ -40,9 +38,7 @@ def prune(
     rehearsal: REHEARSAL = False,
 ) -> None:
     """Take out the records, pictures and diagnostics of old runs. Hashes stay, so that all later proofs hold."""
-    settings = settings_of(state, log_key=log_key)
-    log_of(settings, rehearsal=rehearsal)
-    settings = settings.for_rehearsal() if rehearsal else settings
+    settings = with_log(settings_of(state, log_key=log_key), rehearsal=rehearsal)
     day = date(before.year, before.month, before.day)
     first = asyncio.run(prune_log(settings.state_dir, settings.log_key, day))
     typer.echo(f"The log begins with record {first} now." if first else "Nothing is that old.")

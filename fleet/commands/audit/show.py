@@ -16,7 +16,8 @@ from fleet.audit import records
 from fleet.audit.segments import segments
 from fleet.audit.subjects import known_names
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
-from fleet.commands.options import REHEARSAL, STATE, Output, log_of, people, settings_of
+from fleet.commands.options import REHEARSAL, STATE, Output, people, settings_of, with_log
+from fleet.model import control_name
 from fleet.paths import AuditDir
 from fleet.report.words import visible
 
@@ -37,7 +38,7 @@ def show(
     state: STATE = None,
 ) -> None:
     """Show records, oldest first. Employees are named from the side store; the log itself has pseudonyms only."""
-    places = log_of(settings_of(state), rehearsal=rehearsal)
+    places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
     choice = Choice.of(places, known_names(places.subjects), run, employee, service, outcome, since)
     if follow:
         _follow(places, choice, output)
@@ -133,4 +134,4 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _name(service: str | None, control: str | None) -> str:
-    return ".".join(part for part in (service, control) if part) or "(unreadable account)"
+    return control_name(service, control, "(unreadable account)")

@@ -9,7 +9,7 @@ import typer
 from fleet.audit.checkpoints import read_newest
 from fleet.audit.upkeep import beat
 from fleet.audit.upkeep import rotate_key as rotate
-from fleet.commands.options import LOG_KEY, REHEARSAL, STATE, log_of, people, settings_of
+from fleet.commands.options import LOG_KEY, REHEARSAL, STATE, people, settings_of, with_log
 
 
 def checkpoint(state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False) -> None:
@@ -17,17 +17,16 @@ def checkpoint(state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSA
 
     Once a day from cron: a log that is cut then lacks days, and does not merely look as if nothing had happened.
     """
-    settings = settings_of(state, log_key=log_key)
-    places = log_of(settings, rehearsal=rehearsal)
-    asyncio.run(beat(places, (settings.for_rehearsal() if rehearsal else settings).log_key))
+    settings = with_log(settings_of(state, log_key=log_key), rehearsal=rehearsal)
+    places = settings.state_dir.audit
+    asyncio.run(beat(places, settings.log_key))
     typer.echo(read_newest(places.checkpoints), nl=False)
 
 
 def rotate_key(state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False) -> None:
     """Sign with a new key from now on. The log introduces it, signed by the old one, which is then deleted."""
-    settings = settings_of(state, log_key=log_key)
-    places = log_of(settings, rehearsal=rehearsal)
-    verifier = asyncio.run(rotate(places, (settings.for_rehearsal() if rehearsal else settings).log_key))
+    settings = with_log(settings_of(state, log_key=log_key), rehearsal=rehearsal)
+    verifier = asyncio.run(rotate(settings.state_dir.audit, settings.log_key))
     typer.echo(str(verifier))
     people.print(
         "Keep the first public key too: it proves all later ones, and this one alone does not prove what came before.",
