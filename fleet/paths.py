@@ -216,7 +216,7 @@ class StateDir:
 
         Raises InputError as `make_private_dir` does, and for a folder that holds other things.
         """
-        ours = {path.name for path in self._folders} | {"rehearsal"}
+        ours = {path.name for path in self._folders} | {"rehearsal", "demo"}
         if not self.recipients.exists() and self.root.is_dir() and {path.name for path in self.root.iterdir()} - ours:
             raise InputError(f"{self.root} holds other things; choose a folder of its own, with --state.")
         for folder in (self.root, *self._folders):

@@ -52,13 +52,14 @@ def staff(tmp_path: Path) -> str:
 
 class TestInit:
     def test_a_folder_of_other_things_is_left_alone(self, tmp_path: Path) -> None:
-        """A mistyped --state must not fill somebody's home; a folder with nothing but a rehearsal in it is ours."""
+        """A mistyped --state must not fill somebody's home; a folder with only a rehearsal or a demo in it is ours."""
         folder = tmp_path / "folder"
         (folder / "letters").mkdir(parents=True)
         folder.chmod(0o700)
         assert "holds other things; choose a folder of its own" in refusal("init", "--state", str(folder))
         assert [path.name for path in folder.iterdir()] == ["letters"]
         (folder / "letters").rename(folder / "rehearsal")
+        (folder / "demo").mkdir()
         assert fleet("init", "--state", str(folder)).returncode == 0
 
     def test_state_and_identity_are_private_and_apart(self) -> None:
