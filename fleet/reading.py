@@ -48,7 +48,9 @@ class Reader:
         except Unreachable as problem:
             if sign_in_host(self.recipe, sorted(self.tab.refused_hosts)):
                 raise Stop(Outcome.SIGN_IN_NEEDED, Reason.SIGNED_OUT) from None
-            raise Stop(Outcome.ERROR, problem.reason) from None
+            # A file in place of the page is not the declared page.
+            outcome = Outcome.PAGE_CHANGED if problem.reason is Reason.ADDRESS else Outcome.ERROR
+            raise Stop(outcome, problem.reason) from None
         if status == 429:
             raise Stop(Outcome.ERROR, Reason.RATE_LIMITED)
         return await self._stable(control, address, status, is_proof)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import resource
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,9 @@ MAX_RESTARTS = 5
 """A browser that has crashed this often in one run is broken, not unlucky."""
 OPENING_AT_ONCE = 2 * (os.cpu_count() or 1)
 """Contexts that are opened side by side. All at once would all be slow, and then all wait for their pages together."""
+
+MAX_PROCESS_MEMORY = 2 * 1024**3
+"""Bytes of its own that a process of the browser may have: a page that eats memory fails, not the machine."""
 
 _REFUSED_SELECTORS = """selectors => selectors.filter(css => {
     try { document.querySelector(css); return false; } catch { return true; }
@@ -101,7 +105,8 @@ class Engine:
         """The browser that reaches `hosts`, and the future that ends when it is gone."""
         async with self._starting:
             if self._playwright is None:
-                self._playwright = await async_playwright().start()
+                with _limited_memory():
+                    self._playwright = await async_playwright().start()
         if hosts not in self._chromiums:
             arguments = [*_QUIET, *self._network.arguments(hosts)]
             self._chromiums[hosts] = _Chromium(self._program, arguments, sandbox=self._sandbox)
@@ -163,6 +168,18 @@ class Engine:
         await asyncio.gather(*(_within(1.0, chromium.close()) for chromium in self._chromiums.values()))
         if self._playwright is not None:
             await _within(0.5, self._playwright.stop())
+
+
+@contextmanager
+def _limited_memory() -> Iterator[None]:
+    """What is started meanwhile, and all that it starts, is held to MAX_PROCESS_MEMORY (Linux counts what is written)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limits = [MAX_PROCESS_MEMORY, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 async def _within(seconds: float, closing: Coroutine[Any, Any, None]) -> None:

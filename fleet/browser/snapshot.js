@@ -106,10 +106,11 @@
     const face = faceOf(el, kind);
     if (!reached(el, face)) return null;
     const own = [el, ...[el, ...el.querySelectorAll('input')].flatMap(labelsOf)];
-    const press = { arrived: false, stopped: false };
+    const press = { begun: false, arrived: false, stopped: false };
     const guard = (event) => {
       if (!event.isTrusted) return; // the page's own doing
       if (own.some((one) => event.composedPath().includes(one))) {
+        press.begun = true;
         press.arrived ||= event.type === 'click';
       } else {
         event.preventDefault();

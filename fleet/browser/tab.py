@@ -237,7 +237,10 @@ class Tab:
         except PlaywrightError as error:
             self._raise_if_gone(error)
             return True  # the press has led to another document already
-        return True if press["arrived"] else None if press["stopped"] else False
+        if press["arrived"]:
+            return True
+        # Where all of it was stopped, nothing has heard anything; a part may have been enough for a page.
+        return None if press["stopped"] and not press["begun"] else False
 
     async def _aim(
         self, find: Find, kind: ControlKind | str, state: bool | None
@@ -310,6 +313,8 @@ class Tab:
         text = error.message
         if self.gone.done() or self._page.is_closed() or "crashed" in text or "has been closed" in text:
             return BrowserGone("the page is gone")
+        if "Download is starting" in text:
+            return Unreachable(Reason.ADDRESS)
         if "ERR_NAME_NOT_RESOLVED" in text:
             return Unreachable(Reason.REFUSED_HOST if self.refused_hosts else Reason.NETWORK)
         if "ERR_TOO_MANY_REDIRECTS" in text:

@@ -14,8 +14,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from fleet.rehearsal.cases import Barrier, Save
-from fleet.rehearsal.site import Answer, cookie, file_routes, render, visited
+from fleet.rehearsal.behavior import Barrier, Save
+from fleet.rehearsal.site import Answer, cookie, file_routes, render, touched, visited
 from fleet.rehearsal.words import words_for
 from fleet.rehearsal.world import Account, Value, World
 
@@ -49,6 +49,7 @@ class _Portal:
                 route(f"{SETTINGS}/newsletter", self.save_newsletter, "POST"),
                 route(f"{SETTINGS}/research", self.save_research, "POST"),
                 route("/api/settings/assistant", self.save_assistant, "PUT"),
+                Route("/touched", touched(self._world, SERVICE, "portal_session")),
                 route("/sign-in", self.sign_in),
                 *(route("/{path:path}", self.not_found, method) for method in ("GET", "POST", "PUT", "DELETE")),
             ]

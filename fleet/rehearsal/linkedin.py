@@ -6,18 +6,20 @@ Markup and addresses follow what public code met on the real site; fleet/service
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from fleet.rehearsal.cases import Barrier, Save
-from fleet.rehearsal.site import Answer, cookie, file_routes, hang_up, never, render, visited
+from fleet.rehearsal.behavior import Barrier, Save
+from fleet.rehearsal.site import Answer, cookie, file_routes, hang_up, never, render, touched, visited
 from fleet.rehearsal.words import words_for
 from fleet.rehearsal.world import Account, World
 
@@ -32,15 +34,27 @@ _SETTINGS = "/mypreferences/d/settings"
 _API = "/mysettings-api"
 _DEVICE_COOKIE = "kept_on_device"
 _OTHER_KEYS = frozenset({"allowAnonymizedDataResearch", "tipsForUsingLinkedinViaEmail"})
-_DANGERS = {"close-accounts": "Close account", "hibernate-account": "Hibernate account"}
-_CHALLENGES = (Barrier.CODE, Barrier.APP, Barrier.CAPTCHA, Barrier.RESTRICTION)
+_DANGERS = {
+    "close-accounts": "Close account",
+    "hibernate-account": "Hibernate account",
+    "delete-data": "Delete all data",
+}
+_CHALLENGES = (
+    Barrier.CODE,
+    Barrier.PHONE_CODE,
+    Barrier.APP,
+    Barrier.CAPTCHA,
+    Barrier.RESTRICTION,
+    Barrier.UNKNOWN_CHALLENGE,
+)
+_NOT_FOR_SCRIPTS = {"name", "meaning", "outcome", "reason", "stored"}
 
 
 def sites(world: World) -> dict[str, ASGIApp]:
     """The service's sites by host."""
     return {
         WWW: _Www(world).router(),
-        STATIC: Router(file_routes(["settings.css", "settings.js"])),
+        STATIC: Router(file_routes(["settings.css", "settings.js", "trouble.js"])),
         MEDIA: Router([*file_routes(["portrait.svg"]), Route("/missing.svg", _missing)]),
     }
 
@@ -77,6 +91,7 @@ class _Www:
                 route(f"{_API}/token", self.token),
                 route(f"{_API}/settingsApiSettings/{{key}}", self.read_setting),
                 route(f"{_API}/settingsApiSettings/{{key}}", self.save_setting, "PUT"),
+                Route("/touched", touched(self._world, SERVICE, "li_at")),
                 route("/in/me/", self.own_address),
                 route("/in/{profile}/", self.profile),
                 *sign_in,
@@ -95,8 +110,12 @@ class _Www:
             return _stopped(request, account, barrier)
         if case.status != 200:
             return _page(account, "plain.html", case.status, {"retry-after": "60"}, heading="Please try again later")
-        if case.moved_to is not None:
+        if case.moved_to is not None and case.moved_by == "answer":
             return RedirectResponse(case.moved_to, 302)
+        if case.is_file:
+            return Response(b"kept", headers={"content-disposition": "attachment; filename=settings.exe"})
+        if case.is_endless:
+            return StreamingResponse(_without_end(), media_type="text/html")
         if case.save is Save.REVERTS and account.controls[CONTROL] == "out":
             self._world.set_value(account, CONTROL, "in")
         if case.switched_off_elsewhere and account.requests.count(f"GET {request.url.path}") > 1:
@@ -104,8 +123,12 @@ class _Www:
         is_on = account.controls[CONTROL] == "in" and not case.state_after and not case.reveal_after
         if case.remembers == "cookie" and _DEVICE_COOKIE in request.cookies:
             is_on = False
-        stored_on = account.controls[CONTROL] == "in"
-        page = _page(account, "settings.html", case=case, key=KEY, is_on=is_on, stored_on=stored_on)
+        if account.stale_views:
+            account.stale_views -= 1
+            is_on = True
+        page = self._settings_page(account, is_on)
+        if case.header_bytes:
+            page.headers["x-filler"] = "x" * case.header_bytes
         if case.max_age is not None:
             page.headers["cache-control"] = f"max-age={case.max_age}"
         if case.save in (Save.LOST, Save.LOST_ANSWER):
@@ -115,6 +138,14 @@ class _Www:
         routing = f"b=OB01:s=O:r=O:a=O:p=O:g={next(self._rotation)}"
         page.set_cookie("lidc", routing, 86400, domain=".linkedin.com", secure=True, samesite="none")
         return page
+
+    def _settings_page(self, account: Account, is_on: bool) -> Response:
+        case, words = account.case, words_for(account.who.locale)
+        scripted = {name: value for name, value in dataclasses.asdict(case).items() if name not in _NOT_FOR_SCRIPTS}
+        said = {name: words[name] for name in ("saved", "failed", "cookies", "accept")}
+        stored_on = account.controls[CONTROL] == "in"
+        page = scripted | said | {"key": KEY, "stored_on": stored_on}
+        return _page(account, "settings.html", case=case, key=KEY, is_on=is_on, page=page)
 
     async def neighbor(self, request: Request, account: Account | None) -> Response:
         return _page(account, "neighbor.html") if account else RedirectResponse("/login", 302)
@@ -161,7 +192,8 @@ class _Www:
         self._world.receive(account, CONTROL, "in" if value == "in" else "out")
         if account.case.save in (Save.LOST, Save.LOST_ANSWER):
             return await hang_up(request)
-        answer = Response(status_code=500 if account.case.save is Save.FAILS else 200)
+        has_failed = account.case.save in (Save.FAILS, Save.FAILS_STORED)
+        answer = Response(status_code=500 if has_failed else 200)
         if account.case.remembers == "cookie":
             answer.set_cookie(_DEVICE_COOKIE, "off", secure=True, httponly=True)
         return answer
@@ -170,7 +202,7 @@ class _Www:
         if account is None:
             return RedirectResponse("/login", 302)
         barrier = _barrier(account)
-        if barrier not in (Barrier.NONE, Barrier.CODE_IN_PLACE):
+        if barrier not in (Barrier.NONE, Barrier.CODE_IN_PLACE, Barrier.CAPTCHA_IN_PLACE):
             return _stopped(request, account, barrier)
         return RedirectResponse(f"/in/{quote(account.signed_in_profile, safe='')}/", 302)
 
@@ -183,10 +215,17 @@ class _Www:
         return _page(account, "sign_in.html", barrier=Barrier.LOGIN)
 
     async def challenge(self, _request: Request, account: Account | None) -> Response:
-        return _page(account, "challenge.html", barrier=_barrier(account) if account else Barrier.CODE)
+        barrier = _barrier(account) if account else Barrier.NONE
+        return _page(account, "challenge.html", barrier=Barrier.CODE if barrier is Barrier.NONE else barrier)
 
     async def not_found(self, _request: Request, account: Account | None) -> Response:
         return _page(account, "plain.html", 404, heading="Page not found")
+
+
+async def _without_end() -> AsyncIterator[bytes]:
+    while True:
+        yield b"<p>Settings and privacy.</p>\n" * 40
+        await asyncio.sleep(0.05)
 
 
 def _barrier(account: Account) -> Barrier:
@@ -205,9 +244,9 @@ def _stopped(request: Request, account: Account, barrier: Barrier) -> Response:
             return RedirectResponse(f"/uas/login?session_redirect={path}", 302)
         case Barrier.AUTHWALL:
             return RedirectResponse(f"/authwall?trk=gf&sessionRedirect={path}", 302)
-        case Barrier.CHOOSER:
+        case Barrier.CHOOSER | Barrier.LOGIN_IN_PLACE:
             return _page(account, "sign_in.html", barrier=barrier)
-        case Barrier.CODE_IN_PLACE:
+        case Barrier.CODE_IN_PLACE | Barrier.CAPTCHA_IN_PLACE:
             return _page(account, "challenge.html", barrier=barrier)
         case _:
             return RedirectResponse("/login", 302)

@@ -49,7 +49,7 @@ class Rehearsal:
         """What is really stored, one dictionary per account.
 
         Keys: employee, service, controls {control: "in" or "out"}, writes {control: how often a change arrived},
-        requests (the latest 200, "METHOD path").
+        requests (the latest 200, "METHOD path"), touched {control, "CONTROL.save" or "elsewhere": how often}.
         """
         truth: list[dict[str, Any]] = self._ask("GET", "/accounts")
         return truth

@@ -40,6 +40,18 @@ def visited(world: World, service: str, session_cookie: str, answer: Answer) -> 
     return endpoint
 
 
+def touched(world: World, service: str, session_cookie: str) -> Endpoint:
+    """Where pages tell what was touched on them (templates/witness.html)."""
+
+    async def endpoint(request: Request) -> Response:
+        account = world.signed_in(service, request.cookies.get(session_cookie))
+        if account is not None:
+            account.touched.update({part: int(times) for part, times in request.query_params.items()})
+        return Response(status_code=204)
+
+    return endpoint
+
+
 def render(template: str, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> HTMLResponse:
     """A page from templates/. Not to be kept by the browser unless `headers` say otherwise."""
     page = _environment().get_template(template).render(context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 from fleet.paths import write_private
 from fleet.rehearsal.account import RehearsalAccount
-from fleet.rehearsal.cases import CASES, CONTROLS, Case, Save
+from fleet.rehearsal.behavior import Case, Save
+from fleet.rehearsal.cases import CASES, CONTROLS
 
 Value = Literal["in", "out"]
 
+_STORING = (Save.STORES, Save.FAILS_STORED, Save.REVERTS, Save.LOST_ANSWER)
 MAX_REQUESTS = 200
 """So many of an account's latest requests are kept."""
 
@@ -36,6 +38,10 @@ class Account:
     requests: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_REQUESTS))
     has_saved: bool = False
     """True once a change arrived since the rehearsal was started."""
+    stale_views: int = 0
+    """So many views more show what was stored before the last change."""
+    touched: Counter[str] = field(default_factory=Counter)
+    """What was pressed or typed on its pages: a control's name, NAME.save, or `elsewhere`."""
 
     @property
     def csrf_token(self) -> str:
@@ -55,6 +61,7 @@ class Account:
             "controls": self.controls,
             "writes": self.writes,
             "requests": list(self.requests),
+            "touched": dict(self.touched),
         }
 
 
@@ -91,7 +98,8 @@ class World:
         """A change arrived: count it, and store it if the account's case lets it be stored."""
         account.writes[control] += 1
         account.has_saved = True
-        if account.case.save in (Save.STORES, Save.REVERTS, Save.LOST_ANSWER):
+        account.stale_views = account.case.stale_views
+        if account.case.save in _STORING:
             account.controls[control] = value
         self._save()
 

@@ -157,3 +157,10 @@ def test_every_module_imports_alone(path: Path) -> None:
             os._exit(1)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.xdist_group("one-worker")
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="there is but one worker")
+def test_what_is_expensive_is_set_up_by_one_worker(request: pytest.FixtureRequest) -> None:
+    """The groups of pytest-xdist are at work: without them each worker walks the whole gallery, and nothing says so."""
+    assert request.node.nodeid.endswith("@one-worker")

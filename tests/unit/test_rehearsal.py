@@ -47,6 +47,15 @@ AI_SETTING_ANSWERS = {
     "challenge_restriction": (302, "/checkpoint/challenge/AgE2fT0lRkQ"),
     "no_session": (302, "/login"),
     "page_moved": (302, "/mypreferences/d/settings/policy-and-academic-research"),
+    "moved_away": (302, "https://elsewhere.example/"),
+    "moved_to_unknown": (302, "/mypreferences/d/settings/ai-privacy-hub"),
+    "moved_to_danger": (302, "/mypreferences/d/close-accounts"),
+    "moved_in_circles": (302, "/mypreferences/d/settings/data-for-ai-improvement"),
+    "challenge_phone": (302, "/checkpoint/challenge/AgE2fT0lRkQ"),
+    "challenge_unknown": (302, "/checkpoint/challenge/AgE2fT0lRkQ"),
+    "session_over_401": (401, None),
+    "forbidden": (403, None),
+    "not_there": (404, None),
     "rate_limited": (429, None),
     "server_error": (503, None),
 }
@@ -55,6 +64,7 @@ AI_SAVES = {
     "switched_on": (200, "out"),
     "save_slow": (200, "out"),
     "save_fails": (500, "in"),
+    "save_fails_stored": (500, "out"),
     "save_lies": (200, "in"),
     "cached_page_save_lies": (200, "in"),
     "save_lost_connection": (None, "in"),
@@ -63,6 +73,8 @@ AI_SAVES = {
 SAVERS = list(AI_SAVES)
 LATE_STATES = ("late_state", "late_state_slow", "late_state_silent", "state_fails")
 SHOWN_OFF = ("already_out", "already_out_ember", "busy", *LATE_STATES)
+ENDING = [name for name, case in CASES["linkedin"].items() if not case.is_endless and not case.header_bytes]
+"""Cases whose page a plain client can read to its end."""
 FRESH = [f"anna-{number}" for number in range(20)]
 _fresh = iter(FRESH)
 
@@ -151,7 +163,7 @@ def answers(rehearsal: Rehearsal) -> dict[str, Answer | None]:
             return None
 
     with ThreadPoolExecutor(8) as pool:
-        views = {case: pool.submit(view, case) for case in CASES["linkedin"]}
+        views = {case: pool.submit(view, case) for case in ENDING}
         saves = {f"{case}-saves": pool.submit(save, f"{case}-saves") for case in SAVERS}
         return {name: asked.result() for name, asked in (views | saves).items()}
 
@@ -173,6 +185,7 @@ class TestTruth:
             "controls": {"ai_training": "out"},
             "writes": {"ai_training": 1},
             "requests": [f"PUT {AI_API}"],
+            "touched": {},
         }
 
     @pytest.mark.parametrize("token", ["", "ajax:0000000000000000000"])
@@ -211,6 +224,7 @@ class TestTruth:
             "controls": {"newsletter": "out", "research": "out", "assistant": "out"},
             "writes": {"newsletter": 1, "research": 1, "assistant": 1},
             "requests": [],
+            "touched": {},
         }
 
     def test_a_value_set_by_a_test_is_not_a_write(self, rehearsal: Rehearsal, anna: str) -> None:
@@ -284,9 +298,16 @@ class TestSessions:
         assert one.startswith("lidc=")
         assert one != other
 
+    def test_pages_tell_what_was_touched_on_them(self, rehearsal: Rehearsal, anna: str) -> None:
+        """Each page adds what it heard, by the part that it happened on."""
+        cookies = cookies_of(rehearsal, anna, "linkedin")
+        for told in ("ai_training=1&elsewhere=2", "elsewhere=1"):
+            assert ask(rehearsal, WWW, f"/touched?{told}", cookies).status == 204
+        assert truth_of(rehearsal, anna)["touched"] == {"ai_training": 1, "elsewhere": 3}
+
 
 class TestCases:
-    @pytest.mark.parametrize("case", CASES["linkedin"])
+    @pytest.mark.parametrize("case", ENDING)
     def test_linkedin_answers_as_the_case_says(
         self, rehearsal: Rehearsal, answers: dict[str, Answer | None], case: str
     ) -> None:
@@ -297,9 +318,9 @@ class TestCases:
         assert (answer.status, answer.headers["location"]) == AI_SETTING_ANSWERS.get(case, (200, None))
         if answer.status == 200:
             kept = "max-age=3600" if case in ("cached_page", "cached_page_save_lies") else "no-cache, no-store"
-            assert answer.headers["cache-control"] == kept
+            assert answer.headers["cache-control"] == (None if case == "page_is_file" else kept)
         if answer.status == 200 and 'role="switch"' in answer.text:
-            assert (" checked" in answer.text) is (case not in SHOWN_OFF)
+            assert (" checked" in answer.text or 'aria-checked="true"' in answer.text) is (case not in SHOWN_OFF)
 
     @pytest.mark.parametrize("case", SAVERS)
     def test_saving_ends_as_the_case_says(

@@ -1,6 +1,6 @@
 // What the settings page does: change a control, save it, show a toast. Nothing here knows any case by name.
 (() => {
-  const page = document.querySelector('main').dataset;
+  const page = JSON.parse(document.querySelector('main').dataset.page);
   const csrfToken = () => (document.cookie.match(/(?:^|; )JSESSIONID="?([^";]*)/) || [])[1] || '';
   const address = (key) => `/mysettings-api/settingsApiSettings/${key}`;
 
@@ -17,18 +17,20 @@
   const isGood = (request) => request.then(async (answer) => (await answer.text(), answer.ok)).catch(() => false);
 
   const save = async (key, value) => {
-    if ('asks' in page && !confirm(page.asks)) return false;
-    if ('silent' in page) return (document.cookie = `kept=${value};path=/;secure`), true;
+    if (page.asks && !confirm('Really?')) return false;
+    if (page.sends === false) return (document.cookie = `kept=${value};path=/;secure`), true;
     if (page.remembers === 'storage') localStorage.setItem(key, value);
     if (page.remembers === 'history') history.replaceState(value, '');
     if (page.remembers === 'cache') await (await caches.open('kept')).put('/kept', new Response(value));
-    if (Number(page.saveAfter)) await new Promise((done) => setTimeout(done, Number(page.saveAfter)));
-    if (Number(page.tokenDelay)) await isGood(fetch('/mysettings-api/token'));
+    if (page.save_after) await new Promise((done) => setTimeout(done, page.save_after));
+    if (page.token_delay) await isGood(fetch('/mysettings-api/token'));
     const body = JSON.stringify({ key, value, hasChild: false });
     const headers = { 'csrf-token': csrfToken(), 'content-type': 'application/json', 'x-restli-protocol-version': '2.0.0' };
     const isSaved = await isGood(fetch(address(key), { method: 'PUT', headers, body }));
-    toast(isSaved ? page.saved : page.failed);
-    return isSaved;
+    if (page.says === 'nothing') return true;
+    const isSaid = { saved: true, failed: false }[page.says] ?? isSaved;
+    toast(isSaid ? page.saved : page.failed);
+    return isSaid;
   };
 
   // Shows the change at once and takes it back if it is refused.
@@ -81,8 +83,18 @@
       if (!(await save(outer.dataset.key, value))) show(!value);
     });
   };
-  const binders = { input: bindInput, radio: bindRadio, ember: bindEmber, nested: bindNested };
-  const bindAll = () => document.querySelectorAll('[data-binds]').forEach((el) => binders[el.dataset.binds](el));
+  const bindButton = (button) => {
+    const show = (value) => button.setAttribute('aria-checked', value);
+    button.addEventListener('click', async () => {
+      const value = button.getAttribute('aria-checked') !== 'true';
+      show(value);
+      if (!(await save(button.dataset.key, value))) show(!value);
+    });
+  };
+  const binders = { input: bindInput, radio: bindRadio, ember: bindEmber, nested: bindNested, button: bindButton };
+  const find = (css, root = document) =>
+    [root, ...[...root.querySelectorAll('*')].flatMap((el) => el.shadowRoot || [])].flatMap((part) => [...part.querySelectorAll(css)]);
+  const bindAll = () => find('[data-binds]').forEach((el) => binders[el.dataset.binds](el));
 
   const hydrate = () => {
     document.querySelectorAll('.waiting').forEach((waiting) => {
@@ -93,19 +105,20 @@
     });
     bindAll();
   };
-  if (page.hydrateAfter !== '0') setTimeout(hydrate, Number(page.hydrateAfter));
-  else if (Number(page.bindAfter)) setTimeout(bindAll, Number(page.bindAfter));
-  else bindAll();
+  if (page.hydrate_after > 0) setTimeout(hydrate, page.hydrate_after);
+  else if (page.bind_after) setTimeout(bindAll, page.bind_after);
+  else if (!page.hydrate_after) bindAll();
+  addEventListener('rebind', bindAll);
 
-  if (Number(page.spinsAfter)) setTimeout(() => { for (;;); }, Number(page.spinsAfter));
+  if (page.spins_after) setTimeout(() => { for (;;); }, page.spins_after);
 
   const show = (value) =>
     document.querySelectorAll('[data-binds=input]').forEach((input) => {
       if (input.dataset.key === page.key) input.checked = value;
     });
-  if (page.stateAfter !== '0')
+  if (page.state_after)
     fetch(address(page.key)).then((answer) => answer.ok && answer.json().then(({ value }) => show(value)));
-  if (page.revealAfter !== '0') setTimeout(() => show('isOn' in page), Number(page.revealAfter));
+  if (page.reveal_after) setTimeout(() => show(page.stored_on), page.reveal_after);
 
   document.querySelectorAll('[data-posts]').forEach((button) =>
     button.addEventListener('click', () => isGood(fetch(button.dataset.posts, { method: 'POST', headers: { 'csrf-token': csrfToken() } }))),

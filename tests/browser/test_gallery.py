@@ -1,0 +1,224 @@
+"""Every case of the rehearsal through the real browser: the outcome a person would give it, and the server's truth."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+
+import pytest
+
+from fleet.browser.engine import Engine
+from fleet.browser.find import find_browser
+from fleet.browser.network import Network
+from fleet.catalogue import load_catalogue
+from fleet.model import Outcome, Reading, Reason
+from fleet.optout import Finding, Visit
+from fleet.paths import REHEARSAL_RECIPES
+from fleet.rehearsal.behavior import Case, Dom, Save, Trouble
+from fleet.rehearsal.cases import CASES, CONTROLS
+from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
+
+LANGUAGES = ("en", "fr", "de", "it", "nl", "pl")
+FROM_RIGHT_TO_LEFT = {"switched_on", "late_hydration", "covered", "sticky_bars"}
+"""Cases that are read in Arabic, for which no recipe has a label: the setting's key must do."""
+NAMES = (
+    "Person \x1b]0;owned\x07\x1b[31mred",
+    "</script><script>alert(1)</script>",
+    '"; DROP TABLE employees; --\n{"event": "control.finished"}',
+    "\u202egnp.exe \u2066\u0000",
+    "{{ lookup('pipe', 'id') }} {% raw %} ${HOME} $(id)",
+    "=cmd|' /C calc'!A0",
+)
+"""What people are called on the pages: names that would break a log, a terminal, a report or a spreadsheet."""
+NO_BROWSER = {"no_session"}
+LASTS = {"endless_script"}
+"""Tested apart: three minutes each."""
+LONGEST = 100_000
+"""Milliseconds within which every control has ended, sixteen accounts at a time."""
+DECLARED = {
+    "linkedin": (
+        r"GET /in/me/|GET /in/[^/]+/",
+        r"GET /mypreferences/d/settings/data-for-ai-improvement",
+        r"(GET|PUT) /mysettings-api/settingsApiSettings/allowDataForGenerativeAI",
+        r"GET /mysettings-api/token",
+    ),
+    "intranet": (
+        r"GET /settings/privacy|GET /portal\.(css|js)",
+        r"POST /settings/privacy/(newsletter|research)",
+        r"PUT /api/settings/assistant",
+    ),
+}
+"""The declared pages, and what they ask and save on their own."""
+WHERE_IT_LED = (
+    r"GET (/login|/uas/login|/authwall|/sign-in|/checkpoint/challenge/[^/]+)",
+    r"GET /mypreferences/d/(settings/(policy-and-academic-research|ai-privacy-hub)|close-accounts)",
+)
+"""Where pages sent the browser: sign-in, challenges, and the neighbors of cases that lead or open a window there."""
+
+
+@dataclass
+class MemoryJournal:
+    """Keeps what a visit records; stands where the agent's recorder is, which other tests drive for real."""
+
+    intents: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    async def permit(self, _control: str) -> Reason | None:
+        return None
+
+    async def intend(self, control: str, before: Reading, picture: bytes) -> None:
+        assert before is Reading.IN and picture.startswith(b"\x89PNG")
+        self.intents.append(control)
+
+    async def finish(self, finding: Finding) -> None:
+        self.findings.append(finding)
+
+
+def cases() -> list[Case]:
+    """All cases that a browser can walk in good time."""
+    return [case for of_one in CASES.values() for case in of_one.values() if case.name not in NO_BROWSER | LASTS]
+
+
+def gallery() -> list[tuple[str, str]]:
+    """Service and name of each of them."""
+    walked = {case.name for case in cases()}
+    return [(service, name) for service, of_one in CASES.items() for name in of_one if name in walked]
+
+
+def accounts() -> list[RehearsalAccount]:
+    """One account for each; the profile says nothing about the case, languages and names take turns."""
+    return [
+        RehearsalAccount(
+            f"{service}-{case}",
+            service,
+            f"person-{number}",
+            NAMES[number % len(NAMES)],
+            "ar" if case in FROM_RIGHT_TO_LEFT else LANGUAGES[number // len(NAMES) % len(LANGUAGES)],
+            case,
+        )
+        for number, (service, case) in enumerate(gallery())
+    ]
+
+
+@dataclass
+class Walked:
+    """What a walk over all cases left behind."""
+
+    journals: dict[str, MemoryJournal]
+    visits: dict[str, Visit]
+    truth: dict[str, dict[str, object]]
+
+
+async def walk(rehearsal: Rehearsal, *, check: bool) -> Walked:
+    catalogue = load_catalogue([REHEARSAL_RECIPES])
+    network = Network(dict(rehearsal.resolve), (rehearsal.spki,))
+    engine = Engine(find_browser(), network, sandbox=False)
+    limit = asyncio.Semaphore(16)
+    journals: dict[str, MemoryJournal] = {}
+    visits: dict[str, Visit] = {}
+
+    async def one(account: RehearsalAccount) -> None:
+        recipe = catalogue.recipes[account.service]
+        journal = journals[account.employee] = MemoryJournal()
+        state = rehearsal.storage_state(account.employee, account.service)
+        assert state is not None
+        visit = visits[account.employee] = Visit(
+            engine, recipe, account.profile, account.locale, list(recipe.controls), state, check, journal
+        )
+        async with limit:
+            await visit.run()
+
+    try:
+        await asyncio.gather(*(one(account) for account in accounts()))
+    finally:
+        await engine.stop()
+    return Walked(journals, visits, {row["employee"]: row for row in rehearsal.truth()})
+
+
+@pytest.fixture(scope="module")
+def walked() -> Walked:
+    with start_rehearsal(accounts()) as rehearsal:
+        return asyncio.run(walk(rehearsal, check=False))
+
+
+@pytest.fixture(scope="module")
+def checked() -> Walked:
+    with start_rehearsal(accounts()) as rehearsal:
+        return asyncio.run(walk(rehearsal, check=True))
+
+
+def declared(requests: object, service: str, more: tuple[str, ...] = ()) -> set[str]:
+    """Those of the requests that neither the declared pages nor `more` account for."""
+    assert isinstance(requests, list)
+    return {line for line in requests if not any(re.fullmatch(known, line) for known in (*DECLARED[service], *more))}
+
+
+@pytest.mark.xdist_group("gallery")
+class TestGallery:
+    def test_it_is_large(self) -> None:
+        """At least sixty hostile pages, and every trouble and every way to build the control is met by one."""
+        assert len(cases()) >= 60
+        met = {case.trouble for case in cases()} | {case.dom for case in cases()} | {case.save for case in cases()}
+        assert met >= {*Trouble, *Dom, *Save}
+
+    @pytest.mark.parametrize(("service", "name"), gallery())
+    def test_the_outcome_is_the_one_a_person_would_give(self, walked: Walked, service: str, name: str) -> None:
+        """Each control of the account ends exactly once, with the outcome and reason of its row, in bounded time."""
+        case, findings = CASES[service][name], walked.journals[f"{service}-{name}"].findings
+        assert sorted(finding.control for finding in findings) == sorted(CONTROLS[service])
+        assert {(finding.outcome, finding.reason) for finding in findings} == {(case.outcome, case.reason)}
+        assert max(finding.duration_ms for finding in findings) < LONGEST
+
+    @pytest.mark.parametrize(("service", "name"), gallery())
+    def test_nothing_is_claimed_that_the_server_does_not_bear_out(
+        self, walked: Walked, service: str, name: str
+    ) -> None:
+        """The service has stored what the row says; what was read is what it stores, what was not intended unwritten."""
+        case, row = CASES[service][name], walked.truth[f"{service}-{name}"]
+        journal = walked.journals[f"{service}-{name}"]
+        assert row["controls"] == dict.fromkeys(CONTROLS[service], case.truth)
+        for finding in journal.findings:
+            if finding.outcome in (Outcome.OPTED_OUT, Outcome.ALREADY_OPTED_OUT):
+                assert row["controls"][finding.control] == "out"  # type: ignore[index]
+            if finding.after is not None and case.save is not Save.REVERTS:
+                assert row["controls"][finding.control] == finding.after  # type: ignore[index]
+        writes = {control for control, count in row["writes"].items() if count}  # type: ignore[attr-defined]
+        assert writes <= set(journal.intents)
+
+    @pytest.mark.parametrize(("service", "name"), gallery())
+    def test_nothing_but_the_control_is_touched_and_that_once(self, walked: Walked, service: str, name: str) -> None:
+        """At most one press of each control and one of its Save button; who was opted out was pressed exactly once."""
+        row, journal = walked.truth[f"{service}-{name}"], walked.journals[f"{service}-{name}"]
+        touched: dict[str, int] = row["touched"]  # type: ignore[assignment]
+        assert {part.removesuffix(".save") for part in touched} <= set(journal.intents)
+        assert set(touched.values()) <= {1}
+        opted_out = {finding.control for finding in journal.findings if finding.outcome is Outcome.OPTED_OUT}
+        assert opted_out <= set(touched)
+
+    @pytest.mark.parametrize(("service", "name"), gallery())
+    def test_no_page_but_the_declared_ones_is_asked_for(self, walked: Walked, service: str, name: str) -> None:
+        """Its own pages, its own saves, and where it sent the browser itself: nothing that closes or deletes."""
+        row = walked.truth[f"{service}-{name}"]
+        assert declared(row["requests"], service, WHERE_IT_LED) == set()
+
+    def test_a_rotated_session_is_handed_back(self, walked: Walked) -> None:
+        """After a reading the cookies are the ones that the service gave last."""
+        state = walked.visits["linkedin-switched_on"].rotated_state
+        assert state is not None
+        assert "lidc" in {cookie["name"] for cookie in state["cookies"]}
+
+    def test_nothing_is_handed_back_where_nothing_was_read(self, walked: Walked) -> None:
+        """A signed-out visit must not overwrite a session."""
+        assert walked.visits["linkedin-session_over"].rotated_state is None
+
+
+@pytest.mark.xdist_group("gallery-in-check-mode")
+class TestGalleryInCheckMode:
+    @pytest.mark.parametrize(("service", "name"), gallery())
+    def test_check_mode_touches_nothing(self, checked: Walked, service: str, name: str) -> None:
+        """No intent, no press, no key, and no request that could write."""
+        row = checked.truth[f"{service}-{name}"]
+        assert checked.journals[f"{service}-{name}"].intents == []
+        assert row["touched"] == {}
+        assert [line for line in row["requests"] if not line.startswith("GET ")] == []  # type: ignore[attr-defined]
