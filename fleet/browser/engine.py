@@ -172,7 +172,7 @@ class Engine:
 
 @contextmanager
 def _limited_memory() -> Iterator[None]:
-    """What is started meanwhile, and all that it starts, is held to MAX_PROCESS_MEMORY (Linux counts what is written)."""
+    """What is started meanwhile is held to MAX_PROCESS_MEMORY, and so is all that it starts (Linux: RLIMIT_DATA)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limits = [MAX_PROCESS_MEMORY, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
     resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))

@@ -174,7 +174,7 @@ class TestGallery:
     def test_nothing_is_claimed_that_the_server_does_not_bear_out(
         self, walked: Walked, service: str, name: str
     ) -> None:
-        """The service has stored what the row says; what was read is what it stores, what was not intended unwritten."""
+        """The service has stored what the row says; what was read is what it stores; nothing unintended was written."""
         case, row = CASES[service][name], walked.truth[f"{service}-{name}"]
         journal = walked.journals[f"{service}-{name}"]
         assert row["controls"] == dict.fromkeys(CONTROLS[service], case.truth)
