@@ -22,13 +22,30 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class BreakerLimits(BaseModel):
-    """So many employees of a service's last visits were challenged, or found the page changed: its circuit opens."""
+    """So many employees of a service's last visits were challenged, found the page changed, or were told to come less
+    often (429): its circuit opens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     challenges: int = Field(default=3, ge=1)
     page_changes: int = Field(default=3, ge=1)
+    rate_limits: int = Field(default=3, ge=1)
     visits: int = Field(default=20, ge=1)
+
+
+class Pause(BaseModel):
+    """Seconds between two visits to one live service, drawn anew each time."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shortest: float = Field(default=15, ge=5, le=3600)
+    longest: float = Field(default=25, ge=5, le=3600)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Pause:
+        if self.longest < self.shortest:
+            raise ValueError("longest must not be below shortest")
+        return self
 
 
 class ConfigFile(BaseModel):
@@ -49,6 +66,7 @@ class ConfigFile(BaseModel):
         default_factory=dict, description="Service: reference of the decision to accept what its terms forbid."
     )
     breaker: BreakerLimits = BreakerLimits()
+    pause: Pause = Pause()
     sandbox: bool = True
     accepted_by: Name | None = Field(default=None, description="Who accepted `sandbox: false`.")
 
@@ -90,6 +108,7 @@ class Settings:
     network: Network = field(default_factory=Network)
     breaker: bool = True
     breaker_limits: BreakerLimits = field(default_factory=BreakerLimits)
+    pause: Pause = field(default_factory=Pause)
     terms_accepted: dict[str, str] = field(default_factory=dict)
     sandbox: bool = True
 
@@ -162,6 +181,7 @@ def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None
         network=network,
         breaker=given.breaker,
         breaker_limits=file.breaker,
+        pause=file.pause,
         terms_accepted=dict(file.terms_accepted),
         sandbox=file.sandbox,
     )

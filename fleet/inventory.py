@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,11 @@ class Inventory:
     def only(self, names: Collection[str]) -> Inventory:
         """The same inventory with these employees alone."""
         wanted = frozenset(names)
-        return replace(self, employees=tuple(employee for employee in self.employees if employee.name in wanted))
+        return self.having(employee for employee in self.employees if employee.name in wanted)
+
+    def having(self, employees: Iterable[Employee]) -> Inventory:
+        """The same inventory with these employees in place of its own."""
+        return replace(self, employees=tuple(employees))
 
     def all_problems(self) -> Iterator[Problem]:
         """Problems of groups first, then of each employee."""

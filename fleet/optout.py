@@ -68,6 +68,8 @@ class Visit:
     journal: Journal
     rotated_state: dict[str, Any] | None = None
     """The session after the last good reading, to be sealed back; None if there was none."""
+    retry_after: float | None = None
+    """Seconds for which the service asks to be left alone (429); 0 if it did not say, None if it did not ask."""
     _intended: dict[str, Reading] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -106,6 +108,8 @@ class Visit:
                     before, is_stuck = self._intended.get(control), True
                     outcome = Outcome.ERROR if before is None else Outcome.UNKNOWN
                     finding = Finding(control, outcome, before, reason=Reason.TIMEOUT)
+                if tab.retry_after is not None:
+                    self.retry_after = max(tab.retry_after, self.retry_after or 0)
                 if finding.after is not None:
                     self.rotated_state = await tab.storage_state()
                 spent = int((time.monotonic() - started) * 1000)

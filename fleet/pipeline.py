@@ -17,11 +17,11 @@ from fleet.audit.closing import close_open_run
 from fleet.audit.keys import read_signing_key
 from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
-from fleet.audit.records import CONTROL_FINISHED
 from fleet.audit.segments import read_last_run
 from fleet.audit.subjects import known_names
 from fleet.errors import AgentError, FleetError
-from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Outcome, Reason, Result, exit_code_of
+from fleet.history import turns
+from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
 from fleet.plan import RunSpec
 from fleet.runner import run_play, shards
 
@@ -45,12 +45,12 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
     Ctrl-C ends the run in good order: what is under way is recorded as `unknown` or `not_run`, the exit code is 130.
     Raises FleetError if the run could not begin; nothing was touched then.
     """
-    turns = _turns(spec)
+    employees_in_turn = turns(spec)
     with _interruptible() as interruption:
         agent, client = start_agent(spec)
         errors: list[str] = []
         try:
-            for employees in shards(turns):
+            for employees in shards(employees_in_turn):
                 if interruption.asked or agent.poll() is not None:
                     break
                 run_play(
@@ -69,22 +69,6 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
         # An agent that ended in good order left the log open only if it could not write it.
         why_open = Reason.AGENT_ENDED if agent.returncode else Reason.AUDIT_FAILED
         return _report(spec, errors, why_open, interrupted=interruption.asked)
-
-
-def _turns(spec: RunSpec) -> list[str]:
-    """The employees in the inventory's order, last those whom the last run left challenged or before a changed page.
-
-    If they still are, the others have been visited before the circuit opens.
-    """
-    places = spec.settings.state_dir.audit
-    names = known_names(places.subjects)
-    stuck = {
-        names.get(record["subject"])
-        for record in read_last_run(places.log)
-        if record["event"] == CONTROL_FINISHED and record["outcome"] in (Outcome.CHALLENGED, Outcome.PAGE_CHANGED)
-    }
-    employees = [employee.name for employee in spec.inventory.employees if employee.is_name_safe]
-    return sorted(employees, key=lambda name: name in stuck)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from fleet.browser.network import Network
@@ -17,6 +17,9 @@ from fleet.errors import InputError
 from fleet.inventory import Inventory
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipe import Recipe
+
+Planned = tuple[str, str | None, str | None]
+"""Employee, service, control."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -30,6 +33,10 @@ class RunSpec:
     inventory: Inventory
     settings: Settings
     claimed_operator: str | None = None
+    resumes: str | None = None
+    """The run that this one goes on with."""
+    only: frozenset[Planned] | None = None
+    """Nothing else is planned; None for all that the inventory and the filters ask for."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,27 @@ def plan_accounts(employee: Employee, settings: Settings, catalogue: Catalogue) 
         )
         if controls:
             yield PlannedAccount(employee, service, recipe, controls)
+
+
+def planned_accounts(spec: RunSpec, catalogue: Catalogue) -> dict[str, list[PlannedAccount]]:
+    """The whole plan of a run, by employee, in the inventory's order."""
+    return {
+        employee.name: [
+            account
+            for planned in plan_accounts(employee, spec.settings, catalogue)
+            if (account := _narrowed(planned, spec.only)) is not None
+        ]
+        for employee in spec.inventory.employees
+    }
+
+
+def _narrowed(account: PlannedAccount, only: frozenset[Planned] | None) -> PlannedAccount | None:
+    if only is None:
+        return account
+    controls = tuple(
+        control for control in account.controls if (account.employee.name, account.service, control) in only
+    )
+    return replace(account, controls=controls) if controls else None
 
 
 def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: Network) -> None:

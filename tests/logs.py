@@ -63,6 +63,7 @@ STARTED = {
     "operator": 0,
     "operator_claimed": None,
     "check": False,
+    "resumes": None,
     "rehearsal": True,
     "sandbox": True,
     "inventory_sha256": "0",

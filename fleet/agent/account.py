@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import traceback
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyrage
@@ -18,6 +17,7 @@ from fleet.agent.recorder import Recorder
 from fleet.audit import records
 from fleet.browser.engine import Engine
 from fleet.errors import AuditError, SessionError
+from fleet.gates import lacking_authority, refusal
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Finding, Visit
@@ -46,11 +46,6 @@ class Ground:
     breaker: Breaker
     in_use: dict[str, asyncio.Lock] = field(default_factory=dict)
     """One lock per session: a session is used once at a time."""
-
-
-def today() -> date:
-    """The day by which mandates and waivers are judged: UTC, like all times here."""
-    return datetime.now(UTC).date()
 
 
 class AccountVisit:
@@ -100,40 +95,21 @@ class AccountVisit:
                 intended = recorder.is_intended(self._account, control)
                 await recorder.finish(self._account, control, Outcome.UNKNOWN if intended else Outcome.ERROR, reason)
 
-    def _refusal(self) -> Reason | None:
-        """Why nothing may be touched today: no authority, or None. `owner: company` needs no mandate."""
-        if self._own.owner == "company":
-            return None
-        if self._employee.name in self._ground.revocations.all():
-            return Reason.MANDATE_REVOKED
-        mandate = self._employee.mandate
-        if mandate is None:
-            return Reason.NO_MANDATE_GIVEN
-        return mandate.refusal(self._employee.name, self._recipe.service, today())
-
     async def _controls_that_may_be_touched(self) -> list[str]:
-        recorder = self._ground.recorder
-        service, day = self._recipe.service, today()
-        waived = {
-            control
-            for control in self._account.controls
-            if control and any(waiver.covers(service, control, day) for waiver in self._employee.waivers)
-        }
-        for control in waived:
-            await recorder.finish(self._account, control, Outcome.WAIVED)
-        rest = [control for control in self._account.controls if control and control not in waived]
-        refusal = self._refusal()
-        terms_forbid = self._recipe.terms.automation == "forbidden" and service not in self._ground.terms_accepted
-        outcome, reason = None, None
-        if refusal is not None:
-            outcome, reason = Outcome.NO_MANDATE, refusal
-        elif self._live and terms_forbid:
-            outcome, reason = Outcome.NOT_PERMITTED, Reason.TERMS_FORBID
-        if outcome is None:
-            return rest
-        for control in rest:
-            await recorder.finish(self._account, control, outcome, reason)
-        return []
+        ground, free = self._ground, []
+        for control in self._account.controls:
+            refused = refusal(
+                self._account,
+                control,
+                live=self._live,
+                revoked=ground.revocations.all(),
+                terms_accepted=ground.terms_accepted,
+            )
+            if refused is not None:
+                await ground.recorder.finish(self._account, control, *refused)
+            elif control is not None:
+                free.append(control)
+        return free
 
     async def _visit(self, controls: list[str]) -> None:
         ground, name, service = self._ground, self._employee.name, self._recipe.service
@@ -160,15 +136,25 @@ class AccountVisit:
         try:
             await visit.run()
         finally:
-            ground.breaker.observe(service, name, frozenset(self._outcomes))
+            self._hear(visit)
             # A session that rotated at the service is over here, unless the new one is kept.
             if visit.rotated_state is not None:
                 rotated, _ = StorageState.model_validate(visit.rotated_state).own_part(self._recipe)
                 await asyncio.to_thread(ground.sessions.seal, name, self._recipe, rotated)
 
+    def _hear(self, visit: Visit) -> None:
+        """Tell breaker and pacing how the service took the visit."""
+        ground, service = self._ground, self._recipe.service
+        troubles: set[Outcome | Reason] = set(self._outcomes)
+        if visit.retry_after is not None:
+            troubles.add(Reason.RATE_LIMITED)
+            if not ground.pacing.slow_down(service, visit.retry_after):
+                ground.breaker.open(service)
+        ground.breaker.observe(service, self._employee.name, troubles)
+
     async def permit(self, control: str) -> Reason | None:
         """The mandate again, a moment before the click: it may have been revoked, or the day may have turned."""
-        return self._refusal()
+        return lacking_authority(self._employee, self._recipe.service, self._ground.revocations.all())
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
         """Record the intent, with the picture of the control as it was."""

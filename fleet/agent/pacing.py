@@ -9,21 +9,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-LIVE_PAUSE = (15.0, 25.0)
-"""Seconds between two visits to one live service, drawn anew each time: two to four accounts a minute."""
+from fleet.config import Pause
+
+MAX_WAIT = 15 * 60.0
+"""Seconds. A service that asks for a longer break than this is left alone for the rest of the run."""
 
 
 @dataclass
 class _Gate:
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     next_at: float = 0.0
+    slowness: float = 1.0
+    """Pauses are so many times as long as in good times."""
 
 
 class Pacing:
     """Lets visits begin. Loopback is limited by forks alone."""
 
-    def __init__(self, forks: int) -> None:
+    def __init__(self, forks: int, pause: Pause) -> None:
         self._contexts = asyncio.Semaphore(forks)
+        self._pause = pause
         self._gates: dict[str, _Gate] = {}
 
     @asynccontextmanager
@@ -40,4 +45,14 @@ class Pacing:
                 async with self._contexts:
                     yield
             finally:
-                gate.next_at = time.monotonic() + random.uniform(*LIVE_PAUSE)  # noqa: S311 - jitter is no secret
+                pause = random.uniform(self._pause.shortest, self._pause.longest)  # noqa: S311 - jitter is no secret
+                gate.next_at = max(gate.next_at, time.monotonic() + min(MAX_WAIT, gate.slowness * pause))
+
+    def slow_down(self, service: str, retry_after: float) -> bool:
+        """The service has asked for fewer visits (429): none before `retry_after` seconds, and all pauses twice as long
+        from now on. False if that is longer than anybody waits here.
+        """
+        gate = self._gates.setdefault(service, _Gate())
+        gate.slowness = min(2 * gate.slowness, MAX_WAIT)
+        gate.next_at = max(gate.next_at, time.monotonic() + min(retry_after, MAX_WAIT))
+        return retry_after <= MAX_WAIT

@@ -20,15 +20,16 @@ from fleet.audit.log import AuditLog
 from fleet.audit.subjects import Subjects
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
+from fleet.gates import unreadable
 from fleet.mandates import Revocations
-from fleet.model import Outcome, Reason, Result
+from fleet.model import Reason, Result
 from fleet.plan import (
     PlannedAccount,
     RunSpec,
     catalogue_for,
     check_filters,
     is_live,
-    plan_accounts,
+    planned_accounts,
     require_safe_start,
     service_names,
 )
@@ -63,9 +64,7 @@ class Run:
         settings, rehearsal = spec.settings, spec.inventory.rehearsal
         catalogue = catalogue_for(settings, rehearsal=rehearsal)
         check_filters(settings, catalogue)
-        accounts = {
-            employee.name: list(plan_accounts(employee, settings, catalogue)) for employee in spec.inventory.employees
-        }
+        accounts = planned_accounts(spec, catalogue)
         planned = [account for of_one in accounts.values() for account in of_one]
         async with AsyncExitStack() as stack:
             network = settings.network
@@ -97,7 +96,7 @@ class Run:
                 check=spec.check,
                 recorder=recorder,
                 engine=engine,
-                pacing=Pacing(settings.forks),
+                pacing=Pacing(settings.forks, settings.pause),
                 sessions=SessionStore(state),
                 identity=identity,
                 revocations=Revocations(state.revocations),
@@ -113,6 +112,7 @@ class Run:
                 operator=os.getuid(),
                 operator_claimed=spec.claimed_operator,
                 check=spec.check,
+                resumes=spec.resumes,
                 rehearsal=rehearsal,
                 sandbox=sandbox,
                 inventory_sha256=spec.inventory.digest,
@@ -128,11 +128,9 @@ class Run:
 
     async def _settle_bad_data(self, account: PlannedAccount) -> None:
         """What cannot be visited for its data ends now, so that it is recorded whether or not a play asks for it."""
-        problem = account.employee.problem_for(account.service)
-        if problem is not None:
-            await self._recorder.finish_each(account, Outcome.ERROR, problem.reason)
-        elif account.recipe is None:
-            await self._recorder.finish_each(account, Outcome.ERROR, Reason.UNKNOWN_SERVICE)
+        ended = unreadable(account)
+        if ended is not None:
+            await self._recorder.finish_each(account, *ended)
 
     async def visit(self, employee: str) -> list[Result]:
         """Do all that is planned for one employee, the services side by side; again, it only answers.

@@ -42,6 +42,7 @@ FIELDS: Final[dict[str, frozenset[str]]] = {
             "operator",
             "operator_claimed",
             "check",
+            "resumes",
             "rehearsal",
             "sandbox",
             "inventory_sha256",

@@ -112,6 +112,11 @@ class Tab:
     def _note_error(self, _error: object) -> None:
         self._has_thrown = True
 
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds for which the service wants to be left alone: it has answered 429. 0 if it did not say how long."""
+        return self._traffic.retry_after
+
     def believe(self) -> None:
         """What the page shows was believed although something may be unanswered still."""
         self._traffic.believe()

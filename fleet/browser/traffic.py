@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
 from playwright.async_api import Page, Request, Response, WebSocket
@@ -13,7 +15,8 @@ _BESIDE = ("image", "media", "font", "ping", "eventsource", "websocket")
 
 
 _DATA = ("fetch", "xhr")
-_NO_DATA = (401, 403, 429)
+_TOO_MANY = 429
+_NO_DATA = (401, 403, _TOO_MANY)
 """Statuses, beside those from 500 on, by which a service withholds data; a 404 may well mean that there is none."""
 _POLL = 0.1
 
@@ -51,6 +54,8 @@ class Traffic:
         self.has_sent = False
         """True once anything at all was sent since `begin`; of what the next document asks for, only what writes."""
         self._is_leaving = False
+        self.retry_after: float | None = None
+        """Seconds for which the service wants to be left alone: it has answered 429. 0 if it did not say how long."""
         self.is_pushed_to = False
         """True if the page has opened a WebSocket or an event stream: it may be told its state over that, later."""
         # Of the whole context: a form may well be sent to a window of its own.
@@ -140,6 +145,9 @@ class Traffic:
 
     def _answered(self, response: Response) -> None:
         kind, status = response.request.resource_type, response.status
+        if status == _TOO_MANY:
+            asked = seconds_of(response.headers.get("retry-after", ""))
+            self.retry_after = max(asked, self.retry_after or 0)
         is_page = "text/html" in response.headers.get("content-type", "")
         is_led_away = response.request.redirected_from is not None and is_page  # to a sign-in page, most likely
         if kind in _DATA and (status in _NO_DATA or status >= 500 or is_led_away):
@@ -178,6 +186,16 @@ class Traffic:
 
     def _framed(self, _frame: object) -> None:
         self.has_sent = True
+
+
+def seconds_of(retry_after: str) -> float:
+    """The seconds that a Retry-After header asks for (RFC 9110, 10.2.3: a number, or a date); 0 for anything else."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after.strip()[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def _path(request: Request) -> str:

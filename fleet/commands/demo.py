@@ -15,21 +15,25 @@ from fleet.audit.keys import read_keys
 from fleet.audit.segments import segments
 from fleet.audit.verify import Verdict, verify
 from fleet.browser.find import install_browser
+from fleet.browser.network import Network
 from fleet.commands.options import STATE, people
 from fleet.commands.run import prepare, progress, show
 from fleet.config import Given
+from fleet.model import Outcome, count_outcomes
 from fleet.paths import AuditDir, ansible_content, default_state
 from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, new_run_id
 from fleet.rehearsal.stage import Stage, raise_stage
 from fleet.report.table import shown
 
+_CHALLENGED = ("anna.keller", "brian.walsh", "chloe.martin", "finn.schroeder", "irene.russo", "luca.ferrari")
+
 
 def demo(state: STATE = None) -> None:
     """Rehearse the example company: real Ansible Runner, real browser, stand-in services. Then the same in check mode.
 
-    Needs no network and touches no real account. At the end the log is verified, and tampered with on copies. Exit code
-    0 if both runs went to their end, and the tampering was caught.
+    Needs no network and touches no real account. Then a service challenges everybody, and the rest are left alone; at
+    the end the log is verified, and tampered with on copies. Exit code 0 if all of it went as it must.
     """
     install_browser(lambda line: people.print(line, markup=False))
     sources = [str(ansible_content() / "inventory.example.yml")]
@@ -50,12 +54,35 @@ def demo(state: STATE = None) -> None:
     finally:
         stage.strike()
     people.print("Check mode changed nothing at the services." if unchanged else "Check mode CHANGED something.")
+    people.rule("A service that begins to ask for CAPTCHAs is left alone", align="left")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        third = _run(_challenged(spec, Path(elsewhere)), names)
+    is_left_alone = count_outcomes(third.results) == {Outcome.CHALLENGED: 3, Outcome.NOT_RUN: 3}
     people.rule("The log is checked, and tampered with on copies", align="left")
     is_caught = _tamper(spec.settings.state_dir.audit)
     people.print(f"See every record:  fleet audit show --state {shown(folder)}", markup=False, soft_wrap=True)
     people.print(f"See it as a page:  fleet report --state {shown(folder)}", markup=False, soft_wrap=True)
-    if first.errors or second.errors or not (unchanged and is_caught):
+    if first.errors or second.errors or third.errors or not (unchanged and is_left_alone and is_caught):
         raise typer.Exit(1)
+
+
+def _challenged(spec: RunSpec, folder: Path) -> RunSpec:
+    """Six of the company, one after the other, at a service that has begun to challenge; in a state of its own."""
+    six = [
+        replace(employee, accounts={service: account}, rehearsal_case={service: "challenge_captcha"})
+        for employee in spec.inventory.employees
+        for service, account in employee.accounts.items()
+        if service == "linkedin" and employee.name in _CHALLENGED
+    ]
+    settings = replace(
+        spec.settings,
+        state=folder / "state",
+        identity=folder / "identity.txt",
+        log_key=folder / "log-key.pem",
+        forks=1,
+        network=Network(),
+    )
+    return replace(spec, run_id=new_run_id(), check=False, settings=settings, inventory=spec.inventory.having(six))
 
 
 def _tamper(places: AuditDir) -> bool:

@@ -15,10 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, RECIPES, STATE, Output, people
 from fleet.config import Given, resolve_settings
 from fleet.errors import FleetError
+from fleet.forecast import forecast
+from fleet.history import resume as go_on
 from fleet.inventory import read_inventory
 from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names, services_of
 from fleet.report.envelope import envelope
+from fleet.report.forecast import forecast_envelope, print_forecast
 from fleet.report.table import print_report
 
 
@@ -51,6 +54,8 @@ def run(
         typer.Option("--trust-spki", metavar="B64", help="Trust this public key (base64 SHA-256). Repeatable."),
     ] = None,
     breaker: Annotated[Switch, typer.Option("--breaker", help="Circuit breaker; off on loopback only.")] = Switch.ON,
+    plan: Annotated[bool, typer.Option("--plan", help="Say who, what and how long; touch nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
     output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
 ) -> None:
     """Opt every employee of an inventory out, prove it by reading it back, and record it.
@@ -73,9 +78,12 @@ def run(
     names: dict[str, str] = {}
     spec = None
     try:
-        spec, names = prepare(given, inventory or [], limit, check=check)
-        with progress(len(spec.inventory.employees), "Checking" if check else "Opting out") as advance:
-            report = execute(spec, advance)
+        spec, names = prepare(given, inventory or [], limit, check=check, resume=resume)
+        if plan:
+            _tell(spec, names, output)
+            return
+        with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
+            report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, advance)
     except FleetError as error:
         if output is Output.TEXT:
             raise
@@ -90,7 +98,18 @@ def run(
     raise typer.Exit(report.exit_code)
 
 
-def prepare(given: Given, sources: list[str], limit: str | None, *, check: bool) -> tuple[RunSpec, dict[str, str]]:
+def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
+    """`--plan`: what the run would do."""
+    seen = forecast(spec)
+    if output is Output.JSON:
+        typer.echo(forecast_envelope(spec, seen, names))
+    else:
+        print_forecast(Console(highlight=False), spec, seen, names)
+
+
+def prepare(
+    given: Given, sources: list[str], limit: str | None, *, check: bool, resume: bool = False
+) -> tuple[RunSpec, dict[str, str]]:
     """The run that the options describe, and the names of its services. Raises InputError."""
     cwd = Path.cwd()
     settings = resolve_settings(given, sources, cwd)
@@ -100,11 +119,14 @@ def prepare(given: Given, sources: list[str], limit: str | None, *, check: bool)
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
     spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())
-    return spec, service_names(catalogue)
+    return go_on(spec) if resume else spec, service_names(catalogue)
 
 
 def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
     """Print a report for people."""
+    if report.run_id is None and not report.errors:
+        people.print(f"Nothing is left to go on with: run {spec.resumes} came to its end.")
+        return
     places = spec.settings.state_dir
     evidence = places.evidence / spec.run_id
     print_report(Console(highlight=False), report, names, places.audit.log, evidence)

@@ -208,6 +208,11 @@ class TestGallery:
         assert state is not None
         assert "lidc" in {cookie["name"] for cookie in state["cookies"]}
 
+    def test_a_429_is_heard_with_its_retry_after(self, walked: Walked) -> None:
+        """So that the next visits wait; who met none asks for nothing."""
+        assert walked.visits["linkedin-rate_limited"].retry_after == 60
+        assert walked.visits["linkedin-switched_on"].retry_after is None
+
     def test_nothing_is_handed_back_where_nothing_was_read(self, walked: Walked) -> None:
         """A signed-out visit must not overwrite a session."""
         assert walked.visits["linkedin-session_over"].rotated_state is None

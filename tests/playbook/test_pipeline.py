@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.playbook.helpers import BIN, EXAMPLE, fleet, has_intent, nothing_runs, processes, records, wait_until
+from tests.playbook.helpers import (
+    BIN,
+    EXAMPLE,
+    fleet,
+    has_intent,
+    nothing_runs,
+    processes,
+    records,
+    state,
+    stored,
+    wait_until,
+)
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
@@ -100,8 +111,19 @@ class TestFleetRun:
         third = json.loads(fleet(*run, "--breaker", "off").stdout)
         assert third["counts"] == {"already_opted_out": 2, "challenged": 4}
 
-    def test_ctrl_c_is_recorded_and_leaves_nothing_running(self) -> None:
-        """Exit 130, every planned control ended in the log, no agent and no browser left."""
+    def test_a_plan_is_told_and_nothing_is_touched(self) -> None:
+        """Who, what and how long, as text and as JSON; not even a state directory is made."""
+        done = fleet("run", "-i", EXAMPLE, "--plan")
+        assert done.returncode == 0
+        assert "anna.keller" in done.stdout and "no mandate" in done.stdout and "Nothing was touched." in done.stdout
+        told = json.loads(fleet("run", "-i", EXAMPLE, "--plan", "--output", "json").stdout)
+        assert len(told["visits"]) == 15
+        assert [row["outcome"] for row in told["left_alone"]] == ["no_mandate", "no_mandate", "waived"]
+        assert told["seconds"] == [44, 44]
+        assert not state().exists() and nothing_runs()
+
+    def test_ctrl_c_is_recorded_and_a_later_run_goes_on(self) -> None:
+        """Exit 130, every planned control ended in the log, nothing left running; `--resume` does the rest, no more."""
         run = subprocess.Popen(
             [str(BIN / "fleet"), "run", "-i", EXAMPLE, "--output", "json"], stdout=subprocess.PIPE, text=True
         )
@@ -113,6 +135,19 @@ class TestFleetRun:
         assert sum(report["counts"].values()) == 18
         assert records()[-1]["stopped"] == "interrupted"
         wait_until(nothing_runs, 5)
+        left = {key(row) for row in report["results"] if row["outcome"] in ("not_run", "unknown")}
+        resumed = json.loads(fleet("run", "-i", EXAMPLE, "--resume", "--output", "json").stdout)
+        assert {key(row) for row in resumed["results"]} == left != set()
+        assert not {"not_run", "unknown"} & set(resumed["counts"])
+        assert all(writes <= 1 for _, writes in stored().values())
+        again = fleet("run", "-i", EXAMPLE, "--resume")
+        assert again.returncode == 0
+        assert f"Nothing is left to go on with: run {resumed['run_id']} came to its end." in again.stderr
+
+
+def key(row: dict[str, str]) -> tuple[str, str, str]:
+    """Whom and what a row is about."""
+    return row["employee"], row["service"], row["control"]
 
 
 class TestPlainPlay:

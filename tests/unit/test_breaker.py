@@ -6,24 +6,24 @@ import pytest
 
 from fleet.agent.breaker import Breaker
 from fleet.config import BreakerLimits
-from fleet.model import Outcome
+from fleet.model import Outcome, Reason
 
 LIMITS = BreakerLimits()
 
 
-def visited(breaker: Breaker, *outcomes: Outcome, first: int = 0) -> bool:
+def visited(breaker: Breaker, *troubles: Outcome | Reason, first: int = 0) -> bool:
     """Visits of one employee after the other; whether the circuit is open then."""
-    for number, outcome in enumerate(outcomes, start=first):
-        breaker.observe("linkedin", f"person.{number}", {outcome})
+    for number, trouble in enumerate(troubles, start=first):
+        breaker.observe("linkedin", f"person.{number}", {trouble})
     return breaker.is_open("linkedin")
 
 
-@pytest.mark.parametrize("outcome", [Outcome.CHALLENGED, Outcome.PAGE_CHANGED])
-def test_it_opens_at_the_third_and_stays_open(outcome: Outcome) -> None:
+@pytest.mark.parametrize("trouble", [Outcome.CHALLENGED, Outcome.PAGE_CHANGED, Reason.RATE_LIMITED])
+def test_it_opens_at_the_third_and_stays_open(trouble: Outcome | Reason) -> None:
     """Whatever comes after it; other services are not touched by it."""
     breaker = Breaker(LIMITS)
-    assert not visited(breaker, outcome, outcome)
-    assert visited(breaker, outcome, first=2)
+    assert not visited(breaker, trouble, trouble)
+    assert visited(breaker, trouble, first=2)
     assert visited(breaker, *[Outcome.OPTED_OUT] * 50, first=3)
     assert not breaker.is_open("intranet")
 
@@ -52,6 +52,13 @@ def test_only_the_last_visits_count() -> None:
 def test_without_limits_it_never_opens() -> None:
     """`--breaker off`."""
     assert not visited(Breaker(None), *[Outcome.CHALLENGED] * 50)
+
+
+def test_it_can_be_opened_at_once() -> None:
+    """A service that asks for a break longer than the run."""
+    breaker = Breaker(LIMITS)
+    breaker.open("linkedin")
+    assert breaker.is_open("linkedin") and not breaker.is_open("intranet")
 
 
 def test_limits_are_settings() -> None:

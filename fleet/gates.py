@@ -1,0 +1,61 @@
+"""What keeps a control from being touched today, whatever its page shows: a waiver, the mandate, a service's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, date, datetime
+
+from fleet.employee import Employee
+from fleet.model import Outcome, Reason
+from fleet.plan import PlannedAccount
+
+Refusal = tuple[Outcome, Reason | None]
+
+
+def today() -> date:
+    """The day by which mandates and waivers are judged: UTC, like all times here."""
+    return datetime.now(UTC).date()
+
+
+def lacking_authority(employee: Employee, service: str, revoked: Collection[str]) -> Reason | None:
+    """Why nothing may be touched for this employee there, or None. `owner: company` needs no mandate.
+
+    `revoked` are the employees whose mandates were taken back.
+    """
+    if employee.accounts[service].owner == "company":
+        return None
+    if employee.name in revoked:
+        return Reason.MANDATE_REVOKED
+    if employee.mandate is None:
+        return Reason.NO_MANDATE_GIVEN
+    return employee.mandate.refusal(employee.name, service, today())
+
+
+def unreadable(account: PlannedAccount) -> Refusal | None:
+    """How an account ends whose data is bad or whose service has no recipe; None if it can be visited."""
+    problem = account.employee.problem_for(account.service)
+    if problem is not None:
+        return Outcome.ERROR, problem.reason
+    return (Outcome.ERROR, Reason.UNKNOWN_SERVICE) if account.recipe is None else None
+
+
+def refusal(
+    account: PlannedAccount,
+    control: str | None,
+    *,
+    live: bool,
+    revoked: Collection[str],
+    terms_accepted: Collection[str],
+) -> Refusal | None:
+    """How a planned control ends without a visit, or None if it may be visited; the first gate that is shut counts."""
+    if account.recipe is None or control is None or account.employee.problem_for(account.service) is not None:
+        return unreadable(account)
+    service = account.recipe.service
+    if any(waiver.covers(service, control, today()) for waiver in account.employee.waivers):
+        return Outcome.WAIVED, None
+    lacking = lacking_authority(account.employee, service, revoked)
+    if lacking is not None:
+        return Outcome.NO_MANDATE, lacking
+    if live and account.recipe.terms.automation == "forbidden" and service not in terms_accepted:
+        return Outcome.NOT_PERMITTED, Reason.TERMS_FORBID
+    return None

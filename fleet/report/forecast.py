@@ -1,0 +1,124 @@
+"""The plan of a run before it starts, for a terminal and as JSON: who, what, how gently, how long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fleet.advice import next_step
+from fleet.agent.protocol import result_fields
+from fleet.forecast import Forecast, ServiceForecast
+from fleet.model import control_name
+from fleet.plan import PlannedAccount, RunSpec
+from fleet.report.envelope import VERSION
+from fleet.report.table import results_table
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `40 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def span(seconds: tuple[float, float]) -> str:
+    """The shortest and the longest time, one of them where people would say the same."""
+    low, high = (duration(one) for one in seconds)
+    return low if low == high else f"{low} to {high}"
+
+
+def print_forecast(console: Console, spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str]) -> None:
+    """Print what would be visited, in its order, what would be left alone, how gently, and how long it would take."""
+    console.print()
+    console.print(_visits(forecast.visits, check=spec.check))
+    if forecast.left_alone:
+        console.print(Text("\nLeft alone, without a visit:\n", style="bold"))
+        console.print(results_table(list(forecast.left_alone), service_names))
+    console.print()
+    console.print(_services(spec, forecast, service_names))
+    console.print()
+    limits = spec.settings.breaker_limits
+    if spec.settings.breaker:
+        console.print(
+            f"A service is left alone for the rest of the run once, of its last {limits.visits} visits, "
+            f"{limits.challenges} employees were challenged, {limits.page_changes} found the page changed, or "
+            f"{limits.rate_limits} were told to come less often."
+        )
+    else:
+        console.print("The circuit breaker is off.")
+    console.print(f"All of it takes about {span(forecast.seconds)}. Nothing was touched.")
+    console.print()
+
+
+def _visits(visits: tuple[PlannedAccount, ...], *, check: bool) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
+    table.add_column("Employee", no_wrap=True)
+    table.add_column("Control", overflow="fold")
+    table.add_column("What would be done", overflow="fold")
+    before = None
+    for visit in visits:
+        name = "" if visit.employee.name == before else visit.employee.name
+        controls = "\n".join(control_name(visit.service, control) for control in visit.controls)
+        table.add_row(Text(name), Text(controls), "read" if check else "read; if in, set and read back")
+        before = visit.employee.name
+    return table
+
+
+def _services(spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
+    for heading in ("Service", "Accounts", "Controls", "How", "Takes about"):
+        table.add_column(heading, justify="right" if heading in ("Accounts", "Controls") else "left")
+    for one in forecast.services:
+        name = service_names.get(one.service, one.service)
+        table.add_row(Text(name), str(one.accounts), str(one.controls), _pace(spec, one), span(one.seconds))
+    return table
+
+
+def _pace(spec: RunSpec, service: ServiceForecast) -> str:
+    pause = spec.settings.pause
+    if service.live:
+        return f"live: one at a time, {pause.shortest:g} to {pause.longest:g} s apart"
+    return f"on this machine: {spec.settings.forks} at a time"
+
+
+def forecast_envelope(spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str]) -> str:
+    """The forecast as one line of JSON."""
+    low, high = forecast.seconds
+    visits = [
+        {"employee": visit.employee.name, "service": visit.service, "control": control}
+        for visit in forecast.visits
+        for control in visit.controls
+    ]
+    left_alone = [
+        result_fields(result, next_step(result, service_names.get(result.service or "")))
+        for result in forecast.left_alone
+    ]
+    services = [
+        {
+            "service": one.service,
+            "accounts": one.accounts,
+            "controls": one.controls,
+            "live": one.live,
+            "seconds": [round(bound) for bound in one.seconds],
+        }
+        for one in forecast.services
+    ]
+    return json.dumps(
+        {
+            "version": VERSION,
+            "check": spec.check,
+            "resumes": spec.resumes,
+            "visits": visits,
+            "left_alone": left_alone,
+            "services": services,
+            "breaker": spec.settings.breaker_limits.model_dump() if spec.settings.breaker else None,
+            "pause": spec.settings.pause.model_dump(),
+            "seconds": [round(low), round(high)],
+        },
+        ensure_ascii=False,
+    )

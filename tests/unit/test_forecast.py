@@ -1,0 +1,112 @@
+"""The plan of a run before it starts: who, what, how long, and who is left alone for which reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from fleet.browser.network import Network
+from fleet.catalogue import load_catalogue
+from fleet.config import Pause, Settings
+from fleet.employee import Account, Employee
+from fleet.errors import InputError
+from fleet.forecast import Forecast, forecast
+from fleet.inventory import Inventory
+from fleet.mandates import Mandate
+from fleet.plan import RunSpec
+from fleet.report.forecast import duration, span
+from fleet.sessions import SessionStore, StorageState
+from fleet.state import make_state
+
+LINKEDIN = load_catalogue().recipes["linkedin"]
+ON_THIS_MACHINE = Network(
+    {f"{host}:443": "127.0.0.1:9" for host in ("www.linkedin.com", "static.licdn.com", "media.licdn.com")}
+)
+
+
+def mandate(employee: str, expires: date) -> Mandate:
+    """A mandate for LinkedIn."""
+    return Mandate(
+        employee=employee, reference="M-1", services=("linkedin",), granted_on=date(2026, 1, 1), expires_on=expires
+    )
+
+
+def person(name: str, expires: date | None = date(2099, 1, 1)) -> Employee:
+    """An employee at LinkedIn."""
+    given = mandate(name, expires) if expires else None
+    return Employee(name, accounts={"linkedin": Account(profile=name)}, mandate=given)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A state with sessions of four people."""
+    settings = Settings(
+        state=tmp_path / "state", identity=tmp_path / "identity", log_key=tmp_path / "key", sandbox=False
+    )
+    make_state(settings.state_dir, settings.identity, settings.log_key)
+    for name in ("anna", "ben", "carla", "dora"):
+        SessionStore(settings.state_dir).seal(name, LINKEDIN, StorageState(cookies=[], origins=[]))
+    return replace(settings, terms_accepted={"linkedin": "board minutes 12"})
+
+
+def look(settings: Settings, *people: Employee) -> Forecast:
+    return forecast(RunSpec("r1", False, Inventory(("staff.yml",), people, rehearsal=False, digest="0"), settings))
+
+
+class TestForecast:
+    def test_live_visits_follow_one_another(self, settings: Settings) -> None:
+        """Three visits of 12 s, two pauses of 15 to 25 s, and 8 s before the first."""
+        seen = look(settings, person("anna"), person("ben"), person("carla"))
+        [service] = seen.services
+        assert (service.service, service.accounts, service.controls, service.live) == ("linkedin", 3, 3, True)
+        assert service.seconds == (66.0, 86.0)
+        assert seen.seconds == (74.0, 94.0)
+
+    def test_the_pause_is_a_setting(self, settings: Settings) -> None:
+        """Twice as long, for the careful."""
+        seen = look(replace(settings, pause=Pause(shortest=60, longest=60)), person("anna"), person("ben"))
+        assert seen.services[0].seconds == (84.0, 84.0)
+
+    def test_on_this_machine_forks_share_the_work(self, settings: Settings) -> None:
+        """Three accounts, two at a time: two rounds."""
+        local = replace(settings, network=ON_THIS_MACHINE, forks=2)
+        [service] = look(local, person("anna"), person("ben"), person("carla")).services
+        assert (service.live, service.seconds) == (False, (24.0, 24.0))
+
+    def test_who_is_left_alone_is_told_with_the_reason(self, settings: Settings) -> None:
+        """Without mandate, with an expired one, and without a session; only the fourth is visited."""
+        seen = look(settings, person("anna", None), person("ben", date(2026, 1, 2)), person("eve"), person("dora"))
+        assert [(one.employee, one.outcome, one.reason) for one in seen.left_alone] == [
+            ("anna", "no_mandate", "no_mandate_given"),
+            ("ben", "no_mandate", "mandate_expired"),
+            ("eve", "sign_in_needed", "no_session"),
+        ]
+        assert [visit.employee.name for visit in seen.visits] == ["dora"]
+
+    def test_terms_that_nobody_accepted_leave_everybody_alone(self, settings: Settings) -> None:
+        """And then it takes no time."""
+        seen = look(replace(settings, terms_accepted={}), person("anna"))
+        assert [(one.outcome, one.reason) for one in seen.left_alone] == [("not_permitted", "terms_forbid")]
+        assert (seen.visits, seen.services, seen.seconds) == ((), (), (0.0, 0.0))
+
+    def test_what_a_run_would_refuse_is_refused(self, settings: Settings) -> None:
+        """The breaker cannot be off for live services."""
+        with pytest.raises(InputError, match="--breaker off is for loopback only"):
+            look(replace(settings, breaker=False), person("anna"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (7170, "2 h 00 min"), (12_000, "3 h 20 min")],
+)
+def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    """Seconds up to a minute and a half, minutes up to two hours."""
+    assert duration(seconds) == said
+
+
+def test_a_span_is_one_time_where_both_ends_are_said_alike() -> None:
+    """`44 s`, and `5 min to 8 min`."""
+    assert (span((44, 44.2)), span((300, 480))) == ("44 s", "5 min to 8 min")
