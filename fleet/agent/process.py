@@ -25,8 +25,13 @@ from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, ser
 
 SPEC = TypeAdapter(RunSpec)
 
-# Switches that make Playwright or Node print cookies, and proxies that would undo the confinement.
-_SCRUBBED = ("DEBUG", "PWDEBUG", "NODE_OPTIONS", "DEBUG_FILE")
+# All else stays outside: switches that make Python, Node, Playwright or Chromium write down what they do or lead the
+# browser elsewhere (DEBUG, NODE_OPTIONS, SELENIUM_REMOTE_URL, SSLKEYLOGFILE, proxies), and other programs' secrets.
+_KEPT = (
+    *("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"),
+    *("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "FONTCONFIG_PATH", "FONTCONFIG_FILE"),
+    *("FLEET_BROWSER", "PLAYWRIGHT_BROWSERS_PATH", "PLAYWRIGHT_NODEJS_PATH"),
+)
 
 
 def start_agent(spec: RunSpec) -> tuple[subprocess.Popen[bytes], AgentClient]:
@@ -43,6 +48,7 @@ def start_agent(spec: RunSpec) -> tuple[subprocess.Popen[bytes], AgentClient]:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _KEPT if name in os.environ},
             pass_fds=(own,),
             start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on, as an orderly `finish`
         )
@@ -61,9 +67,6 @@ def start_agent(spec: RunSpec) -> tuple[subprocess.Popen[bytes], AgentClient]:
 
 def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> None:
     """Be the agent: serve the run that `order` describes (a whole `spec`, or a `play` to make one from)."""
-    for name in list(os.environ):
-        if name in _SCRUBBED or name.lower().endswith("_proxy"):
-            del os.environ[name]
     os.umask(0o077)
     # Browser profiles go where they are wiped with the socket, whatever happens to the browser.
     os.environ["TMPDIR"] = tempfile.tempdir = str(socket_path.parent)
@@ -81,6 +84,9 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
             spec = SPEC.validate_python(order["spec"])
         else:
             spec = await asyncio.to_thread(spec_of_play, order["play"])
+        # Only now: Ansible reads the play's inventory in the environment that the play has.
+        for name in os.environ.keys() - set(_KEPT):
+            del os.environ[name]
         _log_to(spec)
         return await Run.open(spec)
 
