@@ -118,6 +118,10 @@ def _list_hosts(sources: Sequence[str], limit: str | None, ansible_python: str, 
         "ANSIBLE_DUPLICATE_YAML_DICT_KEY": "error",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
+        # The answer holds personal values: it is for us alone, not for the operator's Ansible log, and nothing else.
+        "ANSIBLE_LOG_PATH": os.devnull,
+        "ANSIBLE_DEBUG": "0",
+        "ANSIBLE_VERBOSITY": "0",
     }
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, check=False)
