@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyrage
-import structlog
 
 from fleet.agent.breaker import Breaker
+from fleet.agent.diagnostics import diagnostics, without_text
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
@@ -25,8 +24,6 @@ from fleet.paths import make_private_dir, write_private
 from fleet.plan import PlannedAccount
 from fleet.recipe import Recipe
 from fleet.sessions import SessionStore, StorageState
-
-diagnostics = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -78,9 +75,7 @@ class AccountVisit:
         except AuditError:
             raise
         except Exception as error:
-            # Type and place only: the text of an exception may carry personal data.
-            frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-8:]]
-            diagnostics.error("visit.failed", service=self._recipe.service, error=type(error).__name__, at=frames)
+            diagnostics.error("visit.failed", service=self._recipe.service, **without_text(error))
             await self._finish_rest(Reason.INTERNAL)
 
     async def _leave_alone(self, controls: list[str]) -> None:

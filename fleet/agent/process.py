@@ -15,6 +15,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from fleet.agent.client import AgentClient
+from fleet.agent.diagnostics import diagnostics, without_text
 from fleet.agent.run import Run
 from fleet.agent.server import Agent
 from fleet.config import given_from_variables, resolve_settings
@@ -78,6 +79,7 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    sys.excepthook = lambda _type, error, _traceback: diagnostics.error("agent.failed", **without_text(error))
 
     async def open_run() -> Run:
         if "spec" in order:
@@ -116,9 +118,11 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
 
 
 def _log_to(spec: RunSpec) -> None:
-    """Send diagnostics to the run's own log file; where that cannot be written they stay on stderr."""
+    """Send diagnostics to the run's own log file; where there can be none they stay on stderr.
+
+    Only ours: what Python, Node and the browser write to stderr may hold whatever a page has said.
+    """
     state = spec.settings.state_dir
     if state.runs.is_dir():
         descriptor = os.open(state.diagnostics(spec.run_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(descriptor, sys.stderr.fileno())
-        os.close(descriptor)
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(os.fdopen(descriptor, "a", encoding="utf-8")))

@@ -13,20 +13,16 @@ import shutil
 import signal
 import socket
 import struct
-import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from fleet.advice import next_step
+from fleet.agent.diagnostics import diagnostics, note_unhandled, without_text
 from fleet.agent.protocol import MAX_MESSAGE, VERSION, result_fields
 from fleet.agent.run import Run
 from fleet.errors import AgentError, FleetError
 from fleet.model import Reason, Result
-
-diagnostics = structlog.get_logger()
 
 
 class Agent:
@@ -44,6 +40,7 @@ class Agent:
     async def serve(self, owners: list[int]) -> None:
         """Serve until the run is over; `owners` are pidfds of processes without which there is no run."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(note_unhandled)
         self._ended = loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._end, Reason.INTERRUPTED)
@@ -85,12 +82,10 @@ class Agent:
             diagnostics.error("run.refused", error=type(error).__name__)
             raise
         except Exception as error:
-            # Type and place only: the text of an exception may carry personal data.
-            frames = traceback.extract_tb(error.__traceback__)[-8:]
-            places = [f"{frame.filename}:{frame.lineno}" for frame in frames]
-            diagnostics.error("run.failed", error=type(error).__name__, at=places)
+            told = without_text(error)
+            diagnostics.error("run.failed", **told)
             self._failure = AgentError(
-                f"The run could not be opened: {type(error).__name__} at {places[-1]}. This is a mistake of ours; "
+                f"The run could not be opened: {told['error']} at {told['at'][-1]}. This is a mistake of ours; "
                 "nothing was touched. Please report it."
             )
             raise self._failure from None
