@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -61,8 +63,16 @@ def _options(
     os.umask(0o077)
 
 
+def _forbid_core_dumps() -> None:
+    """Keys and sessions are in memory here, in the agent and in its browsers: a crash must not write them down."""
+    with suppress(ValueError):  # a hard limit of 0 cannot be raised; it lets no file through
+        # The kernel takes a limit of 0 for files only, one of 1 also where dumps are piped to a program (core(5)).
+        resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+
+
 def main() -> None:
     """Run the command line. A FleetError becomes a sentence and an exit code; a bug keeps its traceback."""
+    _forbid_core_dumps()
     try:
         app()
     except FleetError as error:
