@@ -303,3 +303,19 @@ class TestLeaks:
         assert opened is not None
         content = json.dumps(opened.as_playwright()).encode()
         assert MARKERS.found_in(content) == {"cookie", "rotated", "written", "imported", "stored"}
+
+    @pytest.mark.parametrize(
+        "where",
+        [
+            *(f"environment: {role} of fleet run" for role in ("agent", "ansible")),
+            *(f"environment: {role}" for role in ("agent of a play", "driver", "browser", "renderer")),
+            "command line: *--type=renderer*",
+            "run/fleet/*/playwright_chromiumdev_profile-*/Default/Local Storage/leveldb/*.log",
+            "run/fleet/play-*/employees.ini",
+            "run/fleet/play-*/artifacts/*/command",
+            *(f"home/.local/state/fleet/{files}" for files in ("runs/*.log", "evidence/*.png", "audit/log/*.jsonl")),
+        ],
+    )
+    def test_it_was_looked_there(self, stage: Stage, where: str) -> None:
+        """What was not searched could not be found."""
+        assert stage.place.has_seen(where)

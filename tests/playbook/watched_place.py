@@ -174,12 +174,18 @@ class Place:
 
     def findings(self) -> list[tuple[str, str]]:
         """Channel and place of everything that stands where it may not: said, shown, or on a disk until now."""
+        assert self._watching.is_alive()
         self._look_at_files(self.path)
         for folder in _ELSEWHERE:
             new = set(folder.iterdir()) - self._others - {self.path}
             for path in (*new, folder / f"fleet-{os.getuid()}"):
                 self._look_at_files(path, self._began)
         return sorted(self._found.copy())
+
+    def has_seen(self, pattern: str) -> bool:
+        """True if a file of the place, or a process's part, was searched whose path or part fits fnmatch's pattern."""
+        files = (str(path.relative_to(self.path)) for path in self._searched.copy() if path.is_relative_to(self.path))
+        return any(fnmatch(where, pattern) for where in (*files, *(where for where, _ in self._seen_bytes.copy())))
 
     def remove(self) -> None:
         """Watch no more, and take it away."""
