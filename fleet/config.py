@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from fleet.browser.network import Network, parse_resolve, parse_spki
+from fleet.browser.proxy import parse_proxy
 from fleet.errors import InputError
 from fleet.paths import StateDir, default_identity, default_log_key, default_state
 from fleet.yamlfile import load_model
@@ -62,6 +63,8 @@ class ConfigFile(BaseModel):
     forks: int | None = Field(default=None, ge=1, le=MAX_FORKS)
     resolve: tuple[Name, ...] = ()
     trust_spki: tuple[Name, ...] = ()
+    proxy: Name | None = None
+    proxy_credentials: Name | None = Field(default=None, description="Private file that holds user:password.")
     terms_accepted: dict[Name, Name] = Field(
         default_factory=dict, description="Service: reference of the decision to accept what its terms forbid."
     )
@@ -90,6 +93,7 @@ class Given:
     forks: int | None = None
     resolve: tuple[str, ...] = ()
     trust_spki: tuple[str, ...] = ()
+    proxy: str | None = None
     breaker: bool = True
 
 
@@ -165,9 +169,12 @@ def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None
         raise InputError(f"--forks {forks}: give a number from 1 to {MAX_FORKS}.")
     recipes = [cwd / Path(folder).expanduser() for folder in given.recipes]
     recipes = recipes or [base / Path(folder).expanduser() for folder in file.recipes]
+    proxy = given.proxy or file.proxy
+    credentials = base / Path(file.proxy_credentials).expanduser() if file.proxy_credentials else None
     network = Network(
         dict(parse_resolve(value) for value in given.resolve or file.resolve),
         tuple(parse_spki(value) for value in given.trust_spki or file.trust_spki),
+        parse_proxy(proxy, credentials) if proxy else None,
     )
     return Settings(
         state=state,
@@ -219,4 +226,5 @@ def given_from_variables(variables: dict[str, Any]) -> Given:
         forks=number("optout_forks"),
         resolve=words("optout_resolve"),
         trust_spki=words("optout_trust_spki"),
+        proxy=str(variables.get("optout_proxy") or "") or None,
     )

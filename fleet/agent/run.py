@@ -87,6 +87,10 @@ class Run:
             sandbox = settings.sandbox and os.geteuid() != 0
             engine = Engine(program, network, sandbox=sandbox)
             stack.push_async_callback(engine.stop)
+            if engine.upstream is not None:
+                for recipe in recipes.values():
+                    if not network.is_loopback(recipe.page_hosts):
+                        await engine.upstream.require(min(recipe.page_hosts))
             for recipe in recipes.values():  # a browser that does not start ends the run before anything is touched
                 await require_selectors(engine, recipe.hosts, catalogue, [recipe])
             known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})

@@ -16,6 +16,8 @@ from playwright.async_api import Error as PlaywrightError
 from fleet.browser.find import BrowserProgram
 from fleet.browser.gone import BrowserGone, end, unless_gone
 from fleet.browser.network import Network
+from fleet.browser.proxy import Upstream
+from fleet.browser.relay import Relay
 from fleet.browser.tab import Tab
 
 MAX_RESTARTS = 5
@@ -93,6 +95,7 @@ class Engine:
     """
 
     def __init__(self, program: BrowserProgram, network: Network, *, sandbox: bool) -> None:
+        """Raises InputError if the user and password for the proxy cannot be read."""
         self._program = program
         self._network = network
         self._sandbox = sandbox
@@ -100,6 +103,9 @@ class Engine:
         self._starting = asyncio.Lock()
         self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
         self._chromiums: dict[frozenset[str], _Chromium] = {}
+        self._relays: list[Relay] = []
+        self.upstream = Upstream(network.proxy) if network.proxy is not None else None
+        """The way through the proxy; None without one."""
 
     async def _launched(self, hosts: frozenset[str]) -> tuple[Browser, asyncio.Future[None]]:
         """The browser that reaches `hosts`, and the future that ends when it is gone."""
@@ -107,11 +113,19 @@ class Engine:
             if self._playwright is None:
                 with _limited_memory():
                     self._playwright = await async_playwright().start()
-        if hosts not in self._chromiums:
-            arguments = [*_QUIET, *self._network.arguments(hosts)]
-            self._chromiums[hosts] = _Chromium(self._program, arguments, sandbox=self._sandbox)
+            if hosts not in self._chromiums:
+                arguments = [*_QUIET, *self._network.arguments(hosts, await self._relay(hosts))]
+                self._chromiums[hosts] = _Chromium(self._program, arguments, sandbox=self._sandbox)
         chromium = self._chromiums[hosts]
         return await chromium.launched(self._playwright), chromium.gone
+
+    async def _relay(self, hosts: frozenset[str]) -> int | None:
+        """The port of a relay to `hosts`; None without a proxy, or if they all are on this machine."""
+        if self.upstream is None or self._network.is_loopback(hosts):
+            return None
+        relay = Relay(hosts, self._network.mapped(hosts), self.upstream)
+        self._relays.append(relay)
+        return await relay.start()
 
     async def refused_selectors(self, hosts: frozenset[str], selectors: Collection[str]) -> set[str]:
         """Those of `selectors` that the browser for `hosts` does not take for CSS.
@@ -161,13 +175,15 @@ class Engine:
                     page, devtools = await unless_gone(browser_gone, _open_page(context))
             except PlaywrightError as error:
                 raise BrowserGone("the browser gave no tab") from error
-            yield Tab(page, devtools, storage_state, session_cookies, gone)
+            yield Tab(page, devtools, hosts, storage_state, session_cookies, gone)
 
     async def stop(self) -> None:
         """Close the browsers (at most 1 s) and Playwright (at most 0.5 s)."""
         await asyncio.gather(*(_within(1.0, chromium.close()) for chromium in self._chromiums.values()))
         if self._playwright is not None:
             await _within(0.5, self._playwright.stop())
+        for relay in self._relays:
+            await relay.stop()
 
 
 @contextmanager

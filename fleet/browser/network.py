@@ -1,4 +1,4 @@
-"""Where the browser may connect: `--resolve`, `--trust-spki`, and Chromium's resolver rules."""
+"""Where the browser may connect: `--resolve`, `--trust-spki`, `--proxy`, and Chromium's resolver rules."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from fleet.browser.proxy import Proxy
 from fleet.errors import InputError
 
 
@@ -45,20 +46,33 @@ class Network:
 
     resolve: Mapping[str, str] = field(default_factory=dict)
     trusted_spki: tuple[str, ...] = ()
+    proxy: Proxy | None = None
+    """Through which everything goes that leaves this machine."""
 
     def is_loopback(self, hosts: Iterable[str]) -> bool:
         """True if every `host:port` stays on this machine."""
         return all(host in self.resolve or _is_loopback_name(host) for host in hosts)
 
-    def arguments(self, hosts: Iterable[str]) -> list[str]:
-        """Chromium's arguments that confine it to `hosts` (`host:port`): all other names resolve to nothing."""
-        wanted = sorted(set(hosts))
-        mapped = {host.rpartition(":")[0] for host in self.resolve}
-        # An EXCLUDE covers all ports of a name, so a name with a --resolve of its own never gets one.
-        direct = sorted({host.rpartition(":")[0] for host in wanted} - mapped)
-        rules = [f"MAP {host} {self.resolve[host]}" for host in wanted if host in self.resolve]
-        rules += ["MAP * ~NOTFOUND", *(f"EXCLUDE {host}" for host in direct)]
-        arguments = [f"--host-resolver-rules={', '.join(rules)}", "--no-proxy-server"]
+    def mapped(self, hosts: Iterable[str]) -> dict[str, str]:
+        """Those of `hosts` that stay on this machine, and where."""
+        return {host: self.resolve.get(host, host) for host in sorted(hosts) if self.is_loopback([host])}
+
+    def arguments(self, hosts: Iterable[str], relay: int | None = None) -> list[str]:
+        """Chromium's arguments that confine it to `hosts` (`host:port`): everything else resolves to nothing.
+
+        With the port of a `relay`, which admits them then, it reaches nothing but that.
+        """
+        # Rules hold for addresses as for names. One with a port leaves the host's other ports to the last rule.
+        if relay is None:
+            ways = {host: self.resolve.get(host, host) for host in sorted(set(hosts))}
+            proxy = ["--no-proxy-server"]
+        else:
+            door = f"127.0.0.1:{relay}"
+            ways = {door: door}
+            # Even what Chromium would never send through a proxy of its own accord, such as loopback.
+            proxy = [f"--proxy-server=http://{door}", "--proxy-bypass-list=<-loopback>"]
+        rules = [f"MAP {host} {address}" for host, address in ways.items()]
+        arguments = [f"--host-resolver-rules={', '.join([*rules, 'MAP * ~NOTFOUND'])}", *proxy]
         if self.trusted_spki:
             arguments.append(f"--ignore-certificate-errors-spki-list={','.join(self.trusted_spki)}")
         return arguments

@@ -19,7 +19,7 @@ from fleet.browser.kept import Kept
 from fleet.browser.landing import land
 from fleet.browser.page_script import SOURCE, PageScript
 from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
-from fleet.browser.traffic import Sent, Traffic
+from fleet.browser.traffic import Sent, Traffic, was_refused
 from fleet.model import ControlKind, Reason
 from fleet.recipe import Find, exact_names, host_port
 
@@ -53,18 +53,20 @@ class Tab:
         self,
         page: Page,
         devtools: CDPSession,
+        hosts: frozenset[str],
         storage_state: dict[str, Any],
         session_cookies: frozenset[str],
         gone: asyncio.Future[None],
     ) -> None:
         self._page = page
         self._devtools = devtools
+        self._hosts = hosts
         self._given = storage_state
         self.gone = gone
         self._loaded_at = time.monotonic()
-        self._has_loaded = self._is_patience_over = self._has_thrown = False
+        self._has_loaded = self._is_patience_over = self._has_thrown = self._is_led_away = False
         self._script = PageScript(devtools)
-        self._traffic = Traffic(page)
+        self._traffic = Traffic(page, hosts)
         self._kept = Kept(page, devtools, self._script, session_cookies)
         self.status: int | None = None
         """HTTP status of the last page that was loaded; None if there was none."""
@@ -77,8 +79,11 @@ class Tab:
         page.on("requestfailed", self._note_refused)
 
     def _note_refused(self, request: Request) -> None:
-        if "ERR_NAME_NOT_RESOLVED" in (request.failure or "") and len(self.refused_hosts) < MAX_REFUSED_HOSTS:
-            self.refused_hosts.add(host_port(request.url))
+        if was_refused(request, self._hosts):
+            if request.is_navigation_request() and request.frame == self._page.main_frame:
+                self._is_led_away = True
+            if len(self.refused_hosts) < MAX_REFUSED_HOSTS:
+                self.refused_hosts.add(host_port(request.url))
 
     async def _refuse(self, dialog: Dialog) -> None:
         """Say no: what a page asks may be anything. Leaving a page is the one thing that is always meant."""
@@ -146,7 +151,8 @@ class Tab:
             if "#" in address and self._page.url.partition("#")[0] == address.partition("#")[0]:
                 await self._page.goto("about:blank")  # else a new fragment would keep the old document
             self._traffic.forget()
-            self._is_patience_over, self._has_thrown, self.status = False, False, None
+            self._is_patience_over = self._has_thrown = self._is_led_away = False
+            self.status = None
             async with self._kept.put_back():
                 timeout = LOAD_TIMEOUT * 1000
                 response = await self._page.goto(address, wait_until="domcontentloaded", timeout=timeout)
@@ -320,8 +326,8 @@ class Tab:
             return BrowserGone("the page is gone")
         if "Download is starting" in text:
             return Unreachable(Reason.ADDRESS)
-        if "ERR_NAME_NOT_RESOLVED" in text:
-            return Unreachable(Reason.REFUSED_HOST if self.refused_hosts else Reason.NETWORK)
+        if self._is_led_away:
+            return Unreachable(Reason.REFUSED_HOST)
         if "ERR_TOO_MANY_REDIRECTS" in text:
             return Unreachable(Reason.SERVICE_ERROR)
         if "ERR_CERT" in text or "ERR_SSL" in text:

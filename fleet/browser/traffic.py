@@ -9,6 +9,8 @@ from enum import Enum, auto
 
 from playwright.async_api import Page, Request, Response, WebSocket
 
+from fleet.recipe import host_port
+
 _READS = ("GET", "HEAD", "OPTIONS")
 _BESIDE = ("image", "media", "font", "ping", "eventsource", "websocket")
 """Kinds of request for whose answer nobody need wait: pictures, beacons, and streams that never end."""
@@ -40,7 +42,8 @@ class Traffic:
     AT_MOST = 20.0
     """After so long, what is still unanswered is not waited for any more."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, hosts: frozenset[str]) -> None:
+        self._hosts = hosts
         self._loop = asyncio.get_running_loop()
         self._asked: dict[Request, float] = {}
         self._asked_at_all: set[str] = set()
@@ -171,8 +174,7 @@ class Traffic:
 
     def _failed(self, request: Request) -> None:
         if "ERR_ABORTED" not in (request.failure or ""):  # the page itself gives that up
-            is_refused = "ERR_NAME_NOT_RESOLVED" in (request.failure or "")
-            if request.resource_type == "script" and is_refused:
+            if request.resource_type == "script" and was_refused(request, self._hosts):
                 # Most often somebody's statistics; whether the page can do without, its control must show.
                 self._missing_scripts.add(_path(request))
             elif request.resource_type in (*_DATA, "script") and request.method in _READS:
@@ -196,6 +198,16 @@ def seconds_of(retry_after: str) -> float:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
     except (ValueError, OverflowError):
         return 0.0
+
+
+def was_refused(request: Request, hosts: frozenset[str]) -> bool:
+    """True if a request that failed was for none of `hosts` (`host:port`): the browser is confined to those.
+
+    What the page itself gave up or forbids (ERR_ABORTED, `csp`) was not refused by us.
+    """
+    failure = request.failure or ""
+    is_failed = failure.startswith("net::") and "ERR_ABORTED" not in failure
+    return is_failed and request.url.startswith("http") and host_port(request.url) not in hosts
 
 
 def _path(request: Request) -> str:

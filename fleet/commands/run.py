@@ -53,6 +53,9 @@ def run(
         list[str] | None,
         typer.Option("--trust-spki", metavar="B64", help="Trust this public key (base64 SHA-256). Repeatable."),
     ] = None,
+    proxy: Annotated[
+        str | None, typer.Option("--proxy", metavar="URL", help="The forward proxy to go through, http://HOST:PORT.")
+    ] = None,
     breaker: Annotated[Switch, typer.Option("--breaker", help="Circuit breaker; off on loopback only.")] = Switch.ON,
     plan: Annotated[bool, typer.Option("--plan", help="Say who, what and how long; touch nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
@@ -73,6 +76,7 @@ def run(
         forks=forks,
         resolve=tuple(resolve or ()),
         trust_spki=tuple(trust_spki or ()),
+        proxy=proxy,
         breaker=breaker is Switch.ON,
     )
     names: dict[str, str] = {}

@@ -75,6 +75,7 @@ class TestFleetRun:
             ([], "No inventory given"),
             (["-i", EXAMPLE, "--service", "myspace"], "--service myspace: no recipe"),
             (["-i", EXAMPLE, "--resolve", "a.example:443=10.0.0.1:1"], "not a loopback address"),
+            (["-i", EXAMPLE, "--proxy", "http://ann:secret@proxy:3128"], "leave user and password out"),
             (["-i", EXAMPLE, "--recipes", "/nowhere"], "is not a folder of recipes"),
             (["-i", EXAMPLE, "-l", "nobody"], "no employees that match"),
         ],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fleet.browser.proxy import Proxy
 from fleet.config import Given, given_from_variables, resolve_settings
 from fleet.errors import InputError
 
@@ -34,6 +35,14 @@ class TestLayers:
         with pytest.raises(InputError, match="FLEET_CONFIG names nowhere"):
             resolve_settings(Given(), ["staff.yml"], tmp_path)
 
+    def test_the_proxys_credentials_are_a_file_beside_fleet_yml(self, tmp_path: Path) -> None:
+        """The option may name another proxy; where the credentials are never stands on the command line."""
+        (tmp_path / "fleet.yml").write_text("proxy: http://proxy:3128\nproxy_credentials: proxy.txt\n")
+        file = tmp_path / "proxy.txt"
+        assert resolve_settings(Given(), ["staff.yml"], tmp_path).network.proxy == Proxy("http", "proxy", 3128, file)
+        given = Given(proxy="https://other:8443")
+        assert resolve_settings(given, ["staff.yml"], tmp_path).network.proxy == Proxy("https", "other", 8443, file)
+
     def test_a_rehearsal_has_a_state_of_its_own(self, tmp_path: Path) -> None:
         """Unless a state was given: rehearsed records never stand among real ones."""
         assert resolve_settings(Given(), (), tmp_path).for_rehearsal().state.name == "rehearsal"
@@ -46,6 +55,7 @@ class TestRoleVariables:
         given = given_from_variables({"optout_services": "linkedin, wiki", "optout_forks": "4"})
         assert (given.services, given.forks) == (("linkedin", "wiki"), 4)
         assert given_from_variables({"optout_services": ["linkedin"]}).services == ("linkedin",)
+        assert given_from_variables({"optout_proxy": "http://proxy:3128"}).proxy == "http://proxy:3128"
         assert given_from_variables({}) == Given()
 
     @pytest.mark.parametrize(

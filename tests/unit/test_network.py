@@ -49,10 +49,11 @@ class TestResolve:
 
 class TestConfinement:
     def test_declared_hosts_resolve_and_all_else_does_not(self) -> None:
-        """A mapped host goes where it is led, a declared one to itself, every other name to nothing."""
+        """A mapped host goes where it is led, a declared one to itself on its own port, all else to nothing."""
         network = Network({"www.a.example:443": "127.0.0.1:8443"}, (SPKI,))
         assert network.arguments(["www.a.example:443", "static.b.example:443"]) == [
-            "--host-resolver-rules=MAP www.a.example:443 127.0.0.1:8443, MAP * ~NOTFOUND, EXCLUDE static.b.example",
+            "--host-resolver-rules=MAP static.b.example:443 static.b.example:443, "
+            "MAP www.a.example:443 127.0.0.1:8443, MAP * ~NOTFOUND",
             "--no-proxy-server",
             f"--ignore-certificate-errors-spki-list={SPKI}",
         ]
@@ -60,7 +61,25 @@ class TestConfinement:
     def test_a_mapping_of_an_undeclared_host_opens_nothing(self) -> None:
         """--resolve leads hosts of the recipes only."""
         network = Network({"evil.example:443": "127.0.0.1:1"})
-        assert network.arguments(["a.example:443"])[0] == "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE a.example"
+        assert network.arguments(["a.example:443"])[0] == (
+            "--host-resolver-rules=MAP a.example:443 a.example:443, MAP * ~NOTFOUND"
+        )
+
+    def test_behind_a_proxy_only_the_relay_resolves(self) -> None:
+        """Through a proxy Chromium resolves no names, so the relay admits the hosts; nothing bypasses it."""
+        assert Network({"www.a.example:443": "127.0.0.1:8443"}).arguments(["www.a.example:443"], relay=4321) == [
+            "--host-resolver-rules=MAP 127.0.0.1:4321 127.0.0.1:4321, MAP * ~NOTFOUND",
+            "--proxy-server=http://127.0.0.1:4321",
+            "--proxy-bypass-list=<-loopback>",
+        ]
+
+    def test_what_stays_on_this_machine_never_goes_to_the_proxy(self) -> None:
+        """Hosts with a --resolve, and loopback itself."""
+        network = Network({"a.example:443": "127.0.0.1:1"})
+        assert network.mapped(["a.example:443", "b.example:443", "localhost:8000"]) == {
+            "a.example:443": "127.0.0.1:1",
+            "localhost:8000": "localhost:8000",
+        }
 
     def test_loopback_means_every_host(self) -> None:
         """One host that leaves the machine makes the run a live one."""
