@@ -38,7 +38,31 @@ _QUIET = (
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
+)
+DISABLED_FEATURES = (
+    # With it WebRTC joins a multicast group and asks the local network for names, whatever the resolver rules say.
+    "WebRtcHideLocalIpsWithMdns",
+    # Chromium heeds one such list only, ours: so Playwright's own must stand in it too (tests/browser/test_proxy.py).
+    "AimEnabled",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+    "TcpPortRandomizationWin",
+    "ThirdPartyStoragePartitioning",
+    "msEdgeUpdateLaunchServicesPreferredVersion",
+    "msForceBrowserSignIn",
+)
+_CONFINED = (
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    f"--disable-features={','.join(DISABLED_FEATURES)}",
 )
 
 
@@ -114,7 +138,7 @@ class Engine:
                 with _limited_memory():
                     self._playwright = await async_playwright().start()
             if hosts not in self._chromiums:
-                arguments = [*_QUIET, *self._network.arguments(hosts, await self._relay(hosts))]
+                arguments = [*_QUIET, *_CONFINED, *self._network.arguments(hosts, await self._relay(hosts))]
                 self._chromiums[hosts] = _Chromium(self._program, arguments, sandbox=self._sandbox)
         chromium = self._chromiums[hosts]
         return await chromium.launched(self._playwright), chromium.gone

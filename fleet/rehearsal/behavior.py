@@ -195,6 +195,8 @@ class Case:
     cookie that the service sets and scripts cannot read), and shown instead of what is stored."""
     picture_missing: bool = False
     """The page shows a picture that never comes, so it is never loaded to its end."""
+    reaches_out: bool = False
+    """The page tries to reach other hosts, addresses and ports in every way that a page has."""
     has_session: bool = True
     barrier: Barrier = Barrier.NONE
     barrier_after_save: Barrier = Barrier.NONE

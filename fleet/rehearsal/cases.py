@@ -228,6 +228,7 @@ _LINKEDIN = (
     Case("server_error", "The service is down.", O.ERROR, R.SERVICE_ERROR, status=503),
     Case("slow_page", "The page takes three seconds.", page_delay=3000),
     Case("picture_missing", "A picture on the page never comes.", picture_missing=True),
+    Case("reaches_out", "The page tries to reach the whole world, and this machine.", reaches_out=True),
     Case("endless_script", "The page's scripts never come to an end.", O.ERROR, R.TIMEOUT, spins_after=200),
     Case("cached_page", "The browser may keep the page for an hour.", max_age=3600),
     Case(

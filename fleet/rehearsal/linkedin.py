@@ -47,6 +47,18 @@ _CHALLENGES = (
     Barrier.RESTRICTION,
     Barrier.UNKNOWN_CHALLENGE,
 )
+_REPORTS = '{{"group": "{0}", "max_age": 600, "endpoints": [{{"url": "https://{0}.trap.example/"}}]}}'
+_REACHES_OUT = {
+    "content-security-policy-report-only": "style-src 'none'; report-uri https://csp.trap.example/, "
+    "font-src 'none'; report-to report",
+    "reporting-endpoints": 'report="https://reporting.trap.example/", default="https://reports.trap.example/"',
+    "report-to": f"{_REPORTS.format('report-to')}, {_REPORTS.format('nel')}",
+    "nel": '{"report_to": "nel", "max_age": 600, "success_fraction": 1, "failure_fraction": 1}',
+    "alt-svc": 'h3="alt.trap.example:443"; ma=600, h3=":8444"; ma=600, h2="alt2.trap.example:443"; ma=600',
+    "link": "<https://link.trap.example/x>; rel=preload; as=style, <https://link2.trap.example>; rel=preconnect",
+    "speculation-rules": '"https://rules.trap.example/"',
+}
+"""Headers by which a page reaches out."""
 _NOT_FOR_SCRIPTS = {"name", "meaning", "outcome", "reason", "stored"}
 
 
@@ -54,7 +66,7 @@ def sites(world: World) -> dict[str, ASGIApp]:
     """The service's sites by host."""
     return {
         WWW: _Www(world).router(),
-        STATIC: Router(file_routes(["settings.css", "settings.js", "trouble.js"])),
+        STATIC: Router(file_routes(["settings.css", "settings.js", "trouble.js", "reaches_out.js"])),
         MEDIA: Router([*file_routes(["portrait.svg"]), Route("/missing.svg", _missing)]),
     }
 
@@ -127,6 +139,8 @@ class _Www:
             account.stale_views -= 1
             is_on = True
         page = self._settings_page(account, is_on)
+        if case.reaches_out:
+            page.headers.update(_REACHES_OUT)
         if case.header_bytes:
             page.headers["x-filler"] = "x" * case.header_bytes
         if case.max_age is not None:

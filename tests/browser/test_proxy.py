@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from fleet.model import Outcome, Reason
 from fleet.optout import Visit
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from tests.browser.test_cases import MemoryJournal
+from tests.playbook.helpers import processes
 
 pytestmark = pytest.mark.xdist_group("cases")
 
@@ -126,3 +128,16 @@ async def test_a_service_that_the_proxy_cannot_reach_is_the_networks_fault() -> 
                 await tab.load("https://www.elsewhere.example/")
             assert (caught.value.reason, tab.refused_hosts) == (Reason.NETWORK, set())
         assert here.proxy.asked == {"www.elsewhere.example:443"}
+
+
+async def test_what_playwright_disables_stays_disabled() -> None:
+    """Chromium heeds the last of two lists, ours; a newer Playwright may disable more."""
+    engine = Engine(find_browser(), Network(), sandbox=False)
+    try:
+        async with engine.tab(frozenset(), {}, None):
+            [command, *_] = [process.command for process in processes() if process.is_browser]
+    finally:
+        await engine.stop()
+    playwrights, ours = re.findall(r"--disable-features=(\S+)", command)
+    assert set(playwrights.split(",")) - set(ours.split(",")) == set()
+    assert "WebRtcHideLocalIpsWithMdns" in ours

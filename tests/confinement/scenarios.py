@@ -1,0 +1,159 @@
+"""What is done inside the namespace while a listener listens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fleet.browser import engine as engine_module
+from fleet.browser.engine import Engine
+from fleet.browser.find import find_browser
+from fleet.browser.network import Network
+from fleet.catalogue import load_catalogue
+from fleet.config import Given, resolve_settings
+from fleet.inventory import read_inventory
+from fleet.plan import catalogue_for, services_of
+from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
+from fleet.rehearsal.stage import raise_stage
+from tests.confinement.listener import Listener
+
+FLEET = str(Path(sys.executable).with_name("fleet"))
+LINKEDIN = load_catalogue().recipes["linkedin"]
+HOSTS = ("www.linkedin.com", "static.licdn.com", "media.licdn.com")
+WEBRTC = frozenset({"out udp 192.0.2.3:4444", "out ip 2 224.0.0.22"})
+"""What WebRTC sends to an address that a page names, and to join the group of multicast DNS."""
+HOME = Path(os.environ["HOME"])
+
+
+def rehearsed() -> dict[str, Any]:
+    """`fleet run`, with `--check` and without, on a page that reaches out, a challenge and a sign-in page."""
+    inventory = _inventory({"reaches.out": "reaches_out", "asked": "challenge_code", "out": "session_over"})
+    settings = resolve_settings(Given(state=str(HOME / "state")), [inventory])
+    catalogue = catalogue_for(settings, rehearsal=True)
+    stage = raise_stage(read_inventory([inventory], services_of(catalogue)), settings, catalogue)
+    ways = [part for host, at in stage.network.resolve.items() for part in ("--resolve", f"{host}={at}")]
+    result: dict[str, Any] = {"own": f"lo tcp {stage.rehearsal.address}"}
+    for name, check in (("checked", ["--check"]), ("run", [])):
+        listener = Listener()
+        done = _run(inventory, *ways, "--trust-spki", stage.rehearsal.spki, *check)
+        truth = {row["employee"]: row["requests"] for row in stage.rehearsal.truth()}
+        result[name] = {"seen": listener.stop(), "outcomes": _outcomes(done), "requests": truth}
+    stage.strike()
+    return result
+
+
+def _inventory(cases: dict[str, str], *, rehearsal: bool = True) -> str:
+    hosts = {
+        name: {"fleet_accounts": {"linkedin": {"profile": name, "owner": "company"}}}
+        | ({"fleet_rehearsal_case": {"linkedin": case}} if rehearsal else {})
+        for name, case in cases.items()
+    }
+    path = HOME / "staff.yml"
+    path.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": rehearsal}, "hosts": hosts}}))
+    return str(path)
+
+
+def _run(inventory: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [FLEET, "run", "-i", inventory, "--state", str(HOME / "state"), "--output", "json", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    report = json.loads(done.stdout)
+    assert report["errors"] == [], report["errors"]
+    return {row["employee"]: row["outcome"] for row in report["results"]}
+
+
+class _Open(Network):
+    """A planted violation: the recipe's hosts are led to the rehearsal, and everything else goes where it likes."""
+
+    def arguments(self, hosts: Iterable[str], relay: int | None = None) -> list[str]:
+        return [argument.replace(", MAP * ~NOTFOUND", "") for argument in super().arguments(hosts, relay)]
+
+
+def unconfined() -> set[str]:
+    """The page that reaches out, in a browser without resolver rules and without the switches that keep WebRTC in."""
+    engine_module._CONFINED = ()
+    with _names(), _reaching_out() as rehearsal:
+        return _seen(rehearsal, _Open(rehearsal.resolve, (rehearsal.spki,)))
+
+
+def webrtc_unconfined() -> set[str]:
+    """The same with the resolver rules."""
+    engine_module._CONFINED = ()
+    with _reaching_out() as rehearsal:
+        return _seen(rehearsal, Network(rehearsal.resolve, (rehearsal.spki,)), WEBRTC)
+
+
+def live() -> set[str]:
+    """The same fully confined, its hosts resolved as they would be live: by name, to port 443."""
+    _resolve_hosts_here()
+    with _reaching_out(port=443) as rehearsal:
+        return _seen(rehearsal, Network({}, (rehearsal.spki,)))
+
+
+def _reaching_out(port: int = 0) -> Rehearsal:
+    return start_rehearsal([RehearsalAccount("a", "linkedin", "a", "A", "en", "reaches_out")], port=port)
+
+
+def _seen(rehearsal: Rehearsal, network: Network, enough: frozenset[str] | None = None) -> set[str]:
+    """What leaves while the page is looked at, but for what goes to the rehearsal."""
+    listener = Listener()
+    asyncio.run(_look(rehearsal, network, listener, enough))
+    return listener.stop() - {f"lo tcp {rehearsal.address}"}
+
+
+def _resolve_hosts_here() -> None:
+    (HOME / "hosts").write_text("127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {host}\n" for host in HOSTS))
+    subprocess.run(["mount", "--bind", str(HOME / "hosts"), "/etc/hosts"], check=True)
+
+
+async def _look(rehearsal: Rehearsal, network: Network, listener: Listener, enough: frozenset[str] | None) -> None:
+    """Show the page until `enough` was heard, or three seconds have brought nothing new.
+
+    It may never be loaded to its end: what went nowhere does not come back.
+    """
+    engine = Engine(find_browser(), network, sandbox=False)
+    state = rehearsal.storage_state("a", "linkedin")
+    assert state is not None
+    try:
+        async with engine.tab(LINKEDIN.hosts, state, None) as tab:
+            loading = asyncio.create_task(tab.load(LINKEDIN.controls["ai_training"].page))
+            heard = -1
+            while heard != len(listener.seen) and not (enough and enough <= listener.seen):
+                heard = len(listener.seen)
+                await asyncio.sleep(3)
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+    finally:
+        await engine.stop()
+
+
+@contextmanager
+def _names() -> Iterator[None]:
+    """A name server in this namespace: every name has an address where nobody listens."""
+    (HOME / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    subprocess.run(["mount", "--bind", str(HOME / "resolv.conf"), "/etc/resolv.conf"], check=True)
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 53))
+
+    def serve() -> None:
+        while True:
+            question, who = server.recvfrom(4096)
+            end = question.index(b"\0", 12) + 5
+            is_address = question[end - 4 : end - 2] == b"\0\1"
+            answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton("127.0.0.2") if is_address else b""
+            head = question[:2] + b"\x81\x80\0\1" + (b"\0\1" if is_address else b"\0\0") + b"\0\0\0\0"
+            server.sendto(head + question[12:end] + answer, who)
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield
