@@ -62,6 +62,7 @@ DISABLED_FEATURES = (
 )
 _CONFINED = (
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
     f"--disable-features={','.join(DISABLED_FEATURES)}",
 )
 

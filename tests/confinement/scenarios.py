@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +23,12 @@ from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
 from fleet.config import Given, resolve_settings
 from fleet.inventory import read_inventory
+from fleet.paths import write_private
 from fleet.plan import catalogue_for, services_of
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.rehearsal.stage import raise_stage
+from fleet.sessions import SessionStore, StorageState
+from fleet.state import make_state
 from tests.confinement.listener import Listener
 
 FLEET = str(Path(sys.executable).with_name("fleet"))
@@ -49,6 +54,63 @@ def rehearsed() -> dict[str, Any]:
         result[name] = {"seen": listener.stop(), "outcomes": _outcomes(done), "requests": truth}
     stage.strike()
     return result
+
+
+def behind_proxy() -> dict[str, Any]:
+    """A live `fleet run` through tinyproxy, which asks for a password: first without it, then with it, and the log."""
+    _resolve_hosts_here()
+    cases = {"reaches.out": "reaches_out", "plain": "switched_on"}
+    inventory = _inventory(cases, rehearsal=False)
+    settings = resolve_settings(Given(state=str(HOME / "state")), [inventory])
+    make_state(settings.state_dir, settings.identity, settings.log_key)
+    accounts = [RehearsalAccount(name, "linkedin", name, name, "en", case) for name, case in cases.items()]
+    with start_rehearsal(accounts, port=443) as rehearsal, _tinyproxy() as log:
+        sessions = SessionStore(settings.state_dir)
+        for name in cases:
+            given = StorageState.model_validate(rehearsal.storage_state(name, "linkedin"))
+            sessions.seal(name, LINKEDIN, given)
+        options = ("--proxy", "http://127.0.0.1:3128", "--trust-spki", rehearsal.spki)
+        accepted = {"terms_accepted": {"linkedin": "test"}, "sandbox": False, "accepted_by": "test"}
+        (HOME / "fleet.yml").write_text(json.dumps(accepted))
+        refused = _run(inventory, *options)
+        (HOME / "fleet.yml").write_text(json.dumps(accepted | {"proxy_credentials": "proxy.txt"}))
+        write_private(HOME / "proxy.txt", b"ann:geheim")
+        asked_before = set(re.findall(r"CONNECT (\S+)", log.read_text()))
+        listener = Listener()
+        done = _run(inventory, *options)
+        seen = listener.stop()
+        return {
+            "refused": [refused.returncode, json.loads(refused.stdout)["errors"]],
+            "asked_before": asked_before,
+            "outcomes": _outcomes(done),
+            "seen": seen,
+            "asked": set(re.findall(r"Request .*: (.*) HTTP/1", log.read_text())),
+            "writes": {row["employee"]: row["writes"]["ai_training"] for row in rehearsal.truth()},
+            "password_in": sorted(
+                str(path)
+                for path in HOME.rglob("*")
+                if path.is_file() and re.search(b"geheim|YW5uOmdlaGVpb", path.read_bytes())  # as it is, or in Base64
+            ),
+        }
+
+
+@contextmanager
+def _tinyproxy() -> Iterator[Path]:
+    """A real forward proxy on port 3128, and its log."""
+    log = HOME / "tinyproxy.log"
+    (HOME / "tinyproxy.conf").write_text(
+        f'Port 3128\nListen 127.0.0.1\nLogFile "{log}"\nLogLevel Connect\nBasicAuth ann geheim\nConnectPort 443\n'
+    )
+    process = subprocess.Popen(["tinyproxy", "-d", "-c", str(HOME / "tinyproxy.conf")], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 10
+    while socket.socket().connect_ex(("127.0.0.1", 3128)):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    try:
+        yield log
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _inventory(cases: dict[str, str], *, rehearsal: bool = True) -> str:
