@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from fleet.mandates import Mandate
-from fleet.mistakes import mistakes
+from fleet.mistakes import Shape, mistakes
 from fleet.model import Reason
 from fleet.sourcelines import SourceLines
 from fleet.waivers import Waiver
@@ -19,14 +19,18 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 """An employee's name is a host name to Ansible, and part of file names here."""
 
 _EMAIL = re.compile(r"[^@\s<>\"']+@[^@\s<>\"']+")
-_LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
+_LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
+MAX_LEVELS = 8
+"""Lists and mappings inside each other; a mandate's services are two levels deep."""
 _JINJA = ("{{", "{%", "{#")
 PERSONAL = ("fleet_accounts", "fleet_mandate", "fleet_waivers", "fleet_email")
 KNOWN = (*PERSONAL, "fleet_locale", "fleet_rehearsal", "fleet_rehearsal_case")
 
 # What a service calls a person: a public id, an e-mail address, or a name with single spaces in it.
 Profile = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\s/\\\x00-\x1f\x7f]+( [^\s/\\\x00-\x1f\x7f]+)*$")
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=r"^[^\s/\\\x00-\x1f\x7f]+( [^\s/\\\x00-\x1f\x7f]+)*$"),
+    Shape(r"^(?!\.\.?$).+$", "a name; . and .. lead to other pages of the service"),
 ]
 DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -81,13 +85,27 @@ class Employee:
         return next((problem for problem in self.problems if problem.service in (None, service)), None)
 
 
-def _plain(value: Any) -> Any:
-    """Undo the wrapping that ansible-inventory gives to values marked unsafe; a vaulted value stays unreadable."""
-    if isinstance(value, dict):
-        if set(value) == {"__ansible_unsafe"}:
-            return value["__ansible_unsafe"]
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+def whole(text: str) -> str:
+    """A text that can be written anywhere: half a character (a lone surrogate) is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(value: Any, levels: int = MAX_LEVELS) -> Any:
+    """Undo the wrapping that ansible-inventory gives to values marked unsafe; a vaulted value stays unreadable.
+
+    So does what is nested deeper than any value of ours: it comes back as something that no field takes.
+    """
+    if isinstance(value, str):
+        return whole(value)
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return ...
+    if isinstance(value, list):
+        return [_plain(item, levels - 1) for item in value]
+    if set(value) == {"__ansible_unsafe"}:
+        return _plain(value["__ansible_unsafe"], levels - 1)
+    return {whole(key): _plain(item, levels - 1) for key, item in value.items()}
 
 
 def _templates(value: Any, path: str) -> Iterator[str]:
@@ -112,7 +130,7 @@ def read_employee(
     services: Mapping[str, frozenset[str]],
     lines: SourceLines,
 ) -> Employee:
-    own = {key: _plain(value) for key, value in variables.items() if key.startswith("fleet_")}
+    own = {whole(key): _plain(value) for key, value in variables.items() if key.startswith("fleet_")}
     problems: list[Problem] = []
 
     def refuse(path: str, message: str, service: str | None = None, reason: Reason = Reason.BAD_DATA) -> None:
@@ -149,7 +167,7 @@ def read_employee(
         except ValidationError as error:
             _refuse_each(error, "fleet_waivers", refuse)
     case = own.get("fleet_rehearsal_case", {})
-    if not isinstance(case, dict):
+    if not isinstance(case, dict) or not all(isinstance(name, str) for name in case.values()):
         refuse("fleet_rehearsal_case", "must map services to cases, such as {linkedin: switched_on}.")
         case = {}
     return Employee(name, email, locale, accounts, mandate, waivers, case, tuple(problems))

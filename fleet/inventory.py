@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fleet.employee import PERSONAL, Employee, Problem, read_employee
+from fleet.employee import PERSONAL, Employee, Problem, read_employee, whole
 from fleet.errors import FleetError, InputError
 from fleet.sourcelines import SourceLines
 
@@ -64,7 +64,20 @@ def read_inventory(
     """
     if not sources:
         raise InputError("No inventory given; pass one with -i, such as: -i inventory.example.yml")
-    listing = _list_hosts(sources, limit, ansible_python, cwd)
+    return inventory_of(_list_hosts(sources, limit, ansible_python, cwd), sources, services, limit, cwd)
+
+
+def inventory_of(
+    listing: dict[str, Any],
+    sources: Sequence[str],
+    services: Mapping[str, frozenset[str]],
+    limit: str | None = None,
+    cwd: Path | None = None,
+) -> Inventory:
+    """The employees in what `ansible-inventory --list --export` has printed of `sources`.
+
+    Raises InputError if there is none.
+    """
     hostvars: dict[str, dict[str, Any]] = listing.pop("_meta", {}).get("hostvars", {})
     groups = {name: group for name, group in listing.items() if isinstance(group, dict)}
     members: dict[str, list[str]] = {}
@@ -96,8 +109,8 @@ def read_inventory(
         for parent in parents:
             if parent in own_groups:
                 inherited |= groups[parent].get("vars", {})
-        employee = read_employee(name, hostvars.get(name, {}), inherited, services, lines)
-        employees.append(replace(employee, groups=tuple(sorted(own_groups - {"all", "ungrouped"}))))
+        employee = read_employee(whole(name), hostvars.get(name, {}), inherited, services, lines)
+        employees.append(replace(employee, groups=tuple(sorted(map(whole, own_groups - {"all", "ungrouped"})))))
     own = [hostvars.get(name, {}) for name in names]
     shared = [group.get("vars", {}) for group in groups.values()]
     rehearsal = any(variables.get("fleet_rehearsal") not in (None, False) for variables in (*own, *shared))
@@ -124,14 +137,16 @@ def _list_hosts(sources: Sequence[str], limit: str | None, ansible_python: str, 
         "ANSIBLE_VERBOSITY": "0",
     }
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", env=environment, cwd=cwd, check=False
+        )
     except OSError as error:
         raise FleetError(f"Ansible cannot be started with {ansible_python}: {error.strerror}.") from None
     if done.returncode != 0:
         raise InputError(_first_cause(done.stderr, sources, cwd))
     try:
         listing: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise FleetError("ansible-inventory did not answer with JSON; run it by hand to see what it prints.") from None
     return listing
 

@@ -59,6 +59,6 @@ class Shape:
         return {**handler(schema), "pattern": self.pattern}
 
     def _check(self, value: str) -> str:
-        if not re.search(self.pattern, value):
+        if not re.fullmatch(self.pattern, value):  # a `$` alone lets a line end pass
             raise ValueError(f"must be {self.words}")
         return value

@@ -22,6 +22,8 @@ Planned = tuple[str, str | None, str | None]
 """Employee, service, control."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+MAX_UNKNOWN = 20
+"""So many services without a recipe are named for one employee: the plan of each must fit into a record."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,10 @@ def plan_accounts(employee: Employee, settings: Settings, catalogue: Catalogue) 
     Bad data is planned too, with service or control None as far as it cannot be read: it must end in the log.
     """
     given = [*employee.accounts, *(problem.service for problem in employee.problems if problem.service is not None)]
+    unknown = [service for service in given if _NAME.fullmatch(service) and catalogue.get(service) is None]
+    nameable = {*catalogue.recipes, *unknown[:MAX_UNKNOWN]}
     # Those that cannot be named are one entry: the log could not tell them apart.
-    services = dict.fromkeys(service if _NAME.fullmatch(service) else None for service in given)
+    services = dict.fromkeys(service if service in nameable else None for service in given)
     if not services and employee.problems:
         yield PlannedAccount(employee, None, None, (None,))
     for service in services:

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import pyrage
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fleet.errors import InputError, SessionError
 from fleet.mistakes import mistakes
@@ -28,10 +28,18 @@ from fleet.recipe import Recipe
 MAX_BYTES = 5 * 1024 * 1024
 """Browsers keep at most 5 MB of stored data per origin; a larger file is no storage state."""
 
+LATEST = 253402300799
+"""The end of the year 9999, in seconds since 1970: Playwright takes no later expiry."""
+
 
 class _Part(BaseModel):
     # Other keys come and go with Playwright versions; what is not known here is dropped.
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+def _origin(value: str) -> str:
+    urlsplit(value)  # raises ValueError for what is no address
+    return value
 
 
 class Cookie(_Part):
@@ -39,9 +47,9 @@ class Cookie(_Part):
 
     name: str = Field(min_length=1, max_length=4096)
     value: str = Field(max_length=16384)
-    domain: str = Field(min_length=1, max_length=255)
+    domain: str = Field(pattern=r"^[!-~]{1,255}$")
     path: str = "/"
-    expires: float = -1
+    expires: float = Field(default=-1, ge=-1, le=LATEST)
     http_only: bool = Field(default=False, alias="httpOnly")
     secure: bool = False
     same_site: Literal["Strict", "Lax", "None"] = Field(default="Lax", alias="sameSite")
@@ -57,7 +65,7 @@ class _Item(_Part):
 class Origin(_Part):
     """What one origin has stored."""
 
-    origin: str
+    origin: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,300}$"), AfterValidator(_origin)]
     local_storage: list[_Item] = Field(default_factory=list, alias="localStorage")
     indexed_db: list[dict[str, Any]] | None = Field(default=None, alias="indexedDB")
 
@@ -161,6 +169,13 @@ def read_identity(path: Path) -> pyrage.x25519.Identity:
     raise InputError(f"{path} holds no age identity (a line AGE-SECRET-KEY-…).")
 
 
+class _Times(BaseModel):
+    """What stands in clear beside a sealed session."""
+
+    sealed_at: float = Field(ge=0, le=LATEST)
+    expires_at: float | None = Field(ge=0, le=LATEST)
+
+
 class SessionStore:
     """The sealed sessions of one state directory."""
 
@@ -179,10 +194,8 @@ class SessionStore:
         path = self._path(employee, recipe.service)
         make_private_dir_if_missing(path.parent)
         write_private(path, sealed, durable=True)
-        write_private(
-            path.with_suffix(".json"),
-            json.dumps({"sealed_at": info.sealed_at, "expires_at": info.expires_at}).encode(),
-        )
+        times = _Times(sealed_at=info.sealed_at, expires_at=info.expires_at)
+        write_private(path.with_suffix(".json"), times.model_dump_json().encode())
         return info
 
     def open(self, employee: str, service: str, identity: pyrage.x25519.Identity) -> StorageState | None:
@@ -199,10 +212,13 @@ class SessionStore:
             raise SessionError(f"{path} cannot be read: {error.strerror}.", Reason.SESSION_UNREADABLE) from None
         try:
             content = json.loads(pyrage.decrypt(sealed, [identity]))
-            state = StorageState.model_validate(content["storage_state"])
-        except (pyrage.DecryptError, ValueError, KeyError, TypeError):
+            state, owner = (
+                StorageState.model_validate(content["storage_state"]),
+                (content["employee"], content["service"]),
+            )
+        except (pyrage.DecryptError, ValueError, KeyError, TypeError, RecursionError):
             raise SessionError(f"{path} does not open with this identity.", Reason.SESSION_UNREADABLE) from None
-        if (content["employee"], content["service"]) != (employee, service):
+        if owner != (employee, service):
             raise SessionError(f"{path} holds the session of another account.", Reason.SESSION_UNREADABLE)
         return state
 
@@ -211,9 +227,9 @@ class SessionStore:
         for path in sorted(self._state.sessions.glob("*.age")):
             employee, _, service = path.stem.rpartition(".")
             try:
-                known = json.loads(path.with_suffix(".json").read_bytes())
-                yield SessionInfo(employee, service, float(known["sealed_at"]), known["expires_at"])
-            except (OSError, ValueError, KeyError, TypeError):
+                known = _Times.model_validate_json(path.with_suffix(".json").read_bytes())
+                yield SessionInfo(employee, service, known.sealed_at, known.expires_at)
+            except (OSError, ValueError):
                 yield SessionInfo(employee, service, path.stat().st_mtime, None)
 
     def remove(self, employee: str, service: str) -> bool:
