@@ -19,7 +19,7 @@ from fleet.yamlfile import load_model
 DEFAULT_FORKS = 8
 MAX_FORKS = 64
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class BreakerLimits(BaseModel):
@@ -158,7 +158,7 @@ def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None
     def first(option: str | None, variable: str, setting: str | None, default: Path) -> tuple[Path, bool]:
         for value, folder in ((option, cwd), (os.environ.get(variable), cwd), (setting, base)):
             if value:
-                return folder / Path(value).expanduser(), True
+                return folder / _expanded(value), True
         return default, False
 
     state, is_state_given = first(given.state, "FLEET_STATE", file.state, default_state())
@@ -167,10 +167,10 @@ def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None
     forks = given.forks if given.forks is not None else file.forks or DEFAULT_FORKS
     if not 1 <= forks <= MAX_FORKS:
         raise InputError(f"--forks {forks}: give a number from 1 to {MAX_FORKS}.")
-    recipes = [cwd / Path(folder).expanduser() for folder in given.recipes]
-    recipes = recipes or [base / Path(folder).expanduser() for folder in file.recipes]
+    recipes = [cwd / _expanded(folder) for folder in given.recipes]
+    recipes = recipes or [base / _expanded(folder) for folder in file.recipes]
     proxy = given.proxy or file.proxy
-    credentials = base / Path(file.proxy_credentials).expanduser() if file.proxy_credentials else None
+    credentials = base / _expanded(file.proxy_credentials) if file.proxy_credentials else None
     network = Network(
         dict(parse_resolve(value) for value in given.resolve or file.resolve),
         tuple(parse_spki(value) for value in given.trust_spki or file.trust_spki),
@@ -192,6 +192,13 @@ def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None
         terms_accepted=dict(file.terms_accepted),
         sandbox=file.sandbox,
     )
+
+
+def _expanded(value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise InputError(f"{value}: there is no such user here; write the folder out.") from None
 
 
 def given_from_variables(variables: dict[str, Any]) -> Given:

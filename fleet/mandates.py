@@ -82,9 +82,8 @@ class Revocations:
         """Who revoked, and on which day. Raises InputError if the file is damaged."""
         if not self._path.exists():
             return {}
-        data = read_yaml(self._path).data or {}
         try:
-            return {str(employee): _iso_date(day) for employee, day in data.items()}
+            return {employee: _iso_date(day) for employee, day in read_yaml(self._path).data.items()}
         except (AttributeError, ValueError):
             raise InputError(f"{self._path} is damaged: each line must be 'EMPLOYEE: YYYY-MM-DD'.") from None
 

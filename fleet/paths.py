@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -89,6 +90,15 @@ def make_private_dir(path: Path) -> None:
             f"{path} cannot be made ({error.strerror}); choose another folder or mend its owner."
         ) from None
     require_private(path)
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file. Raises OSError, also for a pipe or a device: reading it may have no end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read(most)
 
 
 def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:

@@ -33,17 +33,23 @@ Labels = dict[Language, list[Text]]
 
 
 def _host(value: str) -> str:
-    if not re.fullmatch(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?", value):
+    if not re.fullmatch(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", value):
         raise ValueError("must be a host name in lower case, such as static.example.com, without https:// and path")
     return value
 
 
 def _page(value: str) -> str:
+    if " " in value or not value.isprintable():
+        raise ValueError("must be an address without spaces")
     parts = urlsplit(value)
     if parts.scheme != "https" and not (parts.scheme == "http" and (parts.hostname or "") in LOOPBACK_NAMES):
         raise ValueError("must be an https:// address (http:// only for localhost)")
     if not parts.hostname or parts.username or parts.password:
         raise ValueError("must be an address with a host and without a user name")
+    if parts.hostname not in LOOPBACK_NAMES:
+        _host(parts.hostname)  # what it is called goes into the browser's arguments
+    if parts.port == 0:  # raises ValueError by itself for one that cannot be
+        raise ValueError("must be an address whose port is not 0")
     if PROFILE in parts.netloc or re.search(r"[{}]", value.replace(PROFILE, "")):
         raise ValueError("the only placeholder is {profile}, in the path or query")
     if not parts.path.startswith("/"):
@@ -75,6 +81,8 @@ class Sign(_Strict):
             raise ValueError("give exactly one of address, css, heading")
         if self.address and not re.match(r"/|https://[^/]+/", self.address):
             raise ValueError("address: must be a path such as /login, or https://host/path")
+        if self.address and not self.address.startswith("/"):
+            _page(self.address)
         return self
 
 

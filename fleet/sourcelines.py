@@ -10,6 +10,12 @@ from pathlib import Path
 
 import yaml
 
+from fleet.paths import read_regular
+from fleet.yamlfile import NotPlain, compose
+
+MAX_BYTES = 64 * 1024 * 1024
+"""A larger inventory is none that somebody looks for a line in."""
+
 
 class SourceLines:
     """Answers `file:line` for a variable of a host or group; reads each file at most once, and only when asked."""
@@ -34,9 +40,9 @@ class SourceLines:
                 if node.tag == _TIMESTAMP:
                     try:
                         yaml.SafeLoader("").construct_yaml_timestamp(node)
-                    except ValueError as error:
-                        line = node.start_mark.line + 1
-                        yield f"{self._short(file)}:{line}: {path}: {node.value} is not a date ({error})"
+                    except (ValueError, AttributeError) as error:  # the latter for what has not even the form
+                        line, why = node.start_mark.line + 1, f" ({error})" if isinstance(error, ValueError) else ""
+                        yield f"{self._short(file)}:{line}: {path}: {node.value} is not a date{why}"
 
     def _find(self, parent: str | None, name: str, path: str, folder: str) -> str:
         steps = path.split(".")
@@ -49,7 +55,7 @@ class SourceLines:
                 candidates = [(root, 1)]
             else:
                 wanted = steps
-                candidates = list(_entries(root, parent, name))
+                candidates = list(_entries(root, parent, name, set()))
             for node, line in candidates:
                 depth, line = _descend(node, wanted, line)
                 if found is None or depth > found[0]:
@@ -95,23 +101,24 @@ def _scalars(node: yaml.Node | None, path: str, seen: set[int]) -> Iterator[tupl
 def _compose(file: Path) -> yaml.Node | None:
     try:
         # A file that is no YAML is an INI file, a script or a broken one: Ansible has the last word on it.
-        return yaml.compose(file.read_text("utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return compose(read_regular(file, MAX_BYTES).decode(), with_aliases=True)
+    except (OSError, ValueError, OverflowError, yaml.YAMLError, NotPlain):
         return None
 
 
 def _entries(
-    node: yaml.Node, parent: str | None, name: str, above: str | None = None
+    node: yaml.Node, parent: str | None, name: str, seen: set[int], above: str | None = None
 ) -> Iterator[tuple[yaml.Node, int]]:
-    if not isinstance(node, yaml.MappingNode):
+    if not isinstance(node, yaml.MappingNode) or id(node) in seen:
         return
+    seen.add(id(node))
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             continue
         if key.value == name and parent in (None, above):
             yield value, key.start_mark.line + 1
         if not key.value.startswith("fleet_"):
-            yield from _entries(value, parent, name, key.value)
+            yield from _entries(value, parent, name, seen, key.value)
 
 
 def _descend(node: yaml.Node, steps: list[str], line: int) -> tuple[int, int]:
@@ -120,7 +127,7 @@ def _descend(node: yaml.Node, steps: list[str], line: int) -> tuple[int, int]:
         following = None
         if isinstance(node, yaml.MappingNode):
             following = next(((key, value) for key, value in node.value if key.value == step), None)
-        elif isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
+        elif isinstance(node, yaml.SequenceNode) and step in map(str, range(len(node.value))):
             item = node.value[int(step)]
             following = item, item
         if following is None:

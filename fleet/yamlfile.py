@@ -16,14 +16,28 @@ from pydantic import BaseModel, ValidationError
 
 from fleet.errors import InputError
 from fleet.mistakes import mistakes
+from fleet.paths import read_regular
 
 MAX_BYTES = 1024 * 1024
 """Our own files are written by hand; a larger one is a mistake or an attack."""
 
-_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+MAX_DEPTH = 50
+"""Lists and mappings inside each other; a recipe has six."""
+MAX_MISTAKES = 50
+"""Nobody reads more of them at once."""
+
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class NotPlain(Exception):
+    """YAML that may be valid, but that no file of ours needs; `line` is 1-based."""
+
+    def __init__(self, what: str, line: int) -> None:
+        super().__init__(what)
+        self.line = line
 
 
 @dataclass(frozen=True)
@@ -61,24 +75,40 @@ def read_yaml(path: Path) -> YamlFile:
     Raises InputError with `file:line` for a file that cannot be read, is too large, or is not strict YAML.
     """
     try:
-        text = path.read_bytes()
+        content = read_regular(path, MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-    if len(text) > MAX_BYTES:
+    if len(content) > MAX_BYTES:
         raise InputError(f"{path} is larger than {MAX_BYTES // 1024} KiB; that is not a file written by hand.")
     try:
-        _refuse_aliases(path, text)
-        root = yaml.compose(text.decode("utf-8"), Loader=yaml.SafeLoader)
+        root = compose(content.decode("utf-8"), with_aliases=False)
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
+    except NotPlain as error:
+        raise InputError(f"{path}:{error.line}: {error}.") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: not valid YAML: {error.problem or error.context}.") from None
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply to be a file written by hand.") from None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML lets numbers pass that are out of range
         raise InputError(f"{path}: not valid YAML (a character that YAML does not allow).") from None
     return YamlFile(path, _construct(path, root) if root else None, root)
+
+
+def compose(text: str, *, with_aliases: bool) -> yaml.Node | None:
+    """The nodes of a YAML document.
+
+    Raises NotPlain, and what PyYAML does: YAMLError, ValueError, OverflowError.
+    """
+    depth = 0
+    # Looked through first: the work of PyYAML grows with the square of the depth, and its stack with the depth.
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if depth > MAX_DEPTH:
+            raise NotPlain("nested too deeply to be a file written by hand", line)
+        if isinstance(event, yaml.AliasEvent) and not with_aliases:
+            raise NotPlain("aliases (*name) are not allowed here; write the value out", line)
+    return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def load_model(path: Path, model: type[Model]) -> Model:
@@ -95,19 +125,13 @@ def load_model(path: Path, model: type[Model]) -> Model:
 
 def describe_errors(document: YamlFile, error: ValidationError) -> list[str]:
     """One line per mistake of a ValidationError, with file and line, in the file's order."""
-    lines = []
-    for location, what in mistakes(error):
+    lines, found = [], list(mistakes(error))
+    for location, what in found[:MAX_MISTAKES]:
         key = ".".join(str(step) for step in location) or "(whole file)"
         line = document.line_of(location)
         lines.append((line, f"{document.path}:{line}: {key}: {what}."))
-    return [text for _, text in sorted(lines)]
-
-
-def _refuse_aliases(path: Path, text: bytes) -> None:
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            line = event.start_mark.line + 1 if event.start_mark else 1
-            raise InputError(f"{path}:{line}: aliases (*name) are not allowed here; write the value out.")
+    more = [f"{document.path}: {len(found) - MAX_MISTAKES} more mistakes."] if len(found) > MAX_MISTAKES else []
+    return [text for _, text in sorted(lines)] + more
 
 
 def _construct(path: Path, node: yaml.Node) -> Any:
@@ -115,7 +139,7 @@ def _construct(path: Path, node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
         for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, yaml.ScalarNode) or not key.value.isprintable():
                 raise InputError(f"{path}:{line}: a key must be plain text.")
             if key.value in result:
                 raise InputError(f"{path}:{key.start_mark.line + 1}: duplicate key '{key.value}'; keep one of them.")
