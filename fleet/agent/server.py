@@ -118,10 +118,10 @@ class Agent:
         try:
             request = json.loads(line)
             operation, version = request["op"], request["v"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return {"error": "not a request of this protocol"}
         if version != VERSION:
-            return {"error": f"this agent speaks version {VERSION} of the protocol, the role version {version}"}
+            return {"error": f"this agent speaks version {VERSION} of the protocol; use the role of its own release"}
         if operation == "finish":
             return await self._finish()
         try:
@@ -135,10 +135,12 @@ class Agent:
             return {"run": run.spec.run_id}
         if operation == "visit":
             return await self._visit(run, request.get("employee"))
-        return {"error": f"unknown operation {operation!r}"}
+        return {"error": "unknown operation"}
 
     async def _visit(self, run: Run, employee: object) -> dict[str, Any]:
-        if not isinstance(employee, str) or not run.knows(employee):
+        if not isinstance(employee, str):
+            return {"error": "an employee is named by a text"}
+        if not run.knows(employee):
             return {"error": f"{employee} is not in the plan of this run"}
         results = await run.visit(employee)
         answer: dict[str, Any] = {"results": [self._fields(run, result) for result in results]}
