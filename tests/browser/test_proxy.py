@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from tests.browser.test_cases import MemoryJournal
+from tests.browser.test_gallery import MemoryJournal
 
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser

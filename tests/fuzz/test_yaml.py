@@ -108,7 +108,7 @@ def test_a_recipe_is_read_or_refused_and_what_is_read_can_be_used(case: str) -> 
         assert all(line.startswith(str(FILE)) for line in str(error).splitlines())
         return
     for rule in rules(Network().arguments(recipe.hosts)):
-        assert re.fullmatch(r"MAP \* ~NOTFOUND|EXCLUDE [a-z0-9.:\[\]-]+", rule), rule
+        assert re.fullmatch(r"MAP \* ~NOTFOUND|MAP ([a-z0-9.:\[\]-]+) \1", rule), rule
     assert all(isinstance(css, str) for _, css in recipe.selectors())
     for control in recipe.controls.values():
         assert host_port(control.page_for("a/../b?c#d")) == host_port(control.page)
