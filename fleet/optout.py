@@ -77,17 +77,19 @@ class Visit:
 
         Raises what the journal raises (a log that cannot be written stops everything).
         """
-        waiting = list(self.controls)
+        waiting, why = list(self.controls), Reason.BROWSER_CRASHED
         for _attempt in range(2):
             try:
                 async for control in self._work_through(list(waiting)):
                     waiting.remove(control)
-            except BrowserGone:
-                continue
+            except BrowserGone as gone:
+                why = Reason.TIMEOUT if gone.is_stuck else Reason.BROWSER_CRASHED
+                if gone.is_stuck:
+                    await self.engine.end_if_stuck(self.recipe.hosts)
         for control in waiting:
             before = self._intended.get(control)
             outcome = Outcome.ERROR if before is None else Outcome.UNKNOWN
-            await self.journal.finish(Finding(control, outcome, before, reason=Reason.BROWSER_CRASHED))
+            await self.journal.finish(Finding(control, outcome, before, reason=why))
 
     async def _work_through(self, controls: list[str]) -> AsyncIterator[str]:
         async with AsyncExitStack() as stack:
@@ -118,7 +120,7 @@ class Visit:
                 await self.journal.finish(finding)
                 yield control
                 if is_stuck:
-                    raise BrowserGone("this page does not answer any more")
+                    raise BrowserGone("this page does not answer any more", is_stuck=True)
 
     async def _finding(self, reader: Reader, name: str) -> Finding:
         tab, control = reader.tab, self.recipe.controls[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from types import FrameType
 
 from fleet.agent.client import AgentClient
 from fleet.agent.process import start_agent
+from fleet.agent.watch import Watch
 from fleet.audit.closing import close_open_run
 from fleet.audit.keys import read_signing_key
 from fleet.audit.ledger import Ledger
@@ -21,9 +21,13 @@ from fleet.audit.segments import read_last_run
 from fleet.audit.subjects import known_names
 from fleet.errors import AgentError, FleetError
 from fleet.history import turns
+from fleet.leftovers import reap
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
 from fleet.plan import RunSpec
 from fleet.runner import run_play, shards
+
+FINISH_WITHIN = 60.0
+"""Seconds in which an agent has let go of its browsers and written the end of what was not reached."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +53,32 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
     with _interruptible() as interruption:
         agent, client = start_agent(spec)
         errors: list[str] = []
-        try:
-            for employees in shards(employees_in_turn):
-                if interruption.asked or agent.poll() is not None:
-                    break
-                run_play(
-                    employees,
-                    run_id=spec.run_id,
-                    agent_socket=client.socket_path,
-                    check=spec.check,
-                    forks=spec.settings.forks,
-                    on_employee=on_employee,
-                    is_canceled=lambda: interruption.asked or agent.poll() is not None,
-                )
-        except FleetError as error:
-            errors.append(str(error))
-        finally:
-            errors += _finish(agent, client, interrupted=interruption.asked)
+        with Watch(client) as watch:
+
+            def is_over() -> bool:
+                return interruption.asked or agent.poll() is not None or watch.trouble is not None
+
+            try:
+                for employees in shards(employees_in_turn):
+                    if is_over():
+                        break
+                    run_play(
+                        employees,
+                        run_id=spec.run_id,
+                        agent_socket=client.socket_path,
+                        check=spec.check,
+                        forks=spec.settings.forks,
+                        on_employee=on_employee,
+                        is_canceled=is_over,
+                    )
+            except FleetError as error:
+                errors.append(str(error))
+            finally:
+                if watch.trouble is not None and agent.poll() is None:
+                    errors.append(watch.trouble)
+                if watch.is_agent_hung:
+                    agent.kill()
+                errors += _finish(agent, client, interrupted=interruption.asked)
         # An agent that ended in good order left the log open only if it could not write it.
         why_open = Reason.AGENT_ENDED if agent.returncode else Reason.AUDIT_FAILED
         return _report(spec, errors, why_open, interrupted=interruption.asked)
@@ -96,8 +109,10 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
     try:
         if interrupted:
             agent.terminate()  # the agent records what is under way as interrupted
-        elif "error" in (answer := client.ask("finish")):
+        elif agent.poll() is None and "error" in (answer := client.ask("finish", within=FINISH_WITHIN)):
             errors.append(answer["error"])
+        elif agent.returncode:
+            errors.append("The agent ended before the run did; what it did is in the audit log.")
     except AgentError as error:
         errors.append(str(error))
     try:
@@ -106,8 +121,8 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
         agent.kill()
         agent.wait()
         errors.append("The agent did not end in time and was killed; the log is closed from its plan.")
-    # The agent removes its folder itself, unless it was killed.
-    shutil.rmtree(client.socket_path.parent, ignore_errors=True)
+    # The agent removes its folder itself, and its browsers end with it, unless it was killed.
+    reap(client.socket_path.parent)
     return errors
 
 

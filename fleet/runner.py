@@ -15,6 +15,7 @@ from typing import Any
 import ansible_runner
 
 from fleet.errors import FleetError
+from fleet.leftovers import play_prefix
 from fleet.paths import ansible_content, runtime_dir
 
 MAX_EMPLOYEES_PER_PLAY = 500
@@ -48,7 +49,7 @@ def run_play(
     canceled. Raises FleetError if Ansible could not run the play at all.
     """
     content = ansible_content()
-    private = Path(tempfile.mkdtemp(prefix="play-", dir=runtime_dir()))  # born 0700
+    private = Path(tempfile.mkdtemp(prefix=play_prefix(), dir=runtime_dir()))  # born 0700
     try:
         inventory = private / "employees.ini"
         inventory.write_text("[employees]\n" + "".join(f"{name}\n" for name in employees), "utf-8")

@@ -27,14 +27,17 @@ class AgentClient:
                 raise AgentError("The agent did not start; 'fleet doctor' tells what is missing.")
             time.sleep(0.02)
 
-    def ask(self, operation: str, **fields: Any) -> dict[str, Any]:
-        """Ask and wait for the answer. Raises AgentError if the agent is gone."""
+    def ask(self, operation: str, within: float, **fields: Any) -> dict[str, Any]:
+        """Ask and wait for the answer, at most `within` seconds. Raises AgentError if the agent is gone or hangs."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(within)
                 connection.connect(str(self.socket_path))
                 connection.sendall(json.dumps({"v": VERSION, "op": operation, **fields}).encode() + b"\n")
                 answer = connection.makefile("rb").readline()
             parsed: dict[str, Any] = json.loads(answer)
+        except TimeoutError:
+            raise AgentError(f"The agent did not answer for {within:.0f} s.") from None
         except (OSError, ValueError):
             raise AgentError("The agent ended before the run did; what it did is in the audit log.") from None
         return parsed

@@ -21,9 +21,12 @@ from fleet.agent.server import Agent
 from fleet.config import given_from_variables, resolve_settings
 from fleet.errors import AgentError, InputError
 from fleet.inventory import read_inventory
+from fleet.leftovers import sweep
 from fleet.paths import make_private_dir, runtime_dir
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
 
+OPENING_WITHIN = 300.0
+"""Seconds. Ten thousand employees are planned in some 30."""
 SPEC = TypeAdapter(RunSpec)
 
 # All else stays outside: switches that make Python, Node, Playwright or Chromium write down what they do or lead the
@@ -60,7 +63,7 @@ def start_agent(spec: RunSpec) -> tuple[subprocess.Popen[bytes], AgentClient]:
         process.stdin.write(json.dumps({"spec": SPEC.dump_python(spec, mode="json")}).encode())
     client = AgentClient(folder / "agent.sock")
     client.wait_for_socket(lambda: process.poll() is None)
-    answer = client.ask("ready")
+    answer = client.ask("ready", within=OPENING_WITHIN)
     if "error" in answer:
         raise (InputError if answer.get("exit_code") == 2 else AgentError)(answer["error"])
     return process, client
@@ -80,6 +83,8 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     sys.excepthook = lambda _type, error, _traceback: diagnostics.error("agent.failed", **without_text(error))
+
+    sweep(socket_path.parent.parent)
 
     async def open_run() -> Run:
         if "spec" in order:

@@ -1,6 +1,6 @@
 """The words on the agent's socket: one JSON object a line, each way. The role's action plugin speaks it, too.
 
-    {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID}
+    {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID, "visiting": N}
     {"v": 1, "op": "visit", "employee": NAME}        -> {"v": 1, "results": [...]}
     {"v": 1, "op": "finish"}                         -> {"v": 1, "run": ID, "counts": {...}, "log": PATH}
 

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -22,6 +21,7 @@ from fleet.agent.diagnostics import diagnostics, note_unhandled, without_text
 from fleet.agent.protocol import MAX_MESSAGE, VERSION, result_fields
 from fleet.agent.run import Run
 from fleet.errors import AgentError, FleetError
+from fleet.leftovers import reap, sweep
 from fleet.model import Reason, Result
 
 
@@ -36,6 +36,7 @@ class Agent:
         self._ended: asyncio.Future[Reason | None] | None = None
         self._closed = asyncio.Event()
         self._failure: FleetError | None = None
+        self._visiting = 0
 
     async def serve(self, owners: list[int]) -> None:
         """Serve until the run is over; `owners` are pidfds of processes without which there is no run."""
@@ -58,10 +59,8 @@ class Agent:
             self._closed.set()
             await asyncio.sleep(0.05)  # let the answer to `finish` out
             server.close()
-            folder = self._socket_path.parent
-            for beside in (folder.with_suffix(".lock"), folder.with_suffix(".failed")):
-                beside.unlink(missing_ok=True)  # the role's action plugin makes them
-            shutil.rmtree(folder, ignore_errors=True)
+            reap(self._socket_path.parent)
+            sweep(self._socket_path.parent.parent)
 
     def _end(self, reason: Reason | None) -> None:
         if self._ended is not None and not self._ended.done():
@@ -132,7 +131,7 @@ class Agent:
         except asyncio.CancelledError:
             return {"error": "the run was interrupted", "exit_code": 130}
         if operation == "ready":
-            return {"run": run.spec.run_id}
+            return {"run": run.spec.run_id, "visiting": self._visiting}
         if operation == "visit":
             return await self._visit(run, request.get("employee"))
         return {"error": "unknown operation"}
@@ -142,7 +141,11 @@ class Agent:
             return {"error": "an employee is named by a text"}
         if not run.knows(employee):
             return {"error": f"{employee} is not in the plan of this run"}
-        results = await run.visit(employee)
+        self._visiting += 1
+        try:
+            results = await run.visit(employee)
+        finally:
+            self._visiting -= 1
         answer: dict[str, Any] = {"results": [self._fields(run, result) for result in results]}
         if self._belongs_to_play:
             # The callback plugin finishes only an agent that belongs to its own play.

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from functools import partial
 from typing import Any
 
+import psutil
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
@@ -25,6 +26,8 @@ MAX_RESTARTS = 5
 OPENING_AT_ONCE = 2 * (os.cpu_count() or 1)
 """Contexts that are opened side by side. All at once would all be slow, and then all wait for their pages together."""
 
+START_WITHIN = 30.0
+PROBE_WITHIN = 5.0
 MAX_PROCESS_MEMORY = 2 * 1024**3
 """Bytes of its own that a process of the browser may have: a page that eats memory fails, not the machine."""
 
@@ -77,6 +80,7 @@ class _Chromium:
         self._browser: Browser | None = None
         self._launching = asyncio.Lock()
         self._launches = 0
+        self._is_hung = False
         self.gone: asyncio.Future[None]
 
     async def launched(self, playwright: Playwright) -> Browser:
@@ -89,23 +93,45 @@ class _Chromium:
             self._launches += 1
             # No proxy variables and no debugging switches reach the browser.
             kept = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "FONTCONFIG_PATH", "LD_LIBRARY_PATH")
+            launching = playwright.chromium.launch(
+                executable_path=self._program.path,
+                headless=True,
+                args=self._arguments,
+                chromium_sandbox=self._sandbox,
+                handle_sigint=False,
+                handle_sigterm=False,
+                handle_sighup=False,
+                env={key: os.environ[key] for key in kept if key in os.environ},
+                timeout=START_WITHIN * 1000,
+            )
             try:
-                self._browser = await playwright.chromium.launch(
-                    executable_path=self._program.path,
-                    headless=True,
-                    args=self._arguments,
-                    chromium_sandbox=self._sandbox,
-                    handle_sigint=False,
-                    handle_sigterm=False,
-                    handle_sighup=False,
-                    env={key: os.environ[key] for key in kept if key in os.environ},
-                    timeout=30_000,
-                )
+                self._browser = await asyncio.wait_for(launching, START_WITHIN + PROBE_WITHIN)
+            except TimeoutError as error:
+                self._is_hung = True
+                raise BrowserGone("the driver does not answer", is_stuck=True) from error
             except PlaywrightError as error:
                 raise BrowserGone("the browser does not start") from error
             self.gone = asyncio.get_running_loop().create_future()
             self._browser.on("disconnected", partial(end, self.gone))
             return self._browser
+
+    async def answers(self) -> bool:
+        """False if there is a browser that hangs, or none because the driver does."""
+        if self._browser is None or self.gone.done():
+            return not self._is_hung
+        try:
+            async with asyncio.timeout(PROBE_WITHIN):
+                await (await self._browser.new_page()).context.close()
+        except (TimeoutError, PlaywrightError):
+            return False
+        return True
+
+    def forget(self) -> None:
+        """The browser was killed: whoever waits for it hears of it, and the next one launches another."""
+        self._is_hung = False
+        if self._browser is not None:
+            self._browser = None
+            end(self.gone)
 
     async def close(self) -> None:
         """Close the browser, if it was launched."""
@@ -125,6 +151,7 @@ class Engine:
         self._network = network
         self._sandbox = sandbox
         self._playwright: Playwright | None = None
+        self._driver: psutil.Process | None = None
         self._starting = asyncio.Lock()
         self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
         self._chromiums: dict[frozenset[str], _Chromium] = {}
@@ -135,14 +162,46 @@ class Engine:
     async def _launched(self, hosts: frozenset[str]) -> tuple[Browser, asyncio.Future[None]]:
         """The browser that reaches `hosts`, and the future that ends when it is gone."""
         async with self._starting:
+            if self._driver is not None and not _is_alive(self._driver):
+                self._end_all()
             if self._playwright is None:
-                with _limited_memory():
-                    self._playwright = await async_playwright().start()
+                await self._start_driver()
             if hosts not in self._chromiums:
                 arguments = [*_QUIET, *_CONFINED, *self._network.arguments(hosts, await self._relay(hosts))]
                 self._chromiums[hosts] = _Chromium(self._program, arguments, sandbox=self._sandbox)
-        chromium = self._chromiums[hosts]
-        return await chromium.launched(self._playwright), chromium.gone
+            chromium, playwright = self._chromiums[hosts], self._playwright
+        assert playwright is not None
+        return await chromium.launched(playwright), chromium.gone
+
+    async def _start_driver(self) -> None:
+        """Start Playwright's driver, the process that starts the browsers."""
+        before = set(psutil.Process().children())
+        with _limited_memory():
+            try:
+                self._playwright = await asyncio.wait_for(async_playwright().start(), START_WITHIN)
+            except (TimeoutError, PlaywrightError) as error:
+                raise BrowserGone("the driver does not start", is_stuck=True) from error
+            finally:
+                self._driver = next(iter(set(psutil.Process().children()) - before), None)
+
+    async def end_if_stuck(self, hosts: frozenset[str]) -> None:
+        """After something did not answer: if the browser for `hosts` does not either, or its driver, kill them.
+
+        The driver is one for all, so all browsers go with it; the next tab starts them anew.
+        """
+        async with self._starting:
+            chromium = self._chromiums.get(hosts)
+            if chromium is not None and not await chromium.answers():
+                self._end_all()
+
+    def _end_all(self) -> None:
+        if self._driver is not None:
+            for process in _with_descendants(self._driver):
+                with suppress(psutil.Error):
+                    process.kill()
+        self._playwright = self._driver = None
+        for chromium in self._chromiums.values():
+            chromium.forget()
 
     async def _relay(self, hosts: frozenset[str]) -> int | None:
         """The port of a relay to `hosts`; None without a proxy, or if they all are on this machine."""
@@ -207,8 +266,21 @@ class Engine:
         await asyncio.gather(*(_within(1.0, chromium.close()) for chromium in self._chromiums.values()))
         if self._playwright is not None:
             await _within(0.5, self._playwright.stop())
+        self._end_all()
         for relay in self._relays:
             await relay.stop()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _with_descendants(process: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return [*process.children(recursive=True), process]
+    return []
 
 
 @contextmanager
@@ -224,7 +296,7 @@ def _limited_memory() -> Iterator[None]:
 
 
 async def _within(seconds: float, closing: Coroutine[Any, Any, None]) -> None:
-    # Ending anyway: what does not close in time dies with this process.
+    # Ending anyway: what does not close in time is killed.
     with suppress(TimeoutError, PlaywrightError):
         await asyncio.wait_for(closing, seconds)
 

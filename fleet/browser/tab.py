@@ -32,6 +32,8 @@ _ROLES: dict[str, tuple[str, ...]] = {
 }
 
 LOAD_TIMEOUT = 30.0
+LOAD_LIMIT = 75.0
+"""Seconds for all of a load, or of a save: the browser's own time limits end it before, unless it hangs itself."""
 QUIET_FOR = 0.5
 LOAD_PATIENCE = 15.0
 """Seconds for which what a page embeds is waited for, where something of it never comes."""
@@ -131,7 +133,7 @@ class Tab:
         """True if the page has sent anything since the last press began."""
         return self._traffic.has_sent
 
-    @guarded
+    @guarded(LOAD_LIMIT)
     async def load(self, address: str) -> int:
         """Load a new document from the server and wait until it is loaded; its HTTP status.
 
@@ -175,7 +177,7 @@ class Tab:
                 raise
             self._is_patience_over = True
 
-    @guarded
+    @guarded(LOAD_LIMIT)
     async def land(self, address: str, is_enough: Callable[[str], bool]) -> str:
         """Where an address leads; see landing.py. Raises Unreachable or BrowserGone."""
         try:
@@ -185,7 +187,7 @@ class Tab:
         except PlaywrightError as error:
             raise self._explain(error) from None
 
-    @guarded
+    @guarded()
     async def look(self, wanted: Wanted) -> Snapshot:
         """One snapshot. While the page is between two documents it is empty and not loaded. Raises BrowserGone."""
         try:
@@ -207,7 +209,7 @@ class Tab:
             controls=tuple(Seen(box=Box(**seen.pop("box")), **seen) for seen in controls),
         )
 
-    @guarded
+    @guarded()
     async def is_heard(self, find: Find, kind: ControlKind | str) -> bool:
         """False if no script of the page would hear a press: it is not at work yet, and a press would be lost.
 
@@ -219,7 +221,7 @@ class Tab:
             self._raise_if_gone(error)
             return False
 
-    @guarded
+    @guarded()
     async def press(self, find: Find, kind: ControlKind | str, state: bool | None = None) -> bool | None:
         """Press the one enabled match of `find`, once; with `state`, only if it reads so at this moment.
 
@@ -266,12 +268,12 @@ class Tab:
         point = await self._by_name(find, kind).evaluate_all(script, [kind, state])
         return point, lambda: self._page.evaluate(f"() => {SOURCE}.disarm()")
 
-    @guarded
+    @guarded(LOAD_LIMIT)
     async def saved(self) -> Sent:
         """Wait until what was pressed has been sent and answered."""
         return await self._traffic.settled()
 
-    @guarded
+    @guarded()
     async def picture(self, box: Box) -> bytes:
         """A PNG of the control alone, with a small margin. Raises BrowserGone."""
         clip = {
@@ -289,7 +291,7 @@ class Tab:
             raise BrowserGone("no picture") from None
         return base64.b64decode(answer["data"])
 
-    @guarded
+    @guarded()
     async def storage_state(self) -> dict[str, Any]:
         """The session as the service left it: all cookies, and what the page's own origin stores now.
 
@@ -322,7 +324,13 @@ class Tab:
     def _explain(self, error: PlaywrightError) -> Unreachable | BrowserGone:
         """What an error of Playwright means. Its text may carry addresses with tokens, so it goes no further."""
         text = error.message
-        if self.gone.done() or self._page.is_closed() or "crashed" in text or "has been closed" in text:
+        if (
+            self.gone.done()
+            or self._page.is_closed()
+            or "crashed" in text
+            or "has been closed" in text
+            or "Connection closed" in text
+        ):
             return BrowserGone("the page is gone")
         if "Download is starting" in text:
             return Unreachable(Reason.ADDRESS)

@@ -207,6 +207,10 @@ class Case:
     disabled: bool = False
     status: int = 200
     page_delay: int = 0
+    identity_delay: int = 0
+    """The same of the page that tells who is signed in."""
+    proof_delay: int = 0
+    """The same of page views after a change."""
     moved_to: str | None = None
     """The settings page leads to this address."""
     moved_by: Literal["answer", "script", "meta"] = "answer"

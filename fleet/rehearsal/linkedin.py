@@ -117,7 +117,7 @@ class _Www:
         if account is None:
             return RedirectResponse("/login", 302)
         case = account.case
-        await asyncio.sleep(case.page_delay / 1000)
+        await asyncio.sleep((case.page_delay + case.proof_delay * account.has_saved) / 1000)
         if (barrier := _barrier(account)) is not Barrier.NONE:
             return _stopped(request, account, barrier)
         if case.status != 200:
@@ -215,6 +215,7 @@ class _Www:
     async def own_address(self, request: Request, account: Account | None) -> Response:
         if account is None:
             return RedirectResponse("/login", 302)
+        await asyncio.sleep(account.case.identity_delay / 1000)
         barrier = _barrier(account)
         if barrier not in (Barrier.NONE, Barrier.CODE_IN_PLACE, Barrier.CAPTCHA_IN_PLACE):
             return _stopped(request, account, barrier)

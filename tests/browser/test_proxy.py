@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from tests.browser.test_gallery import MemoryJournal
 
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
@@ -20,6 +19,7 @@ from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reason
 from fleet.optout import Visit
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
+from tests.browser.test_gallery import MemoryJournal
 from tests.playbook.helpers import processes
 
 pytestmark = pytest.mark.xdist_group("cases")

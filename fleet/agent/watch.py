@@ -1,0 +1,51 @@
+"""Notices, from the process that owns a run, that the agent hangs or that Ansible has stopped asking."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from fleet.agent.client import AgentClient
+from fleet.errors import AgentError
+
+EVERY = 2.0
+"""Seconds between two looks."""
+SILENCE = 30.0
+"""Seconds. An agent whose loop turns answers at once."""
+IDLENESS = 60.0
+"""Seconds for which Ansible may ask for nobody: it starts a play of 500 in some 5."""
+
+
+class Watch:
+    """Looks at an agent from a thread of its own; `trouble` says in a sentence what hangs, once something does."""
+
+    def __init__(self, client: AgentClient, *, silence: float = SILENCE, idleness: float = IDLENESS) -> None:
+        self.trouble: str | None = None
+        self.is_agent_hung = False
+        self._client = client
+        self._silence = silence
+        self._idleness = idleness
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_why: object) -> None:
+        self._over.set()
+
+    def _look(self) -> None:
+        busy_at = time.monotonic()
+        while not self._over.wait(EVERY) and self.trouble is None:
+            try:
+                answer = self._client.ask("ready", within=self._silence)
+            except AgentError:
+                # An agent that is gone is noticed by its exit; this one is there, and says nothing.
+                self.is_agent_hung = True
+                self.trouble = f"The agent did not answer for {self._silence:.0f} s, so it was killed."
+                return
+            if answer.get("visiting"):
+                busy_at = time.monotonic()
+            elif time.monotonic() - busy_at > self._idleness:
+                self.trouble = f"Ansible asked for nobody for {self._idleness:.0f} s, so its play was ended."
