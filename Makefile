@@ -1,5 +1,6 @@
 # The whole developer interface. Everything lives in .venv; nothing else on the machine is changed,
-# except that a browser is installed where there is none, and on Debian what tests need (iproute2, tinyproxy-bin).
+# except that a browser is installed where there is none, and on Debian what tests need
+# (iproute2, tinyproxy-bin, chromium).
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -38,10 +39,13 @@ schema: .venv/ready
 # Programs that only tests need; a test that misses one is skipped and names its package.
 .venv/ready-for-development: .venv/ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@packages="$$(command -v ip >/dev/null || echo iproute2) $$(command -v tinyproxy >/dev/null || echo tinyproxy-bin)"; \
+	@packages=; \
+	command -v ip >/dev/null || packages="$$packages iproute2"; \
+	command -v tinyproxy >/dev/null || packages="$$packages tinyproxy-bin"; \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages="$$packages chromium"; \
 	elevated="$$([ "$$(id -u)" = 0 ] || echo sudo -n) env DEBIAN_FRONTEND=noninteractive apt-get"; \
-	[ "$$packages" = " " ] || { $$elevated update && $$elevated install -y --no-install-recommends $$packages; } \
-		>/dev/null 2>&1 || echo "Not installed, so that some tests are skipped: $$packages" >&2
+	[ -z "$$packages" ] || { $$elevated update && $$elevated install -y --no-install-recommends $$packages; } \
+		>/dev/null 2>&1 || echo "Not installed, so that some tests are skipped:$$packages" >&2
 	@touch $@
 
 clean:

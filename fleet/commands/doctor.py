@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import platform
@@ -18,7 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.audit.keys import read_signing_key
+from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
+from fleet.browser.gone import BrowserGone
+from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
 from fleet.commands.options import IDENTITY, LOG_KEY, STATE, settings_of
 from fleet.config import Settings
@@ -62,6 +66,8 @@ def _checks(settings: Settings) -> Iterator[Check]:
         yield _package(package)
     yield _ansible()
     yield _try("Browser", _browser, "run: fleet browser install")
+    if os.geteuid() != 0:
+        yield _try("Sandbox", lambda: asyncio.run(_sandbox()))
     yield _try("Recipes", lambda: f"{len(load_catalogue(settings.recipes).recipes)} services")
     yield _try("Runtime folder", lambda: str(runtime_dir()))
     yield _try("State directory", lambda: _state(settings))
@@ -96,6 +102,21 @@ def _ansible() -> Check:
 def _browser() -> str:
     program = find_browser()
     return f"{program.name}: {program.version()} ({program.path})"
+
+
+async def _sandbox() -> str:
+    engine = Engine(find_browser(), Network(), sandbox=True)
+    try:
+        # Chromium refuses to start where it is told to use a sandbox that does not work.
+        await engine.refused_selectors(frozenset(), [])
+    except BrowserGone:
+        raise FleetError(
+            "the browser does not start in its sandbox; let users make namespaces "
+            "(sysctl kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0)"
+        ) from None
+    finally:
+        await engine.stop()
+    return "the browser starts in it"
 
 
 def _state(settings: Settings) -> str:

@@ -19,6 +19,9 @@ import pytest
 
 from tests.conftest import ROOT
 
+_UID = 65533
+_UNREADABLE = 77
+_BROWSERS = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache/ms-playwright")
 _SETUP = """
 ip link set lo up
 ip link add out type veth peer name far
@@ -51,25 +54,78 @@ def _unshare() -> tuple[str, ...]:
 
 def run_scenario(name: str, home: Path) -> Any:
     """Run a scenario (`MODULE.FUNCTION` of this package) in a namespace of its own; what it returns."""
+    runtime = home / "run"
+    runtime.mkdir(mode=0o700)
     done = subprocess.run(
-        [*_unshare(), sys.executable, "-m", "tests.confinement.namespace", name],
+        [*_unshare(), sys.executable, "-m", "tests.confinement.namespace", name, "in-network"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=150,
-        env={**os.environ, "HOME": str(home)},
+        # Inside one is root even if outside one is not, and root's own runtime folder may belong to another.
+        env={**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main(name: str) -> None:
-    subprocess.run(["bash", "-ec", _SETUP], check=True)
+def run_as_ordinary_user(name: str, environment: dict[str, str]) -> Any:
+    """Run a scenario as somebody who is not root: as root in a mount namespace of its own, else as it is."""
+    program = [sys.executable, "-m", "tests.confinement.namespace", name]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+            pytest.skip("needs the programs setpriv and unshare (Debian: util-linux), and to be let make namespaces")
+        program = ["unshare", "--mount", "--", *program, "become-ordinary"]
+    done = subprocess.run(
+        program,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    if done.returncode == _UNREADABLE:
+        pytest.skip(f"an ordinary user cannot read {ROOT}, {sys.prefix} or {sys.base_prefix}")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _become_ordinary(name: str) -> None:
+    """Go on as an unused user, in this mount namespace, where no closed folder stands before what it must read."""
+    needed = [path for path in (Path(sys.base_prefix), Path(sys.prefix), ROOT, _BROWSERS) if path.exists()]
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/mnt"], check=True)
+    closed = {folder for path in needed for folder in path.parents if not folder.stat().st_mode & 0o001}
+    for number, path in enumerate(needed):
+        Path(f"/mnt/{number}").mkdir()
+        subprocess.run(["mount", "--rbind", path, f"/mnt/{number}"], check=True)
+    for folder in sorted(closed):
+        if folder.exists():  # not inside another closed one
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder], check=True)
+    for number, path in enumerate(needed):
+        if not path.exists():
+            path.mkdir(parents=True)
+            subprocess.run(["mount", "--rbind", f"/mnt/{number}", path], check=True)
+    home = Path("/mnt/home")
+    home.mkdir(mode=0o700)
+    os.chown(home, _UID, _UID)
+    become = ["setpriv", "--reuid", str(_UID), "--regid", str(_UID), "--clear-groups", "--"]
+    if subprocess.run([*become, sys.executable, "-c", "import fleet"], check=False, capture_output=True).returncode:
+        sys.exit(_UNREADABLE)
+    environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home)}
+    os.execvpe("setpriv", [*become, sys.executable, "-m", "tests.confinement.namespace", name], environment)
+
+
+def main(name: str, way: str = "") -> None:
+    if way == "become-ordinary":
+        _become_ordinary(name)
+    if way == "in-network":
+        subprocess.run(["bash", "-ec", _SETUP], check=True)
     module, _, function = name.rpartition(".")
     result = getattr(importlib.import_module(f"tests.confinement.{module}"), function)()
     print(json.dumps(result, default=sorted))  # sets
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
