@@ -204,8 +204,9 @@ class Engine:
             chromium.forget()
 
     async def _relay(self, hosts: frozenset[str]) -> int | None:
-        """The port of a relay to `hosts`; None without a proxy, or if they all are on this machine."""
-        if self.upstream is None or self._network.is_loopback(hosts):
+        """The port of a relay to `hosts`; None if resolver rules do, or if they all are on this machine."""
+        is_held_by_rules = self.upstream is None and self._program.is_headless_shell
+        if is_held_by_rules or self._network.is_loopback(hosts):
             return None
         relay = Relay(hosts, self._network.mapped(hosts), self.upstream)
         self._relays.append(relay)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,11 @@ class BrowserProgram:
 
     path: Path
     name: str
+
+    @property
+    def is_headless_shell(self) -> bool:
+        """True for the program that has no windows, and does nothing of its own accord."""
+        return bool(re.search(r"headless[-_]shell", self.path.name))
 
     def version(self) -> str:
         """What the program says of itself, such as `Chromium 156.0.8078.79`; raises BrowserMissingError if it fails."""

@@ -1,7 +1,8 @@
-"""Between one Chromium and the company's proxy: a door on this machine that opens to the recipe's hosts and no others.
+"""Between one Chromium and the network: a door on this machine that opens to the recipe's hosts and no others.
 
 Through a proxy Chromium asks for any host by name, and its resolver rules confine nothing. So it is given this relay as
-its proxy, and may resolve nothing else.
+its proxy, and may resolve nothing else. A full browser is given it without a proxy, too: where a name does not resolve,
+that one asks public name servers, past its own rules, whether it is online.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ _CHUNK = 64 * 1024
 class Relay:
     """Speaks CONNECT on 127.0.0.1 with this user's processes. `hosts` and the keys of `mapped` are `host:port`.
 
-    A host of `mapped` (loopback addresses, from `--resolve`) is reached there and never through the proxy.
+    A host of `mapped` (loopback addresses, from `--resolve`) is reached there and never through the proxy; without
+    `upstream` all are reached directly.
     """
 
-    def __init__(self, hosts: frozenset[str], mapped: Mapping[str, str], upstream: Upstream) -> None:
+    def __init__(self, hosts: frozenset[str], mapped: Mapping[str, str], upstream: Upstream | None) -> None:
         self._hosts = hosts
         self._mapped = mapped
         self._upstream = upstream
@@ -87,12 +89,12 @@ class Relay:
             beyond[1].close()
 
     async def _connect(self, host: str) -> Streams:
-        if host not in self._mapped:
+        if host not in self._mapped and self._upstream is not None:
             return await self._upstream.connect(host)
-        address, _, port = self._mapped[host].rpartition(":")
+        address, _, port = self._mapped.get(host, host).rpartition(":")
         try:
             async with asyncio.timeout(DIAL_WITHIN):
-                return await asyncio.open_connection(address.strip("[]"), int(port))
+                return await asyncio.open_connection(address.strip("[]"), int(port), happy_eyeballs_delay=0.25)
         except OSError:
             raise NoWay("cannot be reached") from None
 

@@ -52,7 +52,15 @@ def _unshare() -> tuple[str, ...]:
     return command
 
 
-def run_scenario(name: str, home: Path) -> Any:
+def full_browser() -> str:
+    """A browser with windows; skips the test where there is none."""
+    program = next(filter(shutil.which, ("chromium", "google-chrome", "google-chrome-stable")), None)
+    if program is None:
+        pytest.skip("needs a full Chromium (Debian: chromium) or Google Chrome")
+    return program
+
+
+def run_scenario(name: str, home: Path, **environment: str) -> Any:
     """Run a scenario (`MODULE.FUNCTION` of this package) in a namespace of its own; what it returns."""
     runtime = home / "run"
     runtime.mkdir(mode=0o700)
@@ -64,7 +72,7 @@ def run_scenario(name: str, home: Path) -> Any:
         check=False,
         timeout=150,
         # Inside one is root even if outside one is not, and root's own runtime folder may belong to another.
-        env={**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)},
+        env={**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(runtime), **environment},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

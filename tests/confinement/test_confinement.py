@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.confinement.namespace import run_scenario
+from tests.confinement.namespace import full_browser, run_scenario
 from tests.confinement.scenarios import WEBRTC
 
 pytestmark = pytest.mark.xdist_group("confinement")
@@ -51,6 +51,12 @@ class TestConfinement:
     def test_nothing_leaves_by_name_either(self, tmp_path_factory: pytest.TempPathFactory) -> None:
         """Where the recipe's hosts are resolved for real, the same page reaches their port 443 and nothing else."""
         assert run_scenario("scenarios.live", tmp_path_factory.mktemp("home")) == []
+
+    def test_a_full_browser_asks_no_public_name_server(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """It would, past its resolver rules, for google.com; behind the relay it has no name to resolve."""
+        program = full_browser()
+        [relay] = run_scenario("scenarios.live", tmp_path_factory.mktemp("home"), FLEET_BROWSER=program)
+        assert relay.startswith("lo tcp 127.0.0.1:") and relay != "lo tcp 127.0.0.1:18081"
 
     @pytest.mark.parametrize("mode", ["checked", "run"])
     def test_a_whole_run_connects_to_the_service_alone(self, rehearsed: Any, mode: str) -> None:

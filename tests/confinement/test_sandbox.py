@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.confinement.namespace import run_as_ordinary_user
+from tests.confinement.namespace import full_browser, run_as_ordinary_user
 
 pytestmark = pytest.mark.xdist_group("sandbox")
 
@@ -31,10 +31,7 @@ def test_the_kernel_says_that_pages_are_sandboxed() -> None:
 
 def test_chromium_itself_says_so() -> None:
     """In the words of chrome://sandbox, which the headless shell does not have."""
-    program = next(filter(shutil.which, ("chromium", "google-chrome", "google-chrome-stable")), None)
-    if program is None:
-        pytest.skip("needs a full Chromium (Debian: chromium) or Google Chrome")
-    status = run_as_ordinary_user("sandbox.status", {"FLEET_BROWSER": program})
+    status = run_as_ordinary_user("sandbox.status", {"FLEET_BROWSER": full_browser()})
     require_sandboxed(status)
     said = [line.split("\t") for line in status["said"].splitlines()]
     for row in (

@@ -261,6 +261,16 @@ class TestRelay:
             async with relayed(never, mapped) as port:
                 assert await ask(port, connect("b.example:443") + b"hello\r\n\r\n") == OPEN + b"it is here"
 
+    async def test_without_a_proxy_the_host_itself_is_reached(self) -> None:
+        """A full browser is given a relay in any case."""
+        async with served(says(b"it is here")) as here:
+            host = f"localhost:{here.port}"
+            relay = Relay(frozenset({host}), {}, None)
+            try:
+                assert await ask(await relay.start(), connect(host) + b"hello\r\n\r\n") == OPEN + b"it is here"
+            finally:
+                await relay.stop()
+
     async def test_there_are_only_so_many_connections(self) -> None:
         """One too many is closed unheard; once another one ends there is room again."""
         async with relayed(echo) as port, AsyncExitStack() as stack:
