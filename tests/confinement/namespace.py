@@ -20,7 +20,7 @@ import pytest
 from tests.conftest import ROOT
 
 _UID = 65533
-_UNREADABLE = 77
+_UNREADABLE, _FORBIDDEN = 77, 78
 _BROWSERS = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache/ms-playwright")
 _SETUP = """
 ip link set lo up
@@ -85,6 +85,8 @@ def run_as_ordinary_user(name: str, environment: dict[str, str]) -> Any:
         if shutil.which("setpriv") is None or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
             pytest.skip("needs the programs setpriv and unshare (Debian: util-linux), and to be let make namespaces")
         program = ["unshare", "--mount", "--", *program, "become-ordinary"]
+    else:
+        program = [*program, "ordinary"]
     done = subprocess.run(
         program,
         cwd=ROOT,
@@ -96,6 +98,8 @@ def run_as_ordinary_user(name: str, environment: dict[str, str]) -> Any:
     )
     if done.returncode == _UNREADABLE:
         pytest.skip(f"an ordinary user cannot read {ROOT}, {sys.prefix} or {sys.base_prefix}")
+    if done.returncode == _FORBIDDEN:
+        pytest.skip("users may not make namespaces here, of which Chromium's sandbox is made")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -122,12 +126,14 @@ def _become_ordinary(name: str) -> None:
     if subprocess.run([*become, sys.executable, "-c", "import fleet"], check=False, capture_output=True).returncode:
         sys.exit(_UNREADABLE)
     environment = {**os.environ, "HOME": str(home), "TMPDIR": str(home)}
-    os.execvpe("setpriv", [*become, sys.executable, "-m", "tests.confinement.namespace", name], environment)
+    os.execvpe("setpriv", [*become, sys.executable, "-m", "tests.confinement.namespace", name, "ordinary"], environment)
 
 
 def main(name: str, way: str = "") -> None:
     if way == "become-ordinary":
         _become_ordinary(name)
+    if way == "ordinary" and subprocess.run(["unshare", "--user", "--net", "true"], check=False).returncode:
+        sys.exit(_FORBIDDEN)
     if way == "in-network":
         subprocess.run(["bash", "-ec", _SETUP], check=True)
     module, _, function = name.rpartition(".")

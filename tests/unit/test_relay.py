@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from fleet.browser.proxy import Proxy, Upstream, parse_proxy
 from fleet.browser.relay import MAX_CONNECTIONS, Relay
 from fleet.errors import InputError
 from fleet.paths import write_private
+from fleet.rehearsal.tls import certificate_for
 
 HOST = "www.a.example:443"
 OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -65,14 +67,14 @@ class TestOption:
 
 
 @asynccontextmanager
-async def served(answer: Answer) -> AsyncIterator[Proxy]:
+async def served(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Proxy]:
     """A proxy on loopback that does what `answer` does."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await answer(reader, writer)
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     async with server:
         yield Proxy("http", "127.0.0.1", server.sockets[0].getsockname()[1])
 
@@ -349,6 +351,20 @@ class TestBeforeARun:
                 await Upstream(proxy).require(HOST)
         with pytest.raises(InputError, match=r"http://127.0.0.1:\d+ cannot be reached \(Connect"):
             await Upstream(proxy).require(HOST)
+
+    async def test_an_https_proxy_must_show_a_certificate_that_is_trusted(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By the authorities of this machine, which SSL_CERT_FILE may name; the way through it is the same."""
+        with certificate_for(["localhost"]) as files:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(files.certificate, files.key)
+            async with served(echo, context) as proxy:
+                upstream = Upstream(Proxy("https", "localhost", proxy.port))
+                with pytest.raises(InputError, match=r"cannot be reached \(.*certificate verify failed"):
+                    await upstream.require(HOST)
+                monkeypatch.setenv("SSL_CERT_FILE", str(files.certificate))
+                await upstream.require(HOST)
 
     async def test_a_service_that_is_down_is_not_the_proxys_fault(self) -> None:
         """It is told of the service's accounts, as without a proxy."""
