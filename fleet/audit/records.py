@@ -6,8 +6,9 @@ no free text, no page text, no exception text, no personal value in clear.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import orjson
 import structlog
 
 from fleet.errors import AuditError
+from fleet.model import Outcome, Reading, Reason
 
 SCHEMA_VERSION: Final = 1
 MAX_LINE_BYTES: Final = 8 * 1024
@@ -33,36 +35,115 @@ SUBJECT_ERASED: Final = "subject.erased"
 COMMON_ORDER: Final = ("v", "seq", "at", "monotonic_ms", "event", "run")
 COMMON: Final = frozenset(COMMON_ORDER)
 """The fields of every record, in their order."""
-_CONTROL: Final = frozenset({"subject", "service", "control"})
+MAX_NUMBER: Final = 10**12
+"""No count, no time in milliseconds and no user's number is larger."""
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
-FIELDS: Final[dict[str, frozenset[str]]] = {
-    RUN_STARTED: frozenset(
-        {
-            "version",
-            "operator",
-            "operator_claimed",
-            "check",
-            "resumes",
-            "rehearsal",
-            "sandbox",
-            "inventory_sha256",
-            "recipes_sha256",
-            "employees",
-            "controls",
-        }
-    ),
-    RUN_PLANNED: frozenset({"subject", "planned", "authority", "mandate_hmac"}),
-    CONTROL_INTENDED: _CONTROL | {"before", "authority", "mandate_hmac", "profile_hmac", "evidence"},
-    CONTROL_FINISHED: _CONTROL
-    | {"outcome", "reason", "before", "after", "read_back", "duration_ms", "evidence", "http_status", "refused_hosts"},
-    RUN_FINISHED: frozenset({"counts", "stopped", "exit_code"}),
-    LOG_RECOVERED: frozenset({"bytes", "sha256", "unsigned"}),
-    LOG_HEARTBEAT: frozenset({"operator"}),
-    LOG_KEY_ROTATED: frozenset({"operator", "vkey"}),
-    LOG_PRUNED: frozenset({"operator", "before", "keys"}),
-    SUBJECT_ERASED: frozenset({"operator", "subject", "sessions", "evidence"}),
+Kind = Callable[[Any], bool]
+"""Whether a value may stand in a field."""
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_NUMBER  # a bool is an int as well
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _digests(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(name in _OUTCOMES and _number(count) for name, count in value.items())
+
+
+def _controls(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(map(_text_or_none, pair)) for pair in value
+    )
+
+
+def _time(value: Any) -> bool:
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        return False
+    datetime.fromisoformat(value)  # raises ValueError for a day that is none
+    return True
+
+
+def _or_none(kind: Kind) -> Kind:
+    return lambda value: value is None or kind(value)
+
+
+_OUTCOMES: Final = frozenset(Outcome)
+_outcome: Kind = _OUTCOMES.__contains__
+_reading: Kind = frozenset({*Reading, None}).__contains__
+_reason: Kind = frozenset({*Reason, None}).__contains__
+_text_or_none, _number_or_none = _or_none(_text), _or_none(_number)
+
+_COMMON_KINDS: Final[dict[str, Kind]] = {
+    "v": lambda value: type(value) is int and value == SCHEMA_VERSION,
+    "seq": _number,
+    "at": _time,
+    "monotonic_ms": _number,
+    "event": _text,
+    "run": _text_or_none,
 }
-"""The allow-list: the fields that each event carries beside the common ones, all of them and no others."""
+_CONTROL: Final[dict[str, Kind]] = {"subject": _text, "service": _text_or_none, "control": _text_or_none}
+
+FIELDS: Final[dict[str, dict[str, Kind]]] = {
+    RUN_STARTED: {
+        "version": _text,
+        "operator": _number,
+        "operator_claimed": _text_or_none,
+        "check": _flag,
+        "resumes": _text_or_none,
+        "rehearsal": _flag,
+        "sandbox": _flag,
+        "inventory_sha256": _text,
+        "recipes_sha256": _digests,
+        "employees": _number,
+        "controls": _number,
+    },
+    RUN_PLANNED: {"subject": _text, "planned": _controls, "authority": _text_or_none, "mandate_hmac": _text_or_none},
+    CONTROL_INTENDED: {
+        **_CONTROL,
+        "before": frozenset(Reading).__contains__,
+        "authority": _text,
+        "mandate_hmac": _text_or_none,
+        "profile_hmac": _text,
+        "evidence": _text,
+    },
+    CONTROL_FINISHED: {
+        **_CONTROL,
+        "outcome": _outcome,
+        "reason": _reason,
+        "before": _reading,
+        "after": _reading,
+        "read_back": _flag,
+        "duration_ms": _number,
+        "evidence": _text_or_none,
+        "http_status": _number_or_none,
+        "refused_hosts": _texts,
+    },
+    RUN_FINISHED: {"counts": _counts, "stopped": _reason, "exit_code": _number},
+    LOG_RECOVERED: {"bytes": _number_or_none, "sha256": _text_or_none, "unsigned": _number},
+    LOG_HEARTBEAT: {"operator": _number},
+    LOG_KEY_ROTATED: {"operator": _number, "vkey": _text},
+    LOG_PRUNED: {"operator": _number, "before": _number, "keys": _texts},
+    SUBJECT_ERASED: {"operator": _number, "subject": _text_or_none, "sessions": _number, "evidence": _number},
+}
+"""The allow-list: the fields that each event carries beside the common ones, all of them and no others, and what may
+stand in each."""
 
 NOTHING_READ: Final[Mapping[str, Any]] = {
     "before": None,
@@ -78,18 +159,18 @@ NOTHING_READ: Final[Mapping[str, Any]] = {
 Record = MutableMapping[str, Any]
 
 
-def is_record(line: bytes, seq: int) -> bool:
-    """True if a line (without LF) is record `seq` as this version writes it."""
+_ALL_KINDS: Final = {event: {**_COMMON_KINDS, **kinds} for event, kinds in FIELDS.items()}
+
+
+def parse(line: bytes) -> dict[str, Any] | None:
+    """A line (without LF) as the record that this version would write; None if it is none."""
     try:
-        record = orjson.loads(line)
-        return bool(
-            record.keys() == COMMON | FIELDS[record["event"]]
-            and type(record["seq"]) is int
-            and record["seq"] == seq
-            and isinstance(record["at"], str)
-        )
+        record: dict[str, Any] = orjson.loads(line)
+        kinds = _ALL_KINDS[record["event"]]
+        is_whole = record.keys() == kinds.keys() and all(kind(record[name]) for name, kind in kinds.items())
     except (ValueError, KeyError, TypeError, AttributeError):
-        return False
+        return None
+    return record if is_whole and len(line) < MAX_LINE_BYTES else None
 
 
 def _require_exact_fields(_logger: object, _method: str, record: Record) -> Record:
@@ -97,11 +178,15 @@ def _require_exact_fields(_logger: object, _method: str, record: Record) -> Reco
     event = record.get("event")
     if event not in FIELDS:
         raise AuditError(f"'{event}' is not an event of the audit log.")
-    given, wanted = record.keys(), FIELDS[event] | {"seq", "event", "run"}
+    kinds = FIELDS[event]
+    given, wanted = record.keys(), kinds.keys() | {"seq", "event", "run"}
     if given - wanted:
         raise AuditError(f"{event}: the audit log has no field {', '.join(sorted(given - wanted))}.")
     if wanted - given:
         raise AuditError(f"{event}: the record lacks {', '.join(sorted(wanted - given))}.")
+    wrong = sorted(name for name, kind in kinds.items() if not kind(record[name]))
+    if wrong:
+        raise AuditError(f"{event}: the audit log holds no such value in {', '.join(wrong)}.")
     return record
 
 

@@ -7,9 +7,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fleet.audit import checkpoints
+from fleet.audit import checkpoints, records
 from fleet.audit.notes import NoteError, VerifierKey, open_checkpoint
-from fleet.audit.records import is_record
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
 from fleet.audit.tree import Frontier
 from fleet.errors import AuditError
@@ -79,8 +78,10 @@ def _trees(
                 now = segment.first + open_one.size
                 if now == size:
                     root = before.followed_by(open_one).root
-                elif now > size and line is not None and not is_record(line, now - 1):
-                    raise _changed(places, f"record {now - 1} is not a record")
+                elif now > size and line is not None:
+                    record = records.parse(line)
+                    if record is None or record["seq"] != now - 1:
+                        raise _changed(places, f"record {now - 1} is not a record")
             if open_one.size < SEGMENT_RECORDS:
                 if segment is not present[-1]:
                     raise _changed(places, f"{segment.path.name} is not whole")

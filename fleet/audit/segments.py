@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from fleet.audit.records import MAX_LINE_BYTES, RUN_STARTED
+from fleet.audit.records import MAX_LINE_BYTES, RUN_STARTED, parse
 from fleet.audit.tree import Frontier, leaf_hash
 from fleet.errors import AuditError
 from fleet.paths import write_private
@@ -175,17 +175,14 @@ def _last_start(path: Path) -> int | None:
     if not path.exists() or not path.stat().st_size:
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        position = data.rfind(f'"event":"{RUN_STARTED}"'.encode())
+        position = data.rfind(f'"event":"{RUN_STARTED}"'.encode(), 0, data.rfind(b"\n") + 1)
         return data.rfind(b"\n", 0, position) + 1 if position >= 0 else None
 
 
 def _lines_of(segment: Segment, offset: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:
     for lines in segment.blocks(offset):
         for line in lines:
-            try:
-                record = orjson.loads(line)
-            except ValueError:
-                record = None
-            if not isinstance(record, dict) or type(record.get("seq")) is not int:
+            record = parse(line)
+            if record is None:
                 raise AuditError(f"{segment.path} holds a line that is no record; 'fleet audit verify' says where.")
             yield line, record

@@ -32,7 +32,7 @@ def fuzz(count: int, *examples: Any, case: st.SearchStrategy[Any]) -> Callable[[
     """
 
     def make(body: Callable[[Any], None]) -> Callable[[], None]:
-        PLANNED[f"{body.__module__}.{body.__name__}"] = count
+        PLANNED[f"{body.__module__.rpartition('.')[2]}.{body.__name__}"] = count
 
         def test() -> None:
             run = 0
