@@ -30,7 +30,9 @@ def read_anchors(path: Path) -> list[Anchor]:
         content = path.read_bytes()[:MAX_BYTES]
     except OSError as error:
         raise InputError(f"--anchor {path} cannot be read ({error.strerror}).") from None
-    plain = html.unescape(re.sub(r"<[^>]{0,200}>", "", content.decode("utf-8", "replace")))
+    # Without numbers that are no character either: Python fails on very long ones.
+    text = re.sub(r"<[^<>]{0,200}>|&#[0-9]{8,};?", "", content.decode("utf-8", "replace"))
+    plain = html.unescape(text)
     lines = (re.sub(r"^[ \t>]+", "", line).rstrip() for line in plain.splitlines())
     found = dict.fromkeys(_NOTE.findall("\n".join([*lines, ""])))
     if not found:

@@ -42,7 +42,7 @@ class VerifierKey:
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         raw = decoded(encoded)
-        if not name or re.search(r"\s", name) or raw is None or raw[:1] != _ED25519 or len(raw) != 33:
+        if not name or " " in name or not name.isprintable() or raw is None or raw[:1] != _ED25519 or len(raw) != 33:
             raise NoteError("not an Ed25519 key in the form name+id+key")
         key = cls(name, raw[1:])
         if key.id.hex() != key_id:
@@ -146,8 +146,8 @@ def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     lines = rest.split("\n")
     if not separator or lines.pop() != "" or not 1 <= len(lines) <= MAX_SIGNATURES:
         raise NoteError("not a signed note: text, an empty line, signatures")
-    if re.search(r"[\x00-\x09\x0b-\x1f]", note):
-        raise NoteError("a signed note holds no control characters")
+    if re.search(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]", note):
+        raise NoteError("a signed note holds no control characters and no halves of any")
     signatures = []
     for line in lines:
         match = _SIGNATURE.fullmatch(line)

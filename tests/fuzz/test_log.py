@@ -157,7 +157,7 @@ async def _open_and_close() -> None:
         log.close()
 
 
-@fuzz(400, [], [b"[" * 5000], case=st.lists(any_lines, max_size=3))
+@fuzz(200, [], [b"[" * 5000], case=st.lists(any_lines, max_size=3))
 def test_a_writer_goes_on_after_records_alone(case: list[bytes]) -> None:
     """What stands behind the signed records is taken over if it is a record, and else nothing is written any more."""
     lay_lines(CONTENT + case)

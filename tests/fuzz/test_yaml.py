@@ -99,7 +99,7 @@ def rules(arguments: list[str]) -> Iterator[str]:
     yield from (rule.strip() for rule in given.partition("=")[2].split(","))
 
 
-@fuzz(1800, *RECIPES, case=yamls(*RECIPES))
+@fuzz(1400, *RECIPES, case=yamls(*RECIPES))
 def test_a_recipe_is_read_or_refused_and_what_is_read_can_be_used(case: str) -> None:
     """Each mistake with its line; nothing of a recipe that was taken fails later, nor lets the browser out."""
     try:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 from rich.console import Console
 
@@ -67,6 +68,6 @@ def verify_proof(
 
 def _readable(line: bytes) -> str:
     try:
-        return "".join(f"  {name}: {json.dumps(value)}\n" for name, value in json.loads(line).items()).rstrip()
+        return "".join(f"  {name}: {json.dumps(value)}\n" for name, value in orjson.loads(line).items()).rstrip()
     except (ValueError, AttributeError):
         return f"  {line[:200]!r}"
