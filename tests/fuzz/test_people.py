@@ -131,10 +131,21 @@ STATE = {
 LINKEDIN = CATALOGUE.recipes["linkedin"]
 
 
+def of_host(text: str) -> str:
+    """A state with a cookie and an origin of a host of this name."""
+    origin, domain = {"origin": text if "//" in text else f"https://{text}.linkedin.com"}, f"{text}.linkedin.com"
+    return json.dumps({"cookies": [{"name": "a", "value": "b", "domain": domain}], "origins": [origin]})
+
+
 @fuzz(
     2000,
     json.dumps(STATE),
-    case=altered(STATE).map(json.dumps) | values.map(json.dumps) | mutated(json.dumps(STATE)) | texts,
+    of_host("http://["),
+    case=altered(STATE).map(json.dumps)
+    | texts.map(of_host)
+    | values.map(json.dumps)
+    | mutated(json.dumps(STATE))
+    | texts,
 )
 def test_a_file_that_is_no_session_is_refused_in_one_sentence(case: str) -> None:
     """What is taken keeps to the service's own hosts, names the foreign ones without anything that a terminal obeys,

@@ -24,6 +24,7 @@ from fleet.sourcelines import SourceLines
 from fleet.yamlfile import load_model, read_yaml
 from tests.fuzz.cases import altered, fuzz, mutated, texts, values
 
+LINKEDIN = (CATALOGUE / "linkedin.yml").read_text("utf-8")
 RECIPES = [path.read_text("utf-8") for path in (*CATALOGUE.glob("*.yml"), *REHEARSAL_RECIPES.glob("*.yml"))]
 FLEET_YML = """
 state: ~/state
@@ -99,7 +100,12 @@ def rules(arguments: list[str]) -> Iterator[str]:
     yield from (rule.strip() for rule in given.partition("=")[2].split(","))
 
 
-@fuzz(1400, *RECIPES, case=yamls(*RECIPES))
+def of_host(text: str) -> str:
+    """A recipe whose pages stand on a host of this name."""
+    return LINKEDIN.replace("https://www.", f"https://{text}www.")
+
+
+@fuzz(1400, *RECIPES, of_host("a,EXCLUDE *,"), case=yamls(*RECIPES) | texts.map(of_host))
 def test_a_recipe_is_read_or_refused_and_what_is_read_can_be_used(case: str) -> None:
     """Each mistake with its line; nothing of a recipe that was taken fails later, nor lets the browser out."""
     try:
