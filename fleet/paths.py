@@ -45,19 +45,30 @@ def ansible_content() -> Path:
 def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """A private folder for sockets and short-lived files; made if missing.
 
-    `$XDG_RUNTIME_DIR/fleet`, else `/tmp/fleet-<uid>`: short, because a socket's path may not exceed 108 bytes.
+    `$XDG_RUNTIME_DIR/fleet` where that is the user's own, else `/tmp/fleet-<uid>`: short, because a socket's path may
+    not exceed 108 bytes.
     The role's action plugin follows the same rule (roles/optout/action_plugins/optout.py).
 
     Raises InputError if the folder belongs to somebody else or others may enter it.
     """
-    base = environ.get("XDG_RUNTIME_DIR")
-    if base and Path(base).is_dir() and len(base) < 60:
+    base, folder = environ.get("XDG_RUNTIME_DIR"), Path(f"/tmp/fleet-{os.getuid()}")  # noqa: S108 - looked at below
+    if base and len(base) < 60 and _is_own_folder(Path(base)):
         folder = Path(base) / "fleet"
-    else:
-        folder = Path("/tmp") / f"fleet-{os.getuid()}"  # noqa: S108 - checked right below for owner and mode
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}); see what stands there.") from None
     require_private(folder)
     return folder
+
+
+def _is_own_folder(path: Path) -> bool:
+    """True if nobody else can exchange what lies in it: after `sudo -E` the runtime directory is another user's."""
+    try:
+        info = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o022
 
 
 def require_private(path: Path) -> None:
@@ -65,9 +76,14 @@ def require_private(path: Path) -> None:
 
     Raises InputError that names the path and the command that mends it.
     """
-    info = path.lstat()
+    _require_private(path, path.lstat())
+
+
+def _require_private(path: Path, info: os.stat_result) -> None:
     if stat.S_ISLNK(info.st_mode):
         raise InputError(f"{path} is a symbolic link; put the real file or folder there.")
+    if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
+        raise InputError(f"{path} is neither a file nor a folder; remove it.")
     if info.st_uid != os.getuid():
         raise InputError(f"{path} belongs to another user (uid {info.st_uid}); use a path of your own.")
     if info.st_mode & 0o077:
@@ -75,6 +91,38 @@ def require_private(path: Path) -> None:
         raise InputError(
             f"{path} is open to other users (mode {stat.S_IMODE(info.st_mode):04o}); run: chmod {mode} {path}"
         )
+
+
+def require_safe_way(path: Path) -> None:
+    """Refuse a path on which somebody else can exchange a folder or a link after it was looked at.
+
+    Folders that a group may write to are let pass: many systems give each user a group of their own.
+    Raises InputError.
+    """
+    way = {*path.absolute().parents, *path.resolve().parents}
+    for place in sorted(way):
+        info = place.lstat()
+        is_open = not stat.S_ISLNK(info.st_mode) and info.st_mode & 0o002 and not info.st_mode & stat.S_ISVTX
+        if info.st_uid not in (0, os.getuid()) or is_open:
+            raise InputError(
+                f"{path} is not safe: others can exchange what lies in {place} (uid {info.st_uid}, mode "
+                f"{stat.S_IMODE(info.st_mode):04o}); choose a place where only you and root can."
+            )
+
+
+def read_private(path: Path, most: int) -> bytes:
+    """At most so many bytes of a file that nobody else owns or can reach: what is looked at is what is read.
+
+    Raises InputError as `require_private` does, and if it cannot be read.
+    """
+    try:
+        require_private(path)  # a link by its name, with the words for it
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            _require_private(path, os.fstat(descriptor))
+            return file.read(most)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); see that it is a file of your own.") from None
 
 
 def make_private_dir(path: Path) -> None:
@@ -241,6 +289,7 @@ class StateDir:
         if not self.root.is_dir():
             raise InputError(f"There is no state directory at {self.root}; run: {make}")
         require_private(self.root)
+        require_safe_way(self.root)
         if not self.recipients.is_file():
             raise InputError(f"{self.root} is not a state directory yet; run: {make}")
         for folder in self._folders:

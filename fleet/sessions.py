@@ -22,12 +22,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from fleet.errors import InputError, SessionError
 from fleet.mistakes import mistakes
 from fleet.model import Reason
-from fleet.paths import StateDir, make_private_dir, require_private, write_private
+from fleet.paths import StateDir, make_private_dir, read_private, read_regular, write_private
 from fleet.recipe import Recipe
 
 MAX_BYTES = 5 * 1024 * 1024
 """Browsers keep at most 5 MB of stored data per origin; a larger file is no storage state."""
 
+MAX_IDENTITY_BYTES = 64 * 1024
 LATEST = 253402300799
 """The end of the year 9999, in seconds since 1970: Playwright takes no later expiry."""
 
@@ -159,8 +160,7 @@ def read_identity(path: Path) -> pyrage.x25519.Identity:
     """Read an age identity file. Raises InputError if it is missing, open to others, or holds no identity."""
     if not path.is_file():
         raise InputError(f"There is no age identity at {path}; run 'fleet init', or give one with --identity.")
-    require_private(path)
-    for line in path.read_text("utf-8", "replace").splitlines():
+    for line in read_private(path, MAX_IDENTITY_BYTES).decode("utf-8", "replace").splitlines():
         if line.startswith("AGE-SECRET-KEY-"):
             try:
                 return pyrage.x25519.Identity.from_str(line.strip())
@@ -205,7 +205,7 @@ class SessionStore:
         """
         path = self._path(employee, service)
         try:
-            sealed = path.read_bytes()
+            sealed = read_regular(path, 2 * MAX_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -22,7 +22,7 @@ from fleet.config import given_from_variables, resolve_settings
 from fleet.errors import AgentError, InputError
 from fleet.inventory import read_inventory
 from fleet.leftovers import sweep
-from fleet.paths import make_private_dir, runtime_dir
+from fleet.paths import make_private_dir, require_private, runtime_dir
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
 
 OPENING_WITHIN = 300.0
@@ -70,7 +70,11 @@ def start_agent(spec: RunSpec) -> tuple[subprocess.Popen[bytes], AgentClient]:
 
 
 def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> None:
-    """Be the agent: serve the run that `order` describes (a whole `spec`, or a `play` to make one from)."""
+    """Be the agent: serve the run that `order` describes (a whole `spec`, or a `play` to make one from).
+
+    Raises InputError if others can enter the socket's folder.
+    """
+    require_private(socket_path.parent)
     os.umask(0o077)
     # Browser profiles go where they are wiped with the socket, whatever happens to the browser.
     os.environ["TMPDIR"] = tempfile.tempdir = str(socket_path.parent)
@@ -129,5 +133,6 @@ def _log_to(spec: RunSpec) -> None:
     """
     state = spec.settings.state_dir
     if state.runs.is_dir():
-        descriptor = os.open(state.diagnostics(spec.run_id), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(state.diagnostics(spec.run_id), flags, 0o600)
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(os.fdopen(descriptor, "a", encoding="utf-8")))

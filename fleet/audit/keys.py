@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fleet.audit.checkpoints import read_newest
 from fleet.audit.notes import NoteError, SigningKey, VerifierKey, is_signed_by
 from fleet.errors import InputError
-from fleet.paths import AuditDir, require_private, write_private
+from fleet.paths import AuditDir, read_private, write_private
+
+MAX_KEY_BYTES = 64 * 1024
 
 
 def create_keys(places: AuditDir, path: Path) -> VerifierKey:
@@ -71,7 +73,7 @@ def read_signing_key(places: AuditDir, path: Path) -> SigningKey:
 
     Raises InputError if it is missing, open to others, no Ed25519 key, or not the log's newest.
     """
-    if not places.vkey.exists():
+    if not places.vkey.is_file():
         raise InputError(f"The log in {places.root} has no key yet; run: fleet init (with the same --state).")
     known = read_keys(places.vkey)
     _settle_rotation(places, path, known)
@@ -104,9 +106,8 @@ def successor_of(path: Path) -> Path:
 
 
 def _read_private_key(path: Path) -> Ed25519PrivateKey:
-    require_private(path)
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        key = serialization.load_pem_private_key(read_private(path, MAX_KEY_BYTES), None)
     except (OSError, ValueError, TypeError):
         raise InputError(f"{path} is no private key in PEM form; name the log's key with --log-key.") from None
     if not isinstance(key, Ed25519PrivateKey):

@@ -183,7 +183,7 @@ def _take_lock(places: AuditDir, owner: str) -> int:
 def _lay_in_ballast(places: AuditDir) -> None:
     if places.ballast.exists() and not places.ballast.is_symlink() and places.ballast.stat().st_size == BALLAST_BYTES:
         return
-    descriptor = os.open(places.ballast, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(places.ballast, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
         os.posix_fallocate(descriptor, 0, BALLAST_BYTES)
     except OSError:

@@ -19,7 +19,7 @@ import orjson
 from fleet.audit.records import MAX_LINE_BYTES, RUN_STARTED, parse
 from fleet.audit.tree import Frontier, leaf_hash
 from fleet.errors import AuditError
-from fleet.paths import write_private
+from fleet.paths import read_regular, write_private
 
 SEGMENT_RECORDS = 1 << 16
 _BLOCK = 1 << 18
@@ -60,6 +60,7 @@ class Segment:
         """The number of the first line that is still here: a prune that was cut short has taken fewer than it kept."""
         kept = len(self.pruned())
         if kept and self.path.exists():
+            _require_file(self.path)
             with self.path.open("rb") as file:
                 seq = seq_of(file.readline(MAX_LINE_BYTES))
             if seq is not None and self.first <= seq <= self.first + kept:
@@ -105,7 +106,7 @@ class Segment:
     def remembered_root(self) -> bytes | None:
         """What `remember` has written; whether it is right a checkpoint must show."""
         try:
-            root = bytes.fromhex(self.root_path.read_text())
+            root = bytes.fromhex(read_regular(self.root_path, 100).decode())
         except (OSError, ValueError):
             return None
         return root if len(root) == 32 else None
@@ -174,6 +175,7 @@ def _last_start(path: Path) -> int | None:
     """Where the line of the newest `run.started` begins."""
     if not path.exists() or not path.stat().st_size:
         return None
+    _require_file(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         position = data.rfind(f'"event":"{RUN_STARTED}"'.encode(), 0, data.rfind(b"\n") + 1)
         return data.rfind(b"\n", 0, position) + 1 if position >= 0 else None

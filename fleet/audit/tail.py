@@ -49,7 +49,7 @@ class Tail:
 
     def _open(self, first: int) -> int:
         path = Segment(self._places.log, first).path
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
             sync_folder(self._places.log)  # a new file is not safe before its name is
         except OSError:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -21,8 +22,20 @@ class Hang(Exception):
     """A case that did not come to its end. No OSError, so that nothing of ours takes it for one of its own."""
 
 
-def _hang(_number: int, _frame: FrameType | None) -> None:
-    raise Hang(f"no end within {SECONDS:.0f} s")
+@contextmanager
+def deadline(seconds: float = SECONDS) -> Iterator[None]:
+    """Raise Hang in what does not come to its end in time, also where it waits in a system call."""
+
+    def hang(_number: int, _frame: FrameType | None) -> None:
+        raise Hang(f"no end within {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, hang)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def fuzz(count: int, *examples: Any, case: st.SearchStrategy[Any]) -> Callable[[Callable[[Any], None]], Any]:
@@ -40,11 +53,8 @@ def fuzz(count: int, *examples: Any, case: st.SearchStrategy[Any]) -> Callable[[
             def one(case: Any) -> None:
                 nonlocal run
                 run += 1
-                signal.setitimer(signal.ITIMER_REAL, SECONDS)
-                try:
+                with deadline():
                     body(case)
-                finally:
-                    signal.setitimer(signal.ITIMER_REAL, 0)
 
             wrapped = settings(
                 max_examples=count,
@@ -58,11 +68,7 @@ def fuzz(count: int, *examples: Any, case: st.SearchStrategy[Any]) -> Callable[[
             )(given(case=case)(one))
             for each in examples:
                 wrapped = example(case=each)(wrapped)
-            before = signal.signal(signal.SIGALRM, _hang)
-            try:
-                wrapped()
-            finally:
-                signal.signal(signal.SIGALRM, before)
+            wrapped()
             assert run >= count + len(examples), f"{run} cases were run, and {count} are promised"
 
         test.__name__, test.__doc__ = body.__name__, body.__doc__

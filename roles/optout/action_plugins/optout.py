@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -153,10 +154,22 @@ def launch(folder, path, owner, play):
 def runtime_dir():
     """The private folder for sockets; the same rule as fleet/paths.py."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    usable = bool(base) and len(base) < 60 and Path(base).is_dir()
+    usable = bool(base) and len(base) < 60 and is_own_folder(Path(base))
     folder = Path(base) / "fleet" if usable else Path(f"/tmp/fleet-{os.getuid()}")  # noqa: S108 - owner and mode are checked below
-    folder.mkdir(mode=0o700, exist_ok=True)
-    info = folder.lstat()
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        info = folder.lstat()
+    except OSError as error:
+        raise AgentUnavailable(f"{folder} cannot be made ({error.strerror}); see what stands there.") from None
     if info.st_uid != os.getuid() or info.st_mode & 0o077:
         raise AgentUnavailable(f"{folder} must be a folder of your own with mode 0700; mend it and run again.")
     return folder
+
+
+def is_own_folder(path):
+    """True if nobody else can exchange what lies in it."""
+    try:
+        info = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o022
