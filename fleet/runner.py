@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 import ansible_runner
 
 from fleet.errors import FleetError
-from fleet.leftovers import play_prefix
+from fleet.leftovers import play_prefix, reap
 from fleet.paths import ansible_content, runtime_dir
 
 MAX_EMPLOYEES_PER_PLAY = 500
@@ -97,7 +96,7 @@ def run_play(
         if not seen and runner.status not in ("successful", "canceled"):
             raise FleetError(f"Ansible could not run the play ({runner.status}, {runner.rc}). {_in_short(output)}")
     finally:
-        shutil.rmtree(private, ignore_errors=True)
+        reap(private)  # Ansible's workers are no part of its process group
 
 
 def _in_short(output: Sequence[str]) -> str:

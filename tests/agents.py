@@ -17,7 +17,7 @@ from fleet.agent.server import Agent
 from fleet.model import Outcome, Result
 
 READY = b'{"v": 1, "op": "ready"}\n'
-IS_READY = b'{"v": 1, "run": "r1"}'
+IS_READY = b'{"v": 1, "run": "r1", "visiting": 0}'
 
 
 def _run() -> Run:

@@ -88,7 +88,7 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
     )
     sys.excepthook = lambda _type, error, _traceback: diagnostics.error("agent.failed", **without_text(error))
 
-    sweep(socket_path.parent.parent)
+    sweep(runtime_dir())
 
     async def open_run() -> Run:
         if "spec" in order:
@@ -102,6 +102,7 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
         return await Run.open(spec)
 
     asyncio.run(Agent(socket_path, open_run, belongs_to_play="play" in order).serve(owners))
+    sweep(runtime_dir())  # if our owner was killed, its play is left
 
 
 def spec_of_play(play: dict[str, Any]) -> RunSpec:

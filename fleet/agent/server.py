@@ -21,7 +21,7 @@ from fleet.agent.diagnostics import diagnostics, note_unhandled, without_text
 from fleet.agent.protocol import MAX_MESSAGE, VERSION, result_fields
 from fleet.agent.run import Run
 from fleet.errors import AgentError, FleetError
-from fleet.leftovers import reap, sweep
+from fleet.leftovers import reap
 from fleet.model import Reason, Result
 
 
@@ -60,7 +60,6 @@ class Agent:
             await asyncio.sleep(0.05)  # let the answer to `finish` out
             server.close()
             reap(self._socket_path.parent)
-            sweep(self._socket_path.parent.parent)
 
     def _end(self, reason: Reason | None) -> None:
         if self._ended is not None and not self._ended.done():

@@ -34,6 +34,7 @@ _ROLES: dict[str, tuple[str, ...]] = {
 LOAD_TIMEOUT = 30.0
 LOAD_LIMIT = 75.0
 """Seconds for all of a load, or of a save: the browser's own time limits end it before, unless it hangs itself."""
+PROBE_WITHIN = 5.0
 QUIET_FOR = 0.5
 LOAD_PATIENCE = 15.0
 """Seconds for which what a page embeds is waited for, where something of it never comes."""
@@ -161,10 +162,8 @@ class Tab:
             await self._wait_for_rest()
             self._loaded_at = time.monotonic()
             self._script.forget_document()
-        except (PlaywrightTimeout, TimeoutError):
-            raise Unreachable(Reason.TIMEOUT) from None
-        except PlaywrightError as error:
-            raise self._explain(error) from None
+        except (PlaywrightError, TimeoutError) as error:
+            raise await self._why_not_loaded(error) from None
         self.status = response.status if response else 200
         return self.status
 
@@ -182,10 +181,8 @@ class Tab:
         """Where an address leads; see landing.py. Raises Unreachable or BrowserGone."""
         try:
             return await land(self._page, self._devtools, address, is_enough, LOAD_TIMEOUT)
-        except PlaywrightTimeout:
-            raise Unreachable(Reason.TIMEOUT) from None
         except PlaywrightError as error:
-            raise self._explain(error) from None
+            raise await self._why_not_loaded(error) from None
 
     @guarded()
     async def look(self, wanted: Wanted) -> Snapshot:
@@ -315,6 +312,20 @@ class Tab:
         for role in roles[1:]:
             locator = locator.or_(self._page.get_by_role(role, name=pattern))  # type: ignore[arg-type] # the same
         return locator
+
+    async def _why_not_loaded(self, error: PlaywrightError | TimeoutError) -> Unreachable | BrowserGone:
+        """What the failure of a load means: a page that hangs, or crashed just now, may look like a slow service."""
+        why: Unreachable | BrowserGone = Unreachable(Reason.TIMEOUT)
+        if isinstance(error, PlaywrightError) and not isinstance(error, PlaywrightTimeout):
+            why = self._explain(error)
+        if isinstance(why, Unreachable) and why.reason in (Reason.TIMEOUT, Reason.NETWORK):
+            try:
+                await asyncio.wait_for(self._page.evaluate("1"), PROBE_WITHIN)
+            except TimeoutError:
+                return BrowserGone("the page does not answer", is_stuck=True)
+            except PlaywrightError as probed:
+                self._raise_if_gone(probed)
+        return why
 
     def _raise_if_gone(self, error: PlaywrightError) -> None:
         explained = self._explain(error)
