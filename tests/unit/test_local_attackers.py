@@ -87,7 +87,7 @@ class TestSocket:
     def test_an_agent_does_not_listen_in_a_folder_that_others_can_enter(self, tmp_path: Path) -> None:
         """Looked at when it starts, whoever has started it."""
         (tmp_path / "run").mkdir(mode=0o755)
-        with pytest.raises(InputError, match="is open to other users"):
+        with deadline(5), pytest.raises(InputError, match="is open to other users"):
             run_agent(tmp_path / "run" / "agent.sock", [], {"play": {}})
 
 
