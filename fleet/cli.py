@@ -16,7 +16,7 @@ from fleet.commands.agent import agent
 from fleet.commands.demo import demo
 from fleet.commands.doctor import doctor
 from fleet.commands.init import init
-from fleet.commands.options import people
+from fleet.commands.options import say
 from fleet.commands.rehearsal import rehearsal
 from fleet.commands.report import report
 from fleet.commands.run import run
@@ -76,7 +76,7 @@ def main() -> None:
     try:
         app()
     except FleetError as error:
-        people.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
+        say(f"Error: {error}", "red")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -122,10 +122,9 @@ def inventory_of(
 
 def _list_hosts(sources: Sequence[str], limit: str | None, ansible_python: str, cwd: Path | None) -> dict[str, Any]:
     command = [ansible_python, "-m", "ansible", "inventory", "--list", "--export"]
-    for source in sources:
-        command += ["-i", source]
+    command += [f"--inventory={source}" for source in sources]  # with the sign: never options of their own
     if limit:
-        command += ["--limit", limit]
+        command.append(f"--limit={limit}")
     environment = os.environ | {
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
         "ANSIBLE_DUPLICATE_YAML_DICT_KEY": "error",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fleet.commands.options import INVENTORY, RECIPES, people, settings_of
+from fleet.commands.options import INVENTORY, RECIPES, say, settings_of
 from fleet.inventory import gaps_in_mandates, read_inventory
 from fleet.model import EXIT_BAD_INPUT
 from fleet.plan import catalogue_for, services_of
@@ -34,7 +34,7 @@ def check(
     read = read_inventory(inventory or [], services_of(catalogue), limit)
     mistakes = [str(problem) for problem in (*read.all_problems(), *gaps_in_mandates(read))]
     for mistake in mistakes:
-        people.print(mistake, markup=False, soft_wrap=True)
+        say(mistake)
     accounts = sum(len(employee.accounts) for employee in read.employees)
     counts = ((len(read.employees), "employee"), (accounts, "account"), (len(mistakes), "mistake"))
     typer.echo(", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts))

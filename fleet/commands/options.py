@@ -12,6 +12,7 @@ from rich.console import Console
 from fleet.config import Given, Settings, resolve_settings
 from fleet.errors import InputError
 from fleet.paths import write_private
+from fleet.report.words import visible
 
 INVENTORY = Annotated[
     list[str] | None,
@@ -43,6 +44,11 @@ class Output(StrEnum):
 
 people = Console(stderr=True, highlight=False)
 """Words for people; stdout is kept for data."""
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Tell people something that may quote names, files or pages: nothing in it steers their terminal."""
+    people.print("\n".join(map(visible, text.split("\n"))), style=style, markup=False, soft_wrap=True)
 
 
 def settings_of(

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, RECIPES, STATE, Output, people
+from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, RECIPES, STATE, Output, people, say
 from fleet.config import Given, resolve_settings
 from fleet.errors import FleetError
 from fleet.forecast import forecast
@@ -93,7 +93,7 @@ def run(
             raise
         run_id = spec.run_id if spec else None
         report = RunReport(run_id, check, exit_code=error.exit_code, errors=[str(error)])
-        people.print(f"Error: {error}", style="red", markup=False, soft_wrap=True)
+        say(f"Error: {error}", "red")
     if output is Output.JSON:
         typer.echo(envelope(report, names))
     else:
@@ -137,7 +137,7 @@ def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
     if not report.results and not report.errors:
         people.print("Nothing was planned: nobody here has an account that these options ask for.")
     for error in report.errors:
-        people.print(f"Error: {error}", style="red", markup=False)
+        say(f"Error: {error}", "red")
 
 
 @contextmanager

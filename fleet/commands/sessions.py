@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fleet.catalogue import Catalogue
-from fleet.commands.options import INVENTORY, RECIPES, STATE, people, settings_of
+from fleet.commands.options import INVENTORY, RECIPES, STATE, say, settings_of
+from fleet.employee import SAFE_NAME
 from fleet.errors import InputError
 from fleet.inventory import Inventory, read_inventory
 from fleet.plan import catalogue_for, services_of
@@ -83,7 +84,7 @@ def _import_one(
             f"{path} holds nothing that belongs to {', '.join(recipe.domains)}; export it at {recipe.name}."
         )
     if foreign:
-        people.print(f"{path}: left out what belongs to {', '.join(foreign)}.", markup=False, soft_wrap=True)
+        say(f"{path}: left out what belongs to {', '.join(foreign)}.")
     if is_over(state.expires_at(recipe)):
         raise InputError(
             f"{path}: its cookies have expired already; nothing was imported. "
@@ -121,7 +122,8 @@ def remove(
     """Remove a session."""
     settings = settings_of(state)
     settings.state_dir.check()
-    if not SessionStore(settings.state_dir).remove(employee, service):
+    is_named = SAFE_NAME.fullmatch(employee) and SAFE_NAME.fullmatch(service)  # they become a file's name
+    if not is_named or not SessionStore(settings.state_dir).remove(employee, service):
         raise InputError(f"There is no session of {employee} at {service}; 'fleet sessions list' shows all.")
     typer.echo(f"Removed the session of {employee} at {service}.")
 

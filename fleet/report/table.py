@@ -14,6 +14,7 @@ from rich.text import Text
 from fleet.advice import next_step
 from fleet.model import EXIT_MEANING, Outcome, Result, control_name, count_outcomes
 from fleet.pipeline import RunReport
+from fleet.report.words import visible
 
 _STYLE: dict[int, str] = {0: "green", 3: "yellow", 4: "magenta", 5: "red"}
 
@@ -41,9 +42,9 @@ def results_table(results: list[Result], service_names: Mapping[str, str]) -> Ta
         step = next_step(first, service_names.get(first.service or ""))
         said = _outcome(first.outcome)
         if step:
-            said.append(f"\n{step}", style="dim" if first.outcome.is_done else "default")
+            said.append(f"\n{visible(step)}", style="dim" if first.outcome.is_done else "default")
         name = "" if first.employee == before else first.employee
-        table.add_row(Text(name), Text(controls), said)
+        table.add_row(Text(visible(name)), Text(controls), said)
         before = first.employee
     return table
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
 
 import pytest
 from pydantic import ValidationError
+from rich.console import Console
 
 from fleet.agent.process import run_agent
 from fleet.audit.keys import read_keys, read_signing_key
@@ -27,8 +32,10 @@ from fleet.catalogue import load_catalogue
 from fleet.employee import Account, read_employee
 from fleet.errors import FleetError, InputError, SessionError
 from fleet.mandates import Revocations
+from fleet.model import Outcome, Reason, Result
 from fleet.paths import REHEARSAL_RECIPES, StateDir, read_private, runtime_dir, write_private
 from fleet.recipe import fill_profile
+from fleet.report.table import results_table
 from fleet.sessions import SessionStore, read_identity
 from fleet.sourcelines import SourceLines
 from fleet.state import make_state
@@ -363,6 +370,41 @@ class TestInventoryData:
         )
 
 
+class TestTerminals:
+    """Names and files may hold what a terminal obeys: it is shown, not sent."""
+
+    def test_of_mistakes_in_an_inventory(self, tmp_path: Path) -> None:
+        """As `fleet inventory check` names them, and as an error of any command does."""
+        (tmp_path / "staff.yml").write_text('all: {hosts: {"a\\e]0;owned\\ab": {"fleet_\\e[2J": 1}}}')
+        for arguments in (["inventory", "check"], ["run", "--service", "\x1b[2J"]):
+            done = subprocess.run(
+                [Path(sys.executable).with_name("fleet"), *arguments, "-i", tmp_path / "staff.yml"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 2
+            assert "\N{REPLACEMENT CHARACTER}" in done.stderr
+            assert "\x1b" not in done.stdout + done.stderr and "\a" not in done.stderr
+
+    def test_of_results(self) -> None:
+        """The table of a run."""
+        result = Result("a\x1b[2J", "linkedin", "ai_training", Outcome.NO_MANDATE, reason=Reason.NO_MANDATE_GIVEN)
+        console = Console(file=StringIO(), width=200)
+        console.print(results_table([result], {"linkedin": "LinkedIn"}))
+        said = console.file.getvalue()  # type: ignore[attr-defined] # the StringIO above
+        assert "\x1b" not in said and said.count("a\N{REPLACEMENT CHARACTER}[2J") == 2
+
+
+def test_a_session_outside_the_state_is_not_removed(state: StateDir, tmp_path: Path) -> None:
+    """A name from elsewhere that leads out of the folder is nobody's."""
+    (tmp_path / "x.linkedin.age").write_text("precious")
+    command = [Path(sys.executable).with_name("fleet"), "sessions", "remove", "--state", state.root]
+    done = subprocess.run([*command, "../../x", "linkedin"], capture_output=True, text=True, check=False)
+    assert (done.returncode, (tmp_path / "x.linkedin.age").read_text()) == (2, "precious")
+    assert "There is no session of ../../x" in done.stderr
+
+
 async def test_the_browser_has_no_debugging_port() -> None:
     """Driven over a pipe: of its processes none listens, and none was told to."""
     before = _descendants(os.getpid())
@@ -370,34 +412,37 @@ async def test_the_browser_has_no_debugging_port() -> None:
     try:
         assert await engine.refused_selectors(frozenset({"localhost:1"}), {"a", "]"}) == {"]"}
         started = _descendants(os.getpid()) - before
-        commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in started}
-        assert any("--remote-debugging-pipe" in command for command in commands.values())
-        assert not any("--remote-debugging-port" in command for command in commands.values())
+        commands = [_read(Path(f"/proc/{pid}/cmdline")) for pid in started]
+        assert any("--remote-debugging-pipe" in command for command in commands)
+        assert not any("--remote-debugging-port" in command for command in commands)
         assert not {inode for pid in started for inode in _sockets(pid)} & _listening()
     finally:
         await engine.stop()
 
 
+def _read(path: Path) -> str:
+    """What a file of /proc says; nothing where its process has just ended."""
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def _descendants(pid: int) -> set[int]:
-    children = {
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    }
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    children = {int(child) for task in tasks for child in _read(task).split()}
     return children | {each for child in children for each in _descendants(child)}
 
 
 def _sockets(pid: int) -> set[str]:
     found = set()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            match = re.fullmatch(r"socket:\[([0-9]+)\]", str(link.readlink()))
-        except OSError:
-            continue  # closed meanwhile
-        if match:
-            found.add(match[1])
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found |= set(re.findall(r"^socket:\[([0-9]+)\]$", str(link.readlink())))
     return found
 
 
 def _listening() -> set[str]:
     """The inodes of all TCP sockets in the state LISTEN."""
-    rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    rows = [row.split() for name in ("tcp", "tcp6") for row in _read(Path(f"/proc/net/{name}")).splitlines()[1:]]
     return {row[9] for row in rows if row[3] == "0A"}
