@@ -117,7 +117,7 @@ def inventory_of(
     # The digest names what this run was given, so that a report can say which inventory it belongs to.
     canonical = json.dumps({"hosts": hostvars, "groups": groups}, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
-    return Inventory(tuple(sources), tuple(employees), rehearsal, digest, tuple(problems))
+    return Inventory(tuple(map(whole, sources)), tuple(employees), rehearsal, digest, tuple(problems))
 
 
 def _list_hosts(sources: Sequence[str], limit: str | None, ansible_python: str, cwd: Path | None) -> dict[str, Any]:

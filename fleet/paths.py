@@ -272,13 +272,14 @@ class StateDir:
     def create(self) -> None:
         """Make the folders that are missing.
 
-        Raises InputError as `make_private_dir` does, and for a folder that holds other things.
+        Raises InputError as `make_private_dir` and `require_safe_way` do, and for a folder that holds other things.
         """
         ours = {path.name for path in self._folders} | {"rehearsal", "demo"}
         if not self.recipients.exists() and self.root.is_dir() and {path.name for path in self.root.iterdir()} - ours:
             raise InputError(f"{self.root} holds other things; choose a folder of its own, with --state.")
         for folder in (self.root, *self._folders):
             make_private_dir(folder)
+        require_safe_way(self.root)
 
     def check(self) -> None:
         """Refuse a state directory that is missing, not ours, open to others, or not writable.

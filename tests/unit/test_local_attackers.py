@@ -173,6 +173,8 @@ class TestStateDirectory:
         tmp_path.chmod(0o777)
         with pytest.raises(InputError, match=f"others can exchange what lies in {tmp_path} "):
             state.check()
+        with pytest.raises(InputError, match=f"others can exchange what lies in {tmp_path} "):
+            StateDir(tmp_path / "new").create()
         tmp_path.chmod(0o700)
         os.chown(tmp_path, NOBODY, NOBODY)
         with pytest.raises(InputError, match=f"others can exchange what lies in {tmp_path} "):
