@@ -140,7 +140,8 @@ class TestFleetRun:
         resumed = json.loads(fleet("run", "-i", EXAMPLE, "--resume", "--output", "json").stdout)
         assert {key(row) for row in resumed["results"]} == left != set()
         assert not {"not_run", "unknown"} & set(resumed["counts"])
-        assert all(writes <= 1 for _, writes in stored().values())
+        # Who is out was switched once; what a service did not keep may have been tried again.
+        assert all(writes <= 1 for value, writes in stored().values() if value == "out")
         again = fleet("run", "-i", EXAMPLE, "--resume")
         assert again.returncode == 0
         assert f"Nothing is left to go on with: run {resumed['run_id']} came to its end." in again.stderr
