@@ -94,21 +94,34 @@ def read_yaml(path: Path) -> YamlFile:
     return YamlFile(path, _construct(path, root) if root else None, root)
 
 
+class _Loader(yaml.SafeLoader):
+    """Goes no deeper than a file of ours: the work of PyYAML grows with the square of the depth."""
+
+    with_aliases = True
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        line: int = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call] # types-PyYAML has no types
+        if self._depth > MAX_DEPTH:
+            raise NotPlain("nested too deeply to be a file written by hand", line)
+        if not self.with_aliases and self.check_event(yaml.AliasEvent):
+            raise NotPlain("aliases (*name) are not allowed here; write the value out", line)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _PlainLoader(_Loader):
+    with_aliases = False
+
+
 def compose(text: str, *, with_aliases: bool) -> yaml.Node | None:
     """The nodes of a YAML document.
 
     Raises NotPlain, and what PyYAML does: YAMLError, ValueError, OverflowError.
     """
-    depth = 0
-    # Looked through first: the work of PyYAML grows with the square of the depth, and its stack with the depth.
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if depth > MAX_DEPTH:
-            raise NotPlain("nested too deeply to be a file written by hand", line)
-        if isinstance(event, yaml.AliasEvent) and not with_aliases:
-            raise NotPlain("aliases (*name) are not allowed here; write the value out", line)
-    return yaml.compose(text, Loader=yaml.SafeLoader)
+    return yaml.compose(text, Loader=_Loader if with_aliases else _PlainLoader)
 
 
 def load_model(path: Path, model: type[Model]) -> Model:
