@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import strategies as st
 
@@ -69,8 +69,14 @@ TRICKS = (
     "null",
     "[]",
 )
-FILE = Path(tempfile.gettempdir()) / f"fuzz-{os.getpid()}.yml"
-"""One place for all cases: a file each would cost more than what is tested."""
+FILE = Path()
+"""One place for all cases, in a folder of the tests' own: a file each would cost more than what is tested."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _file(tmp_path_factory: pytest.TempPathFactory) -> None:
+    global FILE
+    FILE = tmp_path_factory.mktemp("fuzz") / "case.yml"
 
 
 def written(text: str) -> Path:
