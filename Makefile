@@ -42,6 +42,7 @@ schema: .venv/ready
 	@packages=; \
 	command -v ip >/dev/null || packages="$$packages iproute2"; \
 	command -v tinyproxy >/dev/null || packages="$$packages tinyproxy-bin"; \
+	ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || packages="$$packages faketime"; \
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages="$$packages chromium"; \
 	elevated="$$([ "$$(id -u)" = 0 ] || echo sudo -n) env DEBIAN_FRONTEND=noninteractive apt-get"; \
 	[ -z "$$packages" ] || { $$elevated update && $$elevated install -y --no-install-recommends $$packages; } \

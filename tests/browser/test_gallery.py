@@ -51,6 +51,7 @@ DECLARED = {
 }
 """The declared pages, and what they ask and save on their own."""
 WHERE_IT_LED = (
+    r"GET /downgraded",  # asked for in clear, and made https by Chromium: on a declared host and port all the same
     r"GET (/login|/uas/login|/authwall|/sign-in|/checkpoint/challenge/[^/]+)",
     r"GET /mypreferences/d/(settings/(policy-and-academic-research|ai-privacy-hub)|close-accounts)",
 )
