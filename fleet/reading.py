@@ -6,8 +6,9 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
+from fleet.browser.failures import Unreachable
 from fleet.browser.snapshot import Seen, Snapshot
-from fleet.browser.tab import Tab, Unreachable
+from fleet.browser.tab import Tab
 from fleet.model import Outcome, Reading, Reason
 from fleet.patience import BEFORE_OUT, BEFORE_OUT_UNPRESSED, CALM, POLL, UNTIL_SHOWN, USUALLY, Waits, calm_before
 from fleet.recipe import Control, Recipe, fill_profile

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from fleet.agent.client import AgentClient
 from fleet.errors import AgentError
@@ -36,7 +35,7 @@ class Watch:
         self._over.set()
 
     def _look(self) -> None:
-        busy_at = time.monotonic()
+        idle = 0.0
         while not self._over.wait(EVERY) and self.trouble is None:
             try:
                 answer = self._client.ask("ready", within=self._silence)
@@ -45,7 +44,7 @@ class Watch:
                 self.is_agent_hung = True
                 self.trouble = f"The agent did not answer for {self._silence:.0f} s, so it was killed."
                 return
-            if answer.get("visiting"):
-                busy_at = time.monotonic()
-            elif time.monotonic() - busy_at > self._idleness:
+            # Counted in looks: a run that was put to sleep (Ctrl-Z) has not been idle.
+            idle = 0.0 if answer.get("visiting") else idle + EVERY
+            if idle > self._idleness:
                 self.trouble = f"Ansible asked for nobody for {self._idleness:.0f} s, so its play was ended."

@@ -1,4 +1,4 @@
-"""The one module that launches browsers: a Chromium a service, a fresh context an account, restarted after a crash."""
+"""Owns Playwright and the browsers: a Chromium a service, a fresh context an account, and all anew after a hang."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import psutil
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
+from fleet.browser.chromium import START_WITHIN, Chromium
 from fleet.browser.find import BrowserProgram
 from fleet.browser.gone import BrowserGone, end, unless_gone
 from fleet.browser.network import Network
@@ -21,122 +22,15 @@ from fleet.browser.proxy import Upstream
 from fleet.browser.relay import Relay
 from fleet.browser.tab import Tab
 
-MAX_RESTARTS = 5
-"""A browser that has crashed this often in one run is broken, not unlucky."""
 OPENING_AT_ONCE = 2 * (os.cpu_count() or 1)
 """Contexts that are opened side by side. All at once would all be slow, and then all wait for their pages together."""
 
-START_WITHIN = 30.0
-PROBE_WITHIN = 5.0
 MAX_PROCESS_MEMORY = 2 * 1024**3
 """Bytes of its own that a process of the browser may have: a page that eats memory fails, not the machine."""
 
 _REFUSED_SELECTORS = """selectors => selectors.filter(css => {
     try { document.querySelector(css); return false; } catch { return true; }
 })"""
-
-_QUIET = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-)
-DISABLED_FEATURES = (
-    # With it WebRTC joins a multicast group and asks the local network for names, whatever the resolver rules say.
-    "WebRtcHideLocalIpsWithMdns",
-    # Chromium heeds one such list only, ours: so Playwright's own must stand in it too (tests/browser/test_proxy.py).
-    "AimEnabled",
-    "AvoidCorsURLLoaderRestartOnRedirect",
-    "AvoidUnnecessaryBeforeUnloadCheckSync",
-    "DestroyProfileOnBrowserClose",
-    "HttpsFirstBalancedModeAutoEnable",
-    "HttpsUpgrades",
-    "LensOverlay",
-    "MediaRouter",
-    "NetworkTimeServiceQuerying",
-    "OptimizationHints",
-    "PaintHolding",
-    "PreconnectToSearch",
-    "TcpPortRandomizationWin",
-    "ThirdPartyStoragePartitioning",
-    "msEdgeUpdateLaunchServicesPreferredVersion",
-    "msForceBrowserSignIn",
-)
-_CONFINED = (
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
-    f"--disable-features={','.join(DISABLED_FEATURES)}",
-)
-
-
-class _Chromium:
-    """One browser that reaches certain hosts and no others, restarted if it crashes."""
-
-    def __init__(self, program: BrowserProgram, arguments: list[str], *, sandbox: bool) -> None:
-        self._program = program
-        self._arguments = arguments
-        self._sandbox = sandbox
-        self._browser: Browser | None = None
-        self._launching = asyncio.Lock()
-        self._launches = 0
-        self._is_hung = False
-        self.gone: asyncio.Future[None]
-
-    async def launched(self, playwright: Playwright) -> Browser:
-        """The browser, launched now if need be. Raises BrowserGone if it cannot be had."""
-        async with self._launching:
-            if self._browser is not None and self._browser.is_connected():
-                return self._browser
-            if self._launches > MAX_RESTARTS:
-                raise BrowserGone(f"the browser crashed {self._launches} times")
-            self._launches += 1
-            # No proxy variables and no debugging switches reach the browser.
-            kept = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "FONTCONFIG_PATH", "LD_LIBRARY_PATH")
-            launching = playwright.chromium.launch(
-                executable_path=self._program.path,
-                headless=True,
-                args=self._arguments,
-                chromium_sandbox=self._sandbox,
-                handle_sigint=False,
-                handle_sigterm=False,
-                handle_sighup=False,
-                env={key: os.environ[key] for key in kept if key in os.environ},
-                timeout=START_WITHIN * 1000,
-            )
-            try:
-                self._browser = await asyncio.wait_for(launching, START_WITHIN + PROBE_WITHIN)
-            except TimeoutError as error:
-                self._is_hung = True
-                raise BrowserGone("the driver does not answer", is_stuck=True) from error
-            except PlaywrightError as error:
-                raise BrowserGone("the browser does not start") from error
-            self.gone = asyncio.get_running_loop().create_future()
-            self._browser.on("disconnected", partial(end, self.gone))
-            return self._browser
-
-    async def answers(self) -> bool:
-        """False if there is a browser that hangs, or none because the driver does."""
-        if self._browser is None or self.gone.done():
-            return not self._is_hung
-        try:
-            async with asyncio.timeout(PROBE_WITHIN):
-                await (await self._browser.new_page()).context.close()
-        except (TimeoutError, PlaywrightError):
-            return False
-        return True
-
-    def forget(self) -> None:
-        """The browser was killed: whoever waits for it hears of it, and the next one launches another."""
-        self._is_hung = False
-        if self._browser is not None:
-            self._browser = None
-            end(self.gone)
-
-    async def close(self) -> None:
-        """Close the browser, if it was launched."""
-        if self._browser is not None:
-            await self._browser.close()
 
 
 class Engine:
@@ -154,7 +48,7 @@ class Engine:
         self._driver: psutil.Process | None = None
         self._starting = asyncio.Lock()
         self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
-        self._chromiums: dict[frozenset[str], _Chromium] = {}
+        self._chromiums: dict[frozenset[str], Chromium] = {}
         self._relays: list[Relay] = []
         self.upstream = Upstream(network.proxy) if network.proxy is not None else None
         """The way through the proxy; None without one."""
@@ -167,8 +61,8 @@ class Engine:
             if self._playwright is None:
                 await self._start_driver()
             if hosts not in self._chromiums:
-                arguments = [*_QUIET, *_CONFINED, *self._network.arguments(hosts, await self._relay(hosts))]
-                self._chromiums[hosts] = _Chromium(self._program, arguments, sandbox=self._sandbox)
+                arguments = self._network.arguments(hosts, await self._relay(hosts))
+                self._chromiums[hosts] = Chromium(self._program, arguments, sandbox=self._sandbox)
             chromium, playwright = self._chromiums[hosts], self._playwright
         assert playwright is not None
         return await chromium.launched(playwright), chromium.gone

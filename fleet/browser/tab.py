@@ -14,6 +14,8 @@ from playwright.async_api import CDPSession, Dialog, Locator, Page, Request
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
+from fleet.browser.chromium import PROBE_WITHIN
+from fleet.browser.failures import Unreachable, explain
 from fleet.browser.gone import BrowserGone, end, guarded
 from fleet.browser.kept import Kept
 from fleet.browser.landing import land
@@ -34,19 +36,10 @@ _ROLES: dict[str, tuple[str, ...]] = {
 LOAD_TIMEOUT = 30.0
 LOAD_LIMIT = 75.0
 """Seconds for all of a load, or of a save: the browser's own time limits end it before, unless it hangs itself."""
-PROBE_WITHIN = 5.0
 QUIET_FOR = 0.5
 LOAD_PATIENCE = 15.0
 """Seconds for which what a page embeds is waited for, where something of it never comes."""
 MAX_REFUSED_HOSTS = 5
-
-
-class Unreachable(Exception):
-    """The address could not be loaded. `reason` is what is recorded."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
 
 
 class Tab:
@@ -333,22 +326,5 @@ class Tab:
             raise explained from None
 
     def _explain(self, error: PlaywrightError) -> Unreachable | BrowserGone:
-        """What an error of Playwright means. Its text may carry addresses with tokens, so it goes no further."""
-        text = error.message
-        if (
-            self.gone.done()
-            or self._page.is_closed()
-            or "crashed" in text
-            or "has been closed" in text
-            or "Connection closed" in text
-        ):
-            return BrowserGone("the page is gone")
-        if "Download is starting" in text:
-            return Unreachable(Reason.ADDRESS)
-        if self._is_led_away:
-            return Unreachable(Reason.REFUSED_HOST)
-        if "ERR_TOO_MANY_REDIRECTS" in text:
-            return Unreachable(Reason.SERVICE_ERROR)
-        if "ERR_CERT" in text or "ERR_SSL" in text:
-            return Unreachable(Reason.TLS)
-        return Unreachable(Reason.NETWORK)
+        is_gone = self.gone.done() or self._page.is_closed()
+        return explain(error.message, is_gone=is_gone, is_led_away=self._is_led_away)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from fleet.browser.engine import Engine
+from fleet.browser.failures import Unreachable
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.browser.proxy import Proxy
-from fleet.browser.tab import Unreachable
 from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reason
 from fleet.optout import Visit

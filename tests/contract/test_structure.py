@@ -37,7 +37,8 @@ FLOORS = (
 FRONT_DOORS = {
     "ansible_runner": {"fleet/runner.py"},
     "playwright": {
-        f"fleet/browser/{name}.py" for name in ("engine", "kept", "landing", "page_script", "tab", "traffic")
+        f"fleet/browser/{name}.py"
+        for name in ("chromium", "engine", "kept", "landing", "page_script", "tab", "traffic")
     },
     "pyrage": {"fleet/sessions.py", "fleet/agent/account.py"},
     "starlette": {

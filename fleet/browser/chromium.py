@@ -1,0 +1,124 @@
+"""One Chromium: the switches that confine and quieten it, its launch, and its next launch after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+
+from playwright.async_api import Browser, Playwright
+from playwright.async_api import Error as PlaywrightError
+
+from fleet.browser.find import BrowserProgram
+from fleet.browser.gone import BrowserGone, end
+
+MAX_RESTARTS = 5
+"""A browser that has crashed this often in one run is broken, not unlucky."""
+START_WITHIN = 30.0
+"""Seconds in which a browser, or Playwright's driver, is started."""
+PROBE_WITHIN = 5.0
+"""Seconds in which one that is at work answers."""
+
+_QUIET = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+)
+DISABLED_FEATURES = (
+    # With it WebRTC joins a multicast group and asks the local network for names, whatever the resolver rules say.
+    "WebRtcHideLocalIpsWithMdns",
+    # Chromium heeds one such list only, ours: so Playwright's own must stand in it too (tests/browser/test_proxy.py).
+    "AimEnabled",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+    "TcpPortRandomizationWin",
+    "ThirdPartyStoragePartitioning",
+    "msEdgeUpdateLaunchServicesPreferredVersion",
+    "msForceBrowserSignIn",
+)
+_CONFINED = (
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+    f"--disable-features={','.join(DISABLED_FEATURES)}",
+)
+
+
+class Chromium:
+    """One browser that reaches certain hosts and no others, restarted if it crashes."""
+
+    def __init__(self, program: BrowserProgram, confining: list[str], *, sandbox: bool) -> None:
+        """`confining` are the arguments that say which hosts (network.py)."""
+        self._program = program
+        self._arguments = [*_QUIET, *_CONFINED, *confining]
+        self._sandbox = sandbox
+        self._browser: Browser | None = None
+        self._launching = asyncio.Lock()
+        self._launches = 0
+        self._is_hung = False
+        self.gone: asyncio.Future[None]
+
+    async def launched(self, playwright: Playwright) -> Browser:
+        """The browser, launched now if need be. Raises BrowserGone if it cannot be had."""
+        async with self._launching:
+            if self._browser is not None and self._browser.is_connected():
+                return self._browser
+            if self._launches > MAX_RESTARTS:
+                raise BrowserGone(f"the browser crashed {self._launches} times")
+            self._launches += 1
+            # No proxy variables and no debugging switches reach the browser.
+            kept = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "FONTCONFIG_PATH", "LD_LIBRARY_PATH")
+            launching = playwright.chromium.launch(
+                executable_path=self._program.path,
+                headless=True,
+                args=self._arguments,
+                chromium_sandbox=self._sandbox,
+                handle_sigint=False,
+                handle_sigterm=False,
+                handle_sighup=False,
+                env={key: os.environ[key] for key in kept if key in os.environ},
+                timeout=START_WITHIN * 1000,
+            )
+            try:
+                self._browser = await asyncio.wait_for(launching, START_WITHIN + PROBE_WITHIN)
+            except TimeoutError as error:
+                self._is_hung = True
+                raise BrowserGone("the driver does not answer", is_stuck=True) from error
+            except PlaywrightError as error:
+                raise BrowserGone("the browser does not start") from error
+            self.gone = asyncio.get_running_loop().create_future()
+            self._browser.on("disconnected", partial(end, self.gone))
+            return self._browser
+
+    async def answers(self) -> bool:
+        """False if there is a browser that hangs, or none because the driver does."""
+        if self._browser is None or self.gone.done():
+            return not self._is_hung
+        try:
+            async with asyncio.timeout(PROBE_WITHIN):
+                await (await self._browser.new_page()).context.close()
+        except (TimeoutError, PlaywrightError):
+            return False
+        return True
+
+    def forget(self) -> None:
+        """The browser was killed: whoever waits for it hears of it, and the next one launches another."""
+        self._is_hung = False
+        if self._browser is not None:
+            self._browser = None
+            end(self.gone)
+
+    async def close(self) -> None:
+        """Close the browser, if it was launched."""
+        if self._browser is not None:
+            await self._browser.close()
