@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -12,16 +13,22 @@ from pathlib import Path
 
 import psutil
 
+PLAY = "play-"
+"""What the name of a play's folder begins with."""
 _AGENT_FOLDER = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}|[0-9]+-[0-9]+")
 """A run id, or the number and start time of a play without `fleet run` (roles/optout/action_plugins/optout.py)."""
-_PLAY_FOLDER = re.compile(r"play-([0-9]+)-.+")
 _STARTING = 60.0
-"""Seconds for which the folder of an agent may be there before the agent is."""
+"""Seconds for which the folder of an agent may be there before the agent holds it."""
 
 
-def play_prefix() -> str:
-    """What the name of this process's play folders begins with."""
-    return f"play-{os.getpid()}-"
+def hold(folder: Path) -> int:
+    """Say that a private folder is in use, for as long as the descriptor that is returned is open.
+
+    A lock, because it ends with its holder however that one ends, and is seen from other containers as well.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
 
 
 def reap(folder: Path) -> None:
@@ -42,35 +49,34 @@ def sweep(runtime: Path) -> None:
 
 
 def _is_stale(folder: Path) -> bool:
-    play = _PLAY_FOLDER.fullmatch(folder.name)
-    if play is not None:
-        return not psutil.pid_exists(int(play[1]))
-    if not _AGENT_FOLDER.fullmatch(folder.name):
-        return False
     try:
         is_young = time.time() - folder.stat().st_mtime < _STARTING
+        if folder.name.startswith(PLAY) or (_AGENT_FOLDER.fullmatch(folder.name) and not is_young):
+            return not _is_held(folder)
     except OSError:
-        return False
-    socket = str(folder / "agent.sock")
-    has_agent = any({"agent", socket} <= set(_command(process)) for process in _processes_of(folder, others=False))
-    return not has_agent and not (is_young and not (folder / "agent.sock").exists())
+        pass  # gone meanwhile, or not ours
+    return False
 
 
-def _processes_of(folder: Path, *, others: bool = True) -> Iterator[psutil.Process]:
-    """Our own processes that name the folder; with `others`, this one apart."""
+def _is_held(folder: Path) -> bool:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _processes_of(folder: Path) -> Iterator[psutil.Process]:
+    """Our own processes that name the folder, this one apart."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            is_ours = process.uids().real == os.getuid() and not (others and process.pid == os.getpid())
-            if is_ours and any(_names(word, folder) for word in _command(process)):
+            is_ours = process.uids().real == os.getuid() and process.pid != os.getpid()
+            if is_ours and any(_names(word, folder) for word in process.cmdline()):
                 yield process
 
 
 def _names(word: str, folder: Path) -> bool:
     return re.search(rf"{re.escape(str(folder))}(/|$)", word) is not None
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []

@@ -14,7 +14,7 @@ from typing import Any
 import ansible_runner
 
 from fleet.errors import FleetError
-from fleet.leftovers import play_prefix, reap
+from fleet.leftovers import PLAY, hold, reap
 from fleet.paths import ansible_content, runtime_dir
 
 MAX_EMPLOYEES_PER_PLAY = 500
@@ -48,7 +48,8 @@ def run_play(
     canceled. Raises FleetError if Ansible could not run the play at all.
     """
     content = ansible_content()
-    private = Path(tempfile.mkdtemp(prefix=play_prefix(), dir=runtime_dir()))  # born 0700
+    private = Path(tempfile.mkdtemp(prefix=PLAY, dir=runtime_dir()))  # born 0700
+    held = hold(private)
     try:
         inventory = private / "employees.ini"
         inventory.write_text("[employees]\n" + "".join(f"{name}\n" for name in employees), "utf-8")
@@ -96,6 +97,7 @@ def run_play(
         if not seen and runner.status not in ("successful", "canceled"):
             raise FleetError(f"Ansible could not run the play ({runner.status}, {runner.rc}). {_in_short(output)}")
     finally:
+        os.close(held)
         reap(private)  # Ansible's workers are no part of its process group
 
 

@@ -21,7 +21,7 @@ from fleet.agent.server import Agent
 from fleet.config import given_from_variables, resolve_settings
 from fleet.errors import AgentError, InputError
 from fleet.inventory import read_inventory
-from fleet.leftovers import sweep
+from fleet.leftovers import hold, sweep
 from fleet.paths import make_private_dir, require_private, runtime_dir
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
 
@@ -75,6 +75,7 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
     Raises InputError if others can enter the socket's folder.
     """
     require_private(socket_path.parent)
+    hold(socket_path.parent)  # as long as this process lives
     os.umask(0o077)
     # Browser profiles go where they are wiped with the socket, whatever happens to the browser.
     os.environ["TMPDIR"] = tempfile.tempdir = str(socket_path.parent)
