@@ -1,4 +1,4 @@
-"""What breaks in the middle of a run: the agent, the browser, the log's disk, and Ansible that lives elsewhere.
+"""What breaks in the middle of a run: the log's disk; and Ansible that lives elsewhere. (test_killed.py kills.)
 
 Whatever breaks, the answers are compared with what the service really stored.
 """
@@ -10,11 +10,9 @@ import fcntl
 import importlib.metadata
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,15 +24,12 @@ from fleet.audit import records as schema
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.config import Given, resolve_settings
-from fleet.paths import runtime_dir
 from fleet.state import make_state
 from tests.conftest import ROOT
 from tests.full_disk import WAYS, FullDisk, SizeLimit
 from tests.playbook.helpers import (
     BIN,
     EXAMPLE,
-    Entry,
-    Process,
     entries,
     fleet,
     has_intent,
@@ -74,12 +69,6 @@ def start() -> subprocess.Popen[str]:
     run = subprocess.Popen([str(BIN / "fleet"), *RUN], stdout=subprocess.PIPE, text=True)
     wait_until(has_intent)
     return run
-
-
-def kill(victims: list[Process]) -> None:
-    assert victims
-    for victim in victims:
-        os.kill(victim.pid, signal.SIGKILL)
 
 
 def report_of(run: subprocess.Popen[str], within: float = 90.0) -> dict[str, Any]:
@@ -122,76 +111,6 @@ def check_that_the_next_run_works() -> None:
             assert row["outcome"] == expected, entry
     assert [record["seq"] for record in records()] == list(range(len(records())))
     assert [record["event"] for record in records()].count("run.finished") == 2
-
-
-class TestKilledAgent:
-    def test_the_run_ends_and_says_what_is_not_known(self) -> None:
-        """Exit 1; each planned control ends once, intended ones unknown; nothing is left; the next run works."""
-        run = start()
-        kill([process for process in processes() if process.is_agent])
-        report = report_of(run, within=30)
-        assert report["exit_code"] == 1
-        assert report["errors"] == ["The agent ended before the run did; what it did is in the audit log."]
-        cut_off = {
-            (row["employee"], row["service"], row["control"]): row["outcome"]
-            for row in report["results"]
-            if row["reason"] == "agent_ended"
-        }
-        assert cut_off
-        intended = entries(schema.CONTROL_INTENDED, report["run_id"])
-        assert {entry for entry, outcome in cut_off.items() if outcome == "unknown"} == cut_off.keys() & set(intended)
-        assert set(cut_off.values()) <= {"unknown", "not_run"}
-        assert ends_once(report["run_id"])
-        assert (records()[-1]["event"], records()[-1]["stopped"]) == ("run.finished", "agent_ended")
-        wait_until(nothing_runs, 5)
-        assert not (runtime_dir() / report["run_id"]).exists()
-        check_that_the_next_run_works()
-
-
-class TestKilledBrowser:
-    @pytest.mark.parametrize("times", [1, 2])
-    def test_it_is_started_again_and_nobody_is_said_to_be_out_who_is_not(self, times: int) -> None:
-        """Nothing that was about to be pressed is pressed again; the others end as always, in a new browser."""
-        run = start()
-        killed_at = []
-        for _ in range(times):
-            running, seen = [process for process in processes() if process.is_browser], len(records())
-            killed_at.append(time.monotonic_ns() // 1_000_000)  # before: its visit may be quicker to tell than we
-            kill(running)
-            wait_until(lambda before=running: has_new_browser(before))
-            wait_until(lambda seen=seen: has_intent_since(seen))
-        report = report_of(run)
-        assert (report["exit_code"] in (4, 5), report["errors"]) == (True, [])
-        assert ends_once(report["run_id"])
-        intended_at = moments(schema.CONTROL_INTENDED, report["run_id"])
-        finished_at = moments(schema.CONTROL_FINISHED, report["run_id"])
-        for row in report["results"]:
-            entry, allowed = (row["employee"], row["service"], row["control"]), {OUTCOMES[row["employee"]]}
-            # An intent may be on its way to the disk when the browser dies.
-            since = intended_at.get(entry, finished_at[entry]) - 1000
-            if any(since < killed < finished_at[entry] for killed in killed_at) and entry in intended_at:
-                allowed |= {"opted_out", "not_saved", "unknown"}
-            elif finished_at[entry] > killed_at[-1] and times > 1:
-                allowed |= {"error"}  # a visit that lost two browsers gives up
-            assert row["outcome"] in allowed, (row, killed_at, intended_at.get(entry), finished_at[entry])
-        wait_until(nothing_runs, 5)
-        assert not (runtime_dir() / report["run_id"]).exists()
-
-
-def has_new_browser(before: list[Process]) -> bool:
-    """True once a browser runs that is none of those."""
-    return any(process.is_browser and process not in before for process in processes())
-
-
-def has_intent_since(seen: int) -> bool:
-    """True once a control was intended after the first `seen` records."""
-    return any(record["event"] == schema.CONTROL_INTENDED for record in records()[seen:])
-
-
-def moments(event: str, run: str) -> dict[Entry, int]:
-    """When each entry's record of that event was written, on the clock that all processes share."""
-    times = [record["monotonic_ms"] for record in records() if (record["event"], record["run"]) == (event, run)]
-    return dict(zip(entries(event, run), times, strict=True))
 
 
 @pytest.fixture(params=WAYS)

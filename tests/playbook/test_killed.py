@@ -194,6 +194,13 @@ class TestKilled:
         strike(victim, signal.SIGKILL)
         report = check_the_end(run, 90)
         assert (report is None) is (victim == "fleet")
+        if victim == "agent":
+            assert report is not None
+            sentence = "The agent ended before the run did; what it did is in the audit log."
+            assert (report["errors"], report["exit_code"]) == ([sentence], 1)
+            cut_off = {row["employee"]: row["outcome"] for row in report["results"] if row["reason"] == "agent_ended"}
+            # Pressed and not read back is not known; whoever was not pressed was not reached.
+            assert (cut_off["saving"], cut_off["proof"], cut_off["page"]) == ("unknown", "unknown", "not_run")
         if report is not None and victim in ("browser", "renderers", "driver"):
             check_that_a_new_browser_did_the_rest(report)
         check_that_the_next_run_goes_on(staff, resume=victim in ("agent", "ansible-playbook", "fleet"))
