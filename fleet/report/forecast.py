@@ -35,11 +35,15 @@ def span(seconds: tuple[float, float]) -> str:
 def print_forecast(console: Console, spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str]) -> None:
     """Print what would be visited, in its order, what would be left alone, how gently, and how long it would take."""
     console.print()
-    console.print(_visits(forecast.visits, check=spec.check))
+    if forecast.visits:
+        console.print(_visits(forecast.visits, check=spec.check))
     if forecast.left_alone:
         console.print(Text("\nLeft alone, without a visit:\n", style="bold"))
         console.print(results_table(list(forecast.left_alone), service_names))
     console.print()
+    if not forecast.visits:
+        console.print("Nobody would be visited.\n")
+        return
     console.print(_services(spec, forecast, service_names))
     console.print()
     limits = spec.settings.breaker_limits

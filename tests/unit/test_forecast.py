@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
@@ -17,7 +18,7 @@ from fleet.forecast import Forecast, forecast
 from fleet.inventory import Inventory
 from fleet.mandates import Mandate
 from fleet.plan import RunSpec
-from fleet.report.forecast import duration, span
+from fleet.report.forecast import duration, print_forecast, span
 from fleet.sessions import SessionStore, StorageState
 from fleet.state import make_state
 
@@ -110,3 +111,12 @@ def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> Non
 def test_a_span_is_one_time_where_both_ends_are_said_alike() -> None:
     """`44 s`, and `5 min to 8 min`."""
     assert (span((44, 44.2)), span((300, 480))) == ("44 s", "5 min to 8 min")
+
+
+def test_an_empty_plan_is_said_in_words(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """No empty tables, and no time that it would take."""
+    settings = replace(settings, terms_accepted={})
+    spec = RunSpec("r1", False, Inventory(("staff.yml",), (person("anna"),), rehearsal=False, digest="0"), settings)
+    print_forecast(Console(), spec, forecast(spec), {})
+    said = capsys.readouterr().out
+    assert "not permitted" in said and said.rstrip().endswith("Nobody would be visited.")
