@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fleet.browser import engine as engine_module
+from fleet.browser import chromium
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
@@ -144,14 +144,14 @@ class _Open(Network):
 
 def unconfined() -> set[str]:
     """The page that reaches out, in a browser without resolver rules and without the switches that keep WebRTC in."""
-    engine_module._CONFINED = ()
+    chromium._CONFINED = ()
     with _names(), _reaching_out() as rehearsal:
         return _seen(rehearsal, _Open(rehearsal.resolve, (rehearsal.spki,)))
 
 
 def webrtc_unconfined() -> set[str]:
     """The same with the resolver rules."""
-    engine_module._CONFINED = ()
+    chromium._CONFINED = ()
     with _reaching_out() as rehearsal:
         return _seen(rehearsal, Network(rehearsal.resolve, (rehearsal.spki,)), WEBRTC)
 
