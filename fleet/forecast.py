@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
-from fleet.browser.network import Network
+from fleet.config import Settings
 from fleet.gates import refusal
-from fleet.history import turns, usual_seconds
+from fleet.history import History
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reason, Result
 from fleet.plan import (
@@ -66,16 +66,26 @@ def forecast(spec: RunSpec) -> Forecast:
     planned = planned_accounts(spec, catalogue)
     if not rehearsal or settings.network.resolve:
         require_safe_start(spec, [account for of_one in planned.values() for account in of_one], settings.network)
+    live: frozenset[str] = frozenset()
+    if not rehearsal:
+        accounts = (account for of_one in planned.values() for account in of_one)
+        live = frozenset(one.service for one in accounts if one.service and is_live(one, settings.network))
     revoked = Revocations(settings.state_dir.revocations).all()
     with_session = {(info.employee, info.service) for info in SessionStore(settings.state_dir).list()}
-    in_turn = turns(spec)
+    history = History(spec)
+    in_turn = history.turns()
     visits, left_alone = [], []
     for employee in [*in_turn, *(name for name in planned if name not in in_turn)]:
         for account in planned[employee]:
-            live = _is_live(account, settings.network, rehearsal=rehearsal)
             free = []
             for control in account.controls:
-                refused = refusal(account, control, live=live, revoked=revoked, terms_accepted=settings.terms_accepted)
+                refused = refusal(
+                    account,
+                    control,
+                    live=account.service in live,
+                    revoked=revoked,
+                    terms_accepted=settings.terms_accepted,
+                )
                 # A rehearsal makes its sessions itself.
                 if refused is None and not rehearsal and (employee, account.service) not in with_session:
                     refused = Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION
@@ -85,30 +95,27 @@ def forecast(spec: RunSpec) -> Forecast:
                     outcome, reason = refused
                     left_alone.append(Result(employee, account.service, control, outcome, reason=reason))
             if free:
-                visits.append(PlannedAccount(account.employee, account.service, account.recipe, tuple(free)))
-    return Forecast(tuple(visits), tuple(left_alone), tuple(_services(spec, visits)))
+                visits.append(replace(account, controls=tuple(free)))
+    by_service: dict[str, list[PlannedAccount]] = {}
+    for visit in visits:
+        if visit.service is not None:
+            by_service.setdefault(visit.service, []).append(visit)
+    usual = history.usual_seconds()
+    services = tuple(
+        _service(service, own, usual.get(service, VISIT), settings, live=service in live)
+        for service, own in by_service.items()
+    )
+    return Forecast(tuple(visits), tuple(left_alone), services)
 
 
-def _is_live(account: PlannedAccount, network: Network, *, rehearsal: bool) -> bool:
-    return is_live(account, network) and not rehearsal
-
-
-def _services(spec: RunSpec, visits: list[PlannedAccount]) -> list[ServiceForecast]:
-    usual = usual_seconds(spec)
-    return [
-        _service(spec, service, visits, usual)
-        for service in dict.fromkeys(visit.service for visit in visits)
-        if service
-    ]
-
-
-def _service(spec: RunSpec, service: str, visits: list[PlannedAccount], usual: Mapping[str, float]) -> ServiceForecast:
-    settings, own = spec.settings, [visit for visit in visits if visit.service == service]
-    visit, pause = usual.get(service, VISIT), settings.pause
-    live = _is_live(own[0], settings.network, rehearsal=spec.inventory.rehearsal)
+def _service(
+    service: str, own: list[PlannedAccount], visit: float, settings: Settings, *, live: bool
+) -> ServiceForecast:
     if live:
-        seconds = tuple(len(own) * visit + (len(own) - 1) * between for between in (pause.shortest, pause.longest))
+        shortest, longest = (
+            len(own) * visit + (len(own) - 1) * pause for pause in (settings.pause.shortest, settings.pause.longest)
+        )
     else:
-        seconds = (-(-len(own) // settings.forks) * visit,) * 2
-    low, high = seconds
-    return ServiceForecast(service, len(own), sum(len(visit.controls) for visit in own), live, (low, high))
+        shortest = longest = math.ceil(len(own) / settings.forks) * visit
+    controls = sum(len(account.controls) for account in own)
+    return ServiceForecast(service, len(own), controls, live, (shortest, longest))

@@ -11,58 +11,55 @@ from fleet.audit.ledger import Ledger
 from fleet.audit.segments import read_last_run
 from fleet.audit.subjects import known_names
 from fleet.errors import InputError
-from fleet.model import Outcome, Reason, Result
+from fleet.model import Outcome, Reason
 from fleet.plan import RunSpec
 
 _STUCK = (Outcome.CHALLENGED, Outcome.PAGE_CHANGED)
 _LEFT = (Outcome.NOT_RUN, Outcome.UNKNOWN)
 
 
-def turns(spec: RunSpec) -> list[str]:
-    """The employees in the inventory's order, last those whom the last run left challenged or before a changed page.
+class History:
+    """The last run in the log that `spec` goes by, read once."""
 
-    If they still are, the others have been visited before the circuit opens.
-    """
-    stuck = {result.employee for result in _results(spec, _last_run(spec)) if result.outcome in _STUCK}
-    employees = [employee.name for employee in spec.inventory.employees if employee.is_name_safe]
-    return sorted(employees, key=lambda name: name in stuck)
+    def __init__(self, spec: RunSpec) -> None:
+        """Without a log there is no last run; nothing is made for it."""
+        places = spec.settings.state_dir.audit
+        records = list(read_last_run(places.log))
+        self._spec = spec
+        self._last = Ledger.replay(records[0]["run"], records) if records else None
+        names = known_names(places.subjects)
+        self._results = self._last.results(names, absent=Reason.AGENT_ENDED) if self._last else []
 
+    def turns(self) -> list[str]:
+        """The employees in the inventory's order, last those whom it left challenged or before a changed page.
 
-def resume(spec: RunSpec) -> RunSpec:
-    """The run that goes on where the last one stopped: with what was never reached, or is not known, and nothing else.
+        If they still are, the others have been visited before the circuit opens.
+        """
+        stuck = {result.employee for result in self._results if result.outcome in _STUCK}
+        employees = [employee.name for employee in self._spec.inventory.employees if employee.is_name_safe]
+        return sorted(employees, key=lambda name: name in stuck)
 
-    A run in check mode is gone on with in check mode. `only` is empty if the last run came to its end.
-    Raises InputError if there was no run.
-    """
-    last = _last_run(spec)
-    if last is None:
-        raise InputError("--resume: no run is in the log yet; run without it.")
-    left = [result for result in _results(spec, last) if result.outcome in _LEFT]
-    employees = {result.employee for result in left}
-    return replace(
-        spec,
-        check=spec.check or last.check,
-        inventory=spec.inventory.only(employees),
-        resumes=last.run,
-        only=frozenset((result.employee, result.service, result.control) for result in left),
-    )
+    def resume(self) -> RunSpec:
+        """The run that goes on where it stopped: with what was never reached, or is not known, and nothing else.
 
+        A run in check mode is gone on with in check mode. `only` is empty if the last run came to its end.
+        Raises InputError if there was no run.
+        """
+        if self._last is None:
+            raise InputError("--resume: no run is in the log yet; run without it.")
+        left = [result for result in self._results if result.outcome in _LEFT]
+        return replace(
+            self._spec,
+            check=self._spec.check or self._last.check,
+            inventory=self._spec.inventory.only({result.employee for result in left}),
+            resumes=self._last.run,
+            only=frozenset((result.employee, result.service, result.control) for result in left),
+        )
 
-def usual_seconds(spec: RunSpec) -> Mapping[str, float]:
-    """Service to the seconds that an account took there in the last run, its controls together (the median)."""
-    spent: dict[tuple[str, str], int] = defaultdict(int)
-    for result in _results(spec, _last_run(spec)):
-        if result.service and result.duration_ms:
-            spent[result.service, result.employee] += result.duration_ms
-    services = {service for service, _ in spent}
-    return {one: median(ms for (service, _), ms in spent.items() if service == one) / 1000 for one in services}
-
-
-def _last_run(spec: RunSpec) -> Ledger | None:
-    records = list(read_last_run(spec.settings.state_dir.audit.log))
-    return Ledger.replay(records[0]["run"], records) if records else None
-
-
-def _results(spec: RunSpec, ledger: Ledger | None) -> list[Result]:
-    names = known_names(spec.settings.state_dir.audit.subjects)
-    return ledger.results(names, absent=Reason.AGENT_ENDED) if ledger else []
+    def usual_seconds(self) -> Mapping[str, float]:
+        """Service to the seconds that an account took there, its controls together (the median)."""
+        spent: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for result in self._results:
+            if result.service and result.duration_ms:
+                spent[result.service][result.employee] += result.duration_ms
+        return {service: median(of_each.values()) / 1000 for service, of_each in spent.items()}

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import psutil
 
+from fleet.model import RUN_ID
+
 PLAY = "play-"
 """What the name of a play's folder begins with."""
-_AGENT_FOLDER = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}|[0-9]+-[0-9]+")
-"""A run id, or the number and start time of a play without `fleet run` (roles/optout/action_plugins/optout.py)."""
+_PLAY_ALONE = re.compile(r"[0-9]+-[0-9]+")
+"""Number and start time of a play without `fleet run` (roles/optout/action_plugins/optout.py)."""
 _STARTING = 60.0
 """Seconds for which the folder of an agent may be there before the agent holds it."""
 
@@ -26,7 +28,7 @@ def hold(folder: Path) -> int:
 
     A lock, because it ends with its holder however that one ends, and is seen from other containers as well.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    descriptor = _opened(folder)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
 
@@ -50,8 +52,9 @@ def sweep(runtime: Path) -> None:
 
 def _is_stale(folder: Path) -> bool:
     try:
+        is_of_agent = RUN_ID.fullmatch(folder.name) or _PLAY_ALONE.fullmatch(folder.name)
         is_young = time.time() - folder.stat().st_mtime < _STARTING
-        if folder.name.startswith(PLAY) or (_AGENT_FOLDER.fullmatch(folder.name) and not is_young):
+        if folder.name.startswith(PLAY) or (is_of_agent and not is_young):
             return not _is_held(folder)
     except OSError:
         pass  # gone meanwhile, or not ours
@@ -59,7 +62,7 @@ def _is_stale(folder: Path) -> bool:
 
 
 def _is_held(folder: Path) -> bool:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    descriptor = _opened(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -67,6 +70,10 @@ def _is_held(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _opened(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
 
 
 def _processes_of(folder: Path) -> Iterator[psutil.Process]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 
-from fleet.agent.client import AgentClient
+from fleet.agent.client import ENDED, AgentClient
 from fleet.agent.process import start_agent
 from fleet.agent.watch import Watch
 from fleet.audit.closing import close_open_run
@@ -20,7 +20,7 @@ from fleet.audit.log import AuditLog
 from fleet.audit.segments import read_last_run
 from fleet.audit.subjects import known_names
 from fleet.errors import AgentError, FleetError
-from fleet.history import turns
+from fleet.history import History
 from fleet.leftovers import reap
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
 from fleet.plan import RunSpec
@@ -49,7 +49,7 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
     Ctrl-C ends the run in good order: what is under way is recorded as `unknown` or `not_run`, the exit code is 130.
     Raises FleetError if the run could not begin; nothing was touched then.
     """
-    employees_in_turn = turns(spec)
+    employees_in_turn = History(spec).turns()
     with _interruptible() as interruption:
         agent, client = start_agent(spec)
         errors: list[str] = []
@@ -112,7 +112,7 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
         elif agent.poll() is None and "error" in (answer := client.ask("finish", within=FINISH_WITHIN)):
             errors.append(answer["error"])
         elif agent.returncode:
-            errors.append("The agent ended before the run did; what it did is in the audit log.")
+            errors.append(ENDED)
     except AgentError as error:
         errors.append(str(error))
     try:

@@ -92,12 +92,13 @@ class AccountVisit:
 
     async def _controls_that_may_be_touched(self) -> list[str]:
         ground, free = self._ground, []
+        revoked = ground.revocations.all()
         for control in self._account.controls:
             refused = refusal(
                 self._account,
                 control,
                 live=self._live,
-                revoked=ground.revocations.all(),
+                revoked=revoked,
                 terms_accepted=ground.terms_accepted,
             )
             if refused is not None:

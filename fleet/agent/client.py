@@ -12,6 +12,8 @@ from typing import Any
 from fleet.agent.protocol import VERSION
 from fleet.errors import AgentError
 
+ENDED = "The agent ended before the run did; what it did is in the audit log."
+
 
 class AgentClient:
     """One question at a time, each on a connection of its own."""
@@ -39,5 +41,5 @@ class AgentClient:
         except TimeoutError:
             raise AgentError(f"The agent did not answer for {within:.0f} s.") from None
         except (OSError, ValueError):
-            raise AgentError("The agent ended before the run did; what it did is in the audit log.") from None
+            raise AgentError(ENDED) from None
         return parsed

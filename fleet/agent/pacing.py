@@ -53,6 +53,6 @@ class Pacing:
         from now on. False if that is longer than anybody waits here.
         """
         gate = self._gates.setdefault(service, _Gate())
-        gate.slowness = min(2 * gate.slowness, MAX_WAIT)
+        gate.slowness *= 2
         gate.next_at = max(gate.next_at, time.monotonic() + min(retry_after, MAX_WAIT))
         return retry_after <= MAX_WAIT

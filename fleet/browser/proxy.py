@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fleet.errors import InputError
-from fleet.paths import require_private
+from fleet.paths import read_private
 
 MAX_HEAD = 16 * 1024
 """Bytes of a request's or an answer's head; more is refused."""
@@ -125,11 +125,7 @@ class Upstream:
 
 
 def _read_credentials(path: Path) -> bytes:
-    try:
-        require_private(path)
-        given = path.read_bytes().strip()
-    except OSError as error:
-        raise InputError(f"{path} (proxy_credentials) cannot be read ({error.strerror}); mend it.") from None
+    given = read_private(path, MAX_HEAD).strip()
     if not re.fullmatch(rb"[^:\x00-\x1f]+:[^\x00-\x1f]*", given):
         raise InputError(f"{path} (proxy_credentials) must hold one line: user:password")
     return given

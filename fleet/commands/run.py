@@ -16,7 +16,7 @@ from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, RECIPES, STATE,
 from fleet.config import Given, resolve_settings
 from fleet.errors import FleetError
 from fleet.forecast import forecast
-from fleet.history import resume as go_on
+from fleet.history import History
 from fleet.inventory import read_inventory
 from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names, services_of
@@ -123,7 +123,7 @@ def prepare(
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
     spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())
-    return go_on(spec) if resume else spec, service_names(catalogue)
+    return History(spec).resume() if resume else spec, service_names(catalogue)
 
 
 def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:

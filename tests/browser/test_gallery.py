@@ -33,7 +33,7 @@ NAMES = (
 """What people are called on the pages: names that would break a log, a terminal, a report or a spreadsheet."""
 NO_BROWSER = {"no_session"}
 LASTS = {"endless_script"}
-"""Tested apart: three minutes each."""
+"""Tested apart: it takes a core for as long as it is looked at."""
 LONGEST = 100_000
 """Milliseconds within which every control has ended, sixteen accounts at a time."""
 DECLARED = {

@@ -12,7 +12,7 @@ from fleet.audit.subjects import Subjects
 from fleet.config import Settings
 from fleet.employee import Account, Employee
 from fleet.errors import InputError
-from fleet.history import resume, turns, usual_seconds
+from fleet.history import History
 from fleet.inventory import Inventory
 from fleet.plan import RunSpec
 from tests.logs import INTENDED, STARTED, finish, open_log
@@ -54,7 +54,7 @@ def stopped(tmp_path: Path) -> Path:
 class TestResume:
     def test_it_goes_on_with_what_was_never_reached_or_is_not_known(self, stopped: Path) -> None:
         """Carla was pressed and not read back, dora never reached; the run was not even closed."""
-        left = resume(spec(stopped))
+        left = History(spec(stopped)).resume()
         assert left.only == {("carla", "linkedin", AI), ("dora", "linkedin", AI)}
         assert [employee.name for employee in left.inventory.employees] == ["carla", "dora"]
         assert (left.run_id, left.resumes, left.check) == ("r2", "r1", False)
@@ -68,12 +68,12 @@ class TestResume:
             log.close()
 
         asyncio.run(write())
-        assert resume(spec(tmp_path)).only == frozenset()
+        assert History(spec(tmp_path)).resume().only == frozenset()
 
     def test_without_a_run_there_is_nothing_to_go_on_with(self, tmp_path: Path) -> None:
         """A sentence, not an empty success."""
         with pytest.raises(InputError, match="no run is in the log yet"):
-            resume(spec(tmp_path))
+            History(spec(tmp_path)).resume()
 
     def test_check_mode_stays_check_mode(self, tmp_path: Path) -> None:
         """What only read must not begin to press because it was interrupted."""
@@ -84,20 +84,20 @@ class TestResume:
             log.close()
 
         asyncio.run(write())
-        assert resume(spec(tmp_path)).check
+        assert History(spec(tmp_path)).resume().check
 
 
 class TestTurns:
     def test_who_was_challenged_comes_last(self, stopped: Path) -> None:
         """The others keep the inventory's order."""
-        assert turns(spec(stopped)) == ["anna", "carla", "dora", "ben"]
+        assert History(spec(stopped)).turns() == ["anna", "carla", "dora", "ben"]
 
     def test_without_a_log_it_is_the_inventory_s_order(self, tmp_path: Path) -> None:
         """And nothing is made in the state directory."""
-        assert turns(spec(tmp_path / "state")) == list(PEOPLE)
+        assert History(spec(tmp_path / "state")).turns() == list(PEOPLE)
         assert not (tmp_path / "state").exists()
 
 
 def test_a_visit_takes_what_it_took_the_last_time(stopped: Path) -> None:
     """The median of the accounts that were visited: 9 and 5 seconds."""
-    assert usual_seconds(spec(stopped)) == {"linkedin": 7.0}
+    assert History(spec(stopped)).usual_seconds() == {"linkedin": 7.0}
