@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleet.audit import records as schema
 from fleet.audit.subjects import known_names
 from tests.conftest import ROOT
 
@@ -28,15 +29,14 @@ def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def records() -> list[dict[str, Any]]:
-    """All records of this test's log; a last line that is just being written is left out."""
-    [log] = Path(os.environ["HOME"]).rglob("log/*.jsonl")
-    return [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    """All records of this test's log, none before it is there; a line that is just being written is left out."""
+    lines = "".join(log.read_text() for log in (state() / "audit/log").glob("*.jsonl")).splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def has_intent() -> bool:
     """True once a control is about to be pressed: the browser is in the middle of a visit."""
-    logs = list(Path(os.environ["HOME"]).rglob("log/*.jsonl"))
-    return any("control.intended" in log.read_text() for log in logs)
+    return any(record["event"] == schema.CONTROL_INTENDED for record in records())
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def nothing_runs() -> bool:
     return processes() == []
 
 
-def wait_until(condition: Callable[[], object], within: float = 40.0) -> None:
+def wait_until(condition: Callable[[], object], within: float = 120.0) -> None:
     """Wait on a condition with a deadline."""
     deadline = time.monotonic() + within
     while not condition():

@@ -93,4 +93,4 @@ def test_what_every_user_can_see_of_a_run_names_nobody(tmp_path: Path) -> None:
     assert any(one.is_agent for one in seen) and any(one.is_browser for one in seen)
     assert [one.command for one in seen if "zoe" in one.command or "debugging-port" in one.command] == []
     assert left_open == []
-    wait_until(nothing_runs, 5)
+    wait_until(nothing_runs)

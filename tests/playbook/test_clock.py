@@ -41,7 +41,7 @@ def test_a_jump_changes_no_outcome_and_no_order(tmp_path: Path, jump: str) -> No
     wait_until(has_intent)
     offset.write_text(f"{jump}\n")
     play.communicate(timeout=90)
-    wait_until(nothing_runs, 10)
+    wait_until(nothing_runs)
     log = records()
     assert [record["seq"] for record in log] == list(range(len(log)))
     assert log[-1]["counts"] == {"already_opted_out": 1, "opted_out": 5, "no_mandate": 1}

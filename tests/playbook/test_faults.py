@@ -144,7 +144,7 @@ class TestLogThatCannotBeWritten:
         assert {entry for entry, outcome in failed.items() if outcome == "unknown"} == failed.keys() & intended
         assert set(failed.values()) <= {"unknown", "not_run"}
         assert all("audit log" in row["next"] for row in report["results"] if row["outcome"] == "not_run")
-        wait_until(nothing_runs, 5)
+        wait_until(nothing_runs)
         room.give_back()
         check_that_the_next_run_works()
         assert ends_once(report["run_id"])
@@ -195,7 +195,7 @@ class TestAnsibleElsewhere:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "4 would_opt_out" in done.stdout
         assert records()[-1]["counts"] == {"already_opted_out": 1, "would_opt_out": 4}
-        wait_until(nothing_runs, 5)
+        wait_until(nothing_runs)
 
     def test_without_us_the_play_says_what_to_install(self, ansible_alone: Path) -> None:
         """Every employee fails with the sentence; no state was made."""

@@ -267,7 +267,7 @@ class TestLeaks:
             os.kill(pid, signal.SIGABRT)
         os.kill(run.pid, signal.SIGKILL)
         stage.place.end(run)
-        wait_until(nothing_runs, 10)
+        wait_until(nothing_runs)
         check_that_nothing_leaked(stage)
 
     def test_ctrl_c(self, stage: Stage) -> None:
@@ -286,7 +286,7 @@ class TestLeaks:
         [agent] = find("agent of a play")
         os.kill(agent, signal.SIGKILL)
         stage.place.end(play)
-        wait_until(nothing_runs, 10)
+        wait_until(nothing_runs)
         check_that_nothing_leaked(stage)
 
     def test_a_page_that_never_answers(self, stage: Stage) -> None:

@@ -135,7 +135,7 @@ class TestFleetRun:
         assert run.returncode == report["exit_code"] == 130
         assert sum(report["counts"].values()) == 18
         assert records()[-1]["stopped"] == "interrupted"
-        wait_until(nothing_runs, 5)
+        wait_until(nothing_runs)
         left = {key(row) for row in report["results"] if row["outcome"] in ("not_run", "unknown")}
         resumed = json.loads(fleet("run", "-i", EXAMPLE, "--resume", "--output", "json").stdout)
         assert {key(row) for row in resumed["results"]} == left != set()
@@ -164,7 +164,7 @@ class TestPlainPlay:
         assert play.returncode == 0, output
         assert records()[-1]["event"] == "run.finished"
         assert records()[-1]["counts"] == {"already_opted_out": 1, "would_opt_out": 4}
-        wait_until(nothing_runs, 5)
+        wait_until(nothing_runs)
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
     def test_a_play_that_is_stopped_leaves_nothing_behind(self, number: signal.Signals) -> None:

@@ -114,7 +114,7 @@ def ask(
     """One request to one of the rehearsal's hosts; redirects are not followed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(rehearsal.address, context=context, timeout=10)
+    connection = http.client.HTTPSConnection(rehearsal.address, context=context, timeout=120)
     jar = "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
     try:
         connection.request(method, path, body, {"Host": host, "Cookie": jar, **(headers or {})})
