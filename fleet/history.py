@@ -1,21 +1,18 @@
-"""What the last run left for the next one: whom to visit last, what to go on with, and how long a visit took."""
+"""What the last run tells the next one: whom to visit last, and how long a visit took."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from statistics import median
 
 from fleet.audit.ledger import Ledger
 from fleet.audit.segments import read_last_run
 from fleet.audit.subjects import known_names
-from fleet.errors import InputError
 from fleet.model import Outcome, Reason
 from fleet.plan import RunSpec
 
 _STUCK = (Outcome.CHALLENGED, Outcome.PAGE_CHANGED)
-_LEFT = (Outcome.NOT_RUN, Outcome.UNKNOWN)
 
 
 class History:
@@ -26,9 +23,9 @@ class History:
         places = spec.settings.state_dir.audit
         records = list(read_last_run(places.log))
         self._spec = spec
-        self._last = Ledger.replay(records[0]["run"], records) if records else None
+        last = Ledger.replay(records[0]["run"], records) if records else None
         names = known_names(places.subjects)
-        self._results = self._last.results(names, absent=Reason.AGENT_ENDED) if self._last else []
+        self._results = last.results(names, absent=Reason.AGENT_ENDED) if last else []
 
     def turns(self) -> list[str]:
         """The employees in the inventory's order, last those whom it left challenged or before a changed page.
@@ -38,23 +35,6 @@ class History:
         stuck = {result.employee for result in self._results if result.outcome in _STUCK}
         employees = [employee.name for employee in self._spec.inventory.employees if employee.is_name_safe]
         return sorted(employees, key=lambda name: name in stuck)
-
-    def resume(self) -> RunSpec:
-        """The run that goes on where it stopped: with what was never reached, or is not known, and nothing else.
-
-        A run in check mode is gone on with in check mode. `only` is empty if the last run came to its end.
-        Raises InputError if there was no run.
-        """
-        if self._last is None:
-            raise InputError("--resume: no run is in the log yet; run without it.")
-        left = [result for result in self._results if result.outcome in _LEFT]
-        return replace(
-            self._spec,
-            check=self._spec.check or self._last.check,
-            inventory=self._spec.inventory.only({result.employee for result in left}),
-            resumes=self._last.run,
-            only=frozenset((result.employee, result.service, result.control) for result in left),
-        )
 
     def usual_seconds(self) -> Mapping[str, float]:
         """Service to the seconds that an account took there, its controls together (the median)."""

@@ -31,6 +31,13 @@ class Inventory:
     rehearsal: bool
     digest: str
     problems: tuple[Problem, ...] = ()
+    total: int | None = None
+    """Everybody that the sources name, also if only some of them are meant; None if they were read with a limit."""
+
+    @property
+    def sources_digest(self) -> str:
+        """Names the sources as they were given, so that two runs over the same ones can be compared."""
+        return hashlib.sha256("\0".join(self.sources).encode()).hexdigest()
 
     def only(self, names: Collection[str]) -> Inventory:
         """The same inventory with these employees alone."""
@@ -117,7 +124,8 @@ def inventory_of(
     # The digest names what this run was given, so that a report can say which inventory it belongs to.
     canonical = json.dumps({"hosts": hostvars, "groups": groups}, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
-    return Inventory(tuple(map(whole, sources)), tuple(employees), rehearsal, digest, tuple(problems))
+    total = None if limit else len(employees)
+    return Inventory(tuple(map(whole, sources)), tuple(employees), rehearsal, digest, tuple(problems), total)
 
 
 def _list_hosts(sources: Sequence[str], limit: str | None, ansible_python: str, cwd: Path | None) -> dict[str, Any]:

@@ -67,6 +67,8 @@ STARTED = {
     "rehearsal": True,
     "sandbox": True,
     "inventory_sha256": "0",
+    "inventory_employees": None,
+    "sources_sha256": "0",
     "recipes_sha256": {},
     "employees": 2,
     "controls": 4,

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from fleet.inventory import read_inventory
 from fleet.leftovers import hold, sweep
 from fleet.paths import make_private_dir, require_private, runtime_dir
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
+from fleet.selection import selection_from_variables
 
 OPENING_WITHIN = 300.0
 """Seconds. Ten thousand employees are planned in some 30."""
@@ -119,13 +121,15 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
     inventory = read_inventory(sources, every, ansible_python=play["ansible_python"], cwd=cwd)
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
-    return RunSpec(
+    spec = RunSpec(
         run_id=new_run_id(),
         check=bool(play["check"]),
         inventory=inventory.only(play["hosts"]),
         settings=settings,
         claimed_operator=claimed_operator(),
     )
+    chosen = selection_from_variables(play["variables"]).of(spec)
+    return replace(chosen, inventory=spec.inventory)  # the play asks for each of its hosts
 
 
 def _log_to(spec: RunSpec) -> None:

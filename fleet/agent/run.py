@@ -120,6 +120,8 @@ class Run:
                 rehearsal=rehearsal,
                 sandbox=sandbox,
                 inventory_sha256=spec.inventory.digest,
+                inventory_employees=spec.inventory.total,
+                sources_sha256=spec.inventory.sources_digest,
                 recipes_sha256={service: catalogue.digests[service] for service in sorted(recipes)},
                 employees=len(accounts),
                 controls=sum(len(account.controls) for account in planned),

@@ -110,6 +110,8 @@ FIELDS: Final[dict[str, dict[str, Kind]]] = {
         "rehearsal": _flag,
         "sandbox": _flag,
         "inventory_sha256": _text,
+        "inventory_employees": _number_or_none,
+        "sources_sha256": _text,
         "recipes_sha256": _digests,
         "employees": _number,
         "controls": _number,

@@ -18,7 +18,7 @@ import orjson
 
 from fleet.audit.records import MAX_LINE_BYTES, RUN_STARTED, parse
 from fleet.audit.tree import Frontier, leaf_hash
-from fleet.errors import AuditError
+from fleet.errors import AuditError, InputError
 from fleet.paths import read_regular, write_private
 
 SEGMENT_RECORDS = 1 << 16
@@ -163,7 +163,7 @@ def read_last_run(folder: Path) -> Iterator[dict[str, Any]]:
     """The records from the newest `run.started` on; none if no run was ever recorded. Raises as `read_records` does."""
     later: list[Segment] = []
     for segment in reversed(segments(folder)):
-        offset = _last_start(segment.path)
+        offset = next(_starts(segment.path), None)
         if offset is not None:
             for _, record in itertools.chain(_lines_of(segment, offset), *map(_lines_of, reversed(later))):
                 yield record
@@ -171,14 +171,40 @@ def read_last_run(folder: Path) -> Iterator[dict[str, Any]]:
         later.append(segment)
 
 
-def _last_start(path: Path) -> int | None:
-    """Where the line of the newest `run.started` begins."""
+def read_starts(folder: Path) -> Iterator[dict[str, Any]]:
+    """Each `run.started`, newest first; the records between them are not read. Raises as `read_records` does."""
+    for segment in reversed(segments(folder)):
+        for offset in _starts(segment.path):
+            yield next(record for _, record in _lines_of(segment, offset))
+
+
+def read_run(folder: Path, run: str) -> list[dict[str, Any]]:
+    """All records of one run, `last` for the newest.
+
+    Raises InputError if there is no such run, and as `read_records` does.
+    """
+    if run == "last":
+        found = list(read_last_run(folder))
+        run = found[0]["run"] if found else run
+    else:
+        found = [record for record in read_records(folder) if record["run"] == run]
+    if not found or found[0]["event"] != RUN_STARTED:
+        raise InputError(
+            "The log has no run yet." if run == "last" else f"The log has no run '{run}'; 'fleet audit show' lists all."
+        )
+    return [record for record in found if record["run"] == run]
+
+
+def _starts(path: Path) -> Iterator[int]:
+    """Where the line of each `run.started` begins, newest first."""
     if not path.exists() or not path.stat().st_size:
-        return None
+        return
     _require_file(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        position = data.rfind(f'"event":"{RUN_STARTED}"'.encode(), 0, data.rfind(b"\n") + 1)
-        return data.rfind(b"\n", 0, position) + 1 if position >= 0 else None
+        end = data.rfind(b"\n") + 1
+        while (position := data.rfind(f'"event":"{RUN_STARTED}"'.encode(), 0, end)) >= 0:
+            end = data.rfind(b"\n", 0, position) + 1
+            yield end
 
 
 def _lines_of(segment: Segment, offset: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:

@@ -11,12 +11,9 @@ from fleet.audit.checkpoints import read_newest
 from fleet.audit.keys import read_keys
 from fleet.audit.ledger import Ledger
 from fleet.audit.notes import is_signed_by
-from fleet.audit.records import RUN_STARTED
-from fleet.audit.segments import read_records
+from fleet.audit.segments import read_run
 from fleet.audit.subjects import known_subjects
-from fleet.commands.audit.choice import run_named
 from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
-from fleet.errors import InputError
 from fleet.paths import AuditDir
 from fleet.plan import catalogue_for, service_names
 from fleet.report.page import render_report
@@ -39,10 +36,8 @@ def report(
     """
     settings = with_log(settings_of(state), rehearsal=rehearsal)
     places = settings.state_dir.audit
-    run = run_named(places, run)
-    log = [record for record in read_records(places.log) if record.get("run") == run]
-    if not log or log[0]["event"] != RUN_STARTED:
-        raise InputError(f"The log has no run '{run}'; 'fleet audit show' lists all.")
+    log = read_run(places.log, run)
+    run = str(log[0]["run"])
     page = render_report(
         Ledger.replay(run, log),
         log[0],

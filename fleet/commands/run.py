@@ -12,17 +12,18 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fleet.commands.machines import Pipeline
 from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, RECIPES, STATE, Output, people, say
 from fleet.config import Given, resolve_settings
 from fleet.errors import FleetError
 from fleet.forecast import forecast
-from fleet.history import History
 from fleet.inventory import read_inventory
 from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names, services_of
 from fleet.report.envelope import envelope
 from fleet.report.forecast import forecast_envelope, print_forecast
 from fleet.report.table import print_report
+from fleet.selection import EVERYTHING, Selection, require_no_shrink
 
 
 class Switch(StrEnum):
@@ -59,6 +60,22 @@ def run(
     breaker: Annotated[Switch, typer.Option("--breaker", help="Circuit breaker; off on loopback only.")] = Switch.ON,
     plan: Annotated[bool, typer.Option("--plan", help="Say who, what and how long; touch nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Only what no run has read yet.")] = False,
+    only_failed: Annotated[
+        str | None,
+        typer.Option("--only-failed", metavar="RUN", help="Only what did not end well in a run, or in 'last'."),
+    ] = None,
+    stale: Annotated[
+        int | None,
+        typer.Option("--stale", metavar="DAYS", min=0, max=36500, help="Only what was last read before that."),
+    ] = None,
+    accept_shrink: Annotated[
+        bool,
+        typer.Option("--accept-shrink", help="Half of the employees of the last run, or more, are gone on purpose."),
+    ] = False,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML, too.")
+    ] = None,
     output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
 ) -> None:
     """Opt every employee of an inventory out, prove it by reading it back, and record it.
@@ -79,25 +96,28 @@ def run(
         proxy=proxy,
         breaker=breaker is Switch.ON,
     )
+    pipeline = Pipeline(junit_file)
+    selection = Selection(resume, new, only_failed, stale)
     names: dict[str, str] = {}
     spec = None
     try:
-        spec, names = prepare(given, inventory or [], limit, check=check, resume=resume)
+        spec, names = prepare(given, inventory or [], limit, selection, check=check, accept_shrink=accept_shrink)
         if plan:
             _tell(spec, names, output)
             return
+        pipeline.expect(check=spec.check)
         with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
             report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, advance)
     except FleetError as error:
-        if output is Output.TEXT:
-            raise
         run_id = spec.run_id if spec else None
         report = RunReport(run_id, check, exit_code=error.exit_code, errors=[str(error)])
-        say(f"Error: {error}", "red")
+    report = pipeline.tell(report, names, spec.inventory.employees if spec else ())
     if output is Output.JSON:
         typer.echo(envelope(report, names))
+    if output is Output.JSON or spec is None or (report.errors and not report.started_at):
+        for sentence in report.errors:
+            say(f"Error: {sentence}", "red")
     else:
-        assert spec is not None
         show(spec, report, names)
     raise typer.Exit(report.exit_code)
 
@@ -112,7 +132,13 @@ def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
 
 
 def prepare(
-    given: Given, sources: list[str], limit: str | None, *, check: bool, resume: bool = False
+    given: Given,
+    sources: list[str],
+    limit: str | None,
+    selection: Selection = EVERYTHING,
+    *,
+    check: bool,
+    accept_shrink: bool = False,
 ) -> tuple[RunSpec, dict[str, str]]:
     """The run that the options describe, and the names of its services. Raises InputError."""
     cwd = Path.cwd()
@@ -123,13 +149,18 @@ def prepare(
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
     spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())
-    return History(spec).resume() if resume else spec, service_names(catalogue)
+    if not accept_shrink:
+        require_no_shrink(spec)
+    return selection.of(spec), service_names(catalogue)
 
 
 def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
     """Print a report for people."""
     if report.run_id is None and not report.errors:
-        people.print(f"Nothing is left to go on with: run {spec.resumes} came to its end.")
+        if spec.resumes:
+            people.print(f"Nothing is left to go on with: run {spec.resumes} came to its end.")
+        else:
+            people.print("Nothing to do: no account here is what was asked for. Nobody was visited.")
         return
     places = spec.settings.state_dir
     evidence = places.evidence / spec.run_id

@@ -22,7 +22,7 @@ FLOORS = (
     {"inventory", "catalogue", "sessions", "audit", "browser"},
     {"config", "state", "retention", "recognition", "selectors", "patience"},
     {"reading", "plan"},
-    {"optout", "gates", "history"},
+    {"optout", "gates", "history", "selection"},
     {"forecast"},
     {"rehearsal"},
     {"agent", "runner"},

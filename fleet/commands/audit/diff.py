@@ -11,11 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.audit.ledger import Key, Ledger
-from fleet.audit.segments import read_records
+from fleet.audit.segments import read_run
 from fleet.audit.subjects import known_names
-from fleet.commands.audit.choice import run_named
 from fleet.commands.options import REHEARSAL, STATE, Output, people, settings_of, with_log
-from fleet.errors import InputError
 from fleet.model import Reason, Result, control_name
 from fleet.paths import AuditDir
 from fleet.report.words import visible
@@ -31,7 +29,7 @@ def diff(
     """Compare two runs by employee, service and control: other outcomes, other readings, and what only one has."""
     places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
     names = known_names(places.subjects)
-    before, after = (_results(places, run_named(places, name), names) for name in (first, second))
+    before, after = (_results(places, name, names) for name in (first, second))
     changed = [
         (before.get(key), after.get(key))
         for key in dict.fromkeys([*before, *after])
@@ -55,9 +53,8 @@ def diff(
 
 
 def _results(places: AuditDir, run: str, names: dict[str, str]) -> dict[Key, Result]:
-    ledger = Ledger.replay(run, read_records(places.log))
-    if ledger.started_at is None:
-        raise InputError(f"The log has no run '{run}'; 'fleet audit show' lists all.")
+    log = read_run(places.log, run)
+    ledger = Ledger.replay(log[0]["run"], log)
     return dict(zip(ledger.keys(), ledger.results(names, absent=Reason.AGENT_ENDED), strict=True))
 
 

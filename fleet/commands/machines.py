@@ -1,0 +1,58 @@
+"""What the machines around a run read of it, beside its exit code: JUnit XML, and GitHub's summary and annotations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import typer
+
+from fleet.commands.options import say, write_output
+from fleet.employee import Employee
+from fleet.errors import InputError
+from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
+from fleet.pipeline import RunReport
+from fleet.report.github import job_annotations, job_summary
+from fleet.report.junit import junit
+
+NO_END = "The run did not come to its end; 'fleet audit show --run last' tells how far it came."
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The job that a run is a step of. `junit_file` is where JUnit XML was asked for."""
+
+    junit_file: Path | None
+
+    def expect(self, *, check: bool) -> None:
+        """Before anybody is visited: see that the file can be written.
+
+        Until the run has ended it says so, that a job which was killed does not show what an earlier one has found.
+        Raises InputError.
+        """
+        if self.junit_file is not None:
+            never_ended = RunReport(None, check, exit_code=EXIT_TOOL_FAILED, errors=[NO_END])
+            write_output(self.junit_file, junit(never_ended, {}))
+
+    def tell(self, report: RunReport, service_names: Mapping[str, str], employees: Iterable[Employee]) -> RunReport:
+        """After it: write what was asked for. The answer is the report, with what could not be written as an error."""
+        if self.junit_file is not None:
+            try:
+                write_output(self.junit_file, junit(report, service_names, employees))
+            except InputError as error:
+                if str(error) in report.errors:
+                    return report
+                code = report.exit_code if report.exit_code in (EXIT_INTERRUPTED, error.exit_code) else EXIT_TOOL_FAILED
+                report = replace(report, exit_code=code, errors=[*report.errors, str(error)])
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        if summary:
+            try:
+                with Path(summary).open("a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(job_summary(report, service_names))
+            except OSError as error:  # the job has its exit code and its output all the same
+                say(f"The job's summary cannot be written to {summary} ({error.strerror}).", "yellow")
+            for line in job_annotations(report):
+                typer.echo(line, err=True)  # stdout may be one JSON object; GitHub listens to both
+        return report

@@ -1,0 +1,78 @@
+"""A run for GitHub Actions: the summary of its job, and annotations.
+
+Source: https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from html import escape
+
+from fleet.advice import next_step
+from fleet.model import EXIT_MEANING, EXIT_NOT_PROVED, Outcome, Result, control_name, count_outcomes
+from fleet.pipeline import RunReport
+from fleet.report.words import visible
+
+MAX_ROWS = 500
+"""A summary may have 1 MiB; a row has at most some hundred bytes."""
+MAX_ANNOTATIONS = 10
+"""GitHub shows so many of each kind for a step."""
+
+
+def job_summary(report: RunReport, service_names: Mapping[str, str]) -> str:
+    """Markdown: counts, then who must do what. It names employees, as the job's output does."""
+    lines = [f"## Fleet Opt-Out: {EXIT_MEANING[report.exit_code]}", ""]
+    lines += [f"> {_cell(error)}" for error in report.errors]
+    if report.run_id:
+        mode = "check mode, nothing was changed" if report.check else "real run"
+        lines += ["", f"Run `{report.run_id}`, {mode}, exit code {report.exit_code}."]
+    if report.results:
+        lines += ["", "| outcome | controls |", "|---|--:|"]
+        lines += [f"| {_words(name)} | {count} |" for name, count in count_outcomes(report.results).items()]
+    open_ends = [result for result in report.results if not result.outcome.is_done]
+    if open_ends:
+        lines += ["", "| employee | control | outcome | what to do now |", "|---|---|---|---|"]
+        lines += ["| " + " | ".join(map(_cell, _row(result, service_names))) + " |" for result in open_ends[:MAX_ROWS]]
+    if len(open_ends) > MAX_ROWS:
+        lines += ["", f"… and {len(open_ends) - MAX_ROWS:,} more; `--output json` and `--junit` have all."]
+    return "\n".join(lines) + "\n\n"
+
+
+def job_annotations(report: RunReport) -> Iterator[str]:
+    """Workflow commands: an error for each sentence about the tool, then one line for each service and outcome.
+
+    No names: annotations are shown to everybody who sees the repository.
+    """
+    for error in report.errors[:MAX_ANNOTATIONS]:
+        yield _command("error", "Fleet Opt-Out", error)
+    open_ends = Counter((result.service, result.outcome) for result in report.results if not result.outcome.is_done)
+    for (service, outcome), count in open_ends.most_common(MAX_ANNOTATIONS):
+        kind = "error" if outcome.exit_code == EXIT_NOT_PROVED else "warning"
+        controls = f"{count} control{'' if count == 1 else 's'}"
+        yield _command(kind, f"{service or 'unreadable'}: {_words(outcome)}", f"{controls}: {_words(outcome)}.")
+
+
+def _row(result: Result, service_names: Mapping[str, str]) -> tuple[str, str, str, str]:
+    step = next_step(result, service_names.get(result.service or "")) or ""
+    return result.employee, control_name(result.service, result.control, "-"), _words(result.outcome), step
+
+
+def _words(outcome: str) -> str:
+    return Outcome(outcome).value.replace("_", " ")
+
+
+def _cell(text: str) -> str:
+    """Text that is text in a Markdown table: no markup, no HTML, no line break."""
+    return re.sub(r"([\\`*_{}\[\]#!|~@])", r"\\\1", escape(" ".join(visible(text).split()), quote=False))
+
+
+def _command(kind: str, title: str, message: str) -> str:
+    return f"::{kind} title={_escaped(title, ':,')}::{_escaped(message)}"
+
+
+def _escaped(text: str, more: str = "") -> str:
+    for character in "%\r\n" + more:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

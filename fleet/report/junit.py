@@ -1,0 +1,83 @@
+"""A run as JUnit XML, which CI servers read: one case for each employee × control.
+
+The form is what Jenkins, GitLab and GitHub's reporters agree on (https://github.com/testmoapp/junitxml): `failure` is
+what was found, `error` is what could not be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from xml.etree import ElementTree
+
+from fleet.advice import next_step
+from fleet.employee import Employee
+from fleet.model import EXIT_BAD_INPUT, EXIT_NOT_PROVED, Outcome, Result, control_name
+from fleet.pipeline import RunReport
+from fleet.waivers import Waiver
+
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What no XML 1.0 document may hold (https://www.w3.org/TR/xml/#charsets)."""
+
+
+def junit(report: RunReport, service_names: Mapping[str, str], employees: Iterable[Employee] = ()) -> str:
+    """The report as one document.
+
+    Somebody who must act, and a setting that is still in, is a failure; what could not be read or set, or was never
+    reached, is an error; a waived one is skipped, with what `employees` says of it. What went wrong with the tool
+    itself is an error of its own, so that a run that never began is not a green one.
+    """
+    suite = ElementTree.Element("testsuite", name="fleet run")
+    waivers = {employee.name: employee.waivers for employee in employees}
+    for result in report.results:
+        suite.append(_case(result, service_names, waivers.get(result.employee, ())))
+    for sentence in report.errors:
+        case = _element("testcase", classname="fleet", name="run", time="0")
+        kind = "bad_input" if report.exit_code == EXIT_BAD_INPUT else "tool_failed"
+        case.append(_element("error", type=kind, message=sentence))
+        suite.append(case)
+    if report.started_at:
+        suite.set("timestamp", report.started_at)
+    totals = {
+        "tests": len(suite),
+        "failures": len(suite.findall("testcase/failure")),
+        "errors": len(suite.findall("testcase/error")),
+        "skipped": len(suite.findall("testcase/skipped")),
+    }
+    root = ElementTree.Element("testsuites", name="fleet run")
+    for element in (root, suite):
+        for name, count in totals.items():
+            element.set(name, str(count))
+        element.set("time", f"{sum(result.duration_ms for result in report.results) / 1000:.3f}")
+    if report.run_id:
+        properties = ElementTree.Element("properties")
+        properties.append(_element("property", name="run", value=report.run_id))
+        properties.append(_element("property", name="check", value=str(report.check).lower()))
+        suite.insert(0, properties)
+    root.append(suite)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _case(result: Result, service_names: Mapping[str, str], waivers: Iterable[Waiver]) -> ElementTree.Element:
+    case = _element(
+        "testcase",
+        classname=result.employee,
+        name=control_name(result.service, result.control, "(unreadable account)"),
+        time=f"{result.duration_ms / 1000:.3f}",
+    )
+    outcome = result.outcome
+    step = next_step(result, service_names.get(result.service or "")) or ""
+    said = ": ".join(filter(None, (outcome.value.replace("_", " "), step)))
+    if outcome is Outcome.WAIVED:
+        agreed = (w for w in waivers if w.service == result.service and w.control in (None, result.control))
+        because = [f"{waiver.rationale} ({waiver.owner}, until {waiver.expires_on})" for waiver in agreed]
+        case.append(_element("skipped", message=": ".join([said, *because[-1:]])))
+    elif not outcome.is_done:
+        kind = "error" if outcome.exit_code == EXIT_NOT_PROVED else "failure"
+        case.append(_element(kind, type=result.reason or outcome, message=said))
+    return case
+
+
+def _element(tag: str, **attributes: str) -> ElementTree.Element:
+    return ElementTree.Element(tag, {name: _NO_XML.sub("\ufffd", value) for name, value in attributes.items()})
