@@ -1,6 +1,6 @@
 # The whole developer interface. Everything lives in .venv; nothing else on the machine is changed,
 # except that a browser is installed where there is none, and on Debian what tests need
-# (iproute2, tinyproxy-bin, chromium).
+# (iproute2, tinyproxy-bin, faketime, systemd for its analysis, chromium).
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -43,6 +43,7 @@ schema: .venv/ready
 	command -v ip >/dev/null || packages="$$packages iproute2"; \
 	command -v tinyproxy >/dev/null || packages="$$packages tinyproxy-bin"; \
 	ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || packages="$$packages faketime"; \
+	command -v systemd-analyze >/dev/null || packages="$$packages systemd"; \
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages="$$packages chromium"; \
 	elevated="$$([ "$$(id -u)" = 0 ] || echo sudo -n) env DEBIAN_FRONTEND=noninteractive apt-get"; \
 	[ -z "$$packages" ] || { $$elevated update && $$elevated install -y --no-install-recommends $$packages; } \

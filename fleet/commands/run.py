@@ -114,12 +114,20 @@ def run(
     report = pipeline.tell(report, names, spec.inventory.employees if spec else ())
     if output is Output.JSON:
         typer.echo(envelope(report, names))
-    if output is Output.JSON or spec is None or (report.errors and not report.started_at):
+    if output is Output.TEXT and spec is not None and report.started_at:
+        show(spec, report, names)
+    else:
         for sentence in report.errors:
             say(f"Error: {sentence}", "red")
-    else:
-        show(spec, report, names)
+    if spec is not None and spec.only == frozenset():
+        people.print(_nothing(spec))
     raise typer.Exit(report.exit_code)
+
+
+def _nothing(spec: RunSpec) -> str:
+    if spec.resumes:
+        return f"Nothing is left to go on with: run {spec.resumes} came to its end."
+    return "Nothing to do: no account here is what was asked for. Nobody was visited."
 
 
 def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
@@ -156,12 +164,6 @@ def prepare(
 
 def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
     """Print a report for people."""
-    if report.run_id is None and not report.errors:
-        if spec.resumes:
-            people.print(f"Nothing is left to go on with: run {spec.resumes} came to its end.")
-        else:
-            people.print("Nothing to do: no account here is what was asked for. Nobody was visited.")
-        return
     places = spec.settings.state_dir
     evidence = places.evidence / spec.run_id
     print_report(Console(highlight=False), report, names, places.audit.log, evidence)

@@ -23,7 +23,8 @@ MAX_ANNOTATIONS = 10
 
 def job_summary(report: RunReport, service_names: Mapping[str, str]) -> str:
     """Markdown: counts, then who must do what. It names employees, as the job's output does."""
-    lines = [f"## Fleet Opt-Out: {EXIT_MEANING[report.exit_code]}", ""]
+    has_nothing = report.run_id is None and not report.errors
+    lines = [f"## Fleet Opt-Out: {'nothing to do' if has_nothing else EXIT_MEANING[report.exit_code]}", ""]
     lines += [f"> {_cell(error)}" for error in report.errors]
     if report.run_id:
         mode = "check mode, nothing was changed" if report.check else "real run"

@@ -138,6 +138,10 @@ class TestSummary:
         assert "| ben | linkedin.ai\\_training | sign in needed | Ask ben to sign in to LinkedIn" in text
         assert "| anna |" not in text
 
+    def test_nothing_to_do_is_said(self) -> None:
+        """No run, no table."""
+        assert job_summary(RunReport(None, False), NAMES).strip() == "## Fleet Opt-Out: nothing to do"
+
     def test_names_are_text(self) -> None:
         """No markup, no HTML, no further line, no terminal sequence; every row has its four cells."""
         text = job_summary(report(result(Outcome.ERROR, HOSTILE), errors=(HOSTILE,)), NAMES)

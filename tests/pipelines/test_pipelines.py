@@ -1,0 +1,245 @@
+"""What is ready to use in CI: each file's shell steps run against the rehearsal, traced, and searched for secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from junitparser import JUnitXml
+
+from tests.conftest import ROOT
+from tests.pipelines.runners import Job, run_github, run_gitlab, run_unit
+from tests.playbook.helpers import BIN
+
+FILES = ROOT / "docs" / "pipelines"
+STAFF = {"anna": "switched_on", "brian": "already_out"}
+"""Employee to the rehearsal's case."""
+
+
+class Machine:
+    """A runner's machine: keys and state on its disk, and the repository with the inventory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state, self.keys, self.workspace = folder / "state", folder / "etc", folder / "workspace"
+        for each in (self.keys, self.workspace):
+            each.mkdir()
+        self.identity, self.log_key = self.keys / "identity.txt", self.keys / "log-key.pem"
+        self.summary = folder / "summary.md"
+        self.staff(**STAFF)
+        self.fleet("init")
+
+    def staff(self, **cases: str) -> None:
+        """Commit an inventory with these people; those who have no mandate are named `unasked`."""
+        hosts: dict[str, Any] = {
+            name: {
+                "fleet_accounts": {"linkedin": {"profile": name} | ({} if name == "unasked" else {"owner": "company"})},
+                "fleet_rehearsal_case": {"linkedin": case},
+            }
+            for name, case in cases.items()
+        }
+        inventory = {"all": {"vars": {"fleet_rehearsal": True}, "hosts": hosts}}
+        for place in (self.workspace, self.keys):
+            (place / "staff.yml").write_text(yaml.safe_dump(inventory))
+
+    def fleet(self, *arguments: str) -> str:
+        """One of our commands by hand."""
+        places = {"FLEET_STATE": self.state, "FLEET_IDENTITY": self.identity, "FLEET_LOG_KEY": self.log_key}
+        environ = os.environ | {name: str(path) for name, path in places.items()}
+        return subprocess.run(
+            [str(BIN / "fleet"), *arguments], env=environ, check=True, capture_output=True, text=True
+        ).stdout
+
+    def job(self, path: str | None = None) -> Job:
+        """A job on this machine."""
+        kept = {"HOME", "LANG", "FLEET_BROWSER", "PLAYWRIGHT_BROWSERS_PATH", "XDG_RUNTIME_DIR"}
+        environ = {name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")}
+        environ |= {
+            "PATH": path or f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "RUNNER_TOOL_CACHE": str(self.folder / "tools"),
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+        }
+        return Job(
+            self.workspace, {"/var/lib/fleet-optout": str(self.state), "/etc/fleet-optout": str(self.keys)}, environ
+        )
+
+    def switch_back(self, employee: str) -> None:
+        """Somebody, or the service, switches the setting on again."""
+        file = self.state / "rehearsal-world.json"
+        world = json.loads(file.read_text())
+        [account] = [one for one in world["accounts"] if one["employee"] == employee]
+        account["controls"]["ai_training"] = "in"
+        file.write_text(json.dumps(world))
+
+    def cases(self) -> dict[str, str]:
+        """Employee to passed, or what the JUnit file has in its place."""
+        return {
+            case.classname: "+".join(type(one).__name__ for one in case.result) or "passed"
+            for suite in JUnitXml.fromfile(str(self.workspace / "fleet-optout.xml"))
+            for case in suite
+        }
+
+    def has_told(self, job: Job) -> list[str]:
+        """Which lines of the keys stand in the job's output, or in what it leaves behind."""
+        secrets = [line for file in (self.identity, self.log_key) for line in file.read_text().splitlines()]
+        secrets = [line for line in secrets if line and not line.startswith(("#", "-----"))]
+        assert len(secrets) >= 2
+        left = [file.read_text() for file in (*self.workspace.iterdir(), self.summary) if file.is_file()]
+        return [secret for secret in secrets if any(secret in text for text in (job.output, *left))]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """A machine after `fleet init`."""
+    return Machine(tmp_path)
+
+
+class TestGithub:
+    def onboarding(self, machine: Machine, **inputs: str) -> Job:
+        return run_github(FILES / "github-onboarding.yml", machine.job(), **inputs)
+
+    def test_a_new_machine_installs_what_it_needs(self, machine: Machine) -> None:
+        """Where there is no `fleet` on PATH, the action installs its own checkout and goes on with that."""
+        path = os.pathsep.join(
+            place for place in os.environ["PATH"].split(os.pathsep) if not (Path(place) / "fleet").exists()
+        )
+        job = run_github(FILES / "github-onboarding.yml", machine.job(path))
+        assert job.code == 0, job.output
+        assert (machine.folder / "tools" / "fleet-optout" / "bin" / "fleet").exists()
+        assert machine.cases() == {"anna": "passed", "brian": "passed"}
+
+    def test_whoever_joins_is_opted_out_and_nobody_else_is_visited(self, machine: Machine) -> None:
+        """The first job meets all, the next nobody, the third who joined; a missing mandate is a warning."""
+        assert self.onboarding(machine).code == 0
+        assert machine.cases() == {"anna": "passed", "brian": "passed"}
+        job = self.onboarding(machine)
+        assert (job.code, machine.cases()) == (0, {})
+        assert "Nothing to do" in job.output
+
+        machine.staff(**STAFF, carla="switched_on", unasked="switched_on")
+        job = self.onboarding(machine)
+        assert (job.code, job.outputs["run"]["exit-code"]) == (0, "3")
+        assert machine.cases() == {"carla": "passed", "unasked": "Failure"}
+        assert "::warning title=linkedin%3A no mandate::1 control: no mandate." in job.output
+        row = "| unasked | linkedin.ai\\_training | no mandate | Ask unasked for a mandate"
+        assert row in machine.summary.read_text()
+        results = json.loads((machine.workspace / "fleet-optout.json").read_text())["results"]
+        assert [(one["employee"], one["outcome"]) for one in results] == [
+            ("carla", "opted_out"),
+            ("unasked", "no_mandate"),
+        ]
+        assert machine.has_told(job) == []
+        assert self.onboarding(machine, **{"person-needed": "fail"}).code == 3
+
+    def test_inputs_are_no_script(self, machine: Machine) -> None:
+        """A limit that is a command is looked for among the employees."""
+        job = self.onboarding(machine, limit="$(touch owned); `touch owned`", new="false")
+        assert job.code == 2 and not (machine.workspace / "owned").exists()
+        assert machine.cases() == {"fleet": "Error"}
+
+    def test_half_an_inventory_is_refused(self, machine: Machine) -> None:
+        """An export that broke off: nothing is touched until somebody says that it is meant."""
+        assert self.onboarding(machine).code == 0
+        machine.staff(anna="switched_on")
+        job = self.onboarding(machine)
+        assert job.code == 2 and "--accept-shrink" in job.output
+        assert self.onboarding(machine, **{"accept-shrink": "true"}).code == 0
+
+    def test_a_weekly_job_fails_when_something_is_in_again(self, machine: Machine) -> None:
+        """Read only; green while all is out, exit code 6 when it is not, and the log is checked all the same."""
+        weekly = FILES / "github-weekly.yml"
+        machine.fleet("run", "-i", str(machine.workspace / "staff.yml"))
+        job = run_github(weekly, machine.job())
+        assert job.code == 0, job.output
+        machine.switch_back("anna")
+        job = run_github(weekly, machine.job())
+        assert (job.code, job.outputs["run"]["exit-code"]) == (6, "4")
+        assert machine.cases() == {"anna": "Failure", "brian": "passed"}
+        assert "OK: all records are there" in " ".join(job.output.split())
+        assert (machine.workspace / "anchor.txt").read_text().count("\n") > 3
+        assert machine.has_told(job) == []
+
+
+class TestGitlab:
+    def job(self, machine: Machine, name: str) -> Job:
+        """Keys as GitLab gives them: files that others can read, outside the repository."""
+        job = machine.job()
+        given = machine.folder / "workspace.tmp"
+        given.mkdir(exist_ok=True)
+        for variable, key in (("FLEET_IDENTITY_FILE", machine.identity), ("FLEET_LOG_KEY_FILE", machine.log_key)):
+            shutil.copyfile(key, given / variable)
+            (given / variable).chmod(0o666)
+            job.environ[variable] = str(given / variable)
+        job.environ["TMPDIR"] = str(machine.folder / "tmp")
+        (machine.folder / "tmp").mkdir(exist_ok=True)
+        del job.environ["GITHUB_STEP_SUMMARY"]
+        machine.summary.touch()
+        return run_gitlab(FILES / "gitlab-ci.yml", name, job)
+
+    def test_newcomers_and_the_weekly_look(self, machine: Machine) -> None:
+        """The same two jobs; the private copies of the keys are gone afterwards, and no trace of them is left."""
+        job = self.job(machine, "newcomers")
+        assert job.code == 0, job.output
+        assert machine.cases() == {"anna": "passed", "brian": "passed"}
+        assert list((machine.folder / "tmp").iterdir()) == []
+        assert machine.has_told(job) == []
+        assert self.job(machine, "look-again").code == 0
+        machine.switch_back("anna")
+        job = self.job(machine, "look-again")
+        assert job.code == 6 and machine.cases() == {"anna": "Failure", "brian": "passed"}
+        assert list((machine.folder / "tmp").iterdir()) == []
+
+    def test_a_key_that_is_told_would_be_seen(self, machine: Machine) -> None:
+        """The search finds a planted leak: a job that passes its keys as values, traced."""
+        job = machine.job()
+        machine.summary.touch()
+        job.bash(f'KEY="$(cat {machine.identity})"; test -n "$KEY"', {})
+        assert machine.has_told(job) != []
+
+    def test_what_is_no_failure_is_written_down(self) -> None:
+        """Somebody must act first: a warning. Drift, and a tool that failed, are none."""
+        jobs = yaml.safe_load((FILES / "gitlab-ci.yml").read_text("utf-8"))
+        assert jobs[".fleet-optout"]["allow_failure"] == {"exit_codes": [3]}
+        assert 6 not in jobs["look-again"]["allow_failure"]["exit_codes"]
+
+
+class TestSystemd:
+    def test_the_unit_looks_again_and_fails_on_drift(self, machine: Machine) -> None:
+        """Its commands in its environment; what somebody must do first is success, what is in again is status 6."""
+        unit, job = FILES / "fleet-optout.service", machine.job()
+        job.places = {"/etc/fleet-optout": str(machine.keys), "/opt/fleet-optout/bin": str(BIN)}
+        places = {"S": str(machine.folder)}
+        machine.state.rename(machine.folder / "fleet-optout")
+        machine.state = machine.folder / "fleet-optout"
+        machine.staff(**STAFF, unasked="switched_on")
+        machine.fleet("run", "-i", str(machine.keys / "staff.yml"), "-l", "anna,brian")
+        assert run_unit(unit, job, places).code == 0, job.output
+        machine.switch_back("anna")
+        machine.summary.touch()
+        job = run_unit(unit, Job(job.workspace, job.places, job.environ), places)
+        assert job.code == 6 and machine.has_told(job) == []
+
+    @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is missing: install systemd")
+    def test_systemd_takes_both_units(self, tmp_path: Path) -> None:
+        """No unknown key, no value that cannot be; a planted mistake is seen."""
+        for name in ("fleet-optout.service", "fleet-optout.timer"):
+            text = (FILES / name).read_text("utf-8").replace("/opt/fleet-optout/bin", str(BIN))
+            (tmp_path / name).write_text(text)
+
+        def complaints() -> str:
+            command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "fleet-optout.timer")]
+            command.append(str(tmp_path / "fleet-optout.service"))
+            environ = os.environ | {"SYSTEMD_LOG_LEVEL": "warning"}
+            done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+            return "\n".join(line for line in done.stderr.splitlines() if "fleet-optout" in line)
+
+        assert complaints() == ""
+        with (tmp_path / "fleet-optout.service").open("a") as file:
+            file.write("ProtectEverything=yes\n")
+        assert "ProtectEverything" in complaints()
