@@ -52,4 +52,5 @@ class CallbackModule(CallbackBase):
         if "error" in answer:
             self._display.error(answer["error"])
         counts = ", ".join(f"{count} {outcome}" for outcome, count in answer.get("counts", {}).items())
+        counts = counts or "nothing planned"
         self._display.display(f"Fleet Opt-Out run {answer.get('run')}: {counts}\nAudit log: {answer.get('log')}\n")

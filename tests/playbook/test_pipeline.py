@@ -166,6 +166,15 @@ class TestPlainPlay:
         assert records()[-1]["counts"] == {"already_opted_out": 1, "would_opt_out": 4}
         wait_until(nothing_runs)
 
+    def test_only_what_is_new_is_visited(self) -> None:
+        """The options that choose are variables of the role, too; nobody is visited a second time."""
+        who = ("-l", "anna.keller,brian.walsh", "-e", "optout_new=true", "--check")
+        for said, controls in (("4 would_opt_out", 5), ("nothing planned", 0)):
+            play = self.play(*who)
+            output, _ = play.communicate(timeout=300)
+            assert play.returncode == 0 and said in output, output
+            assert [one["controls"] for one in records() if one["event"] == "run.started"][-1] == controls
+
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
     def test_a_play_that_is_stopped_leaves_nothing_behind(self, number: signal.Signals) -> None:
         """Interrupted, terminated or killed: agent and browser are gone 2 s later, and the run is closed in the log."""
