@@ -1,0 +1,102 @@
+"""docs/onboarding.md, from its first command to its last, as an administrator would type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.pipelines.test_pipelines import FILES
+
+DOCUMENT = (ROOT / "docs" / "onboarding.md").read_text("utf-8")
+FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^    (\S.*)$", re.MULTILINE)
+
+NEEDS_SOMEBODY = "fleet run -i staff.yml -i rehearsal.yml"
+EXIT_CODES = {NEEDS_SOMEBODY: 3, "fleet run -i staff.yml --new --junit fleet-optout.xml": 3}
+"""What the document says of them: somebody has no mandate."""
+LEAVES = "fleet inventory import people.csv -i staff.yml --yes"
+
+
+def commands() -> list[str]:
+    """Every command, in the document's order; the files are none."""
+    return COMMAND.findall(FILE.sub("", DOCUMENT))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """What the administrator has: the document's files, a session that anna handed over, the pipelines."""
+    for name, content in FILE.findall(DOCUMENT):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "exports").mkdir()
+    cookie = {"name": "li_at", "value": "AQEDAR", "domain": ".linkedin.com", "path": "/", "expires": 4102444800}
+    cookie |= {"httpOnly": True, "secure": True, "sameSite": "None"}
+    exported = json.dumps({"cookies": [cookie], "origins": []})
+    (tmp_path / "exports" / "anna.keller.linkedin.json").write_text(exported)
+    for file in FILES.glob("fleet-optout.*"):
+        shutil.copy(file, tmp_path)
+    return tmp_path
+
+
+def stand_ins(folder: Path) -> Path:
+    """Nothing of systemd runs in a container, and a test installs nothing on the machine: sudo and systemctl say so."""
+    folder.mkdir()
+    for name, script in (("sudo", 'exec "$@"'), ("systemctl", "echo not here")):
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def test_every_command_of_the_document_does_what_it_says(desk: Path) -> None:
+    """One shell, all commands; only the far end is played: whatever would meet the live service is rehearsed."""
+    lines, imports = [], 0
+    for command in commands():
+        typed = command
+        if command.endswith("pip install ."):
+            typed = command.removesuffix(".") + str(ROOT)
+        if command.startswith("fleet run") and "rehearsal.yml" not in command:
+            typed += " -i rehearsal.yml"
+        if command == LEAVES:
+            imports += 1
+            if imports == 2:  # somebody is not in the export any more
+                lines.append("sed -i /ciara.byrne/d people.csv")
+        typed = typed.replace("/etc/systemd/system/", str(desk / "units"))
+        lines += [f"echo '+ {command}'", typed, 'echo "= $?"']
+    (desk / "units").mkdir()
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "FLEET_", "PLAYWRIGHT_"))}
+    path = f"{stand_ins(desk / 'bin')}{os.pathsep}{os.environ['PATH']}"
+    environ = kept | {"HOME": os.environ["HOME"], "PATH": path, "LANG": "C.UTF-8"}
+    # The rehearsal has a state of its own; one that is given serves for both, so that what follows finds the runs.
+    environ |= {"FLEET_STATE": str(desk / "state")}
+    done = subprocess.run(
+        ["/bin/bash", "--noprofile", "--norc", "-c", "\n".join(lines)],
+        cwd=desk,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    parts = re.findall(r"^\+ (.*?)$(.*?)^= (\d+)$", done.stdout, re.MULTILINE | re.DOTALL)
+    said = {command: output for command, output, _ in parts}
+    assert [command for command, _, _ in parts] == commands(), done.stdout
+    wrong = [
+        f"{command} ended with {code}:{output}"
+        for command, output, code in parts
+        if int(code) != EXIT_CODES.get(command, 0)
+    ]
+    assert wrong == []
+    assert "ciara.byrne" in said[NEEDS_SOMEBODY] and "no mandate" in said[NEEDS_SOMEBODY]
+    assert "anna.keller" in said["fleet sessions list"]
+    assert "OK: all records are there" in " ".join(said["fleet audit verify"].split())
+    assert "Nothing to do" in said["fleet run -i staff.yml --check --stale 6"]
+    assert "ciara.byrne" in said["fleet inventory prune -i staff.yml"]
+    assert {file.name for file in (desk / "units").iterdir()} == {"fleet-optout.service", "fleet-optout.timer"}
