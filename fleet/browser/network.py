@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from fleet.browser.proxy import Proxy
 from fleet.errors import InputError
+from fleet.loopback import is_loopback
 
 
 def parse_resolve(value: str) -> tuple[str, str]:
@@ -51,7 +52,7 @@ class Network:
 
     def is_loopback(self, hosts: Iterable[str]) -> bool:
         """True if every `host:port` stays on this machine."""
-        return all(host in self.resolve or _is_loopback_name(host) for host in hosts)
+        return all(host in self.resolve or is_loopback(host.rpartition(":")[0]) for host in hosts)
 
     def mapped(self, hosts: Iterable[str]) -> dict[str, str]:
         """Those of `hosts` that stay on this machine, and where."""
@@ -76,13 +77,3 @@ class Network:
         if self.trusted_spki:
             arguments.append(f"--ignore-certificate-errors-spki-list={','.join(self.trusted_spki)}")
         return arguments
-
-
-def _is_loopback_name(host: str) -> bool:
-    name = host.rpartition(":")[0].strip("[]")
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -14,12 +14,12 @@ from tests.conftest import ROOT
 
 FLOORS = (
     {"errors", "model"},
-    {"paths", "mistakes", "advice", "leftovers"},
+    {"paths", "mistakes", "advice", "leftovers", "loopback"},
     {"yamlfile"},
     {"mandates", "sourcelines"},
     {"waivers"},
     {"employee", "recipe"},
-    {"inventory", "catalogue", "sessions", "audit", "browser"},
+    {"inventory", "catalogue", "sessions", "audit", "browser", "notify"},
     {"config", "state", "retention", "recognition", "selectors", "patience"},
     {"reading", "plan"},
     {"optout", "gates", "history", "selection"},
@@ -35,6 +35,7 @@ FLOORS = (
 """Modules and folders of fleet/, lowest first: each may import from lower floors only."""
 
 FRONT_DOORS = {
+    "apprise": {"fleet/notify/send.py"},
     "ansible_runner": {"fleet/runner.py"},
     "playwright": {
         f"fleet/browser/{name}.py"

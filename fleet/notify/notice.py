@@ -1,0 +1,74 @@
+"""What is told: counts and codes. It has no field that could hold a name, an address, a path or a host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+FORMAT = 1
+"""Of the fields that a webhook gets (README.md)."""
+PRODUCT = "Fleet Opt-Out"
+
+
+class Event(StrEnum):
+    """What a notice is about."""
+
+    RUN_ENDED = "run.ended"
+    RUN_NOT_BEGUN = "run.not_begun"
+    DRIFT_LOOKED_FOR = "drift.looked_for"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One notification. `drifted` and `not_looked_at` are None where nobody could tell."""
+
+    event: Event
+    exit_code: int
+    meaning: str
+    """Of the exit code."""
+    run_id: str | None = None
+    check: bool | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Outcome to the number of controls."""
+    drifted: int | None = None
+    not_looked_at: int | None = None
+
+    @property
+    def title(self) -> str:
+        """One line."""
+        what = {
+            Event.RUN_ENDED: "the check has ended" if self.check else "the run has ended",
+            Event.RUN_NOT_BEGUN: "the check did not begin" if self.check else "the run did not begin",
+            Event.DRIFT_LOOKED_FOR: "drift",
+        }[self.event]
+        return f"{PRODUCT}: {what}: {self.meaning}"
+
+    @property
+    def text(self) -> str:
+        """A few lines, each complete by itself."""
+        lines = [f"Run: {self.run_id}"] if self.run_id else []
+        if self.check is not None:
+            lines.append("Mode: check, nothing was changed" if self.check else "Mode: real")
+        lines += [f"{name.replace('_', ' ').capitalize()}: {count}" for name, count in self.counts.items()]
+        if self.drifted is not None and self.not_looked_at is not None:
+            lines.append(f"Was out, and was found in again: {self.drifted}")
+            lines.append(f"Could not be looked at: {self.not_looked_at}")
+        lines.append(f"Exit code: {self.exit_code} ({self.meaning})")
+        return "\n".join(lines)
+
+    def fields(self) -> dict[str, Any]:
+        """What a webhook gets beside title, message and type."""
+        return {
+            "product": PRODUCT,
+            "format": FORMAT,
+            "event": self.event.value,
+            "run_id": self.run_id,
+            "check": self.check,
+            "counts": dict(self.counts),
+            "drifted": self.drifted,
+            "not_looked_at": self.not_looked_at,
+            "exit_code": self.exit_code,
+            "meaning": self.meaning,
+        }
