@@ -11,10 +11,23 @@ from fleet.audit import records
 from fleet.audit.ledger import Key
 from fleet.model import Outcome, Reading, Reason
 
-_READS = {Outcome.ALREADY_OPTED_OUT, Outcome.OPTED_OUT, Outcome.WOULD_OPT_OUT, Outcome.NOT_SAVED}
-"""What these say they have read is what the service holds."""
-_SAYS_MORE = _READS | {Outcome.UNKNOWN, Outcome.NOT_OFFERED}
-"""Of the last two nothing is known afterwards: a press whose end nobody saw, or no setting any more."""
+
+@dataclass(frozen=True)
+class Sighting:
+    """When something was read (UTC), and by which run."""
+
+    at: datetime
+    run: str
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A control that was out is in again, and nobody at this end switched it."""
+
+    last_out: Sighting
+    """The last reading that said out."""
+    found_in: Sighting
+    """The first one after it that said in."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +40,27 @@ class Standing:
     outcome: Outcome
     """How the last run ended here."""
     reason: Reason | None
-    at: datetime
+    last: Sighting
+    """Of that run's end here, whether or not it could look."""
     reading: Reading | None = None
     """What was read last, by the last run or by an earlier one."""
-    read_at: datetime | None = None
-    has_drifted: bool = False
-    """True if the last visit that could look found it in, after it had been read out."""
+    read: Sighting | None = None
+    drift: Drift | None = None
+    """Set if the last visit that could look found it in, after it had been read out."""
+
+    @property
+    def has_drifted(self) -> bool:
+        """True if it is to be told as drift."""
+        return self.drift is not None
+
+    @property
+    def could_not_look(self) -> bool:
+        """True if the last run has read nothing here, and not because all is done: whether it has drifted is open."""
+        return not self.outcome.is_done and self.read != self.last
+
+
+_FORGETS = {Outcome.UNKNOWN, Outcome.NOT_OFFERED}
+"""Of these nothing is known afterwards: a press whose end nobody saw, or no setting any more."""
 
 
 def standings(log: Iterable[Mapping[str, Any]]) -> dict[Key, Standing]:
@@ -48,19 +76,22 @@ def standings(log: Iterable[Mapping[str, Any]]) -> dict[Key, Standing]:
 
 
 def _next(known: Standing | None, record: Mapping[str, Any]) -> Standing:
-    at = datetime.fromisoformat(record["at"])
+    last = Sighting(datetime.fromisoformat(record["at"]), record["run"])
     now = Standing(
         record["subject"],
         record["service"],
         record["control"],
         Outcome(record["outcome"]),
         Reason(record["reason"]) if record["reason"] else None,
-        at,
+        last,
     )
-    if now.outcome not in _SAYS_MORE:
+    if record["before"] is None and now.outcome not in _FORGETS:
         # Nobody could look: the older reading stays, with its age.
-        return now if known is None else replace(known, outcome=now.outcome, reason=now.reason, at=now.at)
-    was_out = known is not None and (known.reading is Reading.OUT or known.has_drifted)
-    drifted = record["before"] == Reading.IN and was_out
-    reading = Reading(record["after"]) if record["after"] and now.outcome in _READS else None
-    return replace(now, reading=reading, read_at=at if reading else None, has_drifted=drifted)
+        return now if known is None else replace(known, outcome=now.outcome, reason=now.reason, last=last)
+    # What was read back after a press that may not have been sent says nothing of what the service holds.
+    reading = Reading(record["after"]) if record["after"] and now.outcome not in _FORGETS else None
+    drift = None
+    if record["before"] == Reading.IN and known is not None:
+        was_out = known.read if known.reading is Reading.OUT else None
+        drift = Drift(was_out, last) if was_out else known.drift
+    return replace(now, reading=reading, read=last if reading else None, drift=drift)

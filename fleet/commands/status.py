@@ -20,13 +20,12 @@ from fleet.audit.subjects import Subject, known_subjects
 from fleet.catalogue import Catalogue
 from fleet.commands.options import INVENTORY, RECIPES, REHEARSAL, STATE, Output, people, settings_of, with_log
 from fleet.config import Settings
-from fleet.inventory import read_inventory
-from fleet.model import control_name
+from fleet.inventory import Inventory, read_inventory
 from fleet.plan import catalogue_for, plan_accounts, service_names, services_of
+from fleet.report.drift import DriftReport, drift_envelope, print_drift
 from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
 from fleet.report.words import visible, whole_percents, words_for
 
-EXIT_DRIFT = 6
 MAX_STEPS = 20
 
 
@@ -53,27 +52,34 @@ def status(
     known, found = known_subjects(places.subjects), standings(read_records(places.log))
     catalogue = catalogue_for(settings, rehearsal=True)
     names = service_names(catalogue)
-    rows = list(_of_inventory(inventory, settings, catalogue, known, found) if inventory else _of_log(known, found))
+    everybody = read_inventory(inventory, services_of(catalogue), cwd=Path.cwd()) if inventory else None
+    rows = list(_of_inventory(everybody, settings, catalogue, known, found) if everybody else _of_log(known, found))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
-        rows = [row for row in rows if row.standing and row.standing.has_drifted]
+        raise typer.Exit(_tell_drift(DriftReport(tuple(rows)), names, now, output))
     if output is Output.JSON:
         typer.echo(json.dumps(status_envelope(rows, names, now, stale)))
-    elif drift:
-        _print_drift(rows, now)
     else:
         _print(rows, names, now, stale)
-    raise typer.Exit(EXIT_DRIFT if drift and rows else 0)
+
+
+def _tell_drift(report: DriftReport, names: dict[str, str], now: datetime, output: Output) -> int:
+    """Print it; the exit code."""
+    if output is Output.JSON:
+        typer.echo(json.dumps(drift_envelope(report, names, now, report.exit_code, [])))
+    else:
+        print_drift(Console(highlight=False), report, now)
+    return report.exit_code
 
 
 def _of_inventory(
-    inventory: list[str],
+    inventory: Inventory,
     settings: Settings,
     catalogue: Catalogue,
     known: dict[str, Subject],
     found: dict[Key, Standing],
 ) -> Iterator[Row]:
-    for employee in read_inventory(inventory, services_of(catalogue), cwd=Path.cwd()).employees:
+    for employee in inventory.employees:
         subject = known.get(employee.name)
         for account in plan_accounts(employee, settings, catalogue):
             for control in account.controls:
@@ -117,7 +123,7 @@ def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedel
         table.add_column("Control", overflow="fold")
         table.add_column("What to do now", overflow="fold", ratio=1)
         for row, step in steps[:MAX_STEPS]:
-            table.add_row(Text(visible(row.employee)), Text(_control(row)), Text(step))
+            table.add_row(Text(visible(row.employee)), Text(row.name), Text(step))
         console.print(table)
         if len(steps) > MAX_STEPS:
             console.print(f"… and {len(steps) - MAX_STEPS:,} more; --output json lists all.")
@@ -144,27 +150,5 @@ def _coverage_table(title: str, parts: list[Coverage], now: datetime, stale: tim
     return table
 
 
-def _print_drift(rows: list[Row], now: datetime) -> None:
-    if not rows:
-        people.print("Nothing that was read out was found in again.")
-        return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Employee", "Control", "Found in again, and now"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        assert row.standing is not None
-        ended = row.standing.outcome.replace("_", " ")
-        table.add_row(
-            Text(visible(row.employee)),
-            Text(_control(row)),
-            f"{words_for('en').age(now - row.standing.at)} ago: {ended}",
-        )
-    Console(highlight=False).print(table)
-
-
 def _percent(share: float) -> str:
     return f"{whole_percents(share)} %"
-
-
-def _control(row: Row) -> str:
-    return control_name(row.service, row.control, "(unreadable account)")

@@ -9,7 +9,7 @@ from typing import Any
 
 from fleet.advice import next_step
 from fleet.audit.standing import Standing
-from fleet.model import Outcome, Reading, Result
+from fleet.model import Outcome, Reading, Result, control_name
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class Row:
     standing: Standing | None
 
     @property
+    def name(self) -> str:
+        """What people call the control."""
+        return control_name(self.service, self.control, "(unreadable account)")
+
+    @property
     def state(self) -> str:
         """`out`, `in`, `not offered`, or `not known`: nothing that was not read."""
         standing = self.standing
@@ -35,8 +40,8 @@ class Row:
 
     def age(self, now: datetime) -> timedelta | None:
         """How long ago it was read."""
-        read_at = self.standing.read_at if self.standing else None
-        return None if read_at is None else max(now - read_at, timedelta())
+        read = self.standing.read if self.standing else None
+        return None if read is None else max(now - read.at, timedelta())
 
 
 @dataclass(frozen=True)
@@ -119,10 +124,11 @@ def status_envelope(
             "service": row.service,
             "control": row.control,
             "state": row.state.replace(" ", "_"),
-            "read_at": standing.read_at.isoformat() if standing and standing.read_at else None,
+            "read_at": standing.read.at.isoformat() if standing and standing.read else None,
             "age_s": None if age is None else int(age.total_seconds()),
             "is_stale": age is not None and age > stale,
             "has_drifted": standing is not None and standing.has_drifted,
+            "could_not_look": standing is None or standing.could_not_look,
             "last_outcome": standing.outcome if standing else None,
             "next": steps.get(id(row)),
         }

@@ -40,12 +40,12 @@ RUNS: dict[str, dict[str, dict[str, Any]]] = {
 LOCALES = {"anna.keller": "de", "brian.walsh": "fr", "ciara.byrne": None}
 
 
-async def write(state: StateDir) -> None:
-    """Both runs."""
+async def write(state: StateDir, runs: dict[str, dict[str, dict[str, Any]]] = RUNS) -> None:
+    """Both runs, or others."""
     store = Subjects(state.audit.subjects)
     subjects = store.of(LOCALES)
     store.close()
-    for run, outcomes in RUNS.items():
+    for run, outcomes in runs.items():
         log = AuditLog(state.audit, run, read_signing_key(state.audit, default_log_key()))
         await log.append(records.RUN_STARTED, run, **STARTED)
         for name, seen in outcomes.items():
@@ -278,9 +278,32 @@ class TestStatus:
         assert "1 of 3 controls read out, 33 %" in told("status")
 
     def test_drift_has_an_exit_code_of_its_own(self, state: StateDir) -> None:
-        """6, and only those that were read out before."""
+        """6; who and which since when; those who could not be looked at stand apart, and are counted."""
         said = told("status", "--drift", exit_code=6)
-        assert "brian.walsh" in said and "anna.keller" not in said
+        drift, _, apart = said.partition("Not looked at")
+        assert "1 control found in again after being read out. 2 of 3 controls could not be looked at since" in said
+        assert "brian.walsh" in drift and "r1" in drift and "r2" in drift
+        assert "anna.keller" not in drift and "anna.keller" in apart and "brian.walsh" not in apart
+        answer = json.loads(told("status", "--drift", "--output", "json", exit_code=6))
+        assert answer["counts"] == {"controls": 3, "drifted": 1, "not_looked_at": 2}
+        [brian] = answer["drifted"]
+        assert (brian["employee"], brian["last_out"]["run"], brian["found_in"]["run"]) == ("brian.walsh", "r1", "r2")
+        assert brian["last_out"]["at"] < brian["found_in"]["at"]
+        assert {row["employee"]: (row["state"], row["last_outcome"]) for row in answer["not_looked_at"]} == {
+            "anna.keller": ("out", "sign_in_needed"),
+            "ciara.byrne": ("not_known", "no_mandate"),
+        }
+
+    def test_not_able_to_look_is_neither_drift_nor_its_absence(self, state: StateDir) -> None:
+        """Exit code 0, and the sentence counts those of whom nothing is said; with nobody seen it claims none."""
+        out = {"outcome": "already_opted_out", "before": "out", "after": "out", "read_back": False}
+        challenged = {"outcome": "challenged", "reason": "captcha", "before": None, "after": None}
+        asyncio.run(write(state, {"r3": {"brian.walsh": out}}))
+        said = told("status", "--drift")
+        assert "Nothing that was read out was found in again. 2 of 3 controls could not be looked at since" in said
+        asyncio.run(write(state, {"r4": {"brian.walsh": challenged}}))
+        said = told("status", "--drift")
+        assert "Whether anything has drifted is not known. 3 of 3 controls could not be looked at since" in said
 
     def test_an_inventory_adds_those_whom_no_run_has_met(self, state: StateDir, tmp_path: Path) -> None:
         """With their groups."""

@@ -1,0 +1,186 @@
+"""What was out and is in again, and, kept apart from it, what nobody could look at: neither drift nor its absence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fleet.audit.standing import Sighting, Standing
+from fleet.model import EXIT_OK, Reading
+from fleet.notify.notice import Event, Notice
+from fleet.report.status import Row, next_steps
+from fleet.report.words import visible, words_for
+
+EXIT_DRIFT = 6
+MAX_ROWS = 20
+"""So many of those that could not be looked at are listed for people; of drift, all."""
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """All controls, split: each stands in one part at most. Drift that can no longer be looked at stays drift."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def drifted(self) -> list[Row]:
+        """Read out once, and in by the last visit that could look."""
+        return [row for row in self.rows if row.standing and row.standing.drift]
+
+    @property
+    def not_looked_at(self) -> list[Row]:
+        """The last run has read nothing there, or none has ever met it: whether it has drifted is open."""
+        return [
+            row
+            for row in self.rows
+            if row.standing is None or (row.standing.could_not_look and not row.standing.has_drifted)
+        ]
+
+    @property
+    def exit_code(self) -> int:
+        """6 for drift alone: not able to look is none."""
+        return EXIT_DRIFT if self.drifted else EXIT_OK
+
+    @property
+    def sentence(self) -> str:
+        """The whole answer, for people."""
+        drifted, open_ = len(self.drifted), len(self.not_looked_at)
+        if not self.rows:
+            return "No control is known: no run has ended yet."
+        said = f"{_controls(drifted)} found in again after being read out."
+        if not drifted:
+            said = "Nothing that was read out was found in again."
+            if open_ == len(self.rows):
+                said = "Whether anything has drifted is not known."
+        if open_:
+            said += f" {open_:,} of {_controls(len(self.rows))} could not be looked at since: of these nothing is said."
+        return said
+
+    @property
+    def notice(self) -> Notice | None:
+        """What to tell others; None where everything could be looked at and nothing has drifted."""
+        if not self.drifted and not self.not_looked_at:
+            return None
+        meaning = "a setting that was out is in again" if self.drifted else "some settings could not be looked at"
+        return Notice(
+            Event.DRIFT_LOOKED_FOR,
+            self.exit_code,
+            meaning,
+            drifted=len(self.drifted),
+            not_looked_at=len(self.not_looked_at),
+        )
+
+
+def _controls(count: int) -> str:
+    return f"{count:,} control" if count == 1 else f"{count:,} controls"
+
+
+def of_run(found: Iterable[Standing], run: str) -> tuple[int, int]:
+    """How many of the controls that this run ended with have drifted, and how many it could not look at."""
+    own = [one for one in found if one.last.run == run]
+    return sum(one.has_drifted for one in own), sum(one.could_not_look and not one.has_drifted for one in own)
+
+
+def drift_envelope(
+    report: DriftReport, service_names: Mapping[str, str], now: datetime, exit_code: int, errors: list[str]
+) -> dict[str, Any]:
+    """The one JSON object of `fleet status --drift --output json`; times are UTC."""
+    steps = {id(row): step for row, step in next_steps(report.rows, service_names)}
+
+    def common(row: Row) -> dict[str, Any]:
+        standing = row.standing
+        return {
+            "employee": row.employee,
+            "service": row.service,
+            "control": row.control,
+            "last_outcome": standing.outcome if standing else None,
+            "last": _seen(standing.last) if standing else None,
+            "next": steps.get(id(row)),
+        }
+
+    def drifted(row: Row) -> dict[str, Any]:
+        assert row.standing is not None and row.standing.drift is not None
+        drift = row.standing.drift
+        return common(row) | {"last_out": _seen(drift.last_out), "found_in": _seen(drift.found_in)}
+
+    def not_looked_at(row: Row) -> dict[str, Any]:
+        read = row.standing.read if row.standing else None
+        return common(row) | {"state": row.state.replace(" ", "_"), "read": _seen(read) if read else None}
+
+    return {
+        "version": 1,
+        "at": now.isoformat(),
+        "counts": {
+            "controls": len(report.rows),
+            "drifted": len(report.drifted),
+            "not_looked_at": len(report.not_looked_at),
+        },
+        "drifted": [drifted(row) for row in report.drifted],
+        "not_looked_at": [not_looked_at(row) for row in report.not_looked_at],
+        "exit_code": exit_code,
+        "errors": errors,
+    }
+
+
+def _seen(sighting: Sighting) -> dict[str, str]:
+    return {"at": sighting.at.isoformat(), "run": sighting.run}
+
+
+def print_drift(console: Console, report: DriftReport, now: datetime) -> None:
+    """The answer in a sentence, then who and which since when, then apart from it who could not be looked at."""
+    console.print(Text(f"\n{report.sentence}\n", style="bold"))
+    if report.drifted:
+        console.print(_drift_table(report.drifted))
+        console.print()
+    if report.not_looked_at:
+        # First those that had been out: of the others nothing could have changed.
+        rows = sorted(report.not_looked_at, key=lambda row: row.state != Reading.OUT)
+        console.print(_not_looked_at_table(rows[:MAX_ROWS], now))
+        if len(rows) > MAX_ROWS:
+            by_outcome = Counter(_outcome(row) for row in rows)
+            counts = ", ".join(f"{count:,} {name}" for name, count in by_outcome.most_common())
+            console.print(f"… and {len(rows) - MAX_ROWS:,} more; --output json lists all. Together: {counts}.")
+        console.print()
+
+
+def _drift_table(rows: list[Row]) -> Table:
+    """Three lines for each: the last reading that said out, the first that said in, and how the last run ended."""
+    table = _table("Found in again", "", "When (UTC)", "By run")
+    for row in rows:
+        assert row.standing is not None and row.standing.drift is not None
+        drift, last = row.standing.drift, row.standing.last
+        seen = drift.last_out, drift.found_in, last
+        table.add_row(
+            Text(f"{visible(row.employee)}\n{row.name}"),
+            Text(f"read out\nread in\n{_outcome(row)}"),
+            Text("\n".join(f"{one.at:%Y-%m-%d %H:%M}" for one in seen)),
+            Text("\n".join(visible(one.run) for one in seen)),
+        )
+    return table
+
+
+def _not_looked_at_table(rows: list[Row], now: datetime) -> Table:
+    table = _table("Not looked at", "Control", "Why", "Last reading")
+    for row in rows:
+        age = row.age(now)
+        read = "never read" if age is None else f"{row.state}, {words_for('en').age(age)} ago"
+        table.add_row(Text(visible(row.employee)), Text(row.name), Text(_outcome(row)), Text(read))
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def _outcome(row: Row) -> str:
+    return "no run yet" if row.standing is None else row.standing.outcome.value.replace("_", " ")
