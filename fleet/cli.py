@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fleet import __version__
-from fleet.commands import audit, browser, inventory, mandates, services, sessions
+from fleet.commands import audit, browser, config, inventory, mandates, services, sessions
 from fleet.commands.agent import agent
 from fleet.commands.demo import demo
 from fleet.commands.doctor import doctor
@@ -41,6 +41,7 @@ app.add_typer(inventory.app, name="inventory")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(mandates.app, name="mandates")
 app.add_typer(services.app, name="services")
+app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
 app.add_typer(browser.app, name="browser")
 app.command()(doctor)

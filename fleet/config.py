@@ -1,83 +1,23 @@
-"""Settings of a run: the command line above the environment above fleet.yml above the defaults."""
+"""Settings of a run, and where each came from: the command line above the environment above fleet.yml."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from typing import Any, Literal
 
 from fleet.browser.network import Network, parse_resolve, parse_spki
 from fleet.browser.proxy import parse_proxy
+from fleet.configfile import MAX_FORKS, BreakerLimits, ConfigFile, Pause
 from fleet.errors import InputError
+from fleet.notify.targets import DEFAULT_SMTP, Channels, parse_smtp, parse_target
 from fleet.paths import StateDir, default_identity, default_log_key, default_state
-from fleet.yamlfile import load_model
+from fleet.yamlfile import read_model
 
 DEFAULT_FORKS = 8
-MAX_FORKS = 64
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-
-
-class BreakerLimits(BaseModel):
-    """So many employees of a service's last visits were challenged, found the page changed, or were told to come less
-    often (429): its circuit opens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    challenges: int = Field(default=3, ge=1)
-    page_changes: int = Field(default=3, ge=1)
-    rate_limits: int = Field(default=3, ge=1)
-    visits: int = Field(default=20, ge=1)
-
-
-class Pause(BaseModel):
-    """Seconds between two visits to one live service, drawn anew each time."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    shortest: float = Field(default=15, ge=5, le=3600)
-    longest: float = Field(default=25, ge=5, le=3600)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Pause:
-        if self.longest < self.shortest:
-            raise ValueError("longest must not be below shortest")
-        return self
-
-
-class ConfigFile(BaseModel):
-    """fleet.yml: what is passed on every run. Paths are relative to the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    state: Name | None = None
-    identity: Name | None = None
-    log_key: Name | None = None
-    recipes: tuple[Name, ...] = ()
-    services: tuple[Name, ...] = ()
-    controls: tuple[Name, ...] = ()
-    forks: int | None = Field(default=None, ge=1, le=MAX_FORKS)
-    resolve: tuple[Name, ...] = ()
-    trust_spki: tuple[Name, ...] = ()
-    proxy: Name | None = None
-    proxy_credentials: Name | None = Field(default=None, description="Private file that holds user:password.")
-    terms_accepted: dict[Name, Name] = Field(
-        default_factory=dict, description="Service: reference of the decision to accept what its terms forbid."
-    )
-    breaker: BreakerLimits = BreakerLimits()
-    pause: Pause = Pause()
-    sandbox: bool = True
-    accepted_by: Name | None = Field(default=None, description="Who accepted `sandbox: false`.")
-
-    @model_validator(mode="after")
-    def _sandbox_needs_a_name(self) -> ConfigFile:
-        if not self.sandbox and not self.accepted_by:
-            raise ValueError("sandbox: false needs accepted_by: the name of who accepted that risk")
-        return self
 
 
 @dataclass(frozen=True)
@@ -94,7 +34,9 @@ class Given:
     resolve: tuple[str, ...] = ()
     trust_spki: tuple[str, ...] = ()
     proxy: str | None = None
-    breaker: bool = True
+    breaker: Literal["off"] | None = None
+    notify: tuple[str, ...] = ()
+    notify_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +71,128 @@ class Settings:
         return replace(self, state=self.state / "rehearsal", identity=identity, log_key=log_key)
 
 
+class Kind(StrEnum):
+    """The places that a setting can come from, the strongest first."""
+
+    OPTION = "option"
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value came from: `name` is an option, a variable or a file's path; only a file has a line."""
+
+    kind: Kind
+    name: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.kind if self.kind is Kind.DEFAULT else f"{self.name}:{self.line}" if self.line else self.name
+
+
+@dataclass(frozen=True)
+class Value:
+    """One setting as it stands. Paths are whole; nothing else is interpreted yet."""
+
+    value: Any
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of fleet.yml: where else it can be given, and what holds where nobody gives it."""
+
+    name: str
+    option: str | None = None
+    variable: str | None = None
+    default: Callable[[], Any] = lambda: None
+    is_path: bool = False
+
+
+KEYS = (
+    Key("state", "--state", "FLEET_STATE", default_state, is_path=True),
+    Key("identity", "--identity", "FLEET_IDENTITY", default_identity, is_path=True),
+    Key("log_key", "--log-key", "FLEET_LOG_KEY", default_log_key, is_path=True),
+    Key("recipes", "--recipes", default=tuple, is_path=True),
+    Key("services", "--service", default=tuple),
+    Key("controls", "--control", default=tuple),
+    Key("forks", "--forks", default=lambda: DEFAULT_FORKS),
+    Key("resolve", "--resolve", default=tuple),
+    Key("trust_spki", "--trust-spki", default=tuple),
+    Key("proxy", "--proxy"),
+    Key("proxy_credentials", is_path=True),
+    Key("breaker", "--breaker", default=BreakerLimits),
+    Key("pause", default=Pause),
+    Key("notify", "--notify", default=tuple),
+    Key("notify_file", "--notify-file", is_path=True),
+    Key("smtp", default=lambda: DEFAULT_SMTP),
+    Key("terms_accepted", default=dict),
+    Key("sandbox", default=lambda: True),
+    Key("accepted_by"),
+)
+"""Every setting, in the order that people read them in."""
+
+
+Layer = Callable[[Key], Value | None]
+"""Says what one place has for a key, None if nothing."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Every setting with its origin; `file` is the fleet.yml that was read, None if there is none."""
+
+    values: Mapping[str, Value]
+    file: Path | None = None
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key].value
+
+    @property
+    def settings(self) -> Settings:
+        """What a run goes by. Raises InputError for values that cannot be, with the option's name."""
+        forks = self["forks"]
+        if not 1 <= forks <= MAX_FORKS:
+            raise InputError(f"--forks {forks}: give a number from 1 to {MAX_FORKS}.")
+        return Settings(
+            state=self["state"],
+            identity=self["identity"],
+            log_key=self["log_key"],
+            is_state_given=self.values["state"].origin.kind is not Kind.DEFAULT,
+            recipes=self["recipes"],
+            services=self["services"],
+            controls=self["controls"],
+            forks=forks,
+            network=Network(
+                dict(map(parse_resolve, self["resolve"])),
+                tuple(map(parse_spki, self["trust_spki"])),
+                parse_proxy(self["proxy"], self["proxy_credentials"]) if self["proxy"] else None,
+            ),
+            breaker=self["breaker"] != "off",
+            breaker_limits=BreakerLimits() if self["breaker"] == "off" else self["breaker"],
+            pause=self["pause"],
+            terms_accepted=dict(self["terms_accepted"]),
+            sandbox=self["sandbox"],
+        )
+
+    @property
+    def channels(self) -> Channels:
+        """Whom a run notifies. Never part of the settings: those cross to the agent, and addresses hold secrets.
+
+        Raises InputError for an address that is none, or that carries a password.
+        """
+        where = "--notify" if self.values["notify"].origin.kind is Kind.OPTION else str(self.values["notify"].origin)
+        targets = tuple(parse_target(text, where) for text in self["notify"])
+        return Channels(targets, self["notify_file"], parse_smtp(self["smtp"], str(self.values["smtp"].origin)))
+
+
+def config_places(sources: Sequence[str], cwd: Path) -> list[Path]:
+    """Where a fleet.yml is looked for: beside each inventory that is a file or a folder."""
+    places = [cwd / source for source in sources if "," not in source]
+    return list(dict.fromkeys((place if place.is_dir() else place.parent) / "fleet.yml" for place in places))
+
+
 def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
     """FLEET_CONFIG, or the fleet.yml beside the first inventory that has one."""
     named = os.environ.get("FLEET_CONFIG")
@@ -137,61 +201,64 @@ def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
         if not path.is_file():
             raise InputError(f"FLEET_CONFIG names {named}, which is not a file; mend or unset it.")
         return path
-    for source in sources:
-        place = cwd / source
-        path = (place if place.is_dir() else place.parent) / "fleet.yml"
-        if "," not in source and path.is_file():
-            return path
-    return None
+    return next((path for path in config_places(sources, cwd) if path.is_file()), None)
 
 
-def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None = None) -> Settings:
-    """Put the layers together.
+def configure(given: Given, sources: Sequence[str] = (), cwd: Path | None = None) -> Configuration:
+    """Put the layers together: for each key the strongest that has a value, with where that stands.
 
-    Raises InputError for a broken fleet.yml and for values that cannot be, with the option's name.
+    Raises InputError for a broken fleet.yml.
     """
     cwd = cwd or Path.cwd()
     path = find_config(sources, cwd)
-    file = load_model(path, ConfigFile) if path else ConfigFile()
-    base = path.parent if path else cwd
+    layers = [_of_options(given, cwd), _of_environment(cwd), *([_of_file(path)] if path else []), _of_defaults]
+    return Configuration({key.name: next(filter(None, (layer(key) for layer in layers))) for key in KEYS}, path)
 
-    def first(option: str | None, variable: str, setting: str | None, default: Path) -> tuple[Path, bool]:
-        for value, folder in ((option, cwd), (os.environ.get(variable), cwd), (setting, base)):
-            if value:
-                return folder / _expanded(value), True
-        return default, False
 
-    state, is_state_given = first(given.state, "FLEET_STATE", file.state, default_state())
-    identity, _ = first(given.identity, "FLEET_IDENTITY", file.identity, default_identity())
-    log_key, _ = first(given.log_key, "FLEET_LOG_KEY", file.log_key, default_log_key())
-    forks = given.forks if given.forks is not None else file.forks or DEFAULT_FORKS
-    if not 1 <= forks <= MAX_FORKS:
-        raise InputError(f"--forks {forks}: give a number from 1 to {MAX_FORKS}.")
-    recipes = [cwd / _expanded(folder) for folder in given.recipes]
-    recipes = recipes or [base / _expanded(folder) for folder in file.recipes]
-    proxy = given.proxy or file.proxy
-    credentials = base / _expanded(file.proxy_credentials) if file.proxy_credentials else None
-    network = Network(
-        dict(parse_resolve(value) for value in given.resolve or file.resolve),
-        tuple(parse_spki(value) for value in given.trust_spki or file.trust_spki),
-        parse_proxy(proxy, credentials) if proxy else None,
-    )
-    return Settings(
-        state=state,
-        identity=identity,
-        log_key=log_key,
-        is_state_given=is_state_given,
-        recipes=tuple(recipes),
-        services=given.services or file.services,
-        controls=given.controls or file.controls,
-        forks=forks,
-        network=network,
-        breaker=given.breaker,
-        breaker_limits=file.breaker,
-        pause=file.pause,
-        terms_accepted=dict(file.terms_accepted),
-        sandbox=file.sandbox,
-    )
+def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None = None) -> Settings:
+    """The settings alone. Raises InputError as `configure` and `Configuration.settings` do."""
+    return configure(given, sources, cwd).settings
+
+
+def _of_options(given: Given, cwd: Path) -> Layer:
+    def layer(key: Key) -> Value | None:
+        value = getattr(given, key.name) if key.option else None
+        return _value(key, value, Origin(Kind.OPTION, key.option or ""), cwd)
+
+    return layer
+
+
+def _of_environment(cwd: Path) -> Layer:
+    def layer(key: Key) -> Value | None:
+        value = os.environ.get(key.variable) if key.variable else None
+        return _value(key, value, Origin(Kind.ENVIRONMENT, key.variable or ""), cwd)
+
+    return layer
+
+
+def _of_file(path: Path) -> Layer:
+    file, document = read_model(path, ConfigFile)
+
+    def layer(key: Key) -> Value | None:
+        value = getattr(file, key.name) if key.name in file.model_fields_set else None
+        return _value(key, value, Origin(Kind.FILE, str(path), document.line_of((key.name,))), path.parent)
+
+    return layer
+
+
+def _of_defaults(key: Key) -> Value | None:
+    return Value(key.default(), Origin(Kind.DEFAULT))
+
+
+def _value(key: Key, value: Any, origin: Origin, folder: Path) -> Value | None:
+    """What one place says, its paths from `folder` on; None where it says nothing or gives an empty text or list."""
+    if value in (None, "", ()):
+        return None
+    if key.is_path:
+        value = (
+            tuple(folder / _expanded(one) for one in value) if isinstance(value, tuple) else folder / _expanded(value)
+        )
+    return Value(value, origin)
 
 
 def _expanded(value: str) -> Path:

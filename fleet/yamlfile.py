@@ -129,9 +129,14 @@ def load_model(path: Path, model: type[Model]) -> Model:
 
     Raises InputError that lists every mistake as `file:line: key: what is wrong`.
     """
+    return read_model(path, model)[0]
+
+
+def read_model(path: Path, model: type[Model]) -> tuple[Model, YamlFile]:
+    """The same with the document, which knows the lines."""
     document = read_yaml(path)
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(document.data), document
     except ValidationError as error:
         raise InputError("\n".join(describe_errors(document, error))) from None
 

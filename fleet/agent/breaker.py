@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 
-from fleet.config import BreakerLimits
+from fleet.configfile import BreakerLimits
 from fleet.model import Outcome, Reason
 
 Trouble = Outcome | Reason

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from fleet.config import Pause
+from fleet.configfile import Pause
 
 MAX_WAIT = 15 * 60.0
 """Seconds. A service that asks for a longer break than this is left alone for the rest of the run."""

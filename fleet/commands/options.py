@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -31,8 +32,40 @@ RECIPES = Annotated[
     list[str] | None,
     typer.Option("--recipes", metavar="DIR", help="Recipes of your own, beside the catalogue. Repeatable."),
 ]
+FORKS = Annotated[int | None, typer.Option("-f", "--forks", help="Accounts at a time [default: 8].")]
+SERVICES = Annotated[list[str] | None, typer.Option("--service", help="Only this service. Repeatable.")]
+CONTROLS = Annotated[list[str] | None, typer.Option("--control", help="Only this control. Repeatable.")]
+RESOLVE = Annotated[
+    list[str] | None,
+    typer.Option("--resolve", metavar="HOST:PORT=ADDR:PORT", help="Reach HOST:PORT at a loopback address. Repeatable."),
+]
+TRUST_SPKI = Annotated[
+    list[str] | None,
+    typer.Option("--trust-spki", metavar="B64", help="Trust this public key (base64 SHA-256). Repeatable."),
+]
+PROXY = Annotated[
+    str | None, typer.Option("--proxy", metavar="URL", help="The forward proxy to go through, http://HOST:PORT.")
+]
+NOTIFY = Annotated[
+    list[str] | None,
+    typer.Option("--notify", metavar="URL", help="Tell it counts: https://…, mailto:ADDRESS, Apprise's. Repeatable."),
+]
+NOTIFY_FILE = Annotated[
+    str | None,
+    typer.Option("--notify-file", metavar="FILE", help="Private file with such URLs, one on a line."),
+]
 REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="The log of rehearsals, not of the real runs.")]
 LANGUAGE = Annotated[str | None, typer.Option("--language", metavar="CODE", help="en, fr, de or it.")]
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    ON = "on"
+    OFF = "off"
+
+
+BREAKER = Annotated[Switch, typer.Option("--breaker", help="Circuit breaker; off on loopback only.")]
 
 
 class Output(StrEnum):
@@ -49,6 +82,12 @@ people = Console(stderr=True, highlight=False)
 def say(text: str, style: str | None = None) -> None:
     """Tell people something that may quote names, files or pages: nothing in it steers their terminal."""
     people.print("\n".join(map(visible, text.split("\n"))), style=style, markup=False, soft_wrap=True)
+
+
+def complain(errors: Iterable[str]) -> None:
+    """Tell people what went wrong, a sentence each."""
+    for error in errors:
+        say(f"Error: {error}", "red")
 
 
 def settings_of(

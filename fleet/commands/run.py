@@ -94,7 +94,7 @@ def run(
         resolve=tuple(resolve or ()),
         trust_spki=tuple(trust_spki or ()),
         proxy=proxy,
-        breaker=breaker is Switch.ON,
+        breaker="off" if breaker is Switch.OFF else None,
     )
     pipeline = Pipeline(junit_file)
     selection = Selection(resume, new, only_failed, stale)

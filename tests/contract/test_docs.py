@@ -15,7 +15,7 @@ import yaml
 from fleet.audit.verify import Verdict
 from fleet.catalogue import load_catalogue
 from fleet.cli import app
-from fleet.config import ConfigFile
+from fleet.configfile import ConfigFile
 from fleet.model import EXIT_MEANING, Outcome
 from fleet.recipe import json_schema
 from tests.conftest import ROOT

@@ -19,7 +19,7 @@ FLOORS = (
     {"mandates", "sourcelines"},
     {"waivers"},
     {"employee", "recipe"},
-    {"inventory", "catalogue", "sessions", "audit", "browser", "notify"},
+    {"inventory", "catalogue", "sessions", "audit", "browser", "notify", "configfile"},
     {"config", "state", "retention", "recognition", "selectors", "patience"},
     {"reading", "plan"},
     {"optout", "gates", "history", "selection"},

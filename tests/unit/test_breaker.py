@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleet.agent.breaker import Breaker
-from fleet.config import BreakerLimits
+from fleet.configfile import BreakerLimits
 from fleet.model import Outcome, Reason
 
 LIMITS = BreakerLimits()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -276,6 +277,55 @@ class TestSettings:
         else:
             # LinkedIn's terms forbid automation: without terms_accepted no browser leaves this machine.
             assert report["counts"] == {"not_permitted": 1, "no_mandate": 1}
+
+
+class TestConfigShow:
+    def test_it_tells_each_setting_and_where_from(self, staff: str) -> None:
+        """As a table with the file's lines, and as JSON; no secret is in either, and nothing is made."""
+        file = Path(staff).with_name("fleet.yml")
+        secrets = "https://hooks.example/s3cret, slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+        file.write_text(f"forks: 3\nnotify: [{secrets}]\nnotify_file: notify.txt\nproxy_credentials: proxy.txt\n")
+        for name in ("notify.txt", "proxy.txt"):
+            file.with_name(name).write_text("robot:s3cret")  # mode 0644, and no address: it is not opened
+        show = ("config", "show", "-i", "staff.yml", "--service", "linkedin")
+        said = fleet(*show, cwd=file.parent)
+        assert (said.returncode, said.stderr) == (0, "")
+        rows = {line.split()[0]: line.split()[1:] for line in said.stdout.splitlines() if line.strip()}
+        assert rows["forks"] == ["3", "fleet.yml:1"]
+        assert rows["services"] == ["linkedin", "--service"]
+        assert rows["state"] == ["~/.local/state/fleet", "default"]
+        assert rows["slack://…"] == []
+        told = json.loads(fleet(*show, "--output", "json", cwd=file.parent).stdout)
+        settings = {one["key"]: (one["value"], one["from"]) for one in told["settings"]}
+        assert told["file"] == str(file)
+        in_file = {"kind": "file", "name": str(file)}
+        assert settings["notify"] == (["https://hooks.example/…", "slack://…"], in_file | {"line": 2})
+        assert settings["notify_file"] == (str(file.with_name("notify.txt")), in_file | {"line": 3})
+        assert settings["services"] == (["linkedin"], {"kind": "option", "name": "--service", "line": None})
+        assert not {"s3cret", "T1JJ3T3L2"} & set(re.split(r"\W", said.stdout + json.dumps(told)))
+        assert list(Path.home().iterdir()) == []
+
+    def test_it_says_which_file_is_used(self, staff: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Or where one would be looked for."""
+        assert "there is no" in fleet("config", "show", "-i", staff).stdout
+        assert "looked for beside the inventory (-i)" in fleet("config", "show").stdout
+        other = Path(staff).with_name("other.yml")
+        other.write_text("forks: 4\n")
+        monkeypatch.setenv("FLEET_CONFIG", str(other))
+        assert "other.yml (FLEET_CONFIG names it)" in fleet("config", "show", "-i", staff).stdout
+
+    @pytest.mark.parametrize(
+        ("option", "message"),
+        [
+            (("--forks", "99"), "--forks 99: give a number"),
+            (("--notify", "https://robot:s3cret@hooks.example/"), "--notify: leave the password out"),
+            (("--resolve", "a.example:443=8.8.8.8:1"), "not a loopback address"),
+        ],
+    )
+    def test_what_a_run_would_refuse_is_refused(self, staff: str, option: tuple[str, str], message: str) -> None:
+        """In the same words."""
+        said = refusal("config", "show", "-i", staff, *option)
+        assert message in said and "s3cret" not in said
 
 
 class TestAuditShow:

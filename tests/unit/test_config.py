@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from fleet.browser.proxy import Proxy
-from fleet.config import Given, given_from_variables, resolve_settings
+from fleet.config import KEYS, Given, Key, Kind, Origin, configure, given_from_variables, resolve_settings
+from fleet.configfile import ConfigFile
 from fleet.errors import InputError
+from fleet.notify.targets import Smtp
 
 
 class TestLayers:
@@ -47,6 +49,66 @@ class TestLayers:
         """Unless a state was given: rehearsed records never stand among real ones."""
         assert resolve_settings(Given(), (), tmp_path).for_rehearsal().state.name == "rehearsal"
         assert resolve_settings(Given(state="here"), (), tmp_path).for_rehearsal().state == tmp_path / "here"
+
+
+class TestOrigins:
+    def test_each_value_tells_where_it_came_from(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The option, the variable, the line of the file, or the default; whichever decided the value."""
+        file = tmp_path / "fleet.yml"
+        file.write_text(
+            "version: 1\n\nstate: from-file\nidentity: id.txt\nforks: 3\nservices:\n  - linkedin\ncontrols: []\n"
+        )
+        monkeypatch.setenv("FLEET_IDENTITY", "from-environment")
+        found = configure(Given(forks=5), ["staff.yml"], tmp_path)
+        assert found.file == file
+        told = {key: (one.value, str(one.origin)) for key, one in found.values.items()}
+        assert told["state"] == (tmp_path / "from-file", f"{file}:3")
+        assert told["identity"] == (tmp_path / "from-environment", "FLEET_IDENTITY")
+        assert told["forks"] == (5, "--forks")
+        assert told["services"] == (("linkedin",), f"{file}:6")
+        assert told["controls"] == ((), "default")  # an empty list says nothing
+        assert told["pause"][1] == "default"
+        assert found.values["services"].origin == Origin(Kind.FILE, str(file), 6)
+
+    @pytest.mark.parametrize("key", [key for key in KEYS if key.option], ids=lambda key: key.name)
+    def test_every_option_is_above_the_file(self, key: Key, tmp_path: Path) -> None:
+        """None of them has an order of its own."""
+        in_file = {"forks": "3", "breaker": "{visits: 9}"}.get(key.name, "[there]" if key.default() == () else "there")
+        (tmp_path / "fleet.yml").write_text(f"{key.name}: {in_file}\n")
+        below = configure(Given(), ["staff.yml"], tmp_path).values[key.name]
+        assert (below.origin.kind, below.origin.line) == (Kind.FILE, 1)
+        given = {"forks": 5, "breaker": "off"}.get(key.name, ("here",) if key.default() == () else "here")
+        above = configure(Given(**{key.name: given}), ["staff.yml"], tmp_path).values[key.name]
+        assert above.origin == Origin(Kind.OPTION, key.option or "")
+        assert above.value != below.value
+
+    def test_every_key_of_the_file_is_told(self) -> None:
+        """A new one is not forgotten."""
+        assert {key.name for key in KEYS} == set(ConfigFile.model_fields) - {"version"}
+
+    def test_addresses_to_notify_are_no_settings(self, tmp_path: Path) -> None:
+        """Those cross to the agent, and an address may be a secret."""
+        (tmp_path / "fleet.yml").write_text(
+            "notify: [https://hooks.example/s3cret]\nnotify_file: n.txt\nsmtp: mail:25\n"
+        )
+        found = configure(Given(), ["staff.yml"], tmp_path)
+        assert "hooks" not in repr(found.settings)
+        channels = found.channels
+        assert [target.url for target in channels.targets] == ["https://hooks.example/s3cret"]
+        assert (channels.file, channels.smtp) == (tmp_path / "n.txt", Smtp("mail", 25))
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("version: 2\n", r"fleet\.yml:1: version: made for a newer Fleet Opt-Out; update it"),
+            ("version: 0\n", r"fleet\.yml:1: version: must be 1"),
+        ],
+    )
+    def test_a_file_for_another_version_is_refused(self, tmp_path: Path, text: str, message: str) -> None:
+        """Rather than read in part."""
+        (tmp_path / "fleet.yml").write_text(text)
+        with pytest.raises(InputError, match=message):
+            configure(Given(), ["staff.yml"], tmp_path)
 
 
 class TestRoleVariables:

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
-from fleet.config import Pause, Settings
+from fleet.config import Settings
+from fleet.configfile import Pause
 from fleet.employee import Account, Employee
 from fleet.errors import InputError
 from fleet.forecast import Forecast, forecast

@@ -11,7 +11,7 @@ import pytest
 
 from fleet.agent.pacing import Pacing
 from fleet.browser.traffic import seconds_of
-from fleet.config import Pause
+from fleet.configfile import Pause
 
 PAUSE = Pause.model_construct(shortest=0.1, longest=0.1)
 """Shorter than a setting may be."""

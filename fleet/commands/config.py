@@ -1,0 +1,170 @@
+"""`fleet config`: which settings hold, and where each came from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fleet.commands.options import (
+    BREAKER,
+    CONTROLS,
+    FORKS,
+    IDENTITY,
+    INVENTORY,
+    LOG_KEY,
+    NOTIFY,
+    NOTIFY_FILE,
+    PROXY,
+    RECIPES,
+    RESOLVE,
+    SERVICES,
+    STATE,
+    TRUST_SPKI,
+    Output,
+    Switch,
+)
+from fleet.config import Configuration, Given, Kind, Origin, Settings, config_places, configure
+from fleet.report.table import shown
+from fleet.report.words import visible
+
+app = typer.Typer(no_args_is_help=True, help="Look at the settings.")
+
+
+@app.callback()
+def _verbs() -> None:
+    """Keeps `show` a verb: Typer makes a lone command the group itself."""
+
+
+@app.command()
+def show(
+    inventory: INVENTORY = None,
+    forks: FORKS = None,
+    service: SERVICES = None,
+    control: CONTROLS = None,
+    recipes: RECIPES = None,
+    state: STATE = None,
+    identity: IDENTITY = None,
+    log_key: LOG_KEY = None,
+    resolve: RESOLVE = None,
+    trust_spki: TRUST_SPKI = None,
+    proxy: PROXY = None,
+    breaker: BREAKER = Switch.ON,
+    notify: NOTIFY = None,
+    notify_file: NOTIFY_FILE = None,
+    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+) -> None:
+    """Show every setting that `fleet run` with the same options goes by, and where it came from.
+
+    Nothing is read but fleet.yml, and nothing is touched. Other files are named, never opened; of an address to notify
+    only what tells it from others is shown. Exit codes: 0, 2 if a setting cannot be.
+    """
+    given = Given(
+        state=state,
+        identity=identity,
+        log_key=log_key,
+        recipes=tuple(recipes or ()),
+        services=tuple(service or ()),
+        controls=tuple(control or ()),
+        forks=forks,
+        resolve=tuple(resolve or ()),
+        trust_spki=tuple(trust_spki or ()),
+        proxy=proxy,
+        breaker="off" if breaker is Switch.OFF else None,
+        notify=tuple(notify or ()),
+        notify_file=notify_file,
+    )
+    sources = inventory or []
+    configuration = configure(given, sources)
+    settings = configuration.settings
+    values = {key: one.value for key, one in configuration.values.items()}
+    values["notify"] = [str(target) for target in configuration.channels.targets]
+    if output is Output.JSON:
+        typer.echo(json.dumps(_envelope(configuration, values), ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    console.print()
+    console.print(_table(configuration, values))
+    console.print()
+    for line in _notes(configuration, settings, sources):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _envelope(configuration: Configuration, values: Mapping[str, Any]) -> dict[str, Any]:
+    def origin(one: Origin) -> dict[str, Any]:
+        return {"kind": one.kind, "name": one.name or None, "line": one.line}
+
+    return {
+        "version": 1,
+        "file": str(configuration.file) if configuration.file else None,
+        "settings": [
+            {"key": key, "value": _plain(values[key]), "from": origin(one.origin)}
+            for key, one in configuration.values.items()
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if isinstance(value, tuple | list):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _table(configuration: Configuration, values: Mapping[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("Setting", no_wrap=True)
+    table.add_column("Value", overflow="fold")
+    table.add_column("From", overflow="fold")
+    for key, one in configuration.values.items():
+        is_default = one.origin.kind is Kind.DEFAULT
+        table.add_row(Text(key), _words(values[key]), _from(one.origin), style="dim" if is_default else None)
+    return table
+
+
+def _words(value: Any) -> Text:
+    """A value for people: a list is one entry a line, nothing at all is a dash."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if isinstance(value, Mapping):
+        value = [f"{name}: {one}" for name, one in value.items()]
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    entries = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    said = [shown(one) if isinstance(one, Path) else visible(str(one)) for one in entries]
+    return Text("\n".join(said) or "-")
+
+
+def _from(origin: Origin) -> Text:
+    if origin.kind is not Kind.FILE:
+        return Text(str(origin))
+    return Text(f"{visible(_near(Path(origin.name)))}:{origin.line}")
+
+
+def _near(path: Path) -> str:
+    """Relative where it is below the working folder."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else shown(path)
+
+
+def _notes(configuration: Configuration, settings: Settings, sources: list[str]) -> list[str]:
+    if configuration.file:
+        why = " (FLEET_CONFIG names it)" if os.environ.get("FLEET_CONFIG") else ""
+        notes = [f"Settings file: {visible(_near(configuration.file))}{why}"]
+    elif places := config_places(sources, Path.cwd()):
+        where = " nor ".join(visible(_near(place)) for place in places)
+        notes = [f"Settings file: none; there is no {where}."]
+    else:
+        notes = ["Settings file: none; it is looked for beside the inventory (-i), or where FLEET_CONFIG says."]
+    if not settings.is_state_given:
+        place = visible(shown(settings.for_rehearsal().state))
+        notes.append(f"A rehearsal keeps its own state, in {place}, and keys named rehearsal-….")
+    return notes

@@ -1,0 +1,82 @@
+"""The form of fleet.yml, with what its values may be."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+VERSION = 1
+"""Of the form of fleet.yml."""
+MAX_FORKS = 64
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Address = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BreakerLimits(_Strict):
+    """So many employees of a service's last visits were challenged, found the page changed, or were told to come less
+    often (429): its circuit opens."""
+
+    challenges: int = Field(default=3, ge=1)
+    page_changes: int = Field(default=3, ge=1)
+    rate_limits: int = Field(default=3, ge=1)
+    visits: int = Field(default=20, ge=1)
+
+
+class Pause(_Strict):
+    """Seconds between two visits to one live service, drawn anew each time."""
+
+    shortest: float = Field(default=15, ge=5, le=3600)
+    longest: float = Field(default=25, ge=5, le=3600)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Pause:
+        if self.longest < self.shortest:
+            raise ValueError("longest must not be below shortest")
+        return self
+
+
+class ConfigFile(_Strict):
+    """fleet.yml: what is passed on every run. Paths are relative to the file."""
+
+    version: int = Field(default=VERSION, description="Of this form; a file for a newer one is refused.")
+    state: Name | None = None
+    identity: Name | None = None
+    log_key: Name | None = None
+    recipes: tuple[Name, ...] = ()
+    services: tuple[Name, ...] = ()
+    controls: tuple[Name, ...] = ()
+    forks: int | None = Field(default=None, ge=1, le=MAX_FORKS)
+    resolve: tuple[Name, ...] = ()
+    trust_spki: tuple[Name, ...] = ()
+    proxy: Name | None = None
+    proxy_credentials: Name | None = Field(default=None, description="Private file that holds user:password.")
+    notify: tuple[Address, ...] = ()
+    notify_file: Name | None = Field(default=None, description="Private file with addresses that hold secrets.")
+    smtp: Name | None = Field(default=None, description="HOST:PORT that mailto:ADDRESS goes through.")
+    terms_accepted: dict[Name, Name] = Field(
+        default_factory=dict, description="Service: reference of the decision to accept what its terms forbid."
+    )
+    breaker: BreakerLimits = BreakerLimits()
+    pause: Pause = Pause()
+    sandbox: bool = True
+    accepted_by: Name | None = Field(default=None, description="Who accepted `sandbox: false`.")
+
+    @field_validator("version")
+    @classmethod
+    def _known(cls, version: int) -> int:
+        if version != VERSION:
+            what = "made for a newer Fleet Opt-Out; update it" if version > VERSION else f"must be {VERSION}"
+            raise ValueError(what)
+        return version
+
+    @model_validator(mode="after")
+    def _sandbox_needs_a_name(self) -> ConfigFile:
+        if not self.sandbox and not self.accepted_by:
+            raise ValueError("sandbox: false needs accepted_by: the name of who accepted that risk")
+        return self
