@@ -7,7 +7,7 @@ import contextlib
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 
 from fleet.agent.client import ENDED, AgentClient
@@ -41,6 +41,13 @@ class RunReport:
     results: list[Result] = field(default_factory=list)
     exit_code: int = 0
     errors: list[str] = field(default_factory=list)
+
+    def having(self, errors: list[str]) -> RunReport:
+        """The same with further sentences about the tool itself, if there are any: it failed then."""
+        if not errors:
+            return self
+        exit_code = EXIT_INTERRUPTED if self.exit_code == EXIT_INTERRUPTED else EXIT_TOOL_FAILED
+        return replace(self, exit_code=exit_code, errors=list(dict.fromkeys([*self.errors, *errors])))
 
 
 def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: None) -> RunReport:

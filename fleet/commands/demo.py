@@ -16,7 +16,7 @@ from fleet.audit.segments import segments
 from fleet.audit.verify import Verdict, verify
 from fleet.browser.find import install_browser
 from fleet.browser.network import Network
-from fleet.commands.options import STATE, people
+from fleet.commands.options import STATE, complain, people
 from fleet.commands.run import prepare, progress, show
 from fleet.config import Given
 from fleet.model import Outcome, count_outcomes
@@ -119,4 +119,5 @@ def _run(spec: RunSpec, names: dict[str, str]) -> RunReport:
     with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
         report = execute(spec, advance)
     show(spec, report, names)
+    complain(report.errors)
     return report

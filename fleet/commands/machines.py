@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -12,7 +12,7 @@ import typer
 from fleet.commands.options import say, write_output
 from fleet.employee import Employee
 from fleet.errors import InputError
-from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
+from fleet.model import EXIT_TOOL_FAILED
 from fleet.pipeline import RunReport
 from fleet.report.github import job_annotations, job_summary
 from fleet.report.junit import junit
@@ -42,10 +42,7 @@ class Pipeline:
             try:
                 write_output(self.junit_file, junit(report, service_names, employees))
             except InputError as error:
-                if str(error) in report.errors:
-                    return report
-                code = report.exit_code if report.exit_code in (EXIT_INTERRUPTED, error.exit_code) else EXIT_TOOL_FAILED
-                report = replace(report, exit_code=code, errors=[*report.errors, str(error)])
+                report = report.having([str(error)]) if str(error) not in report.errors else report
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             try:

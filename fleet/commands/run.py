@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,51 +12,57 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fleet.commands.machines import Pipeline
-from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, RECIPES, STATE, Output, people, say
-from fleet.config import Given, resolve_settings
+from fleet.commands.options import (
+    BREAKER,
+    CONTROLS,
+    FORKS,
+    IDENTITY,
+    INVENTORY,
+    LOG_KEY,
+    NOTIFY,
+    NOTIFY_FILE,
+    PROXY,
+    RECIPES,
+    RESOLVE,
+    SERVICES,
+    STATE,
+    TRUST_SPKI,
+    Output,
+    Switch,
+    complain,
+    people,
+)
+from fleet.config import Given, configure, resolve_settings
 from fleet.errors import FleetError
 from fleet.forecast import forecast
 from fleet.inventory import read_inventory
+from fleet.notify.send import Notifier
 from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names, services_of
 from fleet.report.envelope import envelope
 from fleet.report.forecast import forecast_envelope, print_forecast
+from fleet.report.notice import run_notice
 from fleet.report.table import print_report
 from fleet.selection import EVERYTHING, Selection, require_no_shrink
-
-
-class Switch(StrEnum):
-    """On or off."""
-
-    ON = "on"
-    OFF = "off"
 
 
 def run(
     inventory: INVENTORY = None,
     limit: Annotated[str | None, typer.Option("-l", "--limit", help="Only these employees, as for ansible.")] = None,
     check: Annotated[bool, typer.Option("-C", "--check", help="Read only: change nothing.")] = False,
-    forks: Annotated[int | None, typer.Option("-f", "--forks", help="Accounts at a time [default: 8].")] = None,
-    service: Annotated[list[str] | None, typer.Option("--service", help="Only this service. Repeatable.")] = None,
-    control: Annotated[list[str] | None, typer.Option("--control", help="Only this control. Repeatable.")] = None,
+    forks: FORKS = None,
+    service: SERVICES = None,
+    control: CONTROLS = None,
     recipes: RECIPES = None,
     state: STATE = None,
     identity: IDENTITY = None,
     log_key: LOG_KEY = None,
-    resolve: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--resolve", metavar="HOST:PORT=ADDR:PORT", help="Reach HOST:PORT at a loopback address. Repeatable."
-        ),
-    ] = None,
-    trust_spki: Annotated[
-        list[str] | None,
-        typer.Option("--trust-spki", metavar="B64", help="Trust this public key (base64 SHA-256). Repeatable."),
-    ] = None,
-    proxy: Annotated[
-        str | None, typer.Option("--proxy", metavar="URL", help="The forward proxy to go through, http://HOST:PORT.")
-    ] = None,
-    breaker: Annotated[Switch, typer.Option("--breaker", help="Circuit breaker; off on loopback only.")] = Switch.ON,
+    resolve: RESOLVE = None,
+    trust_spki: TRUST_SPKI = None,
+    proxy: PROXY = None,
+    breaker: BREAKER = Switch.ON,
+    notify: NOTIFY = None,
+    notify_file: NOTIFY_FILE = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say who, what and how long; touch nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
     new: Annotated[bool, typer.Option("--new", help="Only what no run has read yet.")] = False,
@@ -95,13 +100,18 @@ def run(
         trust_spki=tuple(trust_spki or ()),
         proxy=proxy,
         breaker="off" if breaker is Switch.OFF else None,
+        notify=tuple(notify or ()),
+        notify_file=notify_file,
     )
     pipeline = Pipeline(junit_file)
     selection = Selection(resume, new, only_failed, stale)
     names: dict[str, str] = {}
-    spec = None
+    spec, notifier = None, Notifier()
     try:
+        notifier = Notifier(None if plan else configure(given, inventory or []).channels)
         spec, names = prepare(given, inventory or [], limit, selection, check=check, accept_shrink=accept_shrink)
+        if spec.inventory.rehearsal:
+            notifier.require_loopback()
         if plan:
             _tell(spec, names, output)
             return
@@ -111,17 +121,22 @@ def run(
     except FleetError as error:
         run_id = spec.run_id if spec else None
         report = RunReport(run_id, check, exit_code=error.exit_code, errors=[str(error)])
+    report = _notified(notifier, report, spec)
     report = pipeline.tell(report, names, spec.inventory.employees if spec else ())
     if output is Output.JSON:
         typer.echo(envelope(report, names))
-    if output is Output.TEXT and spec is not None and report.started_at:
+    elif spec is not None and report.started_at:
         show(spec, report, names)
-    else:
-        for sentence in report.errors:
-            say(f"Error: {sentence}", "red")
     if spec is not None and spec.only == frozenset():
         people.print(_nothing(spec))
+    complain(report.errors)
     raise typer.Exit(report.exit_code)
+
+
+def _notified(notifier: Notifier, report: RunReport, spec: RunSpec | None) -> RunReport:
+    """The report, after others were told of it; that somebody could not be told is an error of the tool."""
+    notice = run_notice(report, spec.settings.state_dir.audit if spec else None)
+    return report.having(notifier.tell(notice)) if notice else report
 
 
 def _nothing(spec: RunSpec) -> str:
@@ -169,8 +184,6 @@ def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
     print_report(Console(highlight=False), report, names, places.audit.log, evidence)
     if not report.results and not report.errors:
         people.print("Nothing was planned: nobody here has an account that these options ask for.")
-    for error in report.errors:
-        say(f"Error: {error}", "red")
 
 
 @contextmanager

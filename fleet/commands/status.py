@@ -18,9 +18,23 @@ from fleet.audit.segments import read_records
 from fleet.audit.standing import Standing, standings
 from fleet.audit.subjects import Subject, known_subjects
 from fleet.catalogue import Catalogue
-from fleet.commands.options import INVENTORY, RECIPES, REHEARSAL, STATE, Output, people, settings_of, with_log
-from fleet.config import Settings
+from fleet.commands.options import (
+    INVENTORY,
+    NOTIFY,
+    NOTIFY_FILE,
+    RECIPES,
+    REHEARSAL,
+    STATE,
+    Output,
+    complain,
+    people,
+    with_log,
+)
+from fleet.config import Given, Settings, configure
+from fleet.errors import InputError
 from fleet.inventory import Inventory, read_inventory
+from fleet.model import EXIT_OK, EXIT_TOOL_FAILED
+from fleet.notify.send import Notifier
 from fleet.plan import catalogue_for, plan_accounts, service_names, services_of
 from fleet.report.drift import DriftReport, drift_envelope, print_drift
 from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
@@ -37,6 +51,8 @@ def status(
     drift: Annotated[
         bool, typer.Option("--drift", help="Only what was read out and is read in again; exit code 6 if there is any.")
     ] = False,
+    notify: NOTIFY = None,
+    notify_file: NOTIFY_FILE = None,
     output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
     recipes: RECIPES = None,
     rehearsal: REHEARSAL = False,
@@ -45,31 +61,42 @@ def status(
     """Show how much of the fleet is out, how old that knowledge is, and what needs whom.
 
     With -i, everybody of the inventory counts, also those whom no run has met, and groups are shown. Nothing is claimed
-    that was not read, and nobody is visited. Exit codes: 0; with --drift 6 if there is any.
+    that was not read, and nobody is visited. Exit codes: 0; with --drift 6 if there is any. --drift notifies if there
+    is any, or if something could not be looked at.
     """
-    settings = with_log(settings_of(state, recipes=recipes, inventory=inventory), rehearsal=rehearsal)
+    given = Given(state=state, recipes=tuple(recipes or ()), notify=tuple(notify or ()), notify_file=notify_file)
+    if (given.notify or given.notify_file) and not drift:
+        raise InputError("--notify: goes with --drift; nothing else of this verb is notified.")
+    configuration = configure(given, inventory or ())
+    settings = with_log(configuration.settings, rehearsal=rehearsal)
+    notifier = Notifier(configuration.channels if drift else None)
     places = settings.state_dir.audit
     known, found = known_subjects(places.subjects), standings(read_records(places.log))
     catalogue = catalogue_for(settings, rehearsal=True)
     names = service_names(catalogue)
     everybody = read_inventory(inventory, services_of(catalogue), cwd=Path.cwd()) if inventory else None
+    if rehearsal or (everybody and everybody.rehearsal):
+        notifier.require_loopback()
     rows = list(_of_inventory(everybody, settings, catalogue, known, found) if everybody else _of_log(known, found))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
-        raise typer.Exit(_tell_drift(DriftReport(tuple(rows)), names, now, output))
+        raise typer.Exit(_tell_drift(DriftReport(tuple(rows)), names, now, output, notifier))
     if output is Output.JSON:
         typer.echo(json.dumps(status_envelope(rows, names, now, stale)))
     else:
         _print(rows, names, now, stale)
 
 
-def _tell_drift(report: DriftReport, names: dict[str, str], now: datetime, output: Output) -> int:
-    """Print it; the exit code."""
+def _tell_drift(report: DriftReport, names: dict[str, str], now: datetime, output: Output, notifier: Notifier) -> int:
+    """Print it and notify of it; the exit code. Drift keeps its own where a notification fails: it must be heard."""
+    errors = notifier.tell(report.notice) if report.notice else []
+    exit_code = report.exit_code or (EXIT_TOOL_FAILED if errors else EXIT_OK)
     if output is Output.JSON:
-        typer.echo(json.dumps(drift_envelope(report, names, now, report.exit_code, [])))
+        typer.echo(json.dumps(drift_envelope(report, names, now, exit_code, errors)))
     else:
         print_drift(Console(highlight=False), report, now)
-    return report.exit_code
+    complain(errors)
+    return exit_code
 
 
 def _of_inventory(

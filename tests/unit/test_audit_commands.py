@@ -23,6 +23,7 @@ from fleet.audit.subjects import Subjects
 from fleet.paths import StateDir, default_log_key
 from fleet.state import make_state
 from tests.logs import FINISHED, INTENDED, STARTED
+from tests.receivers import webhook
 from tests.unit.test_commands import fleet, refusal
 
 RUNS: dict[str, dict[str, dict[str, Any]]] = {
@@ -304,6 +305,36 @@ class TestStatus:
         asyncio.run(write(state, {"r4": {"brian.walsh": challenged}}))
         said = told("status", "--drift")
         assert "Whether anything has drifted is not known. 3 of 3 controls could not be looked at since" in said
+
+    def test_drift_is_notified_in_counts(self, state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where there is any, or where somebody could not be looked at; else nobody is told. No name goes out."""
+        out = {"outcome": "already_opted_out", "before": "out", "after": "out", "read_back": False}
+        with webhook() as hook:
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", hook.certificate)
+            drift = ("status", "--drift", "--notify", hook.url)
+            told(*drift, exit_code=6)
+            asyncio.run(write(state, {"r3": {"brian.walsh": out}}))
+            told(*drift)
+            asyncio.run(write(state, {"r4": {"anna.keller": out, "ciara.byrne": out}}))
+            told(*drift)
+        shown = ("event", "exit_code", "drifted", "not_looked_at", "type", "run_id", "counts")
+        assert [tuple(notice[name] for name in shown) for notice in hook.notices] == [
+            ("drift.looked_for", 6, 1, 2, "warning", None, {}),
+            ("drift.looked_for", 0, 0, 2, "warning", None, {}),
+        ]
+        assert not [raw for raw in hook.raw for name in LOCALES if name.encode() in raw]
+
+    def test_drift_is_heard_where_nobody_can_be_told(self, state: StateDir) -> None:
+        """The exit code stays 6; without drift it is 1. Without --drift nothing is notified."""
+        nowhere = ("status", "--drift", "--notify", "https://localhost:1/s3cret", "--output", "json")
+        done = fleet(*nowhere)
+        answer = json.loads(done.stdout)
+        assert done.returncode == answer["exit_code"] == 6
+        assert "https://localhost:1/… was not notified" in answer["errors"][0] and answer["errors"][0] in done.stderr
+        out = {"outcome": "already_opted_out", "before": "out", "after": "out", "read_back": False}
+        asyncio.run(write(state, {"r3": {"brian.walsh": out}}))
+        assert fleet(*nowhere).returncode == 1
+        assert "--notify: goes with --drift" in refusal("status", "--notify", "https://localhost:1/")
 
     def test_an_inventory_adds_those_whom_no_run_has_met(self, state: StateDir, tmp_path: Path) -> None:
         """With their groups."""

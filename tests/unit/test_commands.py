@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.receivers import Webhook, webhook
 
 FLEET = str(Path(sys.executable).with_name("fleet"))
 STAFF = """
@@ -326,6 +328,50 @@ class TestConfigShow:
         """In the same words."""
         said = refusal("config", "show", "-i", staff, *option)
         assert message in said and "s3cret" not in said
+        assert said == refusal("run", "-i", staff, *option)
+
+
+class TestNotify:
+    @pytest.fixture
+    def hook(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+        with webhook() as hook:
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", hook.certificate)
+            yield hook
+
+    def test_a_run_that_could_not_begin_is_told(self, staff: str, hook: Webhook) -> None:
+        """Somebody waits for it; the sentence, which may quote the inventory, stays here."""
+        said = refusal("run", "-i", staff, "-l", "nobody", "--notify", hook.url)
+        assert "nobody" in said
+        [notice] = hook.notices
+        assert (notice["event"], notice["exit_code"], notice["type"]) == ("run.not_begun", 2, "failure")
+        assert (notice["run_id"], notice["counts"], notice["drifted"], notice["not_looked_at"]) == (
+            None,
+            {},
+            None,
+            None,
+        )
+        assert b"nobody" not in hook.raw[0] and staff.encode() not in hook.raw[0]
+
+    def test_a_plan_tells_nobody(self, staff: str, hook: Webhook) -> None:
+        """It is for the one who asked."""
+        fleet("run", "-i", staff, "--plan", "--notify", hook.url)
+        fleet("run", "-i", staff, "--plan", "-l", "nobody", "--notify", hook.url)
+        assert hook.raw == []
+
+    def test_one_that_cannot_be_told_is_an_error_of_the_tool(self, staff: str) -> None:
+        """Said on stderr and in the JSON object, without what is secret; the exit code is 1."""
+        secret = Path(staff).with_name("notify.txt")
+        secret.write_text("https://robot:s3cretT0ken@localhost:1/s3cretT0ken\n")
+        secret.chmod(0o600)
+        arguments = ("run", "-i", staff, "-l", "nobody", "--notify-file", str(secret), "--output", "json")
+        done = fleet(*arguments)
+        assert done.returncode == 1
+        report = json.loads(done.stdout)
+        assert report["exit_code"] == 1 and "nobody" in report["errors"][0]
+        told = f"{secret}:1: https://localhost:1/… was not notified: it refused the connection; see that it runs."
+        assert report["errors"][1:] == [told]
+        assert f"Error: {told}" in done.stderr
+        assert "s3cretT0ken" not in done.stdout + done.stderr
 
 
 class TestAuditShow:

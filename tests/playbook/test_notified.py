@@ -1,0 +1,172 @@
+"""What a whole run tells others: counts that add up, and nothing of anybody. Real servers on this machine listen."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.playbook.helpers import BIN, EXAMPLE, fleet, has_intent, nothing_runs, state, wait_until
+from tests.receivers import Mailbox, Webhook, mailbox, webhook
+
+pytestmark = pytest.mark.xdist_group("pipeline")
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    with webhook() as hook:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", hook.certificate)
+        yield hook
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+    with mailbox() as box:
+        (tmp_path / "fleet.yml").write_text(f"smtp: {box.smtp}\n")
+        monkeypatch.setenv("FLEET_CONFIG", str(tmp_path / "fleet.yml"))
+        yield box
+
+
+def personal() -> set[str]:
+    """Whatever the example says of its people, and of the machine and its user, as far as it could tell of them."""
+
+    def texts(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                yield from texts(inner) if name not in ("services", "owner", "fleet_rehearsal_case") else ()
+        elif isinstance(value, list):
+            for inner in value:
+                yield from texts(inner)
+        elif isinstance(value, str):
+            yield value
+
+    hosts: dict[str, Any] = {}
+
+    def gather(group: Any) -> None:
+        hosts.update((group or {}).get("hosts") or {})
+        for inner in ((group or {}).get("children") or {}).values():
+            gather(inner)
+
+    gather(yaml.safe_load((ROOT / "inventory.example.yml").read_text("utf-8"))["all"])
+    assert len(hosts) == 13
+    names = {part for name in hosts for part in (name, *name.split("."))}
+    said = {text for variables in hosts.values() for text in texts(variables) if len(text) > 5}
+    machine = {socket.gethostname(), os.environ["HOME"], str(ROOT), "inventory.example"}
+    return names | said | machine
+
+
+def found_in(raw: bytes) -> set[str]:
+    """Personal values that a message holds."""
+    text = raw.decode().lower()
+    return {value for value in personal() if re.search(rf"\b{re.escape(value.lower())}\b", text)}
+
+
+def test_a_planted_value_is_seen() -> None:
+    """The search below finds a name, a part of one, an e-mail address and a profile."""
+    planted = b"anna.keller, somebody Walsh, david.petit@company.example, clara"
+    assert {"anna.keller", "keller", "walsh", "david.petit"} <= found_in(planted)
+    assert any("@" in value for value in personal())
+
+
+def test_a_run_tells_counts_that_add_up_and_nothing_of_anybody(hook: Webhook, box: Mailbox) -> None:
+    """Webhook and letter say what the report says; in the home folder there is nothing of it."""
+    notify = ("--notify", hook.url, "--notify", "mailto:ops@company.example")
+    real = json.loads(fleet("run", "-i", EXAMPLE, *notify, "--output", "json").stdout)
+    assert real["errors"] == []
+    [notice] = hook.notices
+    assert {name: notice[name] for name in ("event", "run_id", "check", "counts", "drifted", "exit_code", "type")} == {
+        "event": "run.ended",
+        "run_id": real["run_id"],
+        "check": False,
+        "counts": real["counts"],
+        "drifted": 0,
+        "exit_code": 5,
+        "type": "warning",
+    }
+    # no_mandate 2, sign_in_needed, challenged, wrong_account, page_changed
+    assert notice["not_looked_at"] == 6
+    [letter] = box.letters
+    assert (
+        letter["Subject"]
+        == notice["title"]
+        == ("Fleet Opt-Out: the run has ended: at least one setting could not be read or set")
+    )
+    assert letter.get_content().replace("\r\n", "\n").rstrip("\n") == notice["message"]
+    assert f"Run: {real['run_id']}\nMode: real\n" in notice["message"]
+    assert [found_in(raw) for raw in (*hook.raw, *box.raw)] == [set(), set()]
+    home = {path.relative_to(Path.home()).parts[:3] for path in Path.home().rglob("*") if path.is_file()}
+    assert {parts[:2] for parts in home} <= {(".local", "state"), (".config", "fleet"), (".ansible", "tmp")}
+
+
+def test_what_a_service_switches_on_again_is_found_by_a_check_and_told(hook: Webhook) -> None:
+    """Run, check, check: exit codes 0, 0 and 6; who and which since which run; a run that opts out again ends it."""
+    run = ("run", "-i", EXAMPLE, "-l", "anna.keller", "--service", "linkedin", "--notify", hook.url, "--output", "json")
+    drift = ("status", "--drift", "--rehearsal", "--notify", hook.url, "--output", "json")
+    first = json.loads(fleet(*run).stdout)
+    assert first["counts"] == {"opted_out": 1}
+    assert fleet(*drift).returncode == 0
+    world = state() / "rehearsal-world.json"
+    again = world.read_text().replace('"ai_training": "out"', '"ai_training": "in"')
+    assert again != world.read_text()
+    world.write_text(again)
+    second = json.loads(fleet(*run, "--check").stdout)
+    assert second["counts"] == {"would_opt_out": 1}
+    done = fleet(*drift)
+    told = json.loads(done.stdout)
+    assert done.returncode == told["exit_code"] == 6
+    [one] = told["drifted"]
+    assert (one["employee"], one["service"], one["control"]) == ("anna.keller", "linkedin", "ai_training")
+    assert (one["last_out"]["run"], one["found_in"]["run"]) == (first["run_id"], second["run_id"])
+    assert json.loads(fleet(*run).stdout)["counts"] == {"opted_out": 1}
+    assert json.loads(fleet(*run, "--check").stdout)["counts"] == {"already_opted_out": 1}
+    assert fleet(*drift).returncode == 0
+    assert [(notice["event"], notice["exit_code"], notice["drifted"]) for notice in hook.notices] == [
+        ("run.ended", 0, 0),
+        ("run.ended", 4, 1),
+        ("drift.looked_for", 6, 1),
+        ("run.ended", 0, 1),  # it was in again, and somebody should know, although it is out now
+        ("run.ended", 0, 0),
+    ]
+    assert {value for raw in hook.raw for value in found_in(raw)} == set()
+
+
+def test_an_interrupted_run_is_told(hook: Webhook) -> None:
+    """Exit code 130, before the command ends."""
+    command = [str(BIN / "fleet"), "run", "-i", EXAMPLE, "--notify", hook.url, "--output", "json"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    wait_until(has_intent)
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    report = json.loads(output)
+    assert (run.returncode, report["errors"]) == (130, [])
+    [notice] = hook.notices
+    assert (notice["event"], notice["exit_code"], notice["type"]) == ("run.ended", 130, "failure")
+    assert notice["counts"] == report["counts"]
+    wait_until(nothing_runs)
+
+
+def test_nothing_to_do_is_not_told(hook: Webhook) -> None:
+    """Neither a run that plans nothing nor one that has nothing to go on with."""
+    fleet("run", "-i", EXAMPLE, "-l", "brian.walsh", "--control", "research", "--notify", hook.url)
+    done = fleet("run", "-i", EXAMPLE, "-l", "brian.walsh", "--resume", "--notify", hook.url)
+    assert "Nothing is left to go on with" in done.stderr
+    assert hook.raw == []
+
+
+def test_a_rehearsal_pages_nobody(hook: Webhook) -> None:
+    """An address that may be elsewhere is refused before anything runs, and nobody hears of it."""
+    done = fleet("run", "-i", EXAMPLE, "--notify", hook.url, "--notify", "https://hooks.example/s3cret")
+    assert (done.returncode, done.stdout) == (2, "")
+    said = " ".join(done.stderr.split())
+    assert "a rehearsal notifies nobody outside this machine, and https://hooks.example/… may be there" in said
+    assert hook.raw == [] and not state().exists()
