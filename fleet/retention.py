@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -39,31 +39,49 @@ async def erase(state: StateDir, log_key: Path, employee: str) -> Erased:
 
     Raises InputError if nothing is known of them; as `AuditLog` and `Subjects` do.
     """
-    log = AuditLog(state.audit, "fleet audit erase", read_signing_key(state.audit, log_key))
+    erased = await erase_all(state, log_key, "fleet audit erase", [employee])
+    if not erased:
+        raise InputError(f"Nothing is known of '{employee}': no run has met them, and there is no session.")
+    return erased[employee]
+
+
+async def erase_all(state: StateDir, log_key: Path, owner: str, employees: Iterable[str]) -> dict[str, Erased]:
+    """Erase several people under one lock; `owner` is what a second writer is told. Those of whom nothing is known are
+    not in the answer.
+
+    Each is recorded before anything of theirs goes. Raises as `AuditLog` and `Subjects` do: who is not erased by then
+    is still known, and can be erased again.
+    """
+    log = AuditLog(state.audit, owner, read_signing_key(state.audit, log_key))
     try:
         subjects = Subjects(state.audit.subjects)
         try:
-            subject, store = subjects.get(employee), SessionStore(state)
-            services = [session.service for session in store.list() if session.employee == employee]
-            if subject is None and not services:
-                raise InputError(f"Nothing is known of '{employee}': no run has met them, and there is no session.")
-            pseudonym = subject.pseudonym if subject else None
-            # With what a crash may have left of them: temporary files begin with a dot.
-            pictures = list(state.evidence.glob(f"*/*{pseudonym}*")) if subject else []
-            rests = [path for path in state.sessions.glob(f"*{employee}.*") if _is_rest_of(path.name, employee)]
-            counts = {"sessions": len(services), "evidence": len(pictures)}
-            subjects.lock()
-            await log.append(records.SUBJECT_ERASED, None, operator=os.getuid(), subject=pseudonym, **counts)
-            for service in services:
-                store.remove(employee, service)
-            for path in (*pictures, *rests):
-                path.unlink(missing_ok=True)
-            # Last: as long as the row is there, an erasure that was cut short can be given again.
-            subjects.forget(employee)
+            found = {employee: await _erase_one(state, log, subjects, employee) for employee in employees}
         finally:
             subjects.close()
     finally:
         log.close()
+    return {employee: erased for employee, erased in found.items() if erased is not None}
+
+
+async def _erase_one(state: StateDir, log: AuditLog, subjects: Subjects, employee: str) -> Erased | None:
+    subject, store = subjects.get(employee), SessionStore(state)
+    services = [session.service for session in store.list() if session.employee == employee]
+    if subject is None and not services:
+        return None
+    pseudonym = subject.pseudonym if subject else None
+    # With what a crash may have left of them: temporary files begin with a dot.
+    pictures = list(state.evidence.glob(f"*/*{pseudonym}*")) if subject else []
+    rests = [path for path in state.sessions.glob(f"*{employee}.*") if _is_rest_of(path.name, employee)]
+    counts = {"sessions": len(services), "evidence": len(pictures)}
+    subjects.lock()
+    await log.append(records.SUBJECT_ERASED, None, operator=os.getuid(), subject=pseudonym, **counts)
+    for service in services:
+        store.remove(employee, service)
+    for path in (*pictures, *rests):
+        path.unlink(missing_ok=True)
+    # Last: as long as the row is there, an erasure that was cut short can be given again.
+    subjects.forget(employee)
     return Erased(pseudonym, **counts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -88,6 +89,18 @@ def complain(errors: Iterable[str]) -> None:
     """Tell people what went wrong, a sentence each."""
     for error in errors:
         say(f"Error: {error}", "red")
+
+
+def confirm(question: str, option: str) -> None:
+    """Ask before something is done; only a y goes on. Ends with exit code 1 for a no.
+
+    Raises InputError where nobody can answer, naming the option that answers for them.
+    """
+    if not sys.stdin.isatty():
+        raise InputError(f"{question} There is no terminal to ask at, so nothing was done; add {option}.")
+    if not typer.confirm(question, err=True):
+        say("Nothing was done.")
+        raise typer.Exit(1)
 
 
 def settings_of(

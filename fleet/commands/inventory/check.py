@@ -1,4 +1,4 @@
-"""`fleet inventory`: look at the people before a browser opens."""
+"""`fleet inventory check`: every mistake in an inventory, before a browser opens."""
 
 from __future__ import annotations
 
@@ -11,15 +11,7 @@ from fleet.inventory import gaps_in_mandates, read_inventory
 from fleet.model import EXIT_BAD_INPUT
 from fleet.plan import catalogue_for, services_of
 
-app = typer.Typer(no_args_is_help=True, help="Look at the employees before a browser opens.")
 
-
-@app.callback()
-def _group() -> None:
-    pass
-
-
-@app.command()
 def check(
     inventory: INVENTORY = None,
     limit: Annotated[str | None, typer.Option("-l", "--limit", help="Only these employees, as for ansible.")] = None,

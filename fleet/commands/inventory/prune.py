@@ -1,0 +1,98 @@
+"""`fleet inventory prune`: what the state still has of people who are in no inventory any more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fleet.commands.options import (
+    INVENTORY,
+    LOG_KEY,
+    REHEARSAL,
+    STATE,
+    Output,
+    confirm,
+    people,
+    say,
+    settings_of,
+    with_log,
+)
+from fleet.errors import InputError
+from fleet.inventory import Inventory, read_inventory
+from fleet.leavers import Leavers, find_leavers, remove_leavers
+from fleet.people.difference import shrinks_by_half
+from fleet.plan import catalogue_for, services_of
+from fleet.report.people import leavers_envelope, leavers_table
+
+
+def prune(
+    inventory: INVENTORY = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete what leads to them; recorded in the log.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Remove without asking.")] = False,
+    accept_shrink: Annotated[
+        bool, typer.Option("--accept-shrink", help="Half of all known people, or more, may go.")
+    ] = False,
+    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    state: STATE = None,
+    log_key: LOG_KEY = None,
+    rehearsal: REHEARSAL = False,
+) -> None:
+    """List people who are in none of the inventories; with --remove, delete sessions, pictures, pseudonym and key.
+
+    Give every inventory that there is. A mandate that was taken back stays taken back.
+
+    Exit codes: 0 listed or removed; 1 not wanted at the question; 2 refused, and nothing was removed.
+    """
+    settings = settings_of(state, inventory=inventory, log_key=log_key)
+    read = read_inventory(inventory or [], services_of(catalogue_for(settings, rehearsal=True)))
+    _require_own_state(read, is_rehearsal=rehearsal)
+    settings = with_log(settings, rehearsal=rehearsal)
+    found = find_leavers(settings.state_dir, {employee.name for employee in read.employees})
+    if output is Output.TEXT:
+        _show(found, read)
+    gone = found.removable
+    if remove and gone:
+        if shrinks_by_half(len(gone), found.known) and not accept_shrink:
+            raise InputError(
+                f"{len(gone)} of the {found.known} people that the state knows would go: see that every inventory is "
+                "given with -i. Nothing was removed; --accept-shrink does."
+            )
+        if not yes:
+            confirm(f"Delete all that leads to {len(gone)} of them?", "--yes")
+        erased = asyncio.run(remove_leavers(settings.state_dir, settings.log_key, gone))
+        if output is Output.TEXT:
+            sessions = sum(each.sessions for each in erased.values())
+            pictures = sum(each.evidence for each in erased.values())
+            typer.echo(f"{len(erased)} people removed: {sessions} sessions, {pictures} pictures. It is in the log.")
+    elif gone and output is Output.TEXT:
+        rest = "".join(f" -i {shlex.quote(source)}" for source in read.sources) + " --rehearsal" * rehearsal
+        say(f"Delete all that leads to them: fleet inventory prune{rest} --remove")
+    if output is Output.JSON:
+        typer.echo(json.dumps(leavers_envelope(found, is_removed=remove and bool(gone))))
+
+
+def _require_own_state(read: Inventory, *, is_rehearsal: bool) -> None:
+    """Rehearsed people and real ones are known to different states: beside the other's inventory all would be gone."""
+    names = ", ".join(read.sources)
+    if read.rehearsal and not is_rehearsal:
+        raise InputError(f"{names} is marked fleet_rehearsal, and this is the state of the real runs; add --rehearsal.")
+    if is_rehearsal and not read.rehearsal:
+        raise InputError(
+            f"{names} is not marked fleet_rehearsal, so no rehearsal has met its people; leave --rehearsal out."
+        )
+
+
+def _show(found: Leavers, read: Inventory) -> None:
+    if not found.people:
+        people.print(f"Everybody whom the state knows ({found.known}) is in the inventory.")
+        return
+    Console(highlight=False).print(leavers_table(found))
+    say(
+        f"{len(found.people)} in no inventory any more; the state knows {found.known} people, the inventory names "
+        f"{len(read.employees)}."
+    )

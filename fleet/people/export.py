@@ -1,0 +1,161 @@
+"""An HR system's export (CSV), read strictly: a file that was cut or mangled is refused, never half read.
+
+Such files have commas, semicolons or tabs; they are UTF-8 with or without a mark, UTF-16 with one (Excel's "Unicode
+text"), or in a Windows code page, which no file says of itself. Excel alone puts `sep=;` before the header.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from fleet.errors import InputError
+from fleet.paths import read_regular
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_ROWS = 100_000
+MAX_COLUMNS = 500
+MAX_CELL = 10_000
+"""Characters in a cell, used or not; a longer one is a quote that was never closed."""
+MAX_MISTAKES = 50
+"""Nobody reads more of them at once."""
+
+
+class Encoding(StrEnum):
+    """What a file may be told to be; without it UTF-8, or UTF-16 where the file begins with its mark."""
+
+    UTF_8 = "utf-8"
+    UTF_16_LE = "utf-16-le"
+    UTF_16_BE = "utf-16-be"
+    CP1252 = "cp1252"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the export; `line` is where it begins, from 1."""
+
+    line: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A whole export: every row has as many cells as the header."""
+
+    path: Path
+    header: Row
+    rows: tuple[Row, ...]
+    ends_with_line_end: bool
+    """False for a file that may have been cut in its last cell; some systems never write a last line end."""
+
+
+def read_export(path: Path, encoding: Encoding | None = None) -> Export:
+    """Read an export. Raises InputError that lists all its mistakes as `file:line: what; what to do`."""
+    try:
+        data = read_regular(path, MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); give the file that your HR system wrote."
+        ) from None
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB; export the needed columns alone.")
+    text = _decoded(path, data, encoding)
+    if not text.strip():
+        raise InputError(f"{path} is empty; export it again.")
+    if "\0" in text:
+        line = _line(text, text.index("\0"))
+        raise InputError(f"{path}:{line}: holds a NUL byte, so it is damaged or no text; export it again as CSV.")
+    skipped, separator = 0, re.match(r"sep=(.)\r?\n", text)
+    if separator:
+        skipped, text = 1, text[separator.end() :]
+    delimiter = separator[1] if separator else _delimiter(text)
+    header, *rows = _rows(path, text, delimiter, skipped) or [Row(1, ())]
+    if len(rows) > MAX_ROWS:
+        raise InputError(f"{path} has more than {MAX_ROWS:,} rows; import the people of one country at a time.")
+    return Export(path, header, tuple(rows), text.endswith(("\n", "\r")))
+
+
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+
+
+def _decoded(path: Path, data: bytes, encoding: Encoding | None) -> str:
+    mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
+    # The file's own word is above the option's, which may be the one that was saved for other exports.
+    codec = _MARKS.get(mark) or (encoding.value if encoding else "utf-8")
+    if not mark and not encoding and data[:200].count(0) > len(data[:200]) // 4:
+        raise InputError(f"{path} looks like UTF-16 without its mark; add --encoding utf-16-le (or utf-16-be).")
+    try:
+        return data[len(mark) :].decode(codec)
+    except UnicodeDecodeError as error:
+        if codec.startswith("utf-16"):
+            raise InputError(f"{path} ends in the middle of a character, so it was cut; export it again.") from None
+        line = data[: error.start + len(mark)].count(b"\n") + 1
+        mend = "save it as UTF-8, or add --encoding cp1252 if it comes from Windows" if codec == "utf-8" else "mend it"
+        raise InputError(f"{path}:{line}: is not {codec.upper()} text; {mend}.") from None
+
+
+def _delimiter(text: str) -> str:
+    """What separates the header's names, outside of quotes; a comma where there is but one column."""
+    header = re.sub(r'"[^"]*"', "", re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
+    return max(",;\t", key=header.count)
+
+
+def _rows(path: Path, text: str, delimiter: str, skipped: int) -> list[Row]:
+    """Header and rows; blank ones are left out. Raises InputError with every mistake."""
+    rows: list[Row] = []
+    mistakes: list[str] = []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = skipped + 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                rows.append(Row(line, tuple(cells)))
+                mistakes += (f"{path}:{line}: {what}" for what in _misshapen(rows[0].cells, cells))
+            line = skipped + reader.line_num + 1
+            if len(mistakes) > MAX_MISTAKES or len(rows) > MAX_ROWS + 1:
+                break
+    except csv.Error as error:
+        mistakes.append(f"{path}:{line}: {_words(str(error))}")
+    if mistakes:
+        raise InputError(listed(mistakes))
+    return rows
+
+
+def _misshapen(header: tuple[str, ...], cells: list[str]) -> Iterator[str]:
+    if len(cells) != len(header):
+        what = "too few, so the file was cut or a line is broken" if len(cells) < len(header) else "too many"
+        yield (
+            f"has {len(cells)} cells where the header has {len(header)}: {what}; "
+            "export it again, with cells that hold separators in quotes."
+        )
+    if len(cells) > MAX_COLUMNS:
+        yield f"has more than {MAX_COLUMNS} columns; export the needed ones alone."
+    if any(len(cell) > MAX_CELL for cell in cells):
+        yield f"has a cell of more than {MAX_CELL:,} characters; see that every quote is closed."
+
+
+def _words(error: str) -> str:
+    """The csv module's mistakes, in words for who exports."""
+    if "unexpected end" in error or "limit" in error:
+        return "a quote that opens here is never closed, so the file was cut or is damaged; export it again."
+    return "has a quote in the middle of a cell; export it again, with quotes inside cells doubled."
+
+
+def listed(mistakes: list[str]) -> str:
+    """One line for each of the first mistakes, and how many more there are."""
+    more = len(mistakes) - MAX_MISTAKES
+    return "\n".join([*mistakes[:MAX_MISTAKES], *([f"{more} more mistakes."] if more > 0 else [])])
+
+
+def _line(text: str, index: int) -> int:
+    return text.count("\n", 0, index) + 1

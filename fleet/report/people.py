@@ -1,0 +1,156 @@
+"""An import's difference for a terminal and as JSON; who has left, likewise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from fleet.leavers import Leavers
+from fleet.people.columns import place_of_remembered
+from fleet.people.difference import Difference, leaves, values_of
+from fleet.people.importing import Import
+from fleet.report.words import visible
+
+MOST_JOINED = 20
+"""A first import names so many; whoever leaves or changes is named in any case."""
+
+
+def columns_lines(found: Import) -> Iterator[str]:
+    """How the export was read: the columns in full where that is new."""
+    people = f"{found.export.path}: {_count(len(found.people), 'employee')}"
+    if found.remembered.columns == found.was_remembered.columns:
+        yield f"{people}, read as {place_of_remembered(found.inventory).name} says."
+        return
+    names: dict[str, list[str]] = {}
+    for field, column in found.columns.names().items():
+        names.setdefault(column, []).append(field)
+    if "name" not in found.columns.indexes:
+        names[found.columns.name("email")].append("name")
+    unused = found.columns.unused
+    rest = f"; {_count(unused, 'column')} {'is' if unused == 1 else 'are'} not looked at" if unused else ""
+    yield f"{people}, read so (--map FIELD=COLUMN changes it){rest}:"
+    width = max(map(len, names))
+    for column, fields in names.items():
+        yield f"  {column:{width}}  {', '.join(fields)}"
+
+
+def counts_line(found: Import) -> str:
+    """The difference in numbers."""
+    difference = found.difference
+    same = difference.before - len(difference.changed) - len(difference.left) - len(difference.kept)
+    kept = f", {len(difference.kept)} kept that the export does not have" if difference.kept else ""
+    if difference.is_nothing:
+        return f"Nothing to change in {visible(found.inventory.name)}: {same} as they are{kept}."
+    rest = f", {same} as they are" if difference.before else ""
+    joined, changed, left = len(difference.joined), len(difference.changed), len(difference.left)
+    return f"{joined} joined, {changed} changed, {left} left{rest}{kept}."
+
+
+def difference_table(difference: Difference) -> Table:
+    """Who joined, changed and left, each with what is said of them."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("", no_wrap=True)
+    table.add_column("Employee", overflow="fold")
+    table.add_column("What the inventory will say", overflow="fold", ratio=1)
+    for person in difference.joined[:MOST_JOINED]:
+        values = [*dict.fromkeys(person.groups.values()), *_facts(person.name, dict(leaves(person.variables)))]
+        table.add_row(Text("joined", "green"), Text(visible(person.name)), Text(visible(" · ".join(values))))
+    more = len(difference.joined) - MOST_JOINED
+    if more > 0:
+        table.add_row(Text("joined", "green"), Text(f"and {more} more", "dim"), Text("--output json names all", "dim"))
+    for changed in difference.changed:
+        what = Text()
+        for number, change in enumerate(changed.changes):
+            what.append("\n" if number else "").append(f"{_called(change.path)} ", "dim")
+            if change.before is not None:
+                what.append(visible(change.before)).append(" → ", "dim")
+            what.append(visible(change.after))
+        table.add_row(Text("changed", "yellow"), Text(visible(changed.person.name)), what)
+    for employee in difference.left:
+        values = [*employee.groups, *_facts(employee.name, values_of(employee))]
+        table.add_row(Text("left", "red"), Text(visible(employee.name)), Text(visible(" · ".join(values))))
+    return table
+
+
+def _facts(name: str, values: Mapping[tuple[str, ...], Any]) -> Iterator[str]:
+    """What tells people apart; an address that says no more than the name is left out."""
+    for path, value in values.items():
+        is_name = path == ("fleet_email",) and str(value).partition("@")[0].lower() == name.lower()
+        if value is not None and len(path) == 1 and not is_name:
+            yield value
+        elif path[-1] == "profile":
+            yield f"{path[1]} {value}"
+        elif path == ("fleet_mandate", "reference"):
+            yield f"mandate {value}"
+
+
+def _called(path: tuple[str, ...]) -> str:
+    """The way to a value as people say it: `fleet_accounts.linkedin.profile` is `linkedin.profile`."""
+    names = {"fleet_email": "email", "fleet_locale": "locale", "fleet_mandate": "mandate"}
+    steps = path[1:] if path[0] == "fleet_accounts" else (names.get(path[0], path[0]), *path[1:])
+    return ".".join(steps)
+
+
+def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
+    """The one JSON object of `fleet inventory import --output json`."""
+    difference = found.difference
+    return {
+        "version": 1,
+        "inventory": str(found.inventory),
+        "columns": found.columns.names(),
+        "written": is_written,
+        "joined": [
+            {"employee": one.name, "line": one.line, "groups": list(one.groups.values()), "variables": one.variables}
+            for one in difference.joined
+        ],
+        "changed": [
+            {
+                "employee": one.person.name,
+                "line": one.person.line,
+                "changes": [
+                    {"field": _called(each.path), "before": each.before, "after": each.after} for each in one.changes
+                ],
+            }
+            for one in difference.changed
+        ],
+        "left": [one.name for one in difference.left],
+        "kept": [one.name for one in difference.kept],
+    }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def leavers_table(found: Leavers) -> Table:
+    """Who is in no inventory any more, and what is kept of them."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("Employee", overflow="fold")
+    table.add_column("Sessions", justify="right")
+    table.add_column("Pictures", justify="right")
+    table.add_column("Mandate", overflow="fold", ratio=1)
+    for one in found.people:
+        mandate = f"withdrawn on {one.revoked_on.isoformat()}; that stays" if one.revoked_on else ""
+        table.add_row(Text(visible(one.employee)), str(one.sessions or "-"), str(one.evidence or "-"), mandate)
+    return table
+
+
+def leavers_envelope(found: Leavers, *, is_removed: bool) -> dict[str, Any]:
+    """The one JSON object of `fleet inventory prune --output json`."""
+    return {
+        "version": 1,
+        "known": found.known,
+        "left": [
+            {
+                "employee": one.employee,
+                "sessions": one.sessions,
+                "evidence": one.evidence,
+                "revoked_on": one.revoked_on.isoformat() if one.revoked_on else None,
+                "removed": is_removed and one.is_removable,
+            }
+            for one in found.people
+        ],
+    }

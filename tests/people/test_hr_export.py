@@ -1,0 +1,132 @@
+"""Exports as HR systems write them are read; a file that was cut or mangled is refused, with the line."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from fleet.errors import InputError
+from fleet.people import export as module
+from fleet.people.export import Encoding, Export, read_export
+
+TEXT = "Work Email,Location\nanna@company.example,Zürich\n"
+ROWS = [(2, ("anna@company.example", "Zürich"))]
+
+
+def read(tmp_path: Path, data: bytes | str, encoding: Encoding | None = None) -> Export:
+    path = tmp_path / "people.csv"
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return read_export(path, encoding)
+
+
+def refused(tmp_path: Path, data: bytes | str, encoding: Encoding | None = None) -> str:
+    """The sentences of a refusal, without the folder."""
+    with pytest.raises(InputError) as error:
+        read(tmp_path, data, encoding)
+    return str(error.value).replace(f"{tmp_path}/", "")
+
+
+class TestForms:
+    @pytest.mark.parametrize(
+        "data",
+        [
+            TEXT.encode(),
+            TEXT.encode("utf-8-sig"),
+            b"\xff\xfe" + TEXT.encode("utf-16-le"),
+            b"\xfe\xff" + TEXT.encode("utf-16-be"),
+            TEXT.replace(",", ";").encode(),
+            TEXT.replace(",", "\t").encode(),
+            b"\xff\xfe" + TEXT.replace(",", "\t").encode("utf-16-le"),
+            TEXT.replace("\n", "\r\n").encode(),
+            TEXT.replace("\n", "\r").encode(),
+            TEXT.rstrip().encode(),
+        ],
+        ids=[
+            "utf-8",
+            "mark",
+            "utf-16-le",
+            "utf-16-be",
+            "semicolon",
+            "tab",
+            "excel-unicode",
+            "crlf",
+            "cr",
+            "no-last-line-end",
+        ],
+    )
+    def test_encodings_and_separators_are_seen(self, tmp_path: Path, data: bytes) -> None:
+        """Each of them reads as the same people."""
+        found = read(tmp_path, data)
+        assert found.header.cells == ("Work Email", "Location")
+        assert [(row.line, row.cells) for row in found.rows] == ROWS
+        assert found.ends_with_line_end is data.endswith((b"\n", b"\r", b"\n\0"))
+
+    def test_windows_text_is_read_when_told(self, tmp_path: Path) -> None:
+        """No file says of itself that it is cp1252; a mark in the file is above the option."""
+        assert read(tmp_path, TEXT.encode("cp1252"), Encoding.CP1252).rows[0].cells[1] == "Zürich"
+        assert read(tmp_path, TEXT.encode("utf-8-sig"), Encoding.CP1252).rows[0].cells[1] == "Zürich"
+        said = refused(tmp_path, TEXT.encode("cp1252"))
+        assert said == (
+            "people.csv:2: is not UTF-8 text; save it as UTF-8, or add --encoding cp1252 if it comes from Windows."
+        )
+
+    def test_the_line_that_excel_puts_first_is_understood(self, tmp_path: Path) -> None:
+        """`sep=;` names the separator, and lines are counted with it."""
+        found = read(tmp_path, 'sep=;\r\n"a;b";c\r\nd;e\r\n')
+        assert (found.header.cells, found.rows[0].line) == (("a;b", "c"), 3)
+
+    def test_lines_are_those_of_the_file(self, tmp_path: Path) -> None:
+        """Line ends in quotes count, blank lines are skipped."""
+        found = read(tmp_path, 'a,b\n\n"two\nlines",x\n,\n"1 ""q""",y\n')
+        assert [(row.line, row.cells) for row in found.rows] == [(3, ("two\nlines", "x")), (6, ('1 "q"', "y"))]
+
+
+class TestCutFiles:
+    def test_each_broken_row_is_named(self, tmp_path: Path) -> None:
+        """All of them at once."""
+        said = refused(tmp_path, "a,b\n1\n1,2\n1,2,3\n").splitlines()
+        assert [line.partition(":")[2][:20] for line in said] == ["2: has 1 cells where", "4: has 3 cells where"]
+        assert "too few, so the file was cut" in said[0] and "too many" in said[1]
+
+    @pytest.mark.parametrize(
+        ("data", "sentence"),
+        [
+            ("", "people.csv is empty"),
+            (b"\xef\xbb\xbf\n", "people.csv is empty"),
+            ('a,b\n1,2\n3,"4\n5,6\n', "people.csv:3: a quote that opens here is never closed"),
+            ('a,b\n1,"2" x\n', "people.csv:2: has a quote in the middle"),
+            ("a,b\n1,\0\n", "people.csv:2: holds a NUL byte"),
+            (TEXT.encode("utf-16-le"), "people.csv looks like UTF-16 without its mark"),
+            (b"\xff\xfe" + TEXT.encode("utf-16-le")[:-1], "people.csv ends in the middle of a character"),
+            (f"a,b\n1,{'x' * 10_001}\n", "people.csv:2: has a cell of more than 10,000"),
+            (f'a,b\n1,"{"x" * 140_000}"\n', "people.csv:2: a quote that opens here is never closed"),
+            ("a" + "," * 500 + "\n", "people.csv:1: has more than 500 columns"),
+        ],
+    )
+    def test_what_is_no_whole_file_is_refused(self, tmp_path: Path, data: bytes | str, sentence: str) -> None:
+        """With the line, where there is one."""
+        assert refused(tmp_path, data).startswith(sentence)
+
+    def test_a_file_cut_anywhere_in_a_quoted_cell_is_seen(self, tmp_path: Path) -> None:
+        """At each of its bytes but between rows: refused, or without its last line end."""
+        whole = 'a,b\n"1","2"\n"3","4"\n'
+        for end in range(5, len(whole)):
+            if whole[end - 1] == "\n":
+                continue
+            with contextlib.suppress(InputError):
+                assert not read(tmp_path, whole[:end]).ends_with_line_end
+
+    def test_there_are_limits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Size and rows; what is no file, or not there, is said."""
+        monkeypatch.setattr(module, "MAX_ROWS", 2)
+        assert "has more than 2 rows" in refused(tmp_path, "a,b\n" + "1,2\n" * 3)
+        monkeypatch.setattr(module, "MAX_BYTES", 1024 * 1024)
+        assert "is larger than 1 MiB" in refused(tmp_path, b"x" * (1024 * 1024 + 1))
+        with pytest.raises(InputError, match="cannot be read"):
+            read_export(tmp_path)
+
+    def test_no_more_than_fifty_mistakes_are_listed(self, tmp_path: Path) -> None:
+        """Nobody reads more."""
+        assert len(refused(tmp_path, "a,b\n" + "1\n" * 80).splitlines()) == 51
