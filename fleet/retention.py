@@ -73,14 +73,15 @@ async def _erase_one(state: StateDir, log: AuditLog, subjects: Subjects, employe
     # With what a crash may have left of them: temporary files begin with a dot.
     pictures = list(state.evidence.glob(f"*/*{pseudonym}*")) if subject else []
     rests = [path for path in state.sessions.glob(f"*{employee}.*") if _is_rest_of(path.name, employee)]
+    live = {state.sessions / f"{employee}.{service}.age" for service in services}
     counts = {"sessions": len(services), "evidence": len(pictures)}
     subjects.lock()
     await log.append(records.SUBJECT_ERASED, None, operator=os.getuid(), subject=pseudonym, **counts)
+    for path in (*pictures, *(path for path in rests if path not in live)):
+        path.unlink(missing_ok=True)
+    # Last: as long as a session or the row is there, an erasure that was cut short can be given again.
     for service in services:
         store.remove(employee, service)
-    for path in (*pictures, *rests):
-        path.unlink(missing_ok=True)
-    # Last: as long as the row is there, an erasure that was cut short can be given again.
     subjects.forget(employee)
     return Erased(pseudonym, **counts)
 

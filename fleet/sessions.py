@@ -236,8 +236,8 @@ class SessionStore:
         """Remove a session. Returns whether there was one."""
         path = self._path(employee, service)
         existed = path.exists()
-        path.unlink(missing_ok=True)
         path.with_suffix(".json").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # last: as long as it is there, the session is listed
         return existed
 
     def _read_recipients(self) -> Sequence[pyrage.x25519.Recipient]:

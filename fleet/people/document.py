@@ -52,7 +52,7 @@ class Group:
 
 @dataclass
 class Document:
-    """An inventory's text, and where its groups and employees are."""
+    """An inventory's text, which ends with a line end, and where its groups and employees are."""
 
     source: str
     text: str
@@ -216,6 +216,11 @@ def lines_of(key: str, value: Any, column: int, *, depth: int = 1) -> list[str]:
     return [lead, *(line for lines in inner for line in lines)]
 
 
+def _place(edit: tuple[int, int, str]) -> tuple[int, int, int]:
+    start, end, text = edit
+    return start, end, len(text.lstrip()) - len(text)
+
+
 class Edits:
     """Changes to a text, by place; none may reach into another."""
 
@@ -224,9 +229,10 @@ class Edits:
         self._edits: list[tuple[int, int, str]] = []
 
     def replace(self, start: int, end: int, text: str) -> None:
-        """Write `text` in place of what stands from `start` to `end`."""
+        """Write `text` in place of what stands from `start` to `end`. Of several that are added at one place, the more
+        indented come first: they belong to what stands before it."""
         if text or (start, end, text) not in self._edits:
-            bisect.insort(self._edits, (start, end, text), key=lambda edit: edit[:2])
+            bisect.insort(self._edits, (start, end, text), key=_place)
 
     def result(self) -> str:
         """The text with all changes."""
@@ -247,9 +253,7 @@ class Edits:
         if keys == sorted(keys):
             following = next((pair for pair in mapping.value if pair[0].value.casefold() > name.casefold()), None)
         at = document.block(*(following or mapping.value[-1]))[0 if following else 1]
-        text = "".join(line + document.newline for line in lines)
-        # A file without a last line end gets it first.
-        self.replace(at, at, text if at and document.text[at - 1] == "\n" else document.newline + text)
+        self.replace(at, at, "".join(line + document.newline for line in lines))
 
     def append(self, mapping: yaml.MappingNode, lines: list[str], braces: str) -> None:
         """Add a key behind the last one of a mapping: `lines` where it has lines of its own, else `braces`."""
@@ -258,9 +262,8 @@ class Edits:
             end = mapping.end_mark.index - 1
             self.replace(end, end, f", {braces}" if mapping.value else braces)
             return
-        key, value = mapping.value[-1]
-        end = document.line_end(document.end(key if is_blank(value) else value))
-        self.replace(end, end, "".join(document.newline + line for line in lines))
+        end = document.block(*mapping.value[-1])[1]
+        self.replace(end, end, "".join(line + document.newline for line in lines))
 
     def fill(self, key: yaml.ScalarNode, value: yaml.Node, lines: list[str]) -> None:
         """Write lines below a key whose value says nothing yet."""

@@ -39,6 +39,9 @@ def edited(source: str, text: str, difference: Difference, groups: Mapping[str, 
     `groups` are those of each field between which people move. Raises InputError, with `file:line`, where the text is
     written in a way that cannot be changed.
     """
+    ending = "\r\n" if "\r\n" in text else "\n"
+    if text and not text.endswith("\n"):
+        return edited(source, text + ending, difference, groups).removesuffix(ending)
     document = Document.of(source, text)
     if document.root is None or is_empty(document.root):
         document = Document.of(source, f"{text.rstrip()}{document.newline if text.strip() else NEW}all:\n")
@@ -82,7 +85,7 @@ def _merge(edits: Edits, key: yaml.ScalarNode, node: yaml.Node, wanted: Mapping[
     if is_empty(node):
         if depth == DEPTH:
             column = key.start_mark.column + STEP
-            edits.fill(key, node, [line for name, value in wanted.items() for line in _lines(name, value, column, 1)])
+            edits.fill(key, node, [line for name, value in wanted.items() for line in lines_of(name, value, column)])
         else:
             _replace(edits, key, node, flow(dict(wanted)))
         return
@@ -91,17 +94,13 @@ def _merge(edits: Edits, key: yaml.ScalarNode, node: yaml.Node, wanted: Mapping[
     for name, value in wanted.items():
         pair = pair_of(node, name)
         if pair is None:
-            column = node.start_mark.column
-            edits.append(node, _lines(name, value, column, depth - 1), f"{scalar(name)}: {flow(value)}")
+            lines = lines_of(name, value, node.start_mark.column, depth=max(depth - 1, 0))
+            edits.append(node, lines, f"{scalar(name)}: {flow(value)}")
         elif isinstance(value, dict):
             _merge(edits, *pair, value, depth - 1)
         else:
             style = pair[1].style if isinstance(pair[1], yaml.ScalarNode) else None
             _replace(edits, *pair, flow(value) if isinstance(value, list) else scalar(value, style))
-
-
-def _lines(name: str, value: Any, column: int, depth: int) -> list[str]:
-    return lines_of(name, value, column, depth=max(depth, 0))
 
 
 def _replace(edits: Edits, key: yaml.ScalarNode, node: yaml.Node, text: str) -> None:

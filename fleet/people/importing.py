@@ -133,7 +133,8 @@ def _employees(inventory: Path, content: bytes | None, services: Mapping[str, fr
 
 def _has_hosts(content: bytes) -> bool:
     """False for a file of nothing but comments: Ansible finds nobody in it, and calls that a mistake."""
-    return any(line.strip() and not line.lstrip().startswith("#") for line in content.decode().splitlines())
+    lines = content.decode().splitlines()
+    return any(line.strip() not in ("", "---", "...") and not line.lstrip().startswith("#") for line in lines)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,13 @@ def _prove(inventory: Path, text: str, goal: Goal, services: Mapping[str, frozen
             if (inventory.parent / beside).exists():
                 (folder / beside).symlink_to(inventory.parent / beside)
         (folder / inventory.name).write_bytes(text.encode())
-        read = read_inventory([inventory.name], services, cwd=folder)
+        try:
+            read = read_inventory([inventory.name], services, cwd=folder)
+        except InputError as error:
+            raise InputError(
+                f"{error}\nThat is what this import would make of {inventory.name} (an anchor that others refer to, or "
+                "the like), so nothing was written; write that out in the file."
+            ) from None
         problems = [*read.all_problems(), *gaps_in_mandates(read)]
     if problems:
         raise InputError(listed([_of_line(problem, goal) for problem in problems]))

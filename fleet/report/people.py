@@ -20,7 +20,7 @@ MOST_JOINED = 20
 
 def columns_lines(found: Import) -> Iterator[str]:
     """How the export was read: the columns in full where that is new."""
-    people = f"{found.export.path}: {_count(len(found.people), 'employee')}"
+    people = f"{found.export.path}: {counted(len(found.people), 'employee')}"
     if found.remembered.columns == found.was_remembered.columns:
         yield f"{people}, read as {place_of_remembered(found.inventory).name} says."
         return
@@ -30,7 +30,7 @@ def columns_lines(found: Import) -> Iterator[str]:
     if "name" not in found.columns.indexes:
         names[found.columns.name("email")].append("name")
     unused = found.columns.unused
-    rest = f"; {_count(unused, 'column')} {'is' if unused == 1 else 'are'} not looked at" if unused else ""
+    rest = f"; {counted(unused, 'column')} {'is' if unused == 1 else 'are'} not looked at" if unused else ""
     yield f"{people}, read so (--map FIELD=COLUMN changes it){rest}:"
     width = max(map(len, names))
     for column, fields in names.items():
@@ -121,7 +121,8 @@ def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
     }
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where it needs one."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -27,7 +27,7 @@ from fleet.inventory import Inventory, read_inventory
 from fleet.leavers import Leavers, find_leavers, remove_leavers
 from fleet.people.difference import shrinks_by_half
 from fleet.plan import catalogue_for, services_of
-from fleet.report.people import leavers_envelope, leavers_table
+from fleet.report.people import counted, leavers_envelope, leavers_table
 
 
 def prune(
@@ -68,7 +68,8 @@ def prune(
         if output is Output.TEXT:
             sessions = sum(each.sessions for each in erased.values())
             pictures = sum(each.evidence for each in erased.values())
-            typer.echo(f"{len(erased)} people removed: {sessions} sessions, {pictures} pictures. It is in the log.")
+            removed = f"{counted(sessions, 'session')}, {counted(pictures, 'picture')}"
+            typer.echo(f"{len(erased)} removed: {removed}. It is in the log.")
     elif gone and output is Output.TEXT:
         rest = "".join(f" -i {shlex.quote(source)}" for source in read.sources) + " --rehearsal" * rehearsal
         say(f"Delete all that leads to them: fleet inventory prune{rest} --remove")

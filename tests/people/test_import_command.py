@@ -1,0 +1,221 @@
+"""`fleet inventory import` as a person types it: the difference first, a question, and nothing written by halves."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+FLEET = str(Path(sys.executable).with_name("fleet"))
+PEOPLE = """Work Email,Location,LinkedIn URL,First Name,Last Name,Salary
+anna.keller@company.example,Dublin,https://www.linkedin.com/in/anna-keller-4b1a2/,Anna,Keller,"1,000"
+brian.walsh@company.example,Dublin,,Brian,Walsh,=2
+chloe.martin@company.example,Lyon,chloe-martin,Chloé,Martin,3
+"""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("people.csv").write_text(PEOPLE, "utf-8")
+
+
+def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [FLEET, *arguments], capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+def bring_in(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return fleet("inventory", "import", "people.csv", "-i", "staff.yml", *arguments)
+
+
+def refusal(*arguments: str) -> str:
+    """The sentences of a refused import, on one line: exit code 2, no traceback, and nothing there is another."""
+    before = {path.name: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+    done = bring_in(*arguments)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done
+    assert {path.name: path.read_bytes() for path in Path().iterdir() if path.is_file()} == before
+    return " ".join(done.stderr.partition("Error: ")[2].split())
+
+
+def answer(text: str, *arguments: str) -> tuple[int, str]:
+    """Exit code and screen of an import at a real terminal, at which somebody types `text`."""
+    pid, screen = pty.fork()
+    if pid == 0:
+        os.environ["TERM"] = "xterm"
+        os.execv(FLEET, [FLEET, "inventory", "import", "people.csv", "-i", "staff.yml", *arguments])
+    seen = b""
+    try:
+        while b"[y/N]" not in seen:
+            seen += os.read(screen, 65536)
+        os.write(screen, text.encode())
+        while chunk := os.read(screen, 65536):
+            seen += chunk
+    except OSError:  # the other side of a terminal has gone
+        pass
+    finally:
+        os.close(screen)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.decode()
+
+
+class TestImport:
+    def test_the_first_import_makes_an_inventory_as_a_person_would(self) -> None:
+        """What is written is private, without mistakes, and the second time there is nothing to do."""
+        done = bring_in("--yes")
+        assert done.returncode == 0, done.stderr
+        assert "3 joined, 0 changed, 0 left." in done.stdout
+        text = Path("staff.yml").read_text("utf-8")
+        assert text.partition("all:\n")[2] == (
+            "  children:\n"
+            "    dublin:\n"
+            "      hosts:\n"
+            "        anna.keller:\n"
+            "          fleet_email: anna.keller@company.example\n"
+            "          fleet_accounts:\n"
+            "            linkedin: {profile: anna-keller-4b1a2, name: Anna Keller}\n"
+            "        brian.walsh:\n"
+            "          fleet_email: brian.walsh@company.example\n"
+            "    lyon:\n"
+            "      hosts:\n"
+            "        chloe.martin:\n"
+            "          fleet_email: chloe.martin@company.example\n"
+            "          fleet_accounts:\n"
+            "            linkedin: {profile: chloe-martin, name: Chloé Martin}\n"
+        )
+        assert [oct(Path(name).stat().st_mode & 0o777) for name in ("staff.yml", "staff.import.yml")] == ["0o600"] * 2
+        assert fleet("inventory", "check", "-i", "staff.yml").stdout == "3 employees, 2 accounts, 0 mistakes\n"
+        before = Path("staff.yml").stat()
+        again = bring_in()
+        assert (again.returncode, again.stdout) == (0, "Nothing to change in staff.yml: 3 as they are.\n")
+        after = Path("staff.yml").stat()
+        assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+    def test_ansible_itself_reads_the_same_people(self) -> None:
+        """The last word on an inventory is not ours."""
+        bring_in("--yes")
+        program = str(Path(sys.executable).with_name("ansible-inventory"))
+        listed = json.loads(
+            subprocess.run([program, "-i", "staff.yml", "--list"], capture_output=True, check=True).stdout
+        )
+        assert (listed["dublin"]["hosts"], listed["lyon"]["hosts"]) == (
+            ["anna.keller", "brian.walsh"],
+            ["chloe.martin"],
+        )
+        anna = listed["_meta"]["hostvars"]["anna.keller"]
+        assert anna == {
+            "fleet_email": "anna.keller@company.example",
+            "fleet_accounts": {"linkedin": {"profile": "anna-keller-4b1a2", "name": "Anna Keller"}},
+        }
+
+    def test_the_difference_is_shown_and_asked_about(self) -> None:
+        """At a terminal: no and Ctrl-C write nothing, yes writes."""
+        code, screen = answer("n\n")
+        assert code == 1 and "Nothing was done." in screen
+        assert not Path("staff.yml").exists()
+        code, screen = answer("\x03")
+        assert code in (1, 130) and not Path("staff.yml").exists()
+        code, screen = answer("y\n")
+        assert code == 0 and "Write staff.yml? [y/N]" in screen and "is written" in screen
+        assert screen.index("joined") < screen.index("[y/N]")
+        assert Path("staff.yml").exists()
+
+    def test_without_a_terminal_it_takes_yes(self) -> None:
+        """A cron job that nobody can answer for writes nothing."""
+        assert refusal() == "Write staff.yml? There is no terminal to ask at, so nothing was done; add --yes."
+
+    def test_check_writes_nothing(self) -> None:
+        """Neither inventory nor columns."""
+        done = bring_in("--check")
+        assert done.returncode == 0 and "3 joined" in done.stdout
+        assert sorted(path.name for path in Path().iterdir()) == ["home", "people.csv"]
+
+    def test_columns_are_remembered_and_a_new_header_is_named(self) -> None:
+        """Told once; what the HR system renames is not guessed anew."""
+        Path("people.csv").write_text(PEOPLE.replace("Work Email", "Contact"), "utf-8")
+        assert "no column is known to hold e-mail addresses; say which of Contact, Location" in refusal("--yes")
+        assert bring_in("--map", "email=Contact", "--yes").returncode == 0
+        assert bring_in("--yes").stdout.startswith("Nothing to change")
+        Path("people.csv").write_text(PEOPLE.replace("Work Email", "Email"), "utf-8")
+        assert "people.csv:1: has no column 'Contact' for email; give its new name with --map" in refusal("--yes")
+
+    def test_all_mistakes_are_named_at_once(self) -> None:
+        """Each with line and column; salaries may begin with a sign, nobody looks at them."""
+        Path("people.csv").write_text(
+            PEOPLE + "x,Dublin,,a,b,1\nd@company.example,={{x}},,a,b,1\nanna.keller@company.example,Dublin,,a,b,1\n",
+            "utf-8",
+        )
+        said = refusal("--yes")
+        for part in (
+            "people.csv:5: Work Email: not an e-mail address.",
+            "people.csv:6: Location: begins like a formula",
+            "people.csv:7: Work Email: the same address as in line 2; keep one",
+        ):
+            assert part in said
+
+    def test_who_left_goes_only_when_that_is_not_half(self) -> None:
+        """A cut or a filtered export looks like that; --keep-left and --keep let people stay."""
+        bring_in("--yes")
+        Path("people.csv").write_text("\n".join(PEOPLE.splitlines()[:2]) + "\n", "utf-8")
+        assert "2 of 3 people would leave staff.yml: see that people.csv is the whole export" in refusal("--yes")
+        assert bring_in("--yes", "--keep-left").stdout.startswith("Nothing to change")
+        kept = bring_in("--yes", "--keep", "brian.walsh")
+        assert kept.returncode == 0 and "0 joined, 0 changed, 1 left, 1 as they are, 1 kept" in kept.stdout
+        assert "fleet inventory prune -i staff.yml" in kept.stderr
+        assert bring_in("--yes").stdout.startswith("Nothing to change in staff.yml: 1 as they are, 1 kept")
+        Path("people.csv").write_text(PEOPLE.replace("anna.keller", "anna.meyer").replace("brian", "bri"), "utf-8")
+        assert "1 of 2 people would leave" in refusal("--yes")
+        assert bring_in("--yes", "--accept-shrink").returncode == 0
+        assert "brian.walsh" in Path("staff.yml").read_text()
+
+    def test_what_a_person_wrote_stays(self) -> None:
+        """Waivers, mandates, comments and rehearsal cases of an inventory that was there before."""
+        Path("staff.yml").write_text((ROOT / "inventory.example.yml").read_text("utf-8"), "utf-8")
+        Path("people.csv").write_text("Email,LinkedIn\nmarta.conti@company.example,marta-c\n")
+        assert bring_in("--yes", "--keep-left").returncode == 0
+        text = (ROOT / "inventory.example.yml").read_text("utf-8")
+        assert Path("staff.yml").read_text("utf-8") == text.replace("profile: marta-conti,", "profile: marta-c,")
+
+    def test_a_script_gets_one_object(self) -> None:
+        """On stdout, and nothing else."""
+        done = bring_in("--yes", "--output", "json")
+        said = json.loads(done.stdout)
+        assert (said["written"], said["left"], said["changed"]) == (True, [], [])
+        assert [(one["employee"], one["line"], one["groups"]) for one in said["joined"]] == [
+            ("anna.keller", 2, ["dublin"]),
+            ("brian.walsh", 3, ["dublin"]),
+            ("chloe.martin", 4, ["lyon"]),
+        ]
+        Path("people.csv").write_text(PEOPLE.replace("Dublin,,Brian", "Lyon,,Brian"), "utf-8")
+        said = json.loads(bring_in("--check", "--output", "json").stdout)
+        assert (said["written"], said["joined"], said["changed"]) == (
+            False,
+            [],
+            [
+                {
+                    "employee": "brian.walsh",
+                    "line": 3,
+                    "changes": [{"field": "site", "before": "dublin", "after": "lyon"}],
+                }
+            ],
+        )
+
+    def test_a_cut_file_and_a_file_without_an_end_are_seen(self) -> None:
+        """The one is refused; the other may be whole, and is doubted aloud."""
+        Path("people.csv").write_text(PEOPLE[:-5], "utf-8")
+        assert "people.csv:4: has 5 cells where the header has 6" in refusal("--yes")
+        Path("people.csv").write_text(PEOPLE.rstrip("\n"), "utf-8")
+        assert "people.csv:4: the last line has no end" in bring_in("--check").stderr
+
+    @pytest.mark.parametrize("name", ["staff.ini", "."])
+    def test_only_yaml_is_written(self, name: str) -> None:
+        """An INI inventory or a folder is not turned into one."""
+        done = fleet("inventory", "import", "people.csv", "-o", name, "--yes")
+        assert done.returncode == 2 and "is no YAML file; an import is written into one" in done.stderr
