@@ -182,8 +182,7 @@ class Configuration:
 
         Raises InputError for an address that is none, or that carries a password.
         """
-        where = "--notify" if self.values["notify"].origin.kind is Kind.OPTION else str(self.values["notify"].origin)
-        targets = tuple(parse_target(text, where) for text in self["notify"])
+        targets = tuple(parse_target(text, str(self.values["notify"].origin)) for text in self["notify"])
         return Channels(targets, self["notify_file"], parse_smtp(self["smtp"], str(self.values["smtp"].origin)))
 
 

@@ -46,6 +46,8 @@ def webhook() -> Iterator[Webhook]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             hook.raw.append(f"{self.requestline}\n{self.headers}".strip().encode() + b"\n\n" + body)
             self.send_response(hook.status)
+            if hook.status // 100 == 3:
+                self.send_header("Location", "/elsewhere")
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -96,11 +98,11 @@ class _AnyPort(Controller):
 
 
 @contextmanager
-def mailbox() -> Iterator[Mailbox]:
-    """A mail server without TLS on 127.0.0.1."""
+def mailbox(tls: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
+    """A mail server on 127.0.0.1; with `tls` it takes letters after STARTTLS only."""
 
     box = Mailbox()
-    controller = _AnyPort(box, hostname="127.0.0.1", port=0)
+    controller = _AnyPort(box, hostname="127.0.0.1", port=0, tls_context=tls, require_starttls=tls is not None)
     controller.start()
     box.smtp = f"127.0.0.1:{controller.port}"
     try:

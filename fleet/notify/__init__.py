@@ -1,0 +1,1 @@
+"""Telling others: whom, what (counts and codes), and the sending of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from fleet.errors import InputError
 from fleet.notify.notice import Event, Notice
 from fleet.notify.send import WITHIN, Notifier, is_on_network
 from fleet.notify.targets import Channels, Smtp, parse_smtp, parse_target
+from fleet.rehearsal.tls import certificate_for
 from tests.receivers import Mailbox, Webhook, mailbox, webhook
 
 NOTICE = Notice(
@@ -149,6 +151,22 @@ class TestMail:
         """In the clear on this machine only; the port of TLS from the start is known."""
         [(_, service)] = notifier("mailto:ops@company.example", smtp=smtp)._ways
         assert (service.secure_mode, service.verify_certificate) == (how, True)
+
+    def test_a_certificate_of_ones_own_is_trusted_by_its_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """SSL_CERT_FILE names it; without that nothing is sent."""
+        with certificate_for(["localhost"]) as files:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(files.certificate, files.key)
+            with mailbox(context) as box:
+                host = box.smtp.replace("127.0.0.1", "localhost")
+                url = f"mailtos://{host}?from=a@b.example&to=ops@company.example&mode=starttls&format=text"
+                [said] = notifier(url).tell(NOTICE)
+                assert "TLS failed" in said and "SSL_CERT_FILE (for a mail server)" in said
+                assert box.raw == []
+                monkeypatch.setenv("SSL_CERT_FILE", str(files.certificate))
+                assert notifier(url).tell(NOTICE) == []
+                [letter] = box.letters
+                assert letter["Subject"] == TITLE
 
 
 class TestFailure:
