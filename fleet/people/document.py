@@ -158,6 +158,11 @@ def pair_of(node: yaml.Node, name: str) -> tuple[yaml.ScalarNode, yaml.Node] | N
     return None
 
 
+def column_of(mapping: yaml.MappingNode) -> int:
+    """How far the keys of a mapping with something in it are indented; it may itself begin with an anchor."""
+    return int(mapping.value[0][0].start_mark.column)
+
+
 def is_blank(node: yaml.Node) -> bool:
     """True for a value of which nothing is written."""
     return isinstance(node, yaml.ScalarNode) and node.start_mark.index == node.end_mark.index
@@ -253,6 +258,8 @@ class Edits:
         if keys == sorted(keys):
             following = next((pair for pair in mapping.value if pair[0].value.casefold() > name.casefold()), None)
         at = document.block(*(following or mapping.value[-1]))[0 if following else 1]
+        if following and not at:
+            at = document.line_start(following[0].start_mark.index)  # what stands first in a file is about all of it
         self.replace(at, at, "".join(line + document.newline for line in lines))
 
     def append(self, mapping: yaml.MappingNode, lines: list[str], braces: str) -> None:

@@ -17,6 +17,7 @@ from fleet.people.document import (
     Entry,
     Group,
     child,
+    column_of,
     flow,
     is_empty,
     lines_of,
@@ -45,9 +46,9 @@ def edited(source: str, text: str, difference: Difference, groups: Mapping[str, 
     document = Document.of(source, text)
     if document.root is None or is_empty(document.root):
         document = Document.of(source, f"{text.rstrip()}{document.newline if text.strip() else NEW}all:\n")
-    edits = Edits(document)
+    edits, before = Edits(document), _Moves(document, groups)
     for changed in difference.changed:
-        _set_values(edits, changed)
+        _set_values(edits, changed, before)
     # Second, because an entry may move with what has just been changed in it.
     moves = _Moves(Document.of(source, edits.result()), groups)
     for employee in difference.left:
@@ -59,7 +60,7 @@ def edited(source: str, text: str, difference: Difference, groups: Mapping[str, 
     return moves.result()
 
 
-def _set_values(edits: Edits, changed: Changed) -> None:
+def _set_values(edits: Edits, changed: Changed, before: _Moves) -> None:
     name, document = changed.person.name, edits.document
     entries = _entries(document, name)
     wanted: dict[str, Any] = {}
@@ -69,6 +70,9 @@ def _set_values(edits: Edits, changed: Changed) -> None:
             for step in change.path[:-1]:
                 inner, value = inner.setdefault(step, {}), value[step]
             inner[change.path[-1]] = value[change.path[-1]]
+    language = changed.person.variables.get("fleet_locale")
+    if changed.is_moved and language and before.locales(changed.person.groups.values()) != {language}:
+        wanted["fleet_locale"] = language  # it may have been the old group's
     # Whoever is in several groups has the variables in one of them, or some here and some there.
     usual = next((entry for entry in entries if entry.has_variables), entries[0])
     parts: dict[int, tuple[Entry, dict[str, Any]]] = {}
@@ -94,7 +98,7 @@ def _merge(edits: Edits, key: yaml.ScalarNode, node: yaml.Node, wanted: Mapping[
     for name, value in wanted.items():
         pair = pair_of(node, name)
         if pair is None:
-            lines = lines_of(name, value, node.start_mark.column, depth=max(depth - 1, 0))
+            lines = lines_of(name, value, column_of(node), depth=max(depth - 1, 0))
             edits.append(node, lines, f"{scalar(name)}: {flow(value)}")
         elif isinstance(value, dict):
             _merge(edits, *pair, value, depth - 1)
@@ -178,7 +182,7 @@ class _Moves:
         """Add an employee: all of it in the first group, the name alone in others."""
         groups = self._needed(list(person.groups.values()), []) or ["all"]
         variables = dict(person.variables)
-        if self._locales(groups) == {variables.get("fleet_locale")}:
+        if self.locales(groups) == {variables.get("fleet_locale")}:
             del variables["fleet_locale"]  # a group says it already
         self._come(groups[0], person.name, lines_of(person.name, variables or None, 0, depth=DEPTH))
         for group in groups[1:]:
@@ -220,7 +224,7 @@ class _Moves:
                     waiting.append(above)
         return found
 
-    def _locales(self, groups: Iterable[str]) -> set[str | None]:
+    def locales(self, groups: Iterable[str]) -> set[str | None]:
         """The languages that groups, and those above them, give to their people."""
         every = {above for group in groups for above in (group, *self._lineage(group))} | {"all"}
         found = set()
@@ -260,7 +264,7 @@ class _Moves:
                 self._edits.fill(group.key, group.value, _indented(["hosts:"], column) + _people(people, column + STEP))
             else:
                 mapping = self._require_lines(group.value)
-                column = mapping.start_mark.column
+                column = column_of(mapping)
                 self._edits.append(mapping, _indented(["hosts:"], column) + _people(people, column + STEP), "")
             return
         self._add_each(hosts[1], people, lambda name, column: _indented(people[name], column))
@@ -298,13 +302,13 @@ class _Moves:
             self._edits.fill(home.key, home.value, [" " * column + "children:", *all_lines(column + STEP)])
         else:
             mapping = self._require_lines(home.value)
-            column = mapping.start_mark.column
+            column = column_of(mapping)
             self._edits.append(mapping, [" " * column + "children:", *all_lines(column + STEP)], "")
 
     def _add_each(self, node: yaml.Node | None, names: Iterable[str], lines: Callable[[str, int], list[str]]) -> None:
         mapping = self._require_lines(node)
         for name in sorted(names):
-            self._edits.add(mapping, name, lines(name, mapping.start_mark.column))
+            self._edits.add(mapping, name, lines(name, column_of(mapping)))
 
     def _require_lines(self, node: yaml.Node | None) -> yaml.MappingNode:
         assert node is not None

@@ -205,7 +205,7 @@ def _group(field: str, value: str, refused: list[_Refused]) -> str:
 
 def _field_of(path: str, source: str, columns: Columns) -> str:
     """The field whose cell a problem of the host's variables comes from."""
-    if path == "inventory_hostname":
+    if path in ("inventory_hostname", "fleet_mandate.employee"):
         return source
     kind, _, rest = path.partition(".")
     if kind in ("fleet_email", "fleet_locale"):

@@ -124,7 +124,7 @@ def bring_in(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} <= {"people.csv", "staff.yml", place_of_remembered(staff).name}
 
 
-@fuzz(350, ([*csv.reader(BODY.splitlines())], EXAMPLE), case=st.tuples(sound(), st.sampled_from(INVENTORIES)))
+@fuzz(120, ([*csv.reader(BODY.splitlines())], EXAMPLE), case=st.tuples(sound(), st.sampled_from(INVENTORIES)))
 def test_sound_people_are_written_into_any_sound_inventory(case: tuple[list[list[str]], str | None]) -> None:
     """None of them is refused, and what YAML would take for a number, a date or a sign is the text that it was."""
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
@@ -141,7 +141,7 @@ cases = st.tuples(
 )
 
 
-@fuzz(500, (EXPORT.encode(), None), (EXPORT.encode(), HAND), case=cases)
+@fuzz(250, (EXPORT.encode(), None), (EXPORT.encode(), HAND), case=cases)
 def test_whatever_is_written_has_no_mistake_and_is_written_once(case: tuple[bytes, str | None]) -> None:
     """Any export beside any inventory: written without a mistake, or refused with every byte as it was."""
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:

@@ -134,7 +134,7 @@ class TestMinimalChange:
             "           6162\r\n"
             "         # below her\r\n"
             "\r\n"
-            "      bob:\r\n"
+            "      bob: &b\r\n"
             "         fleet_waivers:\r\n"
             "         - {service: linkedin, rationale: 'r', owner: o, expires_on: 2027-01-01}\r\n"
             "   vars: {fleet_locale: fr}"
@@ -161,6 +161,12 @@ class TestMinimalChange:
             "          fleet_email: bob@b.example\n    lyon:\n      hosts:\n        anna:\n"
             "          fleet_email: anna@b.example\n"
         )
+
+    def test_a_language_does_not_stay_behind_in_the_old_group(self, tmp_path: Path) -> None:
+        """It was the group's until now; the new group has none, so it is written with the employee."""
+        inventory = "lyon:\n  vars: {fleet_locale: fr}\n  hosts:\n    anna:\n      fleet_email: anna@b.example\n"
+        found = prepared(tmp_path, "Email,Site,Language\nanna@b.example,Cork,French\n", inventory)
+        assert found.text.endswith("    anna:\n      fleet_email: anna@b.example\n      fleet_locale: fr\n")
 
     def test_a_site_that_was_given_up_is_left_by_everybody(self, tmp_path: Path) -> None:
         """No row names it any more; that it is a site is remembered."""

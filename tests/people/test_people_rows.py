@@ -265,6 +265,11 @@ class TestPeople:
         [line] = refused(tmp_path, f"Email,{MANDATE}\na@b.example,{cells}\n")
         assert line.startswith(f"people.csv:2: {said}")
 
+    def test_a_name_that_no_mandate_can_hold_is_one_mistake(self, tmp_path: Path) -> None:
+        """Too long for a host and for a mandate: the address is what must be mended."""
+        [line] = refused(tmp_path, f"Email,{MANDATE}\n{'x' * 300}@b.example,M-1,linkedin,2026-01-01,2027-01-01\n")
+        assert line.startswith("people.csv:2: Email: not a safe name")
+
     def test_doubles_are_named_with_both_lines(self, tmp_path: Path) -> None:
         """Addresses and names, whatever their case; a name that is a group's; all mistakes in the file's order."""
         said = refused(
