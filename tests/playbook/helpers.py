@@ -28,9 +28,13 @@ def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(BIN / "fleet"), *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
-def records() -> list[dict[str, Any]]:
-    """All records of this test's log, none before it is there; a line that is just being written is left out."""
-    lines = "".join(log.read_text() for log in (state() / "audit/log").glob("*.jsonl")).splitlines(keepends=True)
+def records(folder: Path | None = None) -> list[dict[str, Any]]:
+    """All records of this test's log (in its state directory of rehearsals, or in `folder`), none before it is there.
+
+    A line that is just being written is left out.
+    """
+    logs = sorted(((folder or state()) / "audit/log").glob("*.jsonl"))
+    lines = "".join(log.read_text() for log in logs).splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
