@@ -265,39 +265,3 @@ def _expanded(value: str) -> Path:
         return Path(value).expanduser()
     except RuntimeError:
         raise InputError(f"{value}: there is no such user here; write the folder out.") from None
-
-
-def given_from_variables(variables: dict[str, Any]) -> Given:
-    """The role's variables (`optout_*`, docs: roles/optout/meta/argument_specs.yml) in place of the command line.
-
-    As Ansible does, text with commas is taken for a list: `-e optout_services=linkedin,wiki`.
-    Raises InputError for a value that is neither text nor a list, and for a number that is none.
-    """
-
-    def words(name: str) -> tuple[str, ...]:
-        value = variables.get(name) or ()
-        if isinstance(value, str):
-            value = [part.strip() for part in value.split(",")]
-        if not isinstance(value, list | tuple):
-            raise InputError(f"{name}: give text or a list of texts.")
-        return tuple(str(item) for item in value)
-
-    def number(name: str) -> int | None:
-        value = variables.get(name)
-        try:
-            return None if value in (None, "") else int(str(value))
-        except ValueError:
-            raise InputError(f"{name}: {value} is not a number.") from None
-
-    return Given(
-        state=str(variables.get("optout_state") or "") or None,
-        identity=str(variables.get("optout_identity") or "") or None,
-        log_key=str(variables.get("optout_log_key") or "") or None,
-        recipes=words("optout_recipes"),
-        services=words("optout_services"),
-        controls=words("optout_controls"),
-        forks=number("optout_forks"),
-        resolve=words("optout_resolve"),
-        trust_spki=words("optout_trust_spki"),
-        proxy=str(variables.get("optout_proxy") or "") or None,
-    )

@@ -86,20 +86,6 @@ class Selection:
 EVERYTHING = Selection()
 
 
-def selection_from_variables(variables: Mapping[str, Any]) -> Selection:
-    """The role's variables in place of the command line. Raises InputError for a number of days that is none."""
-    days = variables.get("optout_stale")
-    try:
-        stale_days = None if days in (None, "") else int(str(days))
-    except ValueError:
-        raise InputError(f"optout_stale: {days} is not a number of days.") from None
-    return Selection(
-        new=str(variables.get("optout_new", False)).lower() in ("true", "yes", "on", "1"),
-        only_failed=str(variables.get("optout_only_failed") or "") or None,
-        stale_days=stale_days,
-    )
-
-
 def last_looks(log: Iterable[Mapping[str, Any]]) -> dict[Key, datetime]:
     """When each control was read last, or was seen not to be offered; one that nobody could look at has no entry."""
     found: dict[Key, datetime] = {}

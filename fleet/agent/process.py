@@ -19,13 +19,13 @@ from fleet.agent.client import AgentClient
 from fleet.agent.diagnostics import diagnostics, without_text
 from fleet.agent.run import Run
 from fleet.agent.server import Agent
-from fleet.config import given_from_variables, resolve_settings
+from fleet.config import resolve_settings
 from fleet.errors import AgentError, InputError
 from fleet.inventory import read_inventory
 from fleet.leftovers import hold, sweep
 from fleet.paths import make_private_dir, require_private, runtime_dir
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
-from fleet.selection import selection_from_variables
+from fleet.variables import given_from_variables, selection_from_variables
 
 OPENING_WITHIN = 300.0
 """Seconds. Ten thousand employees are planned in some 30."""

@@ -23,7 +23,7 @@ FLOORS = (
     {"config", "state", "retention", "people", "recognition", "selectors", "patience"},
     {"reading", "plan", "leavers"},
     {"optout", "gates", "history", "selection"},
-    {"forecast"},
+    {"forecast", "variables"},
     {"rehearsal"},
     {"agent", "runner"},
     {"pipeline"},

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from fleet.browser.proxy import Proxy
-from fleet.config import KEYS, Given, Key, Kind, Origin, configure, given_from_variables, resolve_settings
+from fleet.config import KEYS, Given, Key, Kind, Origin, configure, resolve_settings
 from fleet.configfile import ConfigFile
 from fleet.errors import InputError
 from fleet.notify.targets import Smtp
+from fleet.variables import given_from_variables
 
 
 class TestLayers:

@@ -14,7 +14,8 @@ from fleet.audit import records
 from fleet.audit.subjects import Subjects
 from fleet.errors import InputError
 from fleet.plan import RunSpec
-from fleet.selection import EVERYTHING, Selection, require_no_shrink, selection_from_variables
+from fleet.selection import EVERYTHING, Selection, require_no_shrink
+from fleet.variables import selection_from_variables
 from tests.logs import STARTED, finish, open_log
 from tests.unit.stopped_run import AI, PEOPLE, pseudonyms, spec, stopped
 
