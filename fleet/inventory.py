@@ -19,6 +19,7 @@ from typing import Any
 
 from fleet.employee import PERSONAL, Employee, Problem, read_employee, whole
 from fleet.errors import FleetError, InputError
+from fleet.paths import ansible_content
 from fleet.sourcelines import SourceLines
 
 
@@ -31,6 +32,8 @@ class Inventory:
     rehearsal: bool
     digest: str
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What the plugins of ours had to say of a directory that they could read, such as who is left out."""
     total: int | None = None
     """Everybody that the sources name, also if only some of them are meant; None if they were read with a limit."""
 
@@ -71,7 +74,8 @@ def read_inventory(
     """
     if not sources:
         raise InputError("No inventory given; pass one with -i, such as: -i inventory.example.yml")
-    return inventory_of(_list_hosts(sources, limit, ansible_python, cwd), sources, services, limit, cwd)
+    listing, warnings = _list_hosts(sources, limit, ansible_python, cwd)
+    return replace(inventory_of(listing, sources, services, limit, cwd), warnings=warnings)
 
 
 def inventory_of(
@@ -125,11 +129,15 @@ def inventory_of(
     canonical = json.dumps({"hosts": hostvars, "groups": groups}, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
     total = None if limit else len(employees)
-    return Inventory(tuple(map(whole, sources)), tuple(employees), rehearsal, digest, tuple(problems), total)
+    return Inventory(tuple(map(whole, sources)), tuple(employees), rehearsal, digest, tuple(problems), total=total)
 
 
-def _list_hosts(sources: Sequence[str], limit: str | None, ansible_python: str, cwd: Path | None) -> dict[str, Any]:
+def _list_hosts(
+    sources: Sequence[str], limit: str | None, ansible_python: str, cwd: Path | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     command = [ansible_python, "-m", "ansible", "inventory", "--list", "--export"]
+    # So that what lies beside the play counts as it does for ansible-playbook: our inventory plugins do.
+    command.append(f"--playbook-dir={ansible_content() / 'playbooks'}")
     command += [f"--inventory={source}" for source in sources]  # with the sign: never options of their own
     if limit:
         command.append(f"--limit={limit}")
@@ -155,7 +163,12 @@ def _list_hosts(sources: Sequence[str], limit: str | None, ansible_python: str, 
         listing: dict[str, Any] = json.loads(done.stdout)
     except (ValueError, RecursionError):
         raise FleetError("ansible-inventory did not answer with JSON; run it by hand to see what it prints.") from None
-    return listing
+    return listing, tuple(" ".join(said.split()) for said in _WARNING.findall(done.stderr))
+
+
+# Ansible before 2.19 breaks its lines for a terminal that is not there.
+_WARNING = re.compile(r"^\[WARNING\]: +(fleet_(?:scim|ldap): .+?)(?=\n\n|\n\[|\nERROR|\Z)", re.DOTALL | re.MULTILINE)
+_FAILED_PLUGIN = re.compile(r"with '?auto'? plugin:\s+(.+?)(?=\n\n|\n\[|\nERROR|\Z)", re.DOTALL)
 
 
 def _first_cause(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
@@ -173,6 +186,9 @@ def _first_cause(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
         return f"{where}: {cause.group(1).rstrip('.')}; mend the YAML."
     if "ModuleNotFoundError" in stderr or "No module named ansible" in stderr:
         return "Ansible is not installed beside fleet; install ansible-core there."
+    plugin = _FAILED_PLUGIN.search(stderr)
+    if plugin and "no root 'plugin' key" not in plugin[1]:
+        return f"{', '.join(sources)} cannot be read by Ansible: {' '.join(plugin[1].split())}"
     last = [line for line in stderr.splitlines() if line.startswith("[ERROR]")] or stderr.splitlines()[-1:]
     return f"{', '.join(sources)} cannot be read by Ansible: {(last or ['no reason given'])[0]}"
 

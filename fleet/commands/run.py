@@ -31,6 +31,7 @@ from fleet.commands.options import (
     Switch,
     complain,
     people,
+    say,
 )
 from fleet.config import Given, configure, resolve_settings
 from fleet.errors import FleetError
@@ -112,6 +113,8 @@ def run(
         spec, names = prepare(given, inventory or [], limit, selection, check=check, accept_shrink=accept_shrink)
         if spec.inventory.rehearsal:
             notifier.require_loopback()
+        for warning in spec.inventory.warnings:
+            say(warning, "yellow")
         if plan:
             _tell(spec, names, output)
             return

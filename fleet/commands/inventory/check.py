@@ -24,7 +24,7 @@ def check(
     settings = settings_of(recipes=recipes, inventory=inventory)
     catalogue = catalogue_for(settings, rehearsal=True)
     read = read_inventory(inventory or [], services_of(catalogue), limit)
-    mistakes = [str(problem) for problem in (*read.all_problems(), *gaps_in_mandates(read))]
+    mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read))]
     for mistake in mistakes:
         say(mistake)
     accounts = sum(len(employee.accounts) for employee in read.employees)

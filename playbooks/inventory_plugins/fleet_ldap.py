@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Employees from an LDAP directory (RFC 4511, RFC 2696). Standard library, Ansible and ldap3 only."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import ssl
+from pathlib import Path
+
+try:
+    import ldap3
+    from ldap3.core.exceptions import (
+        LDAPCertificateError,
+        LDAPException,
+        LDAPInvalidFilterError,
+        LDAPSocketReceiveError,
+        LDAPStartTLSError,
+    )
+except ImportError:
+    ldap3 = None
+
+DOCUMENTATION = r"""
+name: fleet_ldap
+short_description: Employees from an LDAP directory
+version_added: "0.1.0"
+description:
+  - Makes a host of each person that a search in an LDAP directory finds, for Fleet Opt-Out or any other play.
+  - All people become hosts or none does. A directory that fails, repeats itself, ends early or refers elsewhere for a
+    part of the answer is an error.
+  - Values of the directory are never trusted. What looks like a template stays text.
+  - Mandates come from a second inventory beside this one, never from a directory.
+requirements: [ldap3 >= 2.9]
+extends_documentation_fragment:
+  - constructed
+  - inventory_cache
+options:
+  plugin:
+    description: This plugin's name.
+    type: str
+    required: true
+    choices: [fleet_ldap]
+  url:
+    description: C(ldaps://HOST) or, with C(start_tls), C(ldap://HOST). Plain ldap is for this machine only.
+    type: str
+    required: true
+  start_tls:
+    description: Begin in clear and change to TLS before anything is said.
+    type: bool
+    default: false
+  bind_dn:
+    description: Who reads the directory. Without it, the directory is read anonymously.
+    type: str
+  password_file:
+    description:
+      - File with the password of C(bind_dn), one line, mode 0600, of the user who runs Ansible.
+      - Relative to the folder of the inventory file.
+    type: str
+  ca_file:
+    description:
+      - Certificates to trust (PEM) in place of the system's. Relative to the folder of the inventory file.
+      - Verification cannot be switched off.
+    type: str
+  base:
+    description: Where the people are, such as C(ou=people,dc=company,dc=example).
+    type: str
+    required: true
+  filter:
+    description:
+      - LDAP filter (RFC 4515). It also is what leaves out those who have left. For Active Directory see the examples.
+    type: str
+    default: (objectClass=inetOrgPerson)
+  scope:
+    description: Everything below C(base), or what is directly below it.
+    type: str
+    choices: [subtree, onelevel]
+    default: subtree
+  page_size:
+    description: People to ask for at a time.
+    type: int
+    default: 200
+  max_people:
+    description: More people than this are an error.
+    type: int
+    default: 100000
+  timeout:
+    description: The longest silence of the server, in seconds.
+    type: int
+    default: 30
+  max_seconds:
+    description: The longest time that reading everybody may take, in seconds.
+    type: int
+    default: 600
+  attributes:
+    description:
+      - Which attribute gives C(name), C(email), C(locale), C(department) and C(country). A list is tried in its order.
+      - C(name) becomes the host's name. The others become C(fleet_email), C(fleet_locale), C(department), C(country).
+      - C(department), C(country) and the language of C(locale) also make the groups C(department_X), C(country_XX)
+        and C(language_xx).
+      - Defaults are C(uid) or C(sAMAccountName), C(mail), C(preferredLanguage), C(department) or C(departmentNumber),
+        and C(c).
+    type: dict
+    default: {}
+  accounts:
+    description:
+      - Which attributes hold the C(profile), and perhaps the C(name), of a person's account at a service.
+      - Makes C(fleet_accounts). Whoever has no such value has no account there.
+    type: dict
+    default: {}
+  variables:
+    description: Further variables of a host, each with the attribute that gives it, for C(keyed_groups) and the like.
+    type: dict
+    default: {}
+  on_bad_person:
+    description:
+      - What to do about people who cannot be hosts, such as two of the same name.
+      - With C(fail) nobody is a host, and each is named. With C(skip) they are left out with a warning.
+    type: str
+    choices: [fail, skip]
+    default: fail
+"""
+
+EXAMPLES = r"""
+# people.ldap.yml
+plugin: fleet_ldap
+url: ldaps://directory.company.example
+bind_dn: cn=fleet,ou=services,dc=company,dc=example
+password_file: ldap.password
+base: ou=people,dc=company,dc=example
+accounts:
+  linkedin:
+    profile: companyLinkedin  # the attribute in which your directory keeps it
+
+# Active Directory, without disabled accounts, cached for an hour in a private folder
+# plugin: fleet_ldap
+# url: ldaps://dc1.company.example
+# bind_dn: CN=fleet,OU=Services,DC=company,DC=example
+# password_file: ldap.password
+# base: OU=Staff,DC=company,DC=example
+# filter: (&(objectCategory=person)(objectClass=user)(!(userAccountControl:1.2.840.113556.1.4.803:=2)))
+# accounts: {linkedin: {profile: extensionAttribute1}}
+# variables: {office: physicalDeliveryOfficeName}
+# keyed_groups: [{key: office, prefix: office}]
+# cache: true
+# cache_plugin: ansible.builtin.jsonfile
+# cache_connection: /home/ops/.cache/people
+# cache_timeout: 3600
+"""
+
+_shared = Path(__file__).resolve().parent.parent / "plugin_utils" / "fleet_people.py"
+_spec = importlib.util.spec_from_file_location("fleet_people", _shared)
+people = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(people)
+
+PAGED = "1.2.840.113556.1.4.319"  # RFC 2696
+EMPTY_PAGES = 100
+"""In a row. A page may be empty and not the last, RFC 2696 says; for ever it may not."""
+ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?:;[A-Za-z0-9-]+)*|[0-9]+(?:\.[0-9]+)+")
+"""An attribute description of RFC 4512, 2.5."""
+
+
+class InventoryModule(people.People):
+    """Searches in pages, over one connection; what is not a whole answer is none."""
+
+    NAME = "fleet_ldap"
+    defaults = {  # noqa: RUF012 - plugins are made once, and nothing changes it
+        "name": ["uid", "sAMAccountName"],
+        "email": ["mail"],
+        "locale": ["preferredLanguage"],
+        "department": ["department", "departmentNumber"],
+        "country": ["c"],
+    }
+
+    def check_attribute(self, attribute):
+        if not ATTRIBUTE.fullmatch(attribute):
+            raise people.DirectoryError(f"{people.shown(attribute)} is no attribute of LDAP, such as mail.")
+
+    def check_options(self):
+        if ldap3 is None:
+            raise people.DirectoryError("ldap3 is missing; install it where Ansible is: pip install ldap3")
+        url = self.get_option("url")
+        parts = people.safe_url(url, ("ldaps", "ldap"))
+        is_clear = parts.scheme == "ldap" and not self.get_option("start_tls")
+        if parts.path.strip("/"):
+            raise people.DirectoryError(
+                f"url: {people.shown(url)} names more than a server; the rest belongs into base."
+            )
+        if is_clear and not people.is_loopback(parts.hostname):
+            raise people.DirectoryError(
+                f"{url} would send people and password in clear; use ldaps, or start_tls: true."
+            )
+        if parts.scheme == "ldaps" and self.get_option("start_tls"):
+            raise people.DirectoryError(f"{url} has TLS from the start; leave out start_tls.")
+        if bool(self.get_option("bind_dn")) != bool(self.get_option("password_file")):
+            raise people.DirectoryError("bind_dn and password_file belong together; name both, or neither.")
+
+    def fetch(self, attributes):
+        url = self.get_option("url")
+        try:
+            connection = self._connection()
+            try:
+                return [(entry["dn"], _reader(entry)) for entry in self._entries(connection, attributes)]
+            finally:
+                connection.strategy.close()
+        except LDAPCertificateError:
+            raise people.DirectoryError(f"{url} shows a certificate of another name; name it as it is there.") from None
+        except LDAPInvalidFilterError:
+            raise people.DirectoryError(
+                f"filter: {people.shown(self.get_option('filter'))} is none; mend it."
+            ) from None
+        except LDAPSocketReceiveError:
+            raise people.DirectoryError(
+                f"{url} fell silent or went away; nothing was taken from it, run again."
+            ) from None
+        except LDAPStartTLSError as error:
+            raise people.DirectoryError(_broken(url, error) or f"{url} does not change to TLS; use ldaps.") from None
+        except (LDAPException, OSError, ssl.SSLError) as error:
+            why = people.shown(type(error).__name__)
+            raise people.DirectoryError(
+                _broken(url, error)
+                or f"{url} cannot be reached, or went away ({why}); see that it is up and that url is right."
+            ) from None
+
+    def _connection(self):
+        """A connection on which the server is known and we are, too."""
+        url, seconds = self.get_option("url"), self.get_option("timeout")
+        parts = people.safe_url(url, ("ldaps", "ldap"))
+        is_tls, ca_file, tls = parts.scheme == "ldaps", self.file("ca_file"), None
+        if is_tls or self.get_option("start_tls"):
+            self.trust()  # ldap3 loads them again, and has no word for what is wrong with them
+            trusted = str(ca_file) if ca_file else None
+            tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=trusted, sni=parts.hostname)
+        server = ldap3.Server(
+            parts.hostname,
+            port=parts.port or (636 if is_tls else 389),
+            use_ssl=is_tls,
+            tls=tls,
+            get_info=ldap3.NONE,
+            connect_timeout=seconds,
+            allowed_referral_hosts=[],
+        )
+        secret, dn = self.file("password_file"), self.get_option("bind_dn")
+        password = people.read_secret(secret) if secret else None
+        connection = ldap3.Connection(
+            server,
+            user=dn,
+            password=password,
+            authentication=ldap3.SIMPLE if dn else ldap3.ANONYMOUS,
+            auto_referrals=False,
+            read_only=True,
+            receive_timeout=seconds,
+        )
+        connection.open(read_server_info=False)
+        if self.get_option("start_tls") and not connection.start_tls(read_server_info=False):
+            raise people.DirectoryError(f"{url} does not change to TLS; use ldaps.")
+        if not connection.bind(read_server_info=False):
+            who = f"{people.shown(dn)} with the password in {secret}" if dn else "readers without a bind_dn"
+            raise people.DirectoryError(f"{url} does not let in {who} ({_code(connection)}); mend one of them.")
+        return connection
+
+    def _entries(self, connection, attributes):
+        """Each entry that the search finds, once. Raises DirectoryError."""
+        url, most, seen, empty, cookie = self.get_option("url"), self.get_option("max_people"), set(), 0, None
+        while True:
+            connection.search(
+                self.get_option("base"),
+                self.get_option("filter"),
+                search_scope=ldap3.SUBTREE if self.get_option("scope") == "subtree" else ldap3.LEVEL,
+                attributes=attributes,
+                paged_size=self.get_option("page_size"),
+                paged_criticality=True,
+                paged_cookie=cookie,
+            )
+            if connection.result["result"] != 0:
+                raise people.DirectoryError(f"{url} {self._refusal(connection)}")
+            entries = connection.response
+            for entry in entries:
+                if entry["type"] != "searchResEntry":
+                    raise people.DirectoryError(
+                        f"{url} refers to another server for a part of {self.get_option('base')}, and referrals are "
+                        "not followed; name a base that is wholly there."
+                    )
+                key = entry["dn"].lower()
+                if key in seen:
+                    raise people.DirectoryError(f"{url} sent {people.shown(entry['dn'])} twice; {people.AGAIN}")
+                seen.add(key)
+                if len(seen) > most:
+                    raise people.DirectoryError(
+                        f"{url} has more than {most} people there; narrow base or filter, or raise max_people."
+                    )
+                yield entry
+            empty = 0 if entries else empty + 1
+            if empty > EMPTY_PAGES:
+                raise people.DirectoryError(
+                    f"{url} sent {empty} pages with nobody on them and has no end; {people.AGAIN}"
+                )
+            try:
+                cookie = connection.result["controls"][PAGED]["value"]["cookie"]
+            except KeyError:
+                raise people.DirectoryError(f"{url} does not say whether that was all; {people.AGAIN}") from None
+            if not cookie:
+                return
+
+    def _refusal(self, connection):
+        """What a result other than success means (RFC 4511, 4.1.9)."""
+        code, base = _code(connection), people.shown(self.get_option("base"))
+        reader = people.shown(self.get_option("bind_dn") or "everybody")
+        return {
+            3: f"took too long ({code}); narrow base or filter.",
+            4: f"does not show everybody ({code}); let {reader} read without a limit.",
+            10: f"refers to another server for {base}; name that one in url.",
+            11: f"does not show everybody ({code}); let {reader} read without a limit.",
+            12: f"does not send people in pages ({code}); RFC 2696 is needed.",
+            32: f"has no {base} ({code}), or does not show it; mend base.",
+            50: f"does not let {reader} read {base} ({code}); permit it there.",
+        }.get(
+            connection.result["result"], f"does not answer the search ({code}); nothing was taken from it, run again."
+        )
+
+
+def _code(connection):
+    """The name of a result as RFC 4511 has it; the server's own text may be anything."""
+    return people.shown(connection.result["description"]).strip("'")
+
+
+def _broken(url, error):
+    """The sentence for a certificate that is not trusted, or None; ldap3 keeps of its cause the text alone."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return f"{url} cannot be trusted (its certificate is not signed by one that is); name its authority in ca_file."
+    return None
+
+
+def _reader(entry):
+    """Answers with the values of an entry's attribute, whose case does not count; options must be asked for."""
+    held = {name.lower(): values for name, values in entry["raw_attributes"].items()}
+
+    def read(attribute):
+        try:
+            return [value.decode() for value in held.get(attribute.lower(), ())]
+        except UnicodeDecodeError:
+            raise ValueError(f"a value of {attribute} that is no text") from None
+
+    return read

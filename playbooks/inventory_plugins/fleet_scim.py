@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Employees from a SCIM 2.0 directory (RFC 7643, RFC 7644). Standard library and Ansible only."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import json
+import re
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlencode
+
+DOCUMENTATION = r"""
+name: fleet_scim
+short_description: Employees from a SCIM 2.0 directory
+version_added: "0.1.0"
+description:
+  - Makes a host of each person that C(/Users) of a SCIM 2.0 service lists, for Fleet Opt-Out or any other play.
+  - All people become hosts or none does. A directory that fails, repeats itself or ends early is an error.
+  - Inactive people (RFC 7643, C(active)) are left out, whatever the filter.
+  - Values of the directory are never trusted. What looks like a template stays text.
+  - Mandates come from a second inventory beside this one, never from a directory.
+  - Goes through the proxy that C(HTTPS_PROXY) names, and never follows a redirect.
+extends_documentation_fragment:
+  - constructed
+  - inventory_cache
+options:
+  plugin:
+    description: This plugin's name.
+    type: str
+    required: true
+    choices: [fleet_scim]
+  url:
+    description: Address of the SCIM service, without C(/Users). Plain http is for this machine only.
+    type: str
+    required: true
+  token_file:
+    description:
+      - File with the bearer token, one line, mode 0600, of the user who runs Ansible.
+      - Relative to the folder of the inventory file. Without it, no token is sent.
+    type: str
+  ca_file:
+    description:
+      - Certificates to trust (PEM) in place of the system's. Relative to the folder of the inventory file.
+      - Verification cannot be switched off.
+    type: str
+  filter:
+    description: SCIM filter for the server (RFC 7644, 3.4.2.2). Empty to send none.
+    type: str
+    default: active eq true
+  page_size:
+    description: People to ask for at a time.
+    type: int
+    default: 200
+  max_people:
+    description: More people than this are an error.
+    type: int
+    default: 100000
+  timeout:
+    description: The longest silence of the server, in seconds.
+    type: int
+    default: 30
+  max_seconds:
+    description: The longest time that reading everybody may take, in seconds.
+    type: int
+    default: 600
+  attributes:
+    description:
+      - Which attribute gives C(name), C(email), C(locale), C(department) and C(country). A list is tried in its order.
+      - C(name) becomes the host's name. The others become C(fleet_email), C(fleet_locale), C(department), C(country).
+      - C(department), C(country) and the language of C(locale) also make the groups C(department_X), C(country_XX)
+        and C(language_xx).
+      - An attribute is written as in RFC 7644, such as C(emails[type eq "work"].value). Of several values the primary
+        one is taken.
+      - Defaults are C(userName), C(emails), C(preferredLanguage) or C(locale), the enterprise extension's
+        C(department), and C(addresses.country).
+    type: dict
+    default: {}
+  accounts:
+    description:
+      - Which attributes hold the C(profile), and perhaps the C(name), of a person's account at a service.
+      - Makes C(fleet_accounts). Whoever has no such value has no account there.
+    type: dict
+    default: {}
+  variables:
+    description: Further variables of a host, each with the attribute that gives it, for C(keyed_groups) and the like.
+    type: dict
+    default: {}
+  on_bad_person:
+    description:
+      - What to do about people who cannot be hosts, such as two of the same name.
+      - With C(fail) nobody is a host, and each is named. With C(skip) they are left out with a warning.
+    type: str
+    choices: [fail, skip]
+    default: fail
+"""
+
+EXAMPLES = r"""
+# people.scim.yml
+plugin: fleet_scim
+url: https://directory.company.example/scim/v2
+token_file: scim.token
+accounts:
+  linkedin:
+    profile: nickName  # the attribute in which your directory keeps it
+
+# Only Lyon, by work address, named by e-mail, cached for an hour in a private folder
+# plugin: fleet_scim
+# url: https://directory.company.example/scim/v2
+# token_file: scim.token
+# filter: active eq true and addresses.locality eq "Lyon"
+# attributes:
+#   name: emails[type eq "work"].value
+#   country: addresses[type eq "work"].country
+# variables: {office: 'addresses[type eq "work"].locality'}
+# keyed_groups: [{key: office, prefix: office}]
+# cache: true
+# cache_plugin: ansible.builtin.jsonfile
+# cache_connection: /home/ops/.cache/people
+# cache_timeout: 3600
+"""
+
+_shared = Path(__file__).resolve().parent.parent / "plugin_utils" / "fleet_people.py"
+_spec = importlib.util.spec_from_file_location("fleet_people", _shared)
+people = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(people)
+
+ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+MAX_PAGE = 32 * 1024 * 1024  # bytes
+SCIM_TYPES = ("invalidFilter", "tooMany", "invalidPath", "invalidValue", "sensitive", "invalidSyntax")
+ATTRIBUTE = re.compile(
+    r"(?:(?P<schema>urn:[A-Za-z0-9:._-]+):)?(?P<name>[A-Za-z$][\w$-]*)"
+    r'(?:\[(?P<key>[A-Za-z$]\w*) eq (?:"(?P<text>[^"\\]*)"|(?P<flag>true|false))\])?(?:\.(?P<sub>[A-Za-z$]\w*))?'
+)
+"""An attribute path of RFC 7644, figure 6, with `eq` alone."""
+
+
+class InventoryModule(people.People):
+    """Reads /Users page by page; a page that does not follow from the one before ends it."""
+
+    NAME = "fleet_scim"
+    defaults = {  # noqa: RUF012 - plugins are made once, and nothing changes it
+        "name": ["userName"],
+        "email": ["emails"],
+        "locale": ["preferredLanguage", "locale"],
+        "department": [f"{ENTERPRISE}:department"],
+        "country": ["addresses.country"],
+    }
+
+    def check_attribute(self, attribute):
+        if not ATTRIBUTE.fullmatch(attribute):
+            raise people.DirectoryError(
+                f'{people.shown(attribute)} is no attribute of SCIM, such as emails[type eq "work"].value'
+            )
+
+    def check_options(self):
+        url = self.get_option("url")
+        parts = people.safe_url(url, ("https", "http"))
+        if parts.scheme == "http" and not people.is_loopback(parts.hostname):
+            raise people.DirectoryError(f"{url} would send people and token in clear; use https.")
+
+    def fetch(self, attributes):
+        paths = [ATTRIBUTE.fullmatch(attribute) for attribute in attributes]
+        asked = [":".join(filter(None, path.group("schema", "name"))) for path in paths]
+        parameters = {"count": self.get_option("page_size"), "attributes": ",".join(dict.fromkeys([*asked, "active"]))}
+        if self.get_option("filter"):
+            parameters["filter"] = self.get_option("filter")
+        open_page = self._opener()
+        found = {}
+        total = None
+        while total is None or len(found) < total:
+            page = self._page(open_page, {"startIndex": len(found) + 1, **parameters})
+            total = self._take(page, found, total)
+        return [(one, _reader(user)) for one, user in found.items() if str(user.get("active")).lower() != "false"]
+
+    def _take(self, page, found, total):
+        """Add a page's people to those found; the count that the server gives of all. Raises DirectoryError."""
+        url, users = self.get_option("url"), page.get("Resources", [])
+        count = page.get("totalResults")
+        if type(count) is not int or count < 0 or not isinstance(users, list):
+            raise people.DirectoryError(f"{url} does not answer as SCIM 2.0 does; see that it is the right address.")
+        if total not in (None, count):
+            raise people.DirectoryError(f"{url} first counted {total} people, then {count}; {people.AGAIN}")
+        most = self.get_option("max_people")
+        if count > most:
+            raise people.DirectoryError(
+                f"{url} counts {count} people; narrow the filter, or raise max_people ({most})."
+            )
+        if page.get("startIndex", len(found) + 1) != len(found) + 1:
+            raise people.DirectoryError(f"{url} was asked to go on at {len(found) + 1} and did not; {people.AGAIN}")
+        if count and not users:
+            raise people.DirectoryError(f"{url} sent {len(found)} of {count} people and then none; {people.AGAIN}")
+        for user in users:
+            identity = user.get("id") if isinstance(user, dict) else None
+            if not isinstance(identity, str) or not identity:
+                raise people.DirectoryError(f"{url} sent somebody without an id; {people.AGAIN}")
+            if identity in found:
+                raise people.DirectoryError(f"{url} sent {people.shown(identity)} twice; {people.AGAIN}")
+            found[identity] = user
+        if len(found) > count:
+            raise people.DirectoryError(f"{url} counted {count} people and sent {len(found)}; {people.AGAIN}")
+        return count
+
+    def _opener(self):
+        """What opens a page, with the token. It knows no redirects: the token is for this one server."""
+        url = self.get_option("url")
+        headers = {"Accept": "application/scim+json", "User-Agent": self.NAME}
+        token = self.file("token_file")
+        if token:
+            secret = people.read_secret(token)
+            if not re.fullmatch(r"[\x21-\x7e]+", secret):
+                raise people.DirectoryError(f"{token} must hold one token, which has no blanks.")
+            headers["Authorization"] = f"Bearer {secret}"
+        proxies = None if url.startswith("https:") else {}  # on this machine there is no proxy in between
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=self.trust()), NoRedirect
+        )
+
+        def open_page(parameters):
+            address = f"{url.rstrip('/')}/Users?{urlencode(parameters)}"
+            request = urllib.request.Request(address, headers=headers)  # noqa: S310 - https, or http on loopback
+            return opener.open(request, timeout=self.get_option("timeout"))
+
+        return open_page
+
+    def _page(self, open_page, parameters):
+        """One answer, as JSON. Raises DirectoryError with a sentence for each way in which there is none."""
+        url = self.get_option("url")
+        try:
+            with open_page(parameters) as response:
+                kind = response.headers.get_content_type()
+                body = response.read(MAX_PAGE + 1)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise people.DirectoryError(f"{url} {self._refusal(error)}") from None
+        except ssl.SSLError as error:
+            raise people.DirectoryError(_broken(url, error)) from None
+        except urllib.error.URLError as error:
+            raise people.DirectoryError(_broken(url, error.reason)) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise people.DirectoryError(_broken(url, error)) from None
+        if len(body) > MAX_PAGE:
+            raise people.DirectoryError(f"{url} sent more than {MAX_PAGE // 1024**2} MiB at once; lower page_size.")
+        if kind not in ("application/scim+json", "application/json"):
+            raise people.DirectoryError(
+                f"{url} answered with {people.shown(kind)}; name the address of its SCIM service."
+            )
+        try:
+            page = json.loads(body)
+        except (ValueError, RecursionError):
+            page = None
+        if not isinstance(page, dict):
+            raise people.DirectoryError(f"{url} sent no whole answer; nothing was taken from it, run again.")
+        return page
+
+    def _refusal(self, error):
+        """What an answer other than 200 means; of its text nothing is repeated but a code that RFC 7644 knows."""
+        if error.code in (401, 403):
+            token = self.file("token_file")
+            return f"refused ({error.code}): " + (
+                f"renew the token in {token}, or let it read users." if token else "name a token_file."
+            )
+        if error.code in (301, 302, 303, 307, 308):
+            return f"points elsewhere ({error.code}), where the token does not go; name the final address in url."
+        if error.code == 404:
+            return "has no /Users (404); name the address of its SCIM service, which often ends in /scim/v2."
+        if error.code == 429:
+            wait = error.headers.get("Retry-After", "")
+            when = f"in {wait} s" if re.fullmatch("[0-9]{1,6}", wait) else "later"
+            return f"was asked too often (429); run again {when}."
+        if error.code >= 500:
+            return f"has a fault of its own ({error.code}); run again later."
+        try:
+            code = json.loads(error.read(MAX_PAGE)).get("scimType")
+        except (OSError, ValueError, RecursionError, AttributeError, http.client.HTTPException):
+            code = None
+        why = f", {code}" if code in SCIM_TYPES else ""
+        return f"does not take the question ({error.code}{why}); mend filter, attributes or page_size."
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """An answer that points elsewhere is an error like others."""
+
+    def redirect_request(self, *args):
+        return None
+
+
+def _broken(url, reason):
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"{url} cannot be trusted ({reason.verify_message.rstrip('.')}); name its authority in ca_file."
+    if isinstance(reason, TimeoutError):
+        return f"{url} fell silent; try later, or raise timeout."
+    if isinstance(reason, http.client.HTTPException):
+        return f"{url} broke off in the middle; nothing was taken from it, run again."
+    why = getattr(reason, "strerror", None) or type(reason).__name__
+    return f"{url} cannot be reached, or went away ({why}); see that it is up and that url is right."
+
+
+def _get(node, name):
+    """A member by its name, whose case does not count (RFC 7643, 2.1)."""
+    if isinstance(node, dict):
+        return next((value for key, value in node.items() if key.lower() == name.lower()), None)
+    return None
+
+
+def _reader(user):
+    """Answers with the values that a person has for an attribute path."""
+
+    def read(attribute):
+        path = ATTRIBUTE.fullmatch(attribute)
+        schema = path["schema"]
+        is_own = schema is None or schema.lower() == "urn:ietf:params:scim:schemas:core:2.0:user"
+        value = _get(user if is_own else _get(user, schema), path["name"])
+        values = value if isinstance(value, list) else [value]
+        if path["key"]:
+            wanted = path["text"] if path["flag"] is None else path["flag"] == "true"
+            values = [one for one in values if _get(one, path["key"]) == wanted]
+        values = [one for one in values if _get(one, "primary") is True] or values
+        values = [_get(one, path["sub"] or "value") if isinstance(one, dict) else one for one in values]
+        return [str(one) for one in values if isinstance(one, str | int) and not isinstance(one, bool)]
+
+    return read
