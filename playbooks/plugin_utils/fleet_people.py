@@ -336,10 +336,11 @@ def read_secret(path: Path) -> str:
         if error.errno == errno.ELOOP:
             raise DirectoryError(f"{path} is a symbolic link; name the real file.") from None
         raise DirectoryError(f"{path} cannot be read ({error.strerror}); see that it is a file of your own.") from None
+    info = os.fstat(descriptor)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(descriptor)
+        raise DirectoryError(f"{path} is no regular file; put the secret into one.")
     with os.fdopen(descriptor, "rb") as file:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise DirectoryError(f"{path} is no regular file; put the secret into one.")
         if info.st_uid != os.getuid():
             raise DirectoryError(f"{path} belongs to another user (uid {info.st_uid}); use a file of your own.")
         if info.st_mode & 0o077:

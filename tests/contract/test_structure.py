@@ -48,7 +48,12 @@ FRONT_DOORS = {
         "fleet/rehearsal/linkedin.py",
         "fleet/rehearsal/site.py",
     },
-    "ansible": {"roles/optout/action_plugins/optout.py", "playbooks/callback_plugins/fleet_finish.py"},
+    "ansible": {
+        "roles/optout/action_plugins/optout.py",
+        "playbooks/callback_plugins/fleet_finish.py",
+        "playbooks/plugin_utils/fleet_people.py",
+    },
+    "ldap3": {"playbooks/inventory_plugins/fleet_ldap.py"},
 }
 """The only files that may import a package."""
 
@@ -56,7 +61,7 @@ SOURCES = sorted(
     [
         *(ROOT / "fleet").rglob("*.py"),
         *(ROOT / "roles").rglob("*.py"),
-        *(ROOT / "playbooks/callback_plugins").glob("*.py"),
+        *(ROOT / "playbooks").rglob("*.py"),
     ]
 )
 

@@ -1,0 +1,181 @@
+"""An LDAP server that refuses, fails or never ends: one sentence, no password in it, nobody less than everybody."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.directories import servers
+from tests.directories.conftest import ldap_options
+from tests.directories.desks import Desk
+
+pytestmark = pytest.mark.xdist_group("directories")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"bind_dn": "cn=nobody,dc=company,dc=example"}, "does not let in 'cn=nobody,dc=company,dc=example' with the"),
+        ({"bind_dn": None, "password_file": None}, "has no 'ou=people,dc=company,dc=example' (noSuchObject)"),
+        ({"bind_dn": None}, "bind_dn and password_file belong together"),
+        ({"base": "ou=none,dc=company,dc=example"}, "has no 'ou=none,dc=company,dc=example' (noSuchObject)"),
+        ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "refers to another server"),
+        ({"bind_dn": "cn=limited,dc=company,dc=example"}, "does not show everybody (sizeLimitExceeded)"),
+        ({"filter": "(mail=*"}, "filter: '(mail=*' is none; mend it."),
+        ({"filter": "(mail=nobody@company.example)"}, "has nobody who matches"),
+        ({"ca_file": None}, "cannot be trusted (its certificate is not signed by one that is)"),
+        ({"ca_file": "missing.pem"}, "holds no certificates to trust"),
+        ({"url": "ldap://directory.company.example"}, "would send people and password in clear"),
+        ({"url": "ldaps://localhost:1"}, "cannot be reached, or went away"),
+        ({"url": "ldaps://localhost/ou=people"}, "names more than a server; the rest belongs into base."),
+        ({"start_tls": True}, "has TLS from the start; leave out start_tls."),
+        ({"attributes": {"name": "uid)(x"}}, "'uid)(x' is no attribute of LDAP"),
+    ],
+)
+def test_each_fault_has_its_sentence(ldap: Desk, changed: dict[str, Any], said: str) -> None:
+    """Ended with 2, before any host is made."""
+    if changed.get("bind_dn") == "cn=limited,dc=company,dc=example":
+        changed = changed | {"page_size": 100}
+    assert said in ldap.refusal(**changed)
+
+
+def test_a_wrong_password_is_told(ldap: Desk) -> None:
+    """With the file that holds it, and without what it holds."""
+    (ldap.folder / "secret").write_text("wrong-9Xq\n")
+    ldap.secret = "wrong-9Xq"
+    assert "secret (invalidCredentials); mend one of them." in ldap.refusal()
+
+
+def test_a_certificate_of_another_name_is_refused(ldap: Desk) -> None:
+    """It is for `localhost`, and 127.0.0.1 is another name."""
+    assert "shows a certificate of another name" in ldap.refusal(
+        url=ldap.options["url"].replace("localhost", "127.0.0.1")
+    )
+
+
+def test_a_connection_that_changes_to_tls_is_as_good(ldap: Desk, ldap_server: servers.Directory) -> None:
+    """STARTTLS; and in clear on this machine."""
+    assert len(ldap.hosts(url=ldap_server.clear_url, start_tls=True)) == 24
+    assert len(ldap.hosts(url=ldap_server.clear_url)) == 24
+
+
+def test_where_ldap3_is_missing_it_is_named(ldap: Desk) -> None:
+    """The plugin loads without it: `ansible-doc` works, and a run says what to install where."""
+    hidden = ldap.folder / "hidden"
+    hidden.mkdir()
+    (hidden / "ldap3.py").write_text("raise ImportError\n")
+    ldap.environ["PYTHONPATH"] = str(hidden)
+    assert "ldap3 is missing; install it where Ansible is: pip install ldap3" in ldap.refusal()
+
+
+@contextmanager
+def between(server: servers.Directory, spoil: str) -> Iterator[str]:
+    """A relay before the real slapd that spoils its answers; the address of it. A real server does not fail on demand.
+
+    `silent` forwards nothing after the bind; `away` closes after the first page; `for ever` answers each request for
+    a page with the first one, whose cookie never ends.
+    """
+    host, port = urlsplit(server.clear_url).hostname, urlsplit(server.clear_url).port
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(30)
+
+    def serve() -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        upstream = socket.create_connection((str(host), int(port or 0)))
+        pages: list[bytes] = []
+        with client, upstream:
+            while request := client.recv(65536):
+                is_search = b"\x63" in request[:12]
+                if is_search and spoil == "silent":
+                    threading.Event().wait(5)
+                    return
+                if is_search and spoil == "away" and pages:
+                    return
+                if is_search and spoil == "for ever" and pages:
+                    client.sendall(renumbered(pages[0], message_id(request)))
+                    continue
+                upstream.sendall(request)
+                answer = whole(upstream, is_search)
+                if is_search:
+                    pages.append(answer)
+                client.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"ldap://localhost:{listener.getsockname()[1]}"
+    finally:
+        listener.close()
+
+
+def whole(upstream: socket.socket, is_search: bool) -> bytes:
+    """What the server answers: for a search up to its SearchResultDone (RFC 4511: tag 0x65)."""
+    upstream.settimeout(1)
+    answer = b""
+    try:
+        while part := upstream.recv(65536):
+            answer += part
+            if not is_search:
+                break
+    except TimeoutError:
+        pass
+    return answer
+
+
+def messages(data: bytes) -> Iterator[bytes]:
+    """The LDAP messages in a piece of BER."""
+    at = 0
+    while at < len(data):
+        length, start = data[at + 1], at + 2
+        if length & 0x80:
+            size = length & 0x7F
+            length, start = int.from_bytes(data[start : start + size], "big"), start + size
+        yield data[at : start + length]
+        at = start + length
+
+
+def _body(message: bytes) -> int:
+    return 2 + (message[1] & 0x7F if message[1] & 0x80 else 0)
+
+
+def message_id(message: bytes) -> int:
+    """The number of a message: the first integer in it."""
+    at = _body(message)
+    return int.from_bytes(message[at + 2 : at + 2 + message[at + 1]], "big")
+
+
+def renumbered(answer: bytes, number: int) -> bytes:
+    """The same messages as an answer to another request; its number has one byte, as the first one's had."""
+    changed = []
+    for message in messages(answer):
+        at = _body(message)
+        assert message[at + 1] == 1 and number < 128
+        changed.append(message[: at + 2] + bytes([number]) + message[at + 3 :])
+    return b"".join(changed)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ("silent", "fell silent or went away; nothing was taken from it, run again."),
+        ("away", "went away"),
+        ("for ever", "twice; nothing was taken from it; run again"),
+    ],
+)
+def test_a_server_that_does_not_come_to_an_end_is_left(
+    ldap_server: servers.Directory, tmp_path: Path, spoil: str, said: str
+) -> None:
+    """Silent, gone after the first page, or the first page for ever: no smaller inventory."""
+    with between(ldap_server, spoil) as url:
+        desk = Desk(tmp_path, ldap_options(ldap_server, tmp_path) | {"url": url, "timeout": 3}, servers.PASSWORD)
+        assert said in desk.refusal()

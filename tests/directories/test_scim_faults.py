@@ -1,0 +1,213 @@
+"""A SCIM server that fails, lies or never ends: one sentence, no token in it, and nobody less than everybody."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.directories import people, servers
+from tests.directories.desks import Desk, secret_file
+
+TOKEN = "scim-token-7Qx"
+Page = Callable[["Handler", int], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as the test says. A real server does not lie on demand, so this one is scripted."""
+
+    page: Page
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers.get("Authorization", ""))
+        start = int(parse_qs(urlsplit(self.path).query).get("startIndex", ["1"])[0])
+        type(self).page(self, start)
+
+    def send(self, body: bytes | Any, status: int = 200, kind: str = "application/scim+json", **headers: str) -> None:
+        """One answer."""
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def listed(start: int, count: int, total: int, first: int | None = None) -> dict[str, Any]:
+    """A page of `count` people from `start` on; `first` is what it says of itself."""
+    everybody = people.everybody() * 4
+    users = [
+        people.scim_user(everybody[number % 24] | {"name": f"p{number}"}) | {"id": f"id-{number}"}
+        for number in range(start, start + count)
+    ]
+    return {"totalResults": total, "startIndex": start if first is None else first, "Resources": users}
+
+
+def drip(handler: Handler, _start: int) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/scim+json")
+    handler.end_headers()
+    for _ in range(100):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        time.sleep(0.2)
+
+
+def break_off(handler: Handler, start: int) -> None:
+    body = json.dumps(listed(start, 5, 20)).encode()
+    if start > 1:
+        body = body[: len(body) // 2]
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/scim+json")
+    handler.send_header("Content-Length", str(10_000))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def silent(handler: Handler, _start: int) -> None:
+    time.sleep(8)
+
+
+FAULTS: dict[str, tuple[Page, str]] = {
+    "the same page for ever": (lambda h, start: h.send(listed(1, 5, 20)), "asked to go on at 6 and did not"),
+    "the same people on every page": (lambda h, start: h.send(listed(1, 5, 20, start)), "sent 'id-1' twice"),
+    "more counted than there are": (
+        lambda h, start: h.send(listed(start, 5 if start == 1 else 0, 20)),
+        "sent 5 of 20 people and then none",
+    ),
+    "fewer counted than there are": (lambda h, start: h.send(listed(start, 5, 3)), "counted 3 people and sent 5"),
+    "another count each time": (
+        lambda h, start: h.send(listed(start, 5, 20 + start)),
+        "first counted 21 people, then 26",
+    ),
+    "a count without end": (lambda h, start: h.send(listed(start, 5, 10**9)), "raise max_people (100000)"),
+    "nobody at all": (lambda h, _: h.send({"totalResults": 0}), "has nobody who matches"),
+    "no count": (lambda h, _: h.send({"Resources": []}), "does not answer as SCIM 2.0 does"),
+    "somebody without an id": (
+        lambda h, _: h.send({"totalResults": 1, "Resources": [{"userName": "x"}]}),
+        "sent somebody without an id",
+    ),
+    "not JSON": (lambda h, _: h.send(b"{"), "sent no whole answer"),
+    "a page for people": (lambda h, _: h.send(b"<html>", kind="text/html"), "answered with 'text/html'"),
+    "a page that is too large": (lambda h, _: h.send(b" " * (32 * 2**20 + 1)), "sent more than 32 MiB at once"),
+    "broken off": (break_off, "sent no whole answer; nothing was taken from it"),
+    "drawn out": (drip, "has not sent everybody within 3 s"),
+    "silent": (silent, "fell silent"),
+    "401": (lambda h, _: h.send(TOKEN.encode(), 401), "refused (401): renew the token in"),
+    "403": (lambda h, _: h.send(b"", 403), "refused (403): renew the token in"),
+    "404": (lambda h, _: h.send(b"", 404), "has no /Users (404)"),
+    "429": (lambda h, _: h.send(b"", 429, **{"Retry-After": "30"}), "was asked too often (429); run again in 30 s."),
+    "500": (lambda h, _: h.send(b"\x1b[31m", 500), "has a fault of its own (500)"),
+    "a filter that it does not take": (
+        lambda h, _: h.send({"scimType": "invalidFilter", "detail": TOKEN}, 400),
+        "does not take the question (400, invalidFilter)",
+    ),
+    "two of the same name": (
+        lambda h, _: h.send({"totalResults": 2, "Resources": [{"id": one, "userName": "kim"} for one in "ab"]}),
+        "'a': kim is the name of 2 people; 'b': kim is the name of 2 people",
+    ),
+    "names that are none": (
+        lambda h, _: h.send(
+            {
+                "totalResults": 3,
+                "Resources": [
+                    {"id": "a\x1b[2J", "userName": "x; touch y"},
+                    {"id": "b", "userName": "localhost"},
+                    {"id": "c", "userName": "-o"},
+                ],
+            }
+        ),
+        "3 of 3 people cannot be hosts: 'a?[2J': 'x; touch y' is no safe name",
+    ),
+}
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[Desk, list[str]]]]:
+    """Start a server that answers so; the folder configured for it, and the tokens that it was given."""
+    running = []
+
+    def start(page: Page, trust: ssl.SSLContext | None = None, **options: Any) -> tuple[Desk, list[str]]:
+        asked: list[str] = []
+        handler = type("Scripted", (Handler,), {"page": page, "asked": asked})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        if trust:
+            server.socket = trust.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        running.append(server)
+        url = f"{'https' if trust else 'http'}://localhost:{server.server_port}/v2"
+        given = {"plugin": "fleet_scim", "url": url, "token_file": secret_file(tmp_path, TOKEN), "page_size": 5}
+        return Desk(tmp_path, given | options, TOKEN), asked
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_has_its_sentence(serve: Callable[..., tuple[Desk, list[str]]], fault: str) -> None:
+    """And ends: whatever is asked for again is asked for a bounded number of times."""
+    page, said = FAULTS[fault]
+    desk, asked = serve(page, timeout=2, max_seconds=3)
+    assert said in desk.refusal()
+    assert 1 <= len(asked) <= 10 and set(asked) == {f"Bearer {TOKEN}"}
+
+
+def test_whoever_answers_well_is_believed(serve: Callable[..., tuple[Desk, list[str]]]) -> None:
+    """The scripted server itself is no fault: 20 people on four pages."""
+    desk, asked = serve(lambda h, start: h.send(listed(start, 5, 20)))
+    assert len(desk.hosts()) == 20 and len(asked) == 4
+
+
+def test_the_token_goes_nowhere_else(serve: Callable[..., tuple[Desk, list[str]]]) -> None:
+    """An answer that points to another server is an error; that one is never asked."""
+    _, stolen = serve(lambda h, _: h.send(listed(1, 1, 1)))
+    other, _ = serve(lambda h, _: h.send(listed(1, 1, 1)))
+    target = other.options["url"].replace("localhost", "127.0.0.1")
+    desk, asked = serve(lambda h, _: h.send(b"", 302, Location=f"{target}/Users"))
+    assert "points elsewhere (302), where the token does not go" in desk.refusal()
+    assert len(asked) == 1 and stolen == []
+
+
+def test_a_server_that_is_not_trusted_gets_no_token(
+    serve: Callable[..., tuple[Desk, list[str]]], tmp_path: Path
+) -> None:
+    """Signed by nobody that is trusted, or a name that is another's; with its authority in ca_file it is."""
+    ca, certificate = servers.certify(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    desk, asked = serve(lambda h, start: h.send(listed(start, 5, 20)), context)
+    assert "cannot be trusted" in desk.refusal()
+    named = desk.options["url"].replace("localhost", "127.0.0.1")
+    assert "cannot be trusted" in desk.refusal(ca_file=str(ca), url=named)
+    assert asked == []
+    assert len(desk.hosts(ca_file=str(ca))) == 20
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://directory.company.example/v2", "would send people and token in clear; use https."),
+        ("https://user:pass@localhost/v2", "must be https://HOST or http://HOST, no more."),
+        ("ftp://localhost/v2", "must be https://HOST or http://HOST, no more."),
+        ("http://localhost:1/v2", "cannot be reached, or went away (Connection refused)"),
+    ],
+)
+def test_an_address_that_cannot_be_is_told(tmp_path: Path, url: str, said: str) -> None:
+    """Before anything is sent."""
+    desk = Desk(tmp_path, {"plugin": "fleet_scim", "url": url, "token_file": secret_file(tmp_path, TOKEN)}, TOKEN)
+    assert said in desk.refusal()
