@@ -27,8 +27,8 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
 
-SAFE_NAME = re.compile(r"(?!localhost\Z)[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
-"""As in fleet/employee.py; `localhost` is Ansible's own."""
+SAFE_NAME = re.compile(r"(?!(?:localhost|127\.0\.0\.1|all|ungrouped)\Z)[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
+"""As in fleet/employee.py; the names at the front are Ansible's own, as the machine or as groups."""
 LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 VARIABLE = re.compile(r"(?!fleet_|ansible_)[a-z_][a-z0-9_]{0,99}")
 FIELDS = ("name", "email", "locale", "department", "country")
@@ -141,7 +141,11 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
             wanted[f"variables.{variable}"] = attributes
         for where, attributes in wanted.items():
             attributes = [attributes] if isinstance(attributes, str) else attributes
-            if not isinstance(attributes, list) or not all(isinstance(name, str) and name for name in attributes):
+            if (
+                not attributes
+                or not isinstance(attributes, list)
+                or not all(isinstance(name, str) and name for name in attributes)
+            ):
                 raise DirectoryError(f"{where}: must be the name of an attribute, or a list of them, best first.")
             wanted[where] = [str(name) for name in attributes]
             for attribute in wanted[where]:
@@ -336,17 +340,18 @@ def read_secret(path: Path) -> str:
         if error.errno == errno.ELOOP:
             raise DirectoryError(f"{path} is a symbolic link; name the real file.") from None
         raise DirectoryError(f"{path} cannot be read ({error.strerror}); see that it is a file of your own.") from None
-    info = os.fstat(descriptor)
-    if not stat.S_ISREG(info.st_mode):
-        os.close(descriptor)
-        raise DirectoryError(f"{path} is no regular file; put the secret into one.")
-    with os.fdopen(descriptor, "rb") as file:
+    try:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
+            raise DirectoryError(f"{path} is no regular file; put the secret into one.")
         if info.st_uid != os.getuid():
             raise DirectoryError(f"{path} belongs to another user (uid {info.st_uid}); use a file of your own.")
         if info.st_mode & 0o077:
             mode = stat.S_IMODE(info.st_mode)
             raise DirectoryError(f"{path} is open to other users (mode {mode:04o}); run: chmod 600 {path}")
-        data = file.read(MAX_SECRET)
+        data = os.read(descriptor, MAX_SECRET)
+    finally:
+        os.close(descriptor)
     try:
         secret = data.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
