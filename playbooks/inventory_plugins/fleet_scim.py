@@ -174,12 +174,12 @@ class InventoryModule(people.People):
         while total is None or len(found) < total:
             page = self._page(open_page, {"startIndex": len(found) + 1, **parameters})
             total = self._take(page, found, total)
-        return [(one, _reader(user)) for one, user in found.items() if str(user.get("active")).lower() != "false"]
+        return [(one, _reader(user)) for one, user in found.items() if str(_get(user, "active")).lower() != "false"]
 
     def _take(self, page, found, total):
         """Add a page's people to those found; the count that the server gives of all. Raises DirectoryError."""
-        url, users = self.get_option("url"), page.get("Resources", [])
-        count = page.get("totalResults")
+        url, users = self.get_option("url"), _get(page, "Resources") or []
+        count = _get(page, "totalResults")
         if type(count) is not int or count < 0 or not isinstance(users, list):
             raise people.DirectoryError(f"{url} does not answer as SCIM 2.0 does; see that it is the right address.")
         if total not in (None, count):
@@ -189,12 +189,12 @@ class InventoryModule(people.People):
             raise people.DirectoryError(
                 f"{url} counts {count} people; narrow the filter, or raise max_people ({most})."
             )
-        if page.get("startIndex", len(found) + 1) != len(found) + 1:
+        if _get(page, "startIndex") not in (None, len(found) + 1):
             raise people.DirectoryError(f"{url} was asked to go on at {len(found) + 1} and did not; {people.AGAIN}")
         if count and not users:
             raise people.DirectoryError(f"{url} sent {len(found)} of {count} people and then none; {people.AGAIN}")
         for user in users:
-            identity = user.get("id") if isinstance(user, dict) else None
+            identity = _get(user, "id")
             if not isinstance(identity, str) or not identity:
                 raise people.DirectoryError(f"{url} sent somebody without an id; {people.AGAIN}")
             if identity in found:
@@ -214,7 +214,7 @@ class InventoryModule(people.People):
             if not re.fullmatch(r"[\x21-\x7e]+", secret):
                 raise people.DirectoryError(f"{token} must hold one token, which has no blanks.")
             headers["Authorization"] = f"Bearer {secret}"
-        proxies = None if url.startswith("https:") else {}  # on this machine there is no proxy in between
+        proxies = {} if people.is_loopback(people.safe_url(url, ("https", "http")).hostname) else None
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=self.trust()), NoRedirect
         )
