@@ -13,6 +13,7 @@ try:
     from ldap3.core.exceptions import (
         LDAPCertificateError,
         LDAPException,
+        LDAPInvalidDnError,
         LDAPInvalidFilterError,
         LDAPSocketReceiveError,
         LDAPStartTLSError,
@@ -206,7 +207,11 @@ class InventoryModule(people.People):
             raise people.DirectoryError(f"{url} shows a certificate of another name; name it as it is there.") from None
         except LDAPInvalidFilterError:
             raise people.DirectoryError(
-                f"filter: {people.shown(self.get_option('filter'))} is none; mend it."
+                f"filter: {people.shown(self.get_option('filter'))} is no LDAP filter; write one as in RFC 4515."
+            ) from None
+        except LDAPInvalidDnError:
+            raise people.DirectoryError(
+                f"base: {people.shown(self.get_option('base'))} names no entry, such as dc=company,dc=example does."
             ) from None
         except LDAPSocketReceiveError:
             raise people.DirectoryError(
@@ -277,8 +282,8 @@ class InventoryModule(people.People):
             for entry in entries:
                 if entry["type"] != "searchResEntry":
                     raise people.DirectoryError(
-                        f"{url} refers to another server for a part of {self.get_option('base')}, and referrals are "
-                        "not followed; name a base that is wholly there."
+                        f"{url} refers to another server for a part of {people.shown(self.get_option('base'))}, and "
+                        "referrals are not followed; name a base that is wholly there."
                     )
                 key = entry["dn"].lower()
                 if key in seen:

@@ -55,6 +55,24 @@ def test_a_run_works_from_the_wheel_alone(installed: Path, tmp_path: Path) -> No
         assert (done.returncode, done.stderr) == (0, ""), verb
 
 
+def test_the_directory_plugins_work_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
+    """Ansible finds both, with the file that they share, and tells of their options."""
+    playbooks = installed / "fleet" / "ansible" / "playbooks"
+    command = [sys.executable, "-m", "ansible", "doc", "-t", "inventory", f"--playbook-dir={playbooks}", "--json"]
+    done = subprocess.run(
+        [*command, "fleet_scim", "fleet_ldap"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    found = json.loads(done.stdout)
+    for name in ("fleet_scim", "fleet_ldap"):
+        assert found[name]["doc"]["filename"] == str(playbooks / "inventory_plugins" / f"{name}.py")
+        assert {"url", "accounts", "keyed_groups", "cache_connection"} <= found[name]["doc"]["options"].keys()
+        source = tmp_path / f"people.{name}.yml"
+        source.write_text(f"plugin: {name}\nurl: https://127.0.0.1:1\nbase: dc=x\nsurprise: 1\n", "utf-8")
+        list_hosts = [sys.executable, "-m", "ansible", "inventory", f"--playbook-dir={playbooks}", "-i", str(source)]
+        done = subprocess.run([*list_hosts, "--list"], capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert f"{name}: unknown option" in done.stderr  # it was loaded, with what it shares
+
+
 def test_nothing_but_the_product_is_in_it(installed: Path) -> None:
     """Tests, benchmarks and the checkout's own files stay out."""
     assert {path.name.partition("-")[0] for path in installed.iterdir()} == {"fleet", "fleet_optout"}
