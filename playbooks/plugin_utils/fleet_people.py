@@ -272,7 +272,8 @@ def _checked(people: object, wanted: dict[str, list[str]]) -> list[dict[str, str
     fields = {"id", *wanted}
     if isinstance(people, list) and people:
         people = [dict(person) if isinstance(person, dict) else {} for person in people]
-        if all(
+        is_each_once = len({str(person.get("name")) for person in people}) == len(people)
+        if is_each_once and all(
             person.keys() <= fields
             and all(isinstance(value, str) for value in person.values())
             and SAFE_NAME.fullmatch(person.get("name", ""))

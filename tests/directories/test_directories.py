@@ -15,8 +15,6 @@ from tests.conftest import ROOT
 from tests.directories import people, servers
 from tests.directories.desks import Desk
 
-pytestmark = pytest.mark.xdist_group("directories")
-
 STAFF = {f"person{number:02}" for number in range(24)}
 MANDATE = {"employee": "person01", "reference": "M-1", "services": ["linkedin"]}
 MANDATE |= {"granted_on": "2026-01-15", "expires_on": "2099-12-31"}
@@ -127,10 +125,11 @@ class TestNeverTrusted:
         finally:
             servers.scim_request(scim_server, f"/Users/{one['id']}", people.scim_user(people.everybody()[5]), "PUT")
 
-    def test_what_is_no_cache_of_ours_is_refused(self, desk: Desk, evil: Path) -> None:
-        """A name that is no host's, a value that is no text: whoever can write there is not believed."""
+    @pytest.mark.parametrize("planted", ['"../person00"', '"person01"', "7", "null"])
+    def test_what_is_no_cache_of_ours_is_refused(self, desk: Desk, evil: Path, planted: str) -> None:
+        """A name that is no host's, a second one, a value that is no text: whoever can write there is not believed."""
         [file] = (desk.folder / "cache").iterdir()
-        poison(file, '"person00"', '"../person00"')
+        poison(file, '"person00"', planted)
         assert "the cache does not hold what was once written there" in desk.refusal(**self.cached)
 
     def test_a_template_would_be_run_if_it_were_trusted(self, tmp_path: Path) -> None:

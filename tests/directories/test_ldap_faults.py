@@ -16,8 +16,6 @@ from tests.directories import servers
 from tests.directories.conftest import ldap_options
 from tests.directories.desks import Desk
 
-pytestmark = pytest.mark.xdist_group("directories")
-
 
 @pytest.mark.parametrize(
     ("changed", "said"),
@@ -26,9 +24,10 @@ pytestmark = pytest.mark.xdist_group("directories")
         ({"bind_dn": None, "password_file": None}, "has no 'ou=people,dc=company,dc=example' (noSuchObject)"),
         ({"bind_dn": None}, "bind_dn and password_file belong together"),
         ({"base": "ou=none,dc=company,dc=example"}, "has no 'ou=none,dc=company,dc=example' (noSuchObject)"),
+        ({"base": "people"}, "base: 'people' names no entry"),
         ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "refers to another server"),
         ({"bind_dn": "cn=limited,dc=company,dc=example"}, "does not show everybody (sizeLimitExceeded)"),
-        ({"filter": "(mail=*"}, "filter: '(mail=*' is none; mend it."),
+        ({"filter": "(mail=*"}, "filter: '(mail=*' is no LDAP filter; write one as in RFC 4515."),
         ({"filter": "(mail=nobody@company.example)"}, "has nobody who matches"),
         ({"ca_file": None}, "cannot be trusted (its certificate is not signed by one that is)"),
         ({"ca_file": "missing.pem"}, "holds no certificates to trust"),
