@@ -173,6 +173,20 @@ def test_whoever_answers_well_is_believed(serve: Callable[..., tuple[Desk, list[
     assert len(desk.hosts()) == 20 and len(asked) == 4
 
 
+def test_names_of_members_are_read_whatever_their_case(serve: Callable[..., tuple[Desk, list[str]]]) -> None:
+    """RFC 7643, 2.1: who is not `Active` is not active, and the others are there."""
+    users = [{"ID": one, "USERNAME": f"kim-{one}", "Active": one != "b", "Locale": "en"} for one in "abc"]
+    desk, _ = serve(lambda h, _: h.send({"TotalResults": 3, "resources": users}))
+    assert set(desk.hosts()) == {"kim-a", "kim-c"}
+
+
+def test_what_is_on_this_machine_is_asked_without_a_proxy(serve: Callable[..., tuple[Desk, list[str]]]) -> None:
+    """Whatever the environment names: a proxy would be given the address and the token of a service here."""
+    desk, asked = serve(lambda h, start: h.send(listed(start, 5, 20)))
+    desk.environ |= dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:1")
+    assert len(desk.hosts()) == 20 and len(asked) == 4
+
+
 def test_the_token_goes_nowhere_else(serve: Callable[..., tuple[Desk, list[str]]]) -> None:
     """An answer that points to another server is an error; that one is never asked."""
     _, stolen = serve(lambda h, _: h.send(listed(1, 1, 1)))
