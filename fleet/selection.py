@@ -112,9 +112,10 @@ def require_no_shrink(spec: RunSpec) -> None:
         if before is None or record["sources_sha256"] != inventory.sources_digest:
             continue
         if inventory.total * 2 <= before:
+            today = f"{inventory.total} employee{'' if inventory.total == 1 else 's'}"
             raise InputError(
-                f"{', '.join(inventory.sources)} names {inventory.total} employees; it named {before} in run "
-                f"{record['run']}. Look for what is missing, or accept it with --accept-shrink. Nothing was touched."
+                f"{', '.join(inventory.sources)} names {today}; it named {before} in run {record['run']}. Look for "
+                "what is missing, or accept it with --accept-shrink. Nothing was touched."
             )
         return
 
