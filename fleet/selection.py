@@ -46,13 +46,14 @@ class Selection:
             return self._resumed(spec)
         if not by_record:
             return spec
+        planned = _planned(spec)
         chosen: set[Planned] = set()
         if self.only_failed is not None:
             chosen |= {_whose(result) for result in _results(spec, self.only_failed) if not result.outcome.is_done}
         if self.new or self.stale_days is not None:
-            chosen |= self._by_age(spec, now or datetime.now(UTC))
-        planned = chosen & _planned(spec)
-        return replace(spec, inventory=spec.inventory.only({name for name, _, _ in planned}), only=frozenset(planned))
+            chosen |= self._by_age(spec, planned, now or datetime.now(UTC))
+        only = frozenset(planned & chosen)
+        return replace(spec, inventory=spec.inventory.only({name for name, _, _ in only}), only=only)
 
     def _resumed(self, spec: RunSpec) -> RunSpec:
         last = next(read_last_run(spec.settings.state_dir.audit.log), None)
@@ -67,12 +68,12 @@ class Selection:
             only=left,
         )
 
-    def _by_age(self, spec: RunSpec, now: datetime) -> set[Planned]:
+    def _by_age(self, spec: RunSpec, planned: Iterable[Planned], now: datetime) -> set[Planned]:
         places = spec.settings.state_dir.audit
         looked_at = last_looks(read_records(places.log))
         subjects = known_subjects(places.subjects)
         found = set()
-        for name, service, control in _planned(spec):
+        for name, service, control in planned:
             subject = subjects.get(name)
             at = looked_at.get((subject.pseudonym, service, control)) if subject else None
             if self.new if at is None else self._is_stale(now - at):

@@ -18,7 +18,7 @@ from fleet.browser.find import install_browser
 from fleet.browser.network import Network
 from fleet.commands.options import STATE, complain, people
 from fleet.commands.run import prepare, progress, show
-from fleet.config import Given
+from fleet.config import Given, resolve_settings
 from fleet.model import Outcome, count_outcomes
 from fleet.paths import AuditDir, ansible_content, default_state
 from fleet.pipeline import RunReport, execute
@@ -40,7 +40,7 @@ def demo(state: STATE = None) -> None:
     folder = Path(state) if state else default_state() / "demo" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     identity, log_key = (str(folder.with_name(f"{folder.name}-{name}")) for name in ("identity.txt", "log-key.pem"))
     given = Given(state=str(folder), identity=identity, log_key=log_key)
-    spec, names = prepare(given, sources, None, check=False)
+    spec, names = prepare(resolve_settings(given, sources), sources, None, check=False)
     stage = raise_stage(spec.inventory, spec.settings, catalogue_for(spec.settings, rehearsal=True))
     try:
         # Both runs meet the same services, so that the second finds what the first has stored.

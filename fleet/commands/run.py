@@ -33,7 +33,7 @@ from fleet.commands.options import (
     people,
     say,
 )
-from fleet.config import Given, configure, resolve_settings
+from fleet.config import Given, Settings, configure
 from fleet.errors import FleetError
 from fleet.forecast import forecast
 from fleet.inventory import read_inventory
@@ -109,8 +109,12 @@ def run(
     names: dict[str, str] = {}
     spec, notifier = None, Notifier()
     try:
-        notifier = Notifier(None if plan else configure(given, inventory or []).channels)
-        spec, names = prepare(given, inventory or [], limit, selection, check=check, accept_shrink=accept_shrink)
+        sources = inventory or []
+        configuration = configure(given, sources)
+        notifier = Notifier(None if plan else configuration.channels)
+        spec, names = prepare(
+            configuration.settings, sources, limit, selection, check=check, accept_shrink=accept_shrink
+        )
         if spec.inventory.rehearsal:
             notifier.require_loopback()
         for warning in spec.inventory.warnings:
@@ -158,7 +162,7 @@ def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
 
 
 def prepare(
-    given: Given,
+    settings: Settings,
     sources: list[str],
     limit: str | None,
     selection: Selection = EVERYTHING,
@@ -167,11 +171,9 @@ def prepare(
     accept_shrink: bool = False,
 ) -> tuple[RunSpec, dict[str, str]]:
     """The run that the options describe, and the names of its services. Raises InputError."""
-    cwd = Path.cwd()
-    settings = resolve_settings(given, sources, cwd)
     # Whether this is a rehearsal stands in the inventory, and which services there are depends on it.
     catalogue = catalogue_for(settings, rehearsal=True)
-    inventory = read_inventory(sources, services_of(catalogue), limit, cwd=cwd)
+    inventory = read_inventory(sources, services_of(catalogue), limit, cwd=Path.cwd())
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
     spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())
