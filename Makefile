@@ -1,6 +1,6 @@
 # The whole developer interface. Everything lives in .venv; nothing else on the machine is changed,
 # except that a browser is installed where there is none, and on Debian what tests need
-# (iproute2, tinyproxy-bin, faketime, slapd, systemd for its analysis, chromium).
+# (tests/programs.sh).
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -36,22 +36,9 @@ schema: .venv/ready
 	@$(BIN)/fleet browser install
 	@touch $@
 
-# Programs that only tests need; a test that misses one is skipped and names its package.
-# Installed without a configuration, slapd is never started by its package; tests start their own.
 .venv/ready-for-development: .venv/ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@packages=; \
-	command -v ip >/dev/null || packages="$$packages iproute2"; \
-	command -v tinyproxy >/dev/null || packages="$$packages tinyproxy-bin"; \
-	ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || packages="$$packages faketime"; \
-	command -v systemd-analyze >/dev/null || packages="$$packages systemd"; \
-	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages="$$packages chromium"; \
-	root="$$([ "$$(id -u)" = 0 ] || echo sudo -n)"; \
-	[ -x /usr/sbin/slapd ] || { packages="$$packages slapd"; \
-		echo "slapd slapd/no_configuration boolean true" | $$root debconf-set-selections; } >/dev/null 2>&1; \
-	elevated="$$root env DEBIAN_FRONTEND=noninteractive apt-get"; \
-	[ -z "$$packages" ] || { $$elevated update && $$elevated install -y --no-install-recommends $$packages; } \
-		>/dev/null 2>&1 || echo "Not installed, so that some tests are skipped:$$packages" >&2
+	@sh tests/programs.sh
 	@touch $@
 
 clean:

@@ -41,6 +41,7 @@ FIELDS = {
     "evidence": "0123456789abcdef" * 4,
     "http_status": 200,
     "refused_hosts": [],
+    "worker": None,
 }
 
 

@@ -100,6 +100,10 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     ): "Run again later: {service} did not give its page all data, so what it showed at last proves nothing.",
     (Outcome.ERROR, Reason.BROWSER_MISSING): "Administrator: run 'fleet browser install', then run again.",
     (
+        Outcome.ERROR,
+        Reason.WORKER_LOST,
+    ): "Administrator: see what became of the worker ('fleet audit show' names it), then run again.",
+    (
         Outcome.NOT_RUN,
         Reason.CIRCUIT_OPEN,
     ): "Settle first what stopped the others at {service}; only then run again: nobody else was visited there.",

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from fleet import __version__
-from fleet.commands import audit, browser, config, inventory, mandates, services, sessions
+from fleet.commands import audit, browser, config, inventory, mandates, services, sessions, worker
 from fleet.commands.agent import agent
 from fleet.commands.demo import demo
 from fleet.commands.doctor import doctor
@@ -46,6 +46,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(browser.app, name="browser")
 app.command()(doctor)
 app.command(hidden=True)(agent)
+app.add_typer(worker.app, name="worker", hidden=True)
 
 
 def _version(wanted: bool) -> None:

@@ -15,6 +15,7 @@ from fleet.configfile import MAX_FORKS, BreakerLimits, ConfigFile, Pause
 from fleet.errors import InputError
 from fleet.notify.targets import DEFAULT_SMTP, Channels, parse_smtp, parse_target
 from fleet.paths import StateDir, default_identity, default_log_key, default_state
+from fleet.ssh import WorkerAddress, parse_worker
 from fleet.yamlfile import read_model
 
 DEFAULT_FORKS = 8
@@ -31,6 +32,7 @@ class Given:
     services: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     forks: int | None = None
+    workers: tuple[str, ...] = ()
     resolve: tuple[str, ...] = ()
     trust_spki: tuple[str, ...] = ()
     proxy: str | None = None
@@ -51,6 +53,7 @@ class Settings:
     services: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
     forks: int = DEFAULT_FORKS
+    workers: tuple[WorkerAddress, ...] = ()
     network: Network = field(default_factory=Network)
     breaker: bool = True
     breaker_limits: BreakerLimits = field(default_factory=BreakerLimits)
@@ -119,6 +122,7 @@ KEYS = (
     Key("services", "--service", default=tuple),
     Key("controls", "--control", default=tuple),
     Key("forks", "--forks", default=lambda: DEFAULT_FORKS),
+    Key("workers", "--worker", default=tuple),
     Key("resolve", "--resolve", default=tuple),
     Key("trust_spki", "--trust-spki", default=tuple),
     Key("proxy", "--proxy"),
@@ -164,6 +168,7 @@ class Configuration:
             services=self["services"],
             controls=self["controls"],
             forks=forks,
+            workers=_workers(self["workers"], str(self.values["workers"].origin)),
             network=Network(
                 dict(map(parse_resolve, self["resolve"])),
                 tuple(map(parse_spki, self["trust_spki"])),
@@ -184,6 +189,16 @@ class Configuration:
         """
         targets = tuple(parse_target(text, str(self.values["notify"].origin)) for text in self["notify"])
         return Channels(targets, self["notify_file"], parse_smtp(self["smtp"], str(self.values["smtp"].origin)))
+
+
+def _workers(texts: Sequence[str], origin: str) -> tuple[WorkerAddress, ...]:
+    """Raises InputError for one that is none, and for two that could not be told apart."""
+    workers = tuple(parse_worker(text, origin) for text in texts)
+    names = [worker.name for worker in workers]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{origin}: {twice} is named twice; name each worker once.")
+    return workers
 
 
 def config_places(sources: Sequence[str], cwd: Path) -> list[Path]:

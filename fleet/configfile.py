@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 VERSION = 1
 """Of the form of fleet.yml."""
 MAX_FORKS = 64
+MAX_WORKERS = 32
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Address = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -52,6 +53,7 @@ class ConfigFile(_Strict):
     services: tuple[Name, ...] = ()
     controls: tuple[Name, ...] = ()
     forks: int | None = Field(default=None, ge=1, le=MAX_FORKS)
+    workers: tuple[Address, ...] = Field(default=(), max_length=MAX_WORKERS, description="Machines that visit, by SSH.")
     resolve: tuple[Name, ...] = ()
     trust_spki: tuple[Name, ...] = ()
     proxy: Name | None = None

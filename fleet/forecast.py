@@ -116,6 +116,6 @@ def _service(
             len(own) * visit + (len(own) - 1) * pause for pause in (settings.pause.shortest, settings.pause.longest)
         )
     else:
-        shortest = longest = math.ceil(len(own) / settings.forks) * visit
+        shortest = longest = math.ceil(len(own) / (settings.forks * max(1, len(settings.workers)))) * visit
     controls = sum(len(account.controls) for account in own)
     return ServiceForecast(service, len(own), controls, live, (shortest, longest))

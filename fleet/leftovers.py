@@ -17,6 +17,8 @@ from fleet.model import RUN_ID
 
 PLAY = "play-"
 """What the name of a play's folder begins with."""
+WORKER = "worker-"
+"""What the name of a worker's folder begins with."""
 _PLAY_ALONE = re.compile(r"[0-9]+-[0-9]+")
 """Number and start time of a play without `fleet run` (roles/optout/action_plugins/optout.py)."""
 _STARTING = 60.0
@@ -54,7 +56,7 @@ def _is_stale(folder: Path) -> bool:
     try:
         is_of_agent = RUN_ID.fullmatch(folder.name) or _PLAY_ALONE.fullmatch(folder.name)
         is_young = time.time() - folder.stat().st_mtime < _STARTING
-        if folder.name.startswith(PLAY) or (is_of_agent and not is_young):
+        if folder.name.startswith((PLAY, WORKER)) or (is_of_agent and not is_young):
             return not _is_held(folder)
     except OSError:
         pass  # gone meanwhile, or not ours

@@ -177,6 +177,7 @@ class Reason(StrEnum):
     FORBIDDEN = "forbidden"
     BROWSER_CRASHED = "browser_crashed"
     BROWSER_MISSING = "browser_missing"
+    WORKER_LOST = "worker_lost"
     INTERNAL = "internal"
     # unknown, not_run
     INTERRUPTED = "interrupted"

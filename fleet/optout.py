@@ -54,30 +54,79 @@ class Journal(Protocol):
         """Record how the control ended; returns once that is durable."""
 
 
-@dataclass
-class Visit:
-    """All of one employee's controls at one service, in one context, one after the other."""
+@dataclass(frozen=True)
+class Order:
+    """What a visit is to do: data alone, so that it can be done on another machine as well."""
 
-    engine: Engine
     recipe: Recipe
     profile: str
     locale: str | None
     controls: Sequence[str]
     storage_state: dict[str, Any]
     check: bool
-    journal: Journal
+
+
+@dataclass
+class Ending:
+    """What a visit leaves behind beside its findings."""
+
     rotated_state: dict[str, Any] | None = None
     """The session after the last good reading, to be sealed back; None if there was none."""
     retry_after: float | None = None
     """Seconds for which the service asks to be left alone (429); 0 if it did not say, None if it did not ask."""
+
+
+class VisitorLost(Exception):
+    """The machine that did a visit is gone, or is not to be believed."""
+
+
+class Visitor(Protocol):
+    """Where visits are done: with browsers of this machine, or of another."""
+
+    @property
+    def name(self) -> str | None:
+        """What the log calls the other machine; None for this one."""
+
+    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
+        """Finish every control of an order; `ending` is filled in as far as it came.
+
+        Raises what the journal raises, and VisitorLost.
+        """
+
+
+@dataclass(frozen=True)
+class Here:
+    """Visits with the browsers of this machine."""
+
+    engine: Engine
+    name: None = None
+
+    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
+        """As Visitor has it."""
+        await Visit(self.engine, order, journal, ending).run()
+
+
+@dataclass
+class Visit:
+    """All of one employee's controls at one service, in one context, one after the other."""
+
+    engine: Engine
+    order: Order
+    journal: Journal
+    ending: Ending = field(default_factory=Ending)
     _intended: dict[str, Reading] = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the order."""
+        return self.order.recipe
 
     async def run(self) -> None:
         """Finish every control: exactly one `journal.finish` each. After a crash the browser is started once more.
 
         Raises what the journal raises (a log that cannot be written stops everything).
         """
-        waiting, why = list(self.controls), Reason.BROWSER_CRASHED
+        waiting, why = list(self.order.controls), Reason.BROWSER_CRASHED
         for _attempt in range(2):
             try:
                 async for control in self._work_through(list(waiting)):
@@ -92,15 +141,16 @@ class Visit:
             await self.journal.finish(Finding(control, outcome, before, reason=why))
 
     async def _work_through(self, controls: list[str]) -> AsyncIterator[str]:
+        order, ending = self.order, self.ending
         async with AsyncExitStack() as stack:
             if not controls:
                 return
             tab = await stack.enter_async_context(
                 self.engine.tab(
-                    self.recipe.hosts, self.storage_state, self.locale, frozenset(self.recipe.session_cookies)
+                    self.recipe.hosts, order.storage_state, order.locale, frozenset(self.recipe.session_cookies)
                 )
             )
-            reader = Reader(tab, self.recipe, self.profile, self.check)
+            reader = Reader(tab, self.recipe, order.profile, order.check)
             for control in controls:
                 started = time.monotonic()
                 try:
@@ -111,9 +161,9 @@ class Visit:
                     outcome = Outcome.ERROR if before is None else Outcome.UNKNOWN
                     finding = Finding(control, outcome, before, reason=Reason.TIMEOUT)
                 if tab.retry_after is not None:
-                    self.retry_after = max(tab.retry_after, self.retry_after or 0)
+                    ending.retry_after = max(tab.retry_after, ending.retry_after or 0)
                 if finding.after is not None:
-                    self.rotated_state = await tab.storage_state()
+                    ending.rotated_state = await tab.storage_state()
                 spent = int((time.monotonic() - started) * 1000)
                 refused = tuple(sorted(tab.refused_hosts))
                 finding = replace(finding, duration_ms=spent, http_status=tab.status, refused_hosts=refused)
@@ -135,7 +185,7 @@ class Visit:
         before, picture = reading_of(first, control), await tab.picture(first.box)
         if before is Reading.OUT:
             return Finding(name, Outcome.ALREADY_OPTED_OUT, before, before, picture=picture)
-        if self.check:
+        if self.order.check:
             return Finding(name, Outcome.WOULD_OPT_OUT, before, before, picture=picture)
         refusal = await self.journal.permit(name)
         if refusal is not None:
@@ -157,7 +207,7 @@ class Visit:
         trouble = trouble or (Reason.DIALOG if tab.has_asked else _SAVE_TROUBLE.get(sent))
         wanted = what_to_look_for(self.recipe, control)
         # A page may answer a press with a challenge in its own place; the next load would not show it any more.
-        asked = barrier(self.recipe, await tab.look(wanted), wanted, self.profile)
+        asked = barrier(self.recipe, await tab.look(wanted), wanted, self.order.profile)
         return True, asked or (_not_saved(trouble) if trouble else None)
 
     async def _prove(self, reader: Reader, name: str, before: Reading, pressed: bool, trouble: Stop | None) -> Finding:

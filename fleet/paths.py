@@ -52,7 +52,7 @@ def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
     Raises InputError if the folder belongs to somebody else or others may enter it.
     """
     base, folder = environ.get("XDG_RUNTIME_DIR"), Path(f"/tmp/fleet-{os.getuid()}")  # noqa: S108 - looked at below
-    if base and len(base) < 60 and _is_own_folder(Path(base)):
+    if base and len(base) < 56 and _is_own_folder(Path(base)):
         folder = Path(base) / "fleet"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

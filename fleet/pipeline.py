@@ -25,6 +25,7 @@ from fleet.leftovers import reap
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
 from fleet.plan import RunSpec
 from fleet.runner import run_play, shards
+from fleet.workers import Crew
 
 FINISH_WITHIN = 60.0
 """Seconds in which an agent has let go of its browsers and written the end of what was not reached."""
@@ -57,8 +58,12 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
     Raises FleetError if the run could not begin; nothing was touched then.
     """
     employees_in_turn = History(spec).turns()
-    with _interruptible() as interruption:
-        agent, client = start_agent(spec)
+    crew = Crew(spec.settings.workers)
+    with _interruptible() as interruption, contextlib.closing(crew):
+        try:
+            agent, client = start_agent(spec, crew.join)
+        except FleetError as error:
+            raise crew.explained(error) from None
         errors: list[str] = []
         with Watch(client) as watch:
 
@@ -66,7 +71,11 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
                 return interruption.asked or agent.poll() is not None or watch.trouble is not None
 
             try:
-                for employees in shards(employees_in_turn):
+                batches = list(shards(employees_in_turn, len(crew), spec.settings.forks))
+                if crew:
+                    errors += crew.play(batches, client, spec, on_employee, is_over)
+                    batches = []
+                for employees in batches:
                     if is_over():
                         break
                     run_play(

@@ -156,7 +156,13 @@ def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: N
         )
     if not spec.settings.breaker:
         raise InputError("--breaker off is for loopback only; leave it out for live services.")
-    if os.geteuid() == 0 and spec.settings.sandbox:
+    if not spec.settings.workers:
+        require_sandbox(spec.settings.sandbox)
+
+
+def require_sandbox(wanted: bool) -> None:
+    """Refuse to open live pages as root where Chromium's sandbox is wanted. Raises InputError."""
+    if wanted and os.geteuid() == 0:
         raise InputError(
             "A live run as root is refused, because Chromium's sandbox does not work there; run as an ordinary user "
             "(or accept the risk in fleet.yml: sandbox: false, accepted_by: NAME)."

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Protocol
 
-from fleet.browser.engine import Engine
 from fleet.browser.gone import BrowserGone
 from fleet.catalogue import Catalogue
 from fleet.errors import FleetError, InputError
 from fleet.recipe import Recipe
 
 
+class Browser(Protocol):
+    """Whoever can ask a browser: an Engine here, or a worker."""
+
+    async def refused_selectors(self, hosts: frozenset[str], selectors: Collection[str]) -> set[str]:
+        """Those of `selectors` that the browser for `hosts` does not take for CSS."""
+
+
 async def require_selectors(
-    engine: Engine, hosts: frozenset[str], catalogue: Catalogue, recipes: Iterable[Recipe]
+    browser: Browser, hosts: frozenset[str], catalogue: Catalogue, recipes: Iterable[Recipe]
 ) -> None:
     """Ask the browser for `hosts` about every selector of `recipes`; it is launched for that if need be.
 
@@ -22,7 +29,7 @@ async def require_selectors(
     if not stated:
         return
     try:
-        refused = await engine.refused_selectors(hosts, {css for _, _, css in stated})
+        refused = await browser.refused_selectors(hosts, {css for _, _, css in stated})
     except BrowserGone as error:
         raise FleetError(f"The browser cannot be used: {error}. 'fleet doctor' tells what is missing.") from None
     mistakes = [f"{path}: {where}: {css} is no CSS selector; mend it." for path, where, css in stated if css in refused]

@@ -12,18 +12,19 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from fleet.agent.protocol import MAX_MESSAGE
+from fleet.agent.remote import Workers
 from fleet.agent.run import Run
 from fleet.agent.server import Agent
 from fleet.model import Outcome, Result
 
 READY = b'{"v": 1, "op": "ready"}\n'
-IS_READY = b'{"v": 1, "run": "r1", "visiting": 0}'
+IS_READY = b'{"v": 1, "run": "r1", "visiting": 0, "workers": {}}'
 
 
 def _run() -> Run:
     """A run that has nothing but answers: what is tested is the way to it, and a real one needs a browser."""
 
-    async def visit(employee: str) -> list[Result]:
+    async def visit(employee: str, worker: object) -> list[Result]:
         return [Result(employee, "linkedin", "ai_training", Outcome.OPTED_OUT)]
 
     stand_in = SimpleNamespace(
@@ -48,7 +49,7 @@ class Served:
         self._serving = self._runner.run(self._serve())
 
     async def _serve(self) -> asyncio.Task[None]:
-        async def open_run() -> Run:
+        async def open_run(_workers: Workers) -> Run:
             return _run()
 
         serving = asyncio.create_task(Agent(self.path, open_run, belongs_to_play=False).serve([]))

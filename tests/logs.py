@@ -86,6 +86,7 @@ FINISHED = {
     "evidence": None,
     "http_status": None,
     "refused_hosts": [],
+    "worker": None,
 }
 INTENDED = {
     "subject": "s_1",
@@ -96,6 +97,7 @@ INTENDED = {
     "mandate_hmac": None,
     "profile_hmac": "0",
     "evidence": "0",
+    "worker": None,
 }
 
 

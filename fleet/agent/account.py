@@ -14,12 +14,11 @@ from fleet.agent.diagnostics import diagnostics, without_text
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
-from fleet.browser.engine import Engine
 from fleet.errors import AuditError, SessionError
 from fleet.gates import lacking_authority, refusal
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Finding, Visit
+from fleet.optout import Ending, Finding, Order, Visitor, VisitorLost
 from fleet.paths import make_private_dir, write_private
 from fleet.plan import PlannedAccount
 from fleet.recipe import Recipe
@@ -33,7 +32,6 @@ class Ground:
     run_id: str
     check: bool
     recorder: Recorder
-    engine: Engine
     pacing: Pacing
     sessions: SessionStore
     identity: pyrage.x25519.Identity
@@ -48,8 +46,11 @@ class Ground:
 class AccountVisit:
     """The journal of one visit; `work` is the way in."""
 
-    def __init__(self, ground: Ground, account: PlannedAccount, recipe: Recipe, *, live: bool) -> None:
+    def __init__(
+        self, ground: Ground, account: PlannedAccount, recipe: Recipe, visitor: Visitor, *, live: bool
+    ) -> None:
         self._ground = ground
+        self._visitor = visitor
         self._account = account
         self._recipe = recipe
         self._live = live
@@ -74,6 +75,8 @@ class AccountVisit:
                         await self._visit(controls)
         except AuditError:
             raise
+        except VisitorLost:
+            await self._finish_rest(Reason.WORKER_LOST)
         except Exception as error:
             diagnostics.error("visit.failed", service=self._recipe.service, **without_text(error))
             await self._finish_rest(Reason.INTERNAL)
@@ -88,7 +91,8 @@ class AccountVisit:
         for control in self._account.controls:
             if not recorder.is_finished(self._account, control):
                 intended = recorder.is_intended(self._account, control)
-                await recorder.finish(self._account, control, Outcome.UNKNOWN if intended else Outcome.ERROR, reason)
+                outcome = Outcome.UNKNOWN if intended else Outcome.ERROR
+                await recorder.finish(self._account, control, outcome, reason, worker=self._visitor.name)
 
     async def _controls_that_may_be_touched(self) -> list[str]:
         ground, free = self._ground, []
@@ -119,32 +123,31 @@ class AccountVisit:
             for control in controls:
                 await ground.recorder.finish(self._account, control, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
             return
-        visit = Visit(
-            engine=ground.engine,
+        ending = Ending()
+        order = Order(
             recipe=self._recipe,
             profile=self._own.profile,
             locale=self._employee.locale,
             controls=controls,
             storage_state=state.as_playwright(),
             check=ground.check,
-            journal=self,
         )
         try:
-            await visit.run()
+            await self._visitor.visit(order, self, ending)
         finally:
-            self._hear(visit)
+            self._hear(ending)
             # A session that rotated at the service is over here, unless the new one is kept.
-            if visit.rotated_state is not None:
-                rotated, _ = StorageState.model_validate(visit.rotated_state).own_part(self._recipe)
+            if ending.rotated_state is not None:
+                rotated, _ = StorageState.model_validate(ending.rotated_state).own_part(self._recipe)
                 await asyncio.to_thread(ground.sessions.seal, name, self._recipe, rotated)
 
-    def _hear(self, visit: Visit) -> None:
+    def _hear(self, ending: Ending) -> None:
         """Tell breaker and pacing how the service took the visit."""
         ground, service = self._ground, self._recipe.service
         troubles: set[Outcome | Reason] = set(self._outcomes)
-        if visit.retry_after is not None:
+        if ending.retry_after is not None:
             troubles.add(Reason.RATE_LIMITED)
-            if not ground.pacing.slow_down(service, visit.retry_after):
+            if not ground.pacing.slow_down(service, ending.retry_after):
                 ground.breaker.open(service)
         ground.breaker.observe(service, self._employee.name, troubles)
 
@@ -166,6 +169,7 @@ class AccountVisit:
             mandate_hmac=None if by_company or not mandate else self._subject.hmac("mandate", mandate.reference),
             profile_hmac=self._subject.hmac("profile", self._own.profile),
             evidence=self._keep(control, "before", picture),
+            worker=self._visitor.name,
         )
 
     async def finish(self, finding: Finding) -> None:
@@ -184,6 +188,7 @@ class AccountVisit:
             evidence=picture,
             http_status=finding.http_status,
             refused_hosts=list(finding.refused_hosts),
+            worker=self._visitor.name,
         )
 
     def _keep(self, control: str, moment: str, picture: bytes) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.agent.protocol import VERSION
-from fleet.errors import AgentError
+from fleet.errors import AgentError, InputError
 
 ENDED = "The agent ended before the run did; what it did is in the audit log."
 
@@ -43,3 +43,10 @@ class AgentClient:
         except (OSError, ValueError):
             raise AgentError(ENDED) from None
         return parsed
+
+    def require(self, operation: str, within: float) -> dict[str, Any]:
+        """Ask as `ask` does, and raise an answer that is an error: InputError or AgentError."""
+        answer = self.ask(operation, within)
+        if "error" in answer:
+            raise (InputError if answer.get("exit_code") == InputError.exit_code else AgentError)(answer["error"])
+        return answer

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from pydantic import TypeAdapter
 
 from fleet.agent.client import AgentClient
 from fleet.agent.diagnostics import diagnostics, without_text
+from fleet.agent.remote import Workers
 from fleet.agent.run import Run
 from fleet.agent.server import Agent
 from fleet.config import resolve_settings
-from fleet.errors import AgentError, InputError
+from fleet.errors import FleetError, InputError
 from fleet.inventory import read_inventory
 from fleet.leftovers import hold, sweep
 from fleet.paths import make_private_dir, require_private, runtime_dir
@@ -40,10 +42,13 @@ _KEPT = (
 )
 
 
-def start_agent(spec: RunSpec) -> tuple[subprocess.Popen[bytes], AgentClient]:
+def start_agent(
+    spec: RunSpec, attach: Callable[[AgentClient], None] = lambda _client: None
+) -> tuple[subprocess.Popen[bytes], AgentClient]:
     """Start an agent that belongs to this process and wait until its run is open.
 
-    Raises what kept the run from opening (InputError or AgentError).
+    `attach` is called as soon as the agent listens, to bring it workers. Raises what it raises, and what
+    kept the run from opening (InputError or AgentError).
     """
     folder = runtime_dir() / spec.run_id
     make_private_dir(folder)
@@ -64,10 +69,13 @@ def start_agent(spec: RunSpec) -> tuple[subprocess.Popen[bytes], AgentClient]:
     with process.stdin:
         process.stdin.write(json.dumps({"spec": SPEC.dump_python(spec, mode="json")}).encode())
     client = AgentClient(folder / "agent.sock")
-    client.wait_for_socket(lambda: process.poll() is None)
-    answer = client.ask("ready", within=OPENING_WITHIN)
-    if "error" in answer:
-        raise (InputError if answer.get("exit_code") == 2 else AgentError)(answer["error"])
+    try:
+        client.wait_for_socket(lambda: process.poll() is None)
+        attach(client)
+        client.require("ready", within=OPENING_WITHIN)
+    except FleetError:
+        process.terminate()
+        raise
     return process, client
 
 
@@ -76,11 +84,31 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
 
     Raises InputError if others can enter the socket's folder.
     """
-    require_private(socket_path.parent)
-    hold(socket_path.parent)  # as long as this process lives
+    settle(socket_path.parent)
+
+    async def open_run(workers: Workers) -> Run:
+        if "spec" in order:
+            spec = SPEC.validate_python(order["spec"])
+        else:
+            spec = await asyncio.to_thread(spec_of_play, order["play"])
+        scrub_environment()  # only now: Ansible reads the play's inventory in the environment that the play has
+        _log_to(spec)
+        return await Run.open(spec, workers)
+
+    asyncio.run(Agent(socket_path, open_run, belongs_to_play="play" in order).serve(owners))
+    sweep(runtime_dir())  # if our owner was killed, its play is left
+
+
+def settle(folder: Path) -> None:
+    """Make this process one that works with browsers, in a private folder that goes with it.
+
+    Raises InputError if others can enter the folder.
+    """
+    require_private(folder)
+    hold(folder)  # as long as this process lives
     os.umask(0o077)
     # Browser profiles go where they are wiped with the socket, whatever happens to the browser.
-    os.environ["TMPDIR"] = tempfile.tempdir = str(socket_path.parent)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     structlog.configure(
         processors=[
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -90,22 +118,13 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     sys.excepthook = lambda _type, error, _traceback: diagnostics.error("agent.failed", **without_text(error))
-
     sweep(runtime_dir())
 
-    async def open_run() -> Run:
-        if "spec" in order:
-            spec = SPEC.validate_python(order["spec"])
-        else:
-            spec = await asyncio.to_thread(spec_of_play, order["play"])
-        # Only now: Ansible reads the play's inventory in the environment that the play has.
-        for name in os.environ.keys() - set(_KEPT):
-            del os.environ[name]
-        _log_to(spec)
-        return await Run.open(spec)
 
-    asyncio.run(Agent(socket_path, open_run, belongs_to_play="play" in order).serve(owners))
-    sweep(runtime_dir())  # if our owner was killed, its play is left
+def scrub_environment() -> None:
+    """Forget what the browsers must not be given."""
+    for name in os.environ.keys() - set(_KEPT):
+        del os.environ[name]
 
 
 def spec_of_play(play: dict[str, Any]) -> RunSpec:
@@ -116,6 +135,10 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
     cwd = Path(play["cwd"])
     sources = [str(source) for source in play["inventory_sources"]]
     settings = resolve_settings(given_from_variables(play["variables"]), sources, cwd)
+    if settings.workers:
+        raise InputError(
+            "fleet.yml names workers, which only 'fleet run' uses: start it with that, or take them out of the file."
+        )
     # Whether this is a rehearsal stands in the inventory, and which services there are depends on it.
     every = services_of(catalogue_for(settings, rehearsal=True))
     inventory = read_inventory(sources, every, ansible_python=play["ansible_python"], cwd=cwd)

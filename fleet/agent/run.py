@@ -10,8 +10,10 @@ from pathlib import Path
 from fleet import __version__
 from fleet.agent.account import AccountVisit, Ground
 from fleet.agent.breaker import Breaker
+from fleet.agent.browsers import is_in_sandbox, open_engine, proxied_hosts
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
+from fleet.agent.remote import Worker, Workers
 from fleet.audit import records
 from fleet.audit.closing import close_open_run
 from fleet.audit.keys import read_signing_key
@@ -19,10 +21,11 @@ from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
 from fleet.audit.subjects import Subjects
 from fleet.browser.engine import Engine
-from fleet.browser.find import find_browser
+from fleet.errors import AgentError
 from fleet.gates import unreadable
 from fleet.mandates import Revocations
 from fleet.model import Reason, Result
+from fleet.optout import Here, Visitor
 from fleet.plan import (
     PlannedAccount,
     RunSpec,
@@ -42,9 +45,15 @@ class Run:
     """Holds everything that one run needs; `open` makes it, `close` lets go of all of it."""
 
     def __init__(
-        self, spec: RunSpec, recorder: Recorder, ground: Ground, accounts: dict[str, list[PlannedAccount]]
+        self,
+        spec: RunSpec,
+        recorder: Recorder,
+        ground: Ground,
+        accounts: dict[str, list[PlannedAccount]],
+        here: Visitor | None,
     ) -> None:
         self.spec = spec
+        self._here = here
         self._recorder = recorder
         self._ground = ground
         self._accounts = accounts
@@ -56,8 +65,8 @@ class Run:
         self._closing = False
 
     @classmethod
-    async def open(cls, spec: RunSpec) -> Run:
-        """Check everything, lock the log, start rehearsal and browser, write the plan.
+    async def open(cls, spec: RunSpec, workers: Workers) -> Run:
+        """Check everything, lock the log, start rehearsal and browsers (here, or at its workers), write the plan.
 
         Raises FleetError, with nothing touched, if the run cannot be.
         """
@@ -75,7 +84,7 @@ class Run:
             require_safe_start(spec, planned, network)
             state = settings.state_dir
             state.check()
-            identity, program = read_identity(settings.identity), find_browser()
+            identity = read_identity(settings.identity)
             log = AuditLog(state.audit, f"run {spec.run_id}", read_signing_key(state.audit, settings.log_key))
             stack.callback(log.close)
             await close_open_run(state.audit.log, log)
@@ -83,24 +92,29 @@ class Run:
             stack.callback(subjects.close)
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
-            # Chromium's sandbox does not work as root; a live run as root was refused above unless accepted.
-            sandbox = settings.sandbox and os.geteuid() != 0
-            engine = Engine(program, network, sandbox=sandbox)
-            stack.push_async_callback(engine.stop)
-            if engine.upstream is not None:
-                for recipe in recipes.values():
-                    if not network.is_loopback(recipe.page_hosts):
-                        await engine.upstream.require(min(recipe.page_hosts))
+            browsers: list[Worker] | list[Engine]
+            here, is_any_live = None, any(is_live(account, network) for account in planned)
+            if settings.workers:
+                names = [address.name for address in settings.workers]
+                browsers = remote = await workers.open(
+                    names, network, recipes.values(), sandbox=settings.sandbox, live=is_any_live
+                )
+                sandbox = all(worker.sandbox for worker in remote)
+            else:
+                proxied = proxied_hosts(network, recipes.values())
+                engine = await open_engine(network, proxied, sandbox=settings.sandbox, live=is_any_live)
+                stack.push_async_callback(engine.stop)
+                here, browsers, sandbox = Here(engine), [engine], is_in_sandbox(settings.sandbox)
             for recipe in recipes.values():  # a browser that does not start ends the run before anything is touched
-                await require_selectors(engine, recipe.hosts, catalogue, [recipe])
+                for browser in browsers:
+                    await require_selectors(browser, recipe.hosts, catalogue, [recipe])
             known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})
             recorder = Recorder(log, Ledger(spec.run_id), known)
             ground = Ground(
                 run_id=spec.run_id,
                 check=spec.check,
                 recorder=recorder,
-                engine=engine,
-                pacing=Pacing(settings.forks, settings.pause),
+                pacing=Pacing(settings.forks * len(browsers), settings.pause),
                 sessions=SessionStore(state),
                 identity=identity,
                 revocations=Revocations(state.revocations),
@@ -108,7 +122,7 @@ class Run:
                 terms_accepted=frozenset(settings.terms_accepted),
                 breaker=Breaker(settings.breaker_limits if settings.breaker else None),
             )
-            run = cls(spec, recorder, ground, accounts)
+            run = cls(spec, recorder, ground, accounts, here)
             run._live = {account.service for account in planned if account.service and is_live(account, network)}
             await recorder.write(
                 records.RUN_STARTED,
@@ -138,21 +152,25 @@ class Run:
         if ended is not None:
             await self._recorder.finish_each(account, *ended)
 
-    async def visit(self, employee: str) -> list[Result]:
+    async def visit(self, employee: str, worker: Visitor | None = None) -> list[Result]:
         """Do all that is planned for one employee, the services side by side; again, it only answers.
 
-        Raises KeyError for somebody who is not in the plan. A log that cannot be written is told by the results.
+        The browsers are the worker's that asks, or this machine's. Raises KeyError for somebody who is not in the plan,
+        AgentError where the run has workers and none asks. A log that cannot be written is told by the results.
         """
+        visitor = worker or self._here
+        if visitor is None:
+            raise AgentError("The accounts of this run are visited by its workers alone.")
         accounts = self._accounts[employee]
         if not self._closing:
             if employee not in self._visits:
-                self._visits[employee] = asyncio.create_task(self._visit_all(accounts))
+                self._visits[employee] = asyncio.create_task(self._visit_all(accounts, visitor))
             await asyncio.wait([self._visits[employee]])
         return self._recorder.results_of(employee)
 
-    async def _visit_all(self, accounts: list[PlannedAccount]) -> None:
+    async def _visit_all(self, accounts: list[PlannedAccount], visitor: Visitor) -> None:
         waiting = [
-            AccountVisit(self._ground, account, account.recipe, live=account.service in self._live).work()
+            AccountVisit(self._ground, account, account.recipe, visitor, live=account.service in self._live).work()
             for account in accounts
             if account.recipe is not None and not self._recorder.is_finished(account, account.controls[0])
         ]

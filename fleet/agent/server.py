@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
-import socket
-import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from fleet.advice import next_step
 from fleet.agent.diagnostics import diagnostics, note_unhandled, without_text
-from fleet.agent.protocol import MAX_MESSAGE, VERSION, result_fields
+from fleet.agent.listening import listen, parse
+from fleet.agent.protocol import result_fields
+from fleet.agent.remote import Worker, Workers
 from fleet.agent.run import Run
 from fleet.errors import AgentError, FleetError
 from fleet.leftovers import reap
@@ -28,7 +26,9 @@ from fleet.model import Reason, Result
 class Agent:
     """Serves one run on a Unix socket (0600) in a private folder that is removed at the end."""
 
-    def __init__(self, socket_path: Path, open_run: Callable[[], Awaitable[Run]], *, belongs_to_play: bool) -> None:
+    def __init__(
+        self, socket_path: Path, open_run: Callable[[Workers], Awaitable[Run]], *, belongs_to_play: bool
+    ) -> None:
         self._socket_path = socket_path
         self._open_run = open_run
         self._belongs_to_play = belongs_to_play
@@ -37,18 +37,20 @@ class Agent:
         self._closed = asyncio.Event()
         self._failure: FleetError | None = None
         self._visiting = 0
+        self._workers: Workers
 
     async def serve(self, owners: list[int]) -> None:
         """Serve until the run is over; `owners` are pidfds of processes without which there is no run."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(note_unhandled)
         self._ended = loop.create_future()
+        self._workers = Workers(self._visited)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._end, Reason.INTERRUPTED)
         for owner in owners:
             loop.add_reader(owner, self._end, Reason.INTERRUPTED)
         # Listening comes first: opening takes about a second, and requests may wait for it.
-        server = await self._listen()
+        server = await listen(self._socket_path, self._talk)
         self._opening = asyncio.create_task(self._open())
         try:
             stopped = await self._ended
@@ -56,6 +58,7 @@ class Agent:
                 loop.remove_reader(owner)
             await self._close(stopped)
         finally:
+            self._workers.let_go()
             self._closed.set()
             await asyncio.sleep(0.05)  # let the answer to `finish` out
             server.close()
@@ -65,16 +68,9 @@ class Agent:
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(reason)
 
-    async def _listen(self) -> asyncio.Server:
-        temporary = self._socket_path.with_suffix(".new")
-        server = await asyncio.start_unix_server(self._converse, temporary, limit=MAX_MESSAGE)
-        temporary.chmod(0o600)
-        temporary.rename(self._socket_path)
-        return server
-
     async def _open(self) -> Run:
         try:
-            return await self._open_run()
+            return await self._open_run(self._workers)
         except FleetError as error:
             self._failure = error
             diagnostics.error("run.refused", error=type(error).__name__)
@@ -99,50 +95,59 @@ class Agent:
             except FleetError as error:
                 self._failure = error
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if _peer_uid(writer) != os.getuid():
-                return
-            async for line in reader:
-                answer = await self._answer(line)
-                writer.write(json.dumps({"v": VERSION} | answer).encode() + b"\n")
-                await writer.drain()
-        except (ConnectionError, ValueError):
-            return  # the other side went away, or sent a line without end
-        finally:
-            writer.close()
-
-    async def _answer(self, line: bytes) -> dict[str, Any]:
-        try:
-            request = json.loads(line)
-            operation, version = request["op"], request["v"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return {"error": "not a request of this protocol"}
-        if version != VERSION:
-            return {"error": f"this agent speaks version {VERSION} of the protocol; use the role of its own release"}
-        if operation == "finish":
+    async def _talk(
+        self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> dict[str, Any] | None:
+        request = parse(line)
+        if "error" in request:
+            return request
+        if request["op"] == "finish":
             return await self._finish()
+        if request["op"] == "work":
+            name, ways = request.get("worker"), request.get("ways")
+            if not isinstance(ways, dict) or not self._workers.lack(name):
+                return {"error": "this run waits for no such worker"}
+            await self._workers.employ(str(name), ways, reader, writer)
+            return None
         try:
             assert self._opening is not None
+            if request["op"] == "loopback":
+                return await self._loopback()
             run = await asyncio.shield(self._opening)
         except FleetError as error:
             return {"error": str(error), "exit_code": error.exit_code}
         except asyncio.CancelledError:
             return {"error": "the run was interrupted", "exit_code": 130}
-        if operation == "ready":
-            return {"run": run.spec.run_id, "visiting": self._visiting}
-        if operation == "visit":
+        if request["op"] == "ready":
+            return {"run": run.spec.run_id, "visiting": self._visiting, "workers": self._workers.sockets}
+        if request["op"] == "visit":
             return await self._visit(run, request.get("employee"))
         return {"error": "unknown operation"}
 
-    async def _visit(self, run: Run, employee: object) -> dict[str, Any]:
+    async def _loopback(self) -> dict[str, Any]:
+        """What the workers must reach here, as soon as that is known. Raises what keeps the run from opening."""
+        assert self._opening is not None
+        either: list[asyncio.Future[Any]] = [self._opening, self._workers.loopback]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self._workers.loopback.done():
+            await asyncio.shield(self._opening)
+        return {"loopback": await self._workers.loopback}
+
+    async def _visited(self, employee: object, worker: Worker) -> dict[str, Any]:
+        """The answer to a play on a worker, whose browsers are to be used."""
+        assert self._opening is not None
+        return await self._visit(await asyncio.shield(self._opening), employee, worker)
+
+    async def _visit(self, run: Run, employee: object, worker: Worker | None = None) -> dict[str, Any]:
         if not isinstance(employee, str):
             return {"error": "an employee is named by a text"}
         if not run.knows(employee):
             return {"error": f"{employee} is not in the plan of this run"}
         self._visiting += 1
         try:
-            results = await run.visit(employee)
+            results = await run.visit(employee, worker)
+        except FleetError as error:
+            return {"error": str(error), "exit_code": error.exit_code}
         finally:
             self._visiting -= 1
         answer: dict[str, Any] = {"results": [self._fields(run, result) for result in results]}
@@ -165,11 +170,3 @@ class Agent:
         if self._failure is not None:
             answer |= {"error": str(self._failure), "exit_code": self._failure.exit_code}
         return answer
-
-
-def _peer_uid(writer: asyncio.StreamWriter) -> int:
-    peer: socket.socket = writer.get_extra_info("socket")
-    if not hasattr(socket, "SO_PEERCRED"):
-        return os.getuid()  # no peer credentials on this system: the socket's mode (0600) must do
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[1])

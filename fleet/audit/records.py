@@ -124,6 +124,7 @@ FIELDS: Final[dict[str, dict[str, Kind]]] = {
         "mandate_hmac": _text_or_none,
         "profile_hmac": _text,
         "evidence": _text,
+        "worker": _text_or_none,
     },
     CONTROL_FINISHED: {
         **_CONTROL,
@@ -136,6 +137,7 @@ FIELDS: Final[dict[str, dict[str, Kind]]] = {
         "evidence": _text_or_none,
         "http_status": _number_or_none,
         "refused_hosts": _texts,
+        "worker": _text_or_none,
     },
     RUN_FINISHED: {"counts": _counts, "stopped": _reason, "exit_code": _number},
     LOG_RECOVERED: {"bytes": _number_or_none, "sha256": _text_or_none, "unsigned": _number},
@@ -155,6 +157,7 @@ NOTHING_READ: Final[Mapping[str, Any]] = {
     "evidence": None,
     "http_status": None,
     "refused_hosts": [],
+    "worker": None,
 }
 """What `control.finished` says of a control whose page nobody has seen."""
 

@@ -39,8 +39,13 @@ class Engine:
     Chromium is confined as a whole, so services that may reach different hosts cannot share one.
     """
 
-    def __init__(self, program: BrowserProgram, network: Network, *, sandbox: bool) -> None:
-        """Raises InputError if the user and password for the proxy cannot be read."""
+    def __init__(
+        self, program: BrowserProgram, network: Network, *, sandbox: bool, password: bytes | None = None
+    ) -> None:
+        """`password` is `user:password` for the proxy; None reads it from the proxy's file.
+
+        Raises InputError if that cannot be read.
+        """
         self._program = program
         self._network = network
         self._sandbox = sandbox
@@ -50,7 +55,7 @@ class Engine:
         self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
         self._chromiums: dict[frozenset[str], Chromium] = {}
         self._relays: list[Relay] = []
-        self.upstream = Upstream(network.proxy) if network.proxy is not None else None
+        self.upstream = Upstream(network.proxy, password) if network.proxy is not None else None
         """The way through the proxy; None without one."""
 
     async def _launched(self, hosts: frozenset[str]) -> tuple[Browser, asyncio.Future[None]]:

@@ -37,6 +37,10 @@ class Proxy:
     port: int
     credentials: Path | None = None
 
+    def password(self) -> bytes:
+        """`user:password`, empty where there is none. Raises InputError if the file cannot be used."""
+        return _read_credentials(self.credentials) if self.credentials is not None else b""
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
@@ -61,15 +65,15 @@ def parse_proxy(value: str, credentials: Path | None = None) -> Proxy:
 
 
 class Upstream:
-    """Connections through a proxy. Made in the agent only: it holds the password."""
+    """Connections through a proxy. Made where browsers are only: it holds the password."""
 
-    def __init__(self, proxy: Proxy) -> None:
-        """Raises InputError if the file with user and password cannot be used."""
+    def __init__(self, proxy: Proxy, password: bytes | None = None) -> None:
+        """`password` is what `Proxy.password` reads; None reads it now, and raises InputError as that does."""
         self._proxy = proxy
         self._authorization = b""
-        if proxy.credentials is not None:
-            given = _read_credentials(proxy.credentials)
-            self._authorization = b"Proxy-Authorization: Basic " + base64.b64encode(given) + b"\r\n"
+        password = proxy.password() if password is None else password
+        if password:
+            self._authorization = b"Proxy-Authorization: Basic " + base64.b64encode(password) + b"\r\n"
 
     async def connect(self, host: str) -> Streams:
         """A connection to `host` (`host:port`), within `DIAL_WITHIN`. Raises NoWay."""

@@ -29,6 +29,7 @@ from fleet.commands.options import (
     SERVICES,
     STATE,
     TRUST_SPKI,
+    WORKERS,
     Output,
     Switch,
 )
@@ -48,6 +49,7 @@ def _verbs() -> None:
 def show(
     inventory: INVENTORY = None,
     forks: FORKS = None,
+    worker: WORKERS = None,
     service: SERVICES = None,
     control: CONTROLS = None,
     recipes: RECIPES = None,
@@ -75,6 +77,7 @@ def show(
         services=tuple(service or ()),
         controls=tuple(control or ()),
         forks=forks,
+        workers=tuple(worker or ()),
         resolve=tuple(resolve or ()),
         trust_spki=tuple(trust_spki or ()),
         proxy=proxy,

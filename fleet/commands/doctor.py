@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fleet import __version__
 from fleet.audit.keys import read_signing_key
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.gone import BrowserGone
 from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
-from fleet.commands.options import IDENTITY, LOG_KEY, STATE, settings_of
-from fleet.config import Settings
+from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, WORKERS
+from fleet.config import Given, Settings, resolve_settings
 from fleet.errors import FleetError
 from fleet.model import EXIT_TOOL_FAILED
 from fleet.paths import ansible_content, runtime_dir
 from fleet.sessions import read_identity
+from fleet.ssh import WHERE_TO_INSTALL, Connection, WorkerAddress, WorkerError
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,20 @@ class Check:
     mend: str = ""
 
 
-def doctor(state: STATE = None, identity: IDENTITY = None, log_key: LOG_KEY = None) -> None:
-    """Check every prerequisite and say how to mend what is missing. Exit code 1 if something is."""
-    checks = list(_checks(settings_of(state, identity, log_key=log_key)))
+def doctor(
+    inventory: INVENTORY = None,
+    worker: WORKERS = None,
+    state: STATE = None,
+    identity: IDENTITY = None,
+    log_key: LOG_KEY = None,
+) -> None:
+    """Check every prerequisite, on workers as well, and say how to mend what is missing. Exit code 1 if something is.
+
+    The workers are those of --worker, or of the fleet.yml beside the inventory.
+    """
+    given = Given(state=state, identity=identity, log_key=log_key, workers=tuple(worker or ()))
+    settings = resolve_settings(given, inventory or ())
+    checks = [*_checks(settings), *(check for address in settings.workers for check in _worker_checks(address))]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")
     table.add_column("Prerequisite", no_wrap=True)
@@ -57,7 +73,8 @@ def doctor(state: STATE = None, identity: IDENTITY = None, log_key: LOG_KEY = No
         raise typer.Exit(EXIT_TOOL_FAILED)
 
 
-def _checks(settings: Settings) -> Iterator[Check]:
+def machine_checks() -> Iterator[Check]:
+    """What a machine needs to visit accounts."""
     is_new = sys.version_info >= (3, 11)
     yield Check("Python 3.11 or newer", is_new, platform.python_version(), "" if is_new else "install a newer Python")
     pidfd = hasattr(os, "pidfd_open")
@@ -68,8 +85,40 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _try("Browser", _browser, "run: fleet browser install")
     if os.geteuid() != 0:
         yield _try("Sandbox", lambda: asyncio.run(_sandbox()))
-    yield _try("Recipes", lambda: f"{len(load_catalogue(settings.recipes).recipes)} services")
+    else:
+        yield Check("Ordinary user", None, "root: no sandbox, rehearsals only", "run live as an ordinary user")
     yield _try("Runtime folder", lambda: str(runtime_dir()))
+
+
+def _worker_checks(address: WorkerAddress) -> Iterator[Check]:
+    """The same on a worker, and whether it can be reached at all."""
+    name = f"Worker {address.name}"
+    with tempfile.TemporaryDirectory(dir=runtime_dir()) as folder:
+        connection = Connection(address, Path(folder) / "w")
+        try:
+            connection.open()
+            with connection.start("worker", "check", stdin=DEVNULL, stdout=PIPE, stderr=PIPE) as process:
+                said, complained = process.communicate()
+            told = json.loads(said)
+            checks = [Check(**check) for check in told["checks"]]
+        except WorkerError as error:
+            yield Check(name, False, "not usable", str(error))
+            return
+        except (ValueError, KeyError, TypeError):
+            words = complained.decode("utf-8", "replace").strip() or "it said something else than what was asked"
+            yield Check(name, False, words, WHERE_TO_INSTALL)
+            return
+        finally:
+            connection.close()
+    is_same = told["version"] == __version__
+    mend = "" if is_same else f"install {__version__} there, as it is here"
+    yield Check(f"{name}: Fleet Opt-Out", is_same, str(told["version"]), mend)
+    yield from (replace(check, name=f"{name}: {check.name}") for check in checks)
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    yield from machine_checks()
+    yield _try("Recipes", lambda: f"{len(load_catalogue(settings.recipes).recipes)} services")
     yield _try("State directory", lambda: _state(settings))
     yield _try("Identity", lambda: (read_identity(settings.identity), str(settings.identity))[1])
     yield _try("Signing key", lambda: _signing_key(settings))
@@ -77,8 +126,6 @@ def _checks(settings: Settings) -> Iterator[Check]:
         if path.resolve().parent == settings.state.resolve().parent:
             apart = "keep them on different disks, so that one copy does not hold both"
             yield Check(f"{name} apart from state", None, "they share a folder", apart)
-    if os.geteuid() == 0:
-        yield Check("Ordinary user", None, "root: no sandbox, rehearsals only", "run live as an ordinary user")
 
 
 def _package(name: str) -> Check:

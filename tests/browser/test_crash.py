@@ -19,7 +19,7 @@ from fleet.browser.network import Network
 from fleet.browser.tab import Tab
 from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Finding, Visit
+from fleet.optout import Finding, Order, Visit
 from fleet.rehearsal.process import RehearsalAccount, start_rehearsal
 
 pytestmark = pytest.mark.xdist_group("crash")
@@ -88,7 +88,7 @@ async def visit(address: dict[str, str], spki: str, state: dict[str, Any], journ
     engine = Engine(find_browser(), Network(address, (spki,)), sandbox=False)
     try:
         await asyncio.wait_for(
-            Visit(engine, recipe, "person-1", "en", ["ai_training"], state, False, journal).run(), timeout=60
+            Visit(engine, Order(recipe, "person-1", "en", ["ai_training"], state, False), journal).run(), timeout=60
         )
     finally:
         await engine.stop()

@@ -13,7 +13,7 @@ from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Finding, Visit
+from fleet.optout import Finding, Order, Visit
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.rehearsal.behavior import Case, Dom, Save, Trouble
 from fleet.rehearsal.cases import CASES, CONTROLS
@@ -124,9 +124,8 @@ async def walk(rehearsal: Rehearsal, *, check: bool) -> Walked:
         journal = journals[account.employee] = MemoryJournal()
         state = rehearsal.storage_state(account.employee, account.service)
         assert state is not None
-        visit = visits[account.employee] = Visit(
-            engine, recipe, account.profile, account.locale, list(recipe.controls), state, check, journal
-        )
+        order = Order(recipe, account.profile, account.locale, list(recipe.controls), state, check)
+        visit = visits[account.employee] = Visit(engine, order, journal)
         async with limit:
             await visit.run()
 
@@ -205,18 +204,18 @@ class TestGallery:
 
     def test_a_rotated_session_is_handed_back(self, walked: Walked) -> None:
         """After a reading the cookies are the ones that the service gave last."""
-        state = walked.visits["linkedin-switched_on"].rotated_state
+        state = walked.visits["linkedin-switched_on"].ending.rotated_state
         assert state is not None
         assert "lidc" in {cookie["name"] for cookie in state["cookies"]}
 
     def test_a_429_is_heard_with_its_retry_after(self, walked: Walked) -> None:
         """So that the next visits wait; who met none asks for nothing."""
-        assert walked.visits["linkedin-rate_limited"].retry_after == 60
-        assert walked.visits["linkedin-switched_on"].retry_after is None
+        assert walked.visits["linkedin-rate_limited"].ending.retry_after == 60
+        assert walked.visits["linkedin-switched_on"].ending.retry_after is None
 
     def test_nothing_is_handed_back_where_nothing_was_read(self, walked: Walked) -> None:
         """A signed-out visit must not overwrite a session."""
-        assert walked.visits["linkedin-session_over"].rotated_state is None
+        assert walked.visits["linkedin-session_over"].ending.rotated_state is None
 
 
 @pytest.mark.xdist_group("gallery-in-check-mode")

@@ -22,7 +22,7 @@ from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Visit
+from fleet.optout import Order, Visit
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.rehearsal.tls import certificate_for
 from tests.browser.test_gallery import MemoryJournal
@@ -179,7 +179,7 @@ async def visit(rehearsal: Rehearsal, who: str, address: str, journal: MemoryJou
     assert state is not None
     began = time.monotonic()
     try:
-        await Visit(engine, LINKEDIN, f"p-{who}", "en", ["ai_training"], state, False, journal).run()
+        await Visit(engine, Order(LINKEDIN, f"p-{who}", "en", ["ai_training"], state, False), journal).run()
     finally:
         await engine.stop()
     return time.monotonic() - began

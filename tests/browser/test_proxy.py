@@ -17,7 +17,7 @@ from fleet.browser.network import Network
 from fleet.browser.proxy import Proxy
 from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reason
-from fleet.optout import Visit
+from fleet.optout import Order, Visit
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from tests.browser.test_gallery import MemoryJournal
 from tests.playbook.helpers import processes
@@ -85,7 +85,7 @@ async def test_a_visit_through_a_proxy() -> None:
         journal = MemoryJournal()
         state = here.rehearsal.storage_state("anna", "linkedin")
         assert state is not None
-        await Visit(here.engine, LINKEDIN, "anna-k", "en", ["ai_training"], state, False, journal).run()
+        await Visit(here.engine, Order(LINKEDIN, "anna-k", "en", ["ai_training"], state, False), journal).run()
         assert [finding.outcome for finding in journal.findings] == [Outcome.OPTED_OUT]
         assert here.rehearsal.truth()[0]["controls"] == {"ai_training": "out"}
         assert here.proxy.asked == {"www.linkedin.com:443", "static.licdn.com:443", "media.licdn.com:443"}

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 FLOORS = (
     {"errors", "model"},
-    {"paths", "mistakes", "advice", "leftovers", "loopback"},
+    {"paths", "mistakes", "advice", "leftovers", "loopback", "ssh"},
     {"yamlfile"},
     {"mandates", "sourcelines"},
     {"waivers"},
@@ -26,6 +26,7 @@ FLOORS = (
     {"forecast", "variables"},
     {"rehearsal"},
     {"agent", "runner"},
+    {"workers"},
     {"pipeline"},
     {"report"},
     {"commands"},

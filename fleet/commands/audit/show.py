@@ -103,6 +103,8 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"reads {record['before']}"
         yield "about to be pressed"
         yield f"authority {record['authority']}"
+        if record["worker"]:
+            yield f"at {record['worker']}"
     elif event == records.CONTROL_FINISHED:
         yield _name(record["service"], record["control"])
         yield record["outcome"] + (f" ({record['reason']})" if record["reason"] else "")
@@ -114,6 +116,8 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
             yield f"HTTP {record['http_status']}"
         if record["refused_hosts"]:
             yield f"refused hosts: {', '.join(record['refused_hosts'])}"
+        if record["worker"]:
+            yield f"at {record['worker']}"
     elif event == records.RUN_FINISHED:
         yield ", ".join(f"{count} {outcome}" for outcome, count in record["counts"].items()) or "nothing planned"
         if record["stopped"]:

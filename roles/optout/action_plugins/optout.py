@@ -154,7 +154,7 @@ def launch(folder, path, owner, play):
 def runtime_dir():
     """The private folder for sockets; the same rule as fleet/paths.py."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    usable = bool(base) and len(base) < 60 and is_own_folder(Path(base))
+    usable = bool(base) and len(base) < 56 and is_own_folder(Path(base))
     folder = Path(base) / "fleet" if usable else Path(f"/tmp/fleet-{os.getuid()}")  # noqa: S108 - owner and mode are checked below
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

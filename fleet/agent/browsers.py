@@ -1,0 +1,41 @@
+"""Makes the browsers of this machine ready: for a run's agent, and for a worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from fleet.browser.engine import Engine
+from fleet.browser.find import find_browser
+from fleet.browser.network import Network
+from fleet.plan import require_sandbox
+from fleet.recipe import Recipe
+
+
+def is_in_sandbox(wanted: bool) -> bool:
+    """Whether browsers here are in Chromium's sandbox: it does not work for root."""
+    return wanted and os.geteuid() != 0
+
+
+def proxied_hosts(network: Network, recipes: Iterable[Recipe]) -> list[str]:
+    """A host of each service that a proxy must let through."""
+    if network.proxy is None:
+        return []
+    return [min(recipe.page_hosts) for recipe in recipes if not network.is_loopback(recipe.page_hosts)]
+
+
+async def open_engine(
+    network: Network, proxied: Iterable[str], *, sandbox: bool, live: bool, password: bytes | None = None
+) -> Engine:
+    """The browsers of this machine, none started yet. `password` is the proxy's, None to read it from its file.
+
+    Raises FleetError if there is no browser, or no way through the proxy, or if pages of live services would run
+    without a sandbox that was asked for.
+    """
+    if live:
+        require_sandbox(sandbox)
+    engine = Engine(find_browser(), network, sandbox=is_in_sandbox(sandbox), password=password)
+    if engine.upstream is not None:
+        for host in proxied:
+            await engine.upstream.require(host)
+    return engine

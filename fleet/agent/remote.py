@@ -1,0 +1,278 @@
+"""Workers as the agent sees them: each has browsers and nothing else; sessions, gates, pacing and records stay here.
+
+What a worker is asked (`open`, `selectors`, `order`, `ping`) and asks itself (`visit`, `permit`, `intend`, `finish`)
+crosses a channel. It can see what it is given, and can lie about what it reads; it cannot write a record that the
+order of a visit does not allow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from fleet import __version__
+from fleet.agent.browsers import proxied_hosts
+from fleet.agent.channel import Channel, ChannelError, Refused
+from fleet.agent.diagnostics import diagnostics
+from fleet.browser.gone import BrowserGone
+from fleet.browser.network import Network
+from fleet.errors import AuditError, FleetError
+from fleet.model import Outcome, Reading
+from fleet.optout import Ending, Finding, Journal, Order, VisitorLost
+from fleet.recipe import Recipe
+
+PING_EVERY = 10.0
+"""Seconds between two looks whether a worker is still there."""
+SILENCE = 30.0
+"""Seconds after which one side takes the other for gone."""
+OPEN_WITHIN = 120.0
+"""Seconds in which a worker is ready: it starts a browser for each set of hosts."""
+
+MAX_WORDS = 1000
+"""Characters that a worker may say of its own troubles: a type of error, and places in our code."""
+
+ORDER = TypeAdapter(Order)
+NETWORK = TypeAdapter(Network)
+_FINDING = TypeAdapter(Finding)
+_ENDING = TypeAdapter(Ending)
+
+Visited = Callable[[object, "Worker"], Awaitable[dict[str, Any]]]
+"""Does the visits of one employee with a worker's browsers: the answer that the play there gets."""
+
+
+def dump_finding(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON has it."""
+    fields = {name: getattr(finding, name) for name in Finding.__dataclass_fields__}
+    picture = finding.picture
+    return fields | {"picture": base64.b64encode(picture).decode() if picture is not None else None}
+
+
+def load_finding(fields: Mapping[str, Any]) -> Finding:
+    """The finding that `dump_finding` has written. Raises ValueError or TypeError if it is none."""
+    picture = fields["picture"]
+    return _FINDING.validate_python(
+        {**fields, "picture": None if picture is None else base64.b64decode(picture, validate=True)}
+    )
+
+
+@dataclass
+class _Ordered:
+    """One visit under way at a worker: what it may still say of it."""
+
+    order: Order
+    journal: Journal
+    intended: dict[str, Reading] = field(default_factory=dict)
+    finished: set[str] = field(default_factory=set)
+    failure: AuditError | None = None
+    """The log could not be written: nothing further is recorded."""
+
+    async def permit(self, control: str) -> dict[str, Any]:
+        self._require(control)
+        return {"reason": await self.journal.permit(control)}
+
+    async def intend(self, control: str, before: str, picture: str) -> dict[str, Any]:
+        self._require(control)
+        if self.order.check or control in self.intended:
+            raise ValueError("a second intent, or one in check mode")
+        self.intended[control] = Reading(before)
+        await self.journal.intend(control, Reading(before), base64.b64decode(picture, validate=True))
+        return {}
+
+    async def finish(self, finding: Mapping[str, Any]) -> dict[str, Any]:
+        found = load_finding(finding)
+        self._require(found.control)
+        is_proved = found.read_back and found.after is Reading.OUT and found.control in self.intended
+        if found.outcome is Outcome.OPTED_OUT and not is_proved:
+            raise ValueError("a success without intent or reading")
+        self.finished.add(found.control)
+        await self.journal.finish(found)
+        return {}
+
+    def _require(self, control: str) -> None:
+        if control not in self.order.controls or control in self.finished:
+            raise ValueError("not a control of this visit, or not any more")
+
+
+class Worker:
+    """One worker, as long as its channel lasts; a Visitor."""
+
+    def __init__(self, name: str, ways: Mapping[str, str], visited: Visited) -> None:
+        """`ways` are its own addresses for those of this machine's loopback."""
+        self._name = name
+        self._ways = ways
+        self._visited = visited
+        self._ordered: dict[int, _Ordered] = {}
+        self._numbers = itertools.count(1)
+        self._channel: Channel
+        self.socket = ""
+        """Where plays on the worker ask."""
+        self.sandbox = False
+        """Whether its browsers are in their sandbox."""
+        self.is_gone = False
+        """Whether it was lost, or let go."""
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return self._name
+
+    async def serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, at_work: Callable[[], None]
+    ) -> None:
+        """Talk with the worker until it is gone or let go; `at_work` is called once it can be asked."""
+        self._channel = Channel(reader, writer, self._answer)
+        watching = asyncio.create_task(self._watch())
+        at_work()
+        try:
+            await self._channel.run()
+        finally:
+            self.is_gone = True
+            watching.cancel()
+
+    async def open(self, network: Network, proxied: list[str], *, sandbox: bool, live: bool) -> None:
+        """Make it ready for a run. Raises FleetError with what is missing there."""
+        resolve = {host: self._ways[address] for host, address in network.resolve.items()}
+        proxy = network.proxy
+        try:
+            async with asyncio.timeout(OPEN_WITHIN):
+                answer = await self._channel.ask(
+                    "open",
+                    version=__version__,
+                    network=NETWORK.dump_python(replace(network, resolve=resolve), mode="json"),
+                    password=base64.b64encode(proxy.password()).decode() if proxy else "",
+                    proxied=proxied,
+                    sandbox=sandbox,
+                    live=live,
+                )
+        except Refused as refused:
+            raise FleetError(f"Worker {self._name}: {refused}") from None
+        except ChannelError as error:
+            raise FleetError(f"Worker {self._name} cannot be used: {error}.") from None
+        except TimeoutError:
+            raise FleetError(f"Worker {self._name} was not ready within {OPEN_WITHIN:.0f} s.") from None
+        self.socket, self.sandbox = str(answer["socket"]), bool(answer["sandbox"])
+
+    async def refused_selectors(self, hosts: frozenset[str], selectors: Collection[str]) -> set[str]:
+        """As Engine has it, of the worker's browser. Raises BrowserGone if that does not start."""
+        try:
+            answer = await self._channel.ask("selectors", hosts=sorted(hosts), selectors=sorted(selectors))
+        except (Refused, ChannelError) as error:
+            raise BrowserGone(f"worker {self._name}: {error}") from None
+        return set(answer["refused"])
+
+    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
+        """As Visitor has it."""
+        number = next(self._numbers)
+        ordered = self._ordered[number] = _Ordered(order, journal)
+        try:
+            answer = await self._channel.ask("order", visit=number, order=ORDER.dump_python(order, mode="json"))
+            ended = _ENDING.validate_python(answer["ending"])
+            ending.rotated_state, ending.retry_after = ended.rotated_state, ended.retry_after
+        except (ChannelError, Refused, ValueError, KeyError, TypeError) as error:
+            raise ordered.failure or VisitorLost(self._name) from error
+        finally:
+            del self._ordered[number]
+        if ordered.failure is not None:
+            raise ordered.failure
+        if "failed" in answer:
+            told = str(answer["failed"])[:MAX_WORDS]
+            diagnostics.error("worker.visit_failed", worker=self._name, service=order.recipe.service, told=told)
+            raise RuntimeError("the worker has met a mistake of ours")
+        if ordered.finished != set(order.controls):
+            raise VisitorLost(self._name)
+
+    def let_go(self) -> None:
+        """Hang up: the worker ends its browsers and its plays, and leaves nothing behind."""
+        self._channel.close()
+
+    async def _answer(self, op: str, fields: dict[str, Any]) -> dict[str, Any]:
+        if op == "visit":
+            return await self._visited(fields.get("employee"), self)
+        ordered = None
+        try:
+            ordered = self._ordered[fields.pop("visit")]
+            if ordered.failure is not None:
+                raise ordered.failure
+            answers: dict[str, Callable[..., Awaitable[dict[str, Any]]]]
+            answers = {"permit": ordered.permit, "intend": ordered.intend, "finish": ordered.finish}
+            return await answers[op](**fields)
+        except AuditError as error:
+            assert ordered is not None
+            ordered.failure = error
+            raise Refused("the audit log cannot be written") from None
+        except (ValueError, KeyError, TypeError) as error:
+            # It is not to be believed any more, whatever made it so.
+            diagnostics.error("worker.violation", worker=self._name, error=type(error).__name__)
+            self.let_go()
+            raise Refused("not as the order of a visit allows") from None
+
+    async def _watch(self) -> None:
+        clock = asyncio.get_running_loop().time
+        with contextlib.suppress(ChannelError, Refused):
+            while clock() - self._channel.heard_at < SILENCE:
+                await asyncio.sleep(PING_EVERY)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._channel.ask("ping"), PING_EVERY)
+        self.let_go()
+
+
+class Workers:
+    """The workers of a run: expected by name, let in one after the other, opened together."""
+
+    def __init__(self, visited: Visited) -> None:
+        self._visited = visited
+        self._expected: frozenset[str] = frozenset()
+        self._all: dict[str, Worker] = {}
+        self._let_in = asyncio.Event()
+        self.loopback: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        """Addresses on this machine's loopback that the workers must be able to reach."""
+
+    def lack(self, name: object) -> bool:
+        """True if a worker of that name is waited for."""
+        return name in self._expected and name not in self._all
+
+    async def employ(
+        self, name: str, ways: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Let a worker in, and serve it until it is gone. `ways` are its own addresses for those of `loopback`."""
+        worker = Worker(name, ways, self._visited)
+
+        def at_work() -> None:
+            self._all[name] = worker
+            self._let_in.set()
+
+        await worker.serve(reader, writer, at_work)
+
+    async def open(
+        self, names: Collection[str], network: Network, recipes: Iterable[Recipe], *, sandbox: bool, live: bool
+    ) -> list[Worker]:
+        """Wait until all have come, and make them ready for a run. Raises FleetError with what is missing where."""
+        recipes = list(recipes)
+        hosts = [host for recipe in recipes for host in recipe.hosts]
+        ways = network.mapped(hosts)
+        self._expected = frozenset(names)
+        self.loopback.set_result(sorted(set(ways.values())))
+        while not self._all.keys() >= self._expected:
+            self._let_in.clear()
+            await self._let_in.wait()
+        proxied, mapped = proxied_hosts(network, recipes), replace(network, resolve=ways)
+        opening = (worker.open(mapped, proxied, sandbox=sandbox, live=live) for worker in self._all.values())
+        await asyncio.gather(*opening)
+        return list(self._all.values())
+
+    @property
+    def sockets(self) -> dict[str, str]:
+        """Where plays on each worker ask, of those that are still there."""
+        return {name: worker.socket for name, worker in self._all.items() if not worker.is_gone}
+
+    def let_go(self) -> None:
+        """Hang up on all."""
+        for worker in self._all.values():
+            worker.let_go()

@@ -1,0 +1,171 @@
+"""A worker: what `fleet worker serve` is, started over SSH. It has browsers, and asks the agent for all else.
+
+It keeps nothing: sessions are in memory alone, and its folder goes with it, as soon as the connection does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import signal
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fleet import __version__
+from fleet.agent.browsers import is_in_sandbox, open_engine
+from fleet.agent.channel import Channel, ChannelError, Refused
+from fleet.agent.diagnostics import note_unhandled, without_text
+from fleet.agent.listening import listen, parse
+from fleet.agent.process import scrub_environment, settle
+from fleet.agent.protocol import MAX_MESSAGE
+from fleet.agent.remote import NETWORK, ORDER, SILENCE, dump_finding
+from fleet.browser.engine import Engine
+from fleet.browser.gone import BrowserGone
+from fleet.errors import FleetError
+from fleet.leftovers import WORKER, reap, sweep
+from fleet.model import Reading, Reason
+from fleet.optout import Ending, Finding, Visit
+from fleet.paths import runtime_dir
+
+
+class RemoteJournal:
+    """The journal of a visit, kept at the other end of a channel. Raises ChannelError or Refused where it cannot be."""
+
+    def __init__(self, channel: Channel, visit: int) -> None:
+        self._channel = channel
+        self._visit = visit
+
+    async def permit(self, control: str) -> Reason | None:
+        """As Journal has it."""
+        answer = await self._channel.ask("permit", visit=self._visit, control=control)
+        return Reason(answer["reason"]) if answer["reason"] is not None else None
+
+    async def intend(self, control: str, before: Reading, picture: bytes) -> None:
+        """As Journal has it."""
+        shown = base64.b64encode(picture).decode()
+        await self._channel.ask("intend", visit=self._visit, control=control, before=before, picture=shown)
+
+    async def finish(self, finding: Finding) -> None:
+        """As Journal has it."""
+        await self._channel.ask("finish", visit=self._visit, finding=dump_finding(finding))
+
+
+class WorkerProcess:
+    """Serves one agent, over its own stdin and stdout, and the plays on this machine, over a socket."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self._socket_path = socket_path
+        self._engine: Engine | None = None
+        self._channel: Channel
+
+    async def serve(self, incoming: int, outgoing: int) -> None:
+        """Serve until the agent is gone, or has been silent for too long; descriptors as of a pipe or a socket."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(note_unhandled)
+        reader = asyncio.StreamReader(limit=MAX_MESSAGE)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        await loop.connect_read_pipe(lambda: protocol, os.fdopen(incoming, "rb", buffering=0))
+        transport, _ = await loop.connect_write_pipe(
+            lambda: asyncio.streams.FlowControlMixin(loop=loop), os.fdopen(outgoing, "wb", buffering=0)
+        )
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        self._channel = Channel(reader, writer, self._answer)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._channel.close)
+        server = await listen(self._socket_path, self._talk)
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self._channel.run()
+        finally:
+            watching.cancel()
+            server.close()
+            if self._engine is not None:
+                await self._engine.stop()
+
+    async def _watch(self) -> None:
+        """A connection that was cut without a word is noticed by what is not heard any more."""
+        clock = asyncio.get_running_loop().time
+        while clock() - self._channel.heard_at < SILENCE:
+            await asyncio.sleep(SILENCE / 10)
+        self._channel.close()
+
+    async def _talk(
+        self, line: bytes, _reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
+    ) -> dict[str, Any] | None:
+        """Hand a play's question on."""
+        request = parse(line)
+        if request.get("op") != "visit":
+            return request if "error" in request else {"error": "unknown operation"}
+        try:
+            answer = await self._channel.ask("visit", employee=request.get("employee"))
+        except Refused as refused:
+            return {"error": str(refused)}
+        except ChannelError:
+            return {"error": "not_run (worker_lost): the connection to where the run was started is gone."}
+        return {name: value for name, value in answer.items() if name != "answer"}
+
+    async def _answer(self, op: str, fields: dict[str, Any]) -> dict[str, Any]:
+        answers: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+            "ping": self._ping,
+            "open": self._open,
+            "selectors": self._selectors,
+            "order": self._order,
+        }
+        try:
+            return await answers[op](**fields)
+        except (FleetError, BrowserGone) as error:
+            raise Refused(str(error)) from None
+
+    async def _ping(self) -> dict[str, Any]:
+        return {}
+
+    async def _open(
+        self,
+        version: str,
+        network: Mapping[str, Any],
+        password: str,
+        proxied: list[str],
+        sandbox: bool,
+        live: bool,
+    ) -> dict[str, Any]:
+        if version != __version__:
+            raise Refused(f"it has Fleet Opt-Out {__version__}, and {version} is here; install the same on both.")
+        self._engine = await open_engine(
+            NETWORK.validate_python(network), proxied, sandbox=sandbox, live=live, password=base64.b64decode(password)
+        )
+        return {"socket": str(self._socket_path), "sandbox": is_in_sandbox(sandbox)}
+
+    async def _selectors(self, hosts: list[str], selectors: list[str]) -> dict[str, Any]:
+        assert self._engine is not None
+        return {"refused": sorted(await self._engine.refused_selectors(frozenset(hosts), selectors))}
+
+    async def _order(self, visit: int, order: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._engine is not None
+        ending = Ending()
+        answer: dict[str, Any] = {}
+        try:
+            await Visit(self._engine, ORDER.validate_python(order), RemoteJournal(self._channel, visit), ending).run()
+        except (ChannelError, Refused):
+            pass  # the agent knows
+        except Exception as error:
+            answer = {"failed": without_text(error)}
+        return {"ending": {"rotated_state": ending.rotated_state, "retry_after": ending.retry_after}, **answer}
+
+
+def serve_worker() -> None:
+    """Be a worker on stdin and stdout, until the other end hangs up."""
+    incoming, outgoing = os.dup(0), os.dup(1)
+    silence = os.open(os.devnull, os.O_RDWR)
+    for taken in (0, 1, 2):  # nothing else may speak on the channel, and nothing that a page has said may get out
+        os.dup2(silence, taken)
+    folder = Path(tempfile.mkdtemp(prefix=WORKER, dir=runtime_dir()))
+    settle(folder)
+    scrub_environment()
+    try:
+        asyncio.run(WorkerProcess(folder / "agent.sock").serve(incoming, outgoing))
+    finally:
+        reap(folder)
+        sweep(runtime_dir())
