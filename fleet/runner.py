@@ -139,7 +139,7 @@ def serve_play(agent_socket: Path) -> None:
     """Be Runner's worker: play what comes in on stdin, stream what happens to stdout."""
     with _play_folder(agent_socket.parent) as private, os.fdopen(os.dup(1), "wb") as output, _coarse_sleep():
         os.dup2(2, 1)  # whatever else is printed must not get into the stream
-        environment = _environment(agent_socket)
+        environment = _environment(agent_socket) | {"ANSIBLE_HOME": str(private)}  # nothing is to be left here
         os.environ.clear()
         os.environ.update(environment)
         _WorkerWithoutFiles(

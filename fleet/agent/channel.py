@@ -14,6 +14,9 @@ from typing import Any
 
 from fleet.agent.diagnostics import diagnostics, without_text
 
+MAX_AT_ONCE = 1000
+"""Questions that are being answered; a worker has a few for each of its forks."""
+
 Answer = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Answers a question of the other side: its name, and its fields."""
 
@@ -90,6 +93,8 @@ class Channel:
             if waiting is not None and not waiting.done():  # who asked may have been canceled meanwhile
                 waiting.set_result(message)
             return
+        if len(self._answering) >= MAX_AT_ONCE:
+            raise ValueError("more questions than anybody has")
         number, op = message.pop("ask"), message.pop("op")
         answering = asyncio.create_task(self._reply(number, op, message))
         self._answering.add(answering)

@@ -11,6 +11,8 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import math
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,6 +25,7 @@ from fleet.agent.channel import Channel, ChannelError, Refused
 from fleet.agent.diagnostics import diagnostics
 from fleet.browser.gone import BrowserGone
 from fleet.browser.network import Network
+from fleet.browser.tab import MAX_REFUSED_HOSTS
 from fleet.errors import AuditError, FleetError
 from fleet.model import Outcome, Reading
 from fleet.optout import Ending, Finding, Journal, Order, VisitorLost
@@ -37,6 +40,10 @@ OPEN_WITHIN = 120.0
 
 MAX_WORDS = 1000
 """Characters that a worker may say of its own troubles: a type of error, and places in our code."""
+
+MAX_DURATION = 24 * 60 * 60 * 1000
+"""Milliseconds."""
+_HOST = re.compile(r"[!-~]{1,300}")
 
 ORDER = TypeAdapter(Order)
 NETWORK = TypeAdapter(Network)
@@ -57,9 +64,15 @@ def dump_finding(finding: Finding) -> dict[str, Any]:
 def load_finding(fields: Mapping[str, Any]) -> Finding:
     """The finding that `dump_finding` has written. Raises ValueError or TypeError if it is none."""
     picture = fields["picture"]
-    return _FINDING.validate_python(
+    found = _FINDING.validate_python(
         {**fields, "picture": None if picture is None else base64.b64decode(picture, validate=True)}
     )
+    hosts, status = found.refused_hosts, found.http_status
+    if len(hosts) > MAX_REFUSED_HOSTS or not all(map(_HOST.fullmatch, hosts)):
+        raise ValueError("refused hosts that are none")
+    if not 0 <= found.duration_ms <= MAX_DURATION or not (status is None or 0 < status < 1000):
+        raise ValueError("a number that is none")
+    return found
 
 
 @dataclass
@@ -174,6 +187,8 @@ class Worker:
         try:
             answer = await self._channel.ask("order", visit=number, order=ORDER.dump_python(order, mode="json"))
             ended = _ENDING.validate_python(answer["ending"])
+            if ended.retry_after is not None and not 0 <= ended.retry_after < math.inf:
+                raise ValueError("a time that is none")
             ending.rotated_state, ending.retry_after = ended.rotated_state, ended.retry_after
         except (ChannelError, Refused, ValueError, KeyError, TypeError) as error:
             raise ordered.failure or VisitorLost(self._name) from error
@@ -197,7 +212,9 @@ class Worker:
             return await self._visited(fields.get("employee"), self)
         ordered = None
         try:
-            ordered = self._ordered[fields.pop("visit")]
+            ordered = self._ordered.get(fields.pop("visit"))
+            if ordered is None:
+                raise Refused("there is no such visit, or not any more")
             if ordered.failure is not None:
                 raise ordered.failure
             answers: dict[str, Callable[..., Awaitable[dict[str, Any]]]]

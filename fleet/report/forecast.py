@@ -87,7 +87,8 @@ def _pace(spec: RunSpec, service: ServiceForecast) -> str:
     pause = spec.settings.pause
     if service.live:
         return f"live: one at a time, {pause.shortest:g} to {pause.longest:g} s apart"
-    return f"on this machine: {spec.settings.forks} at a time"
+    count = len(spec.settings.workers)
+    return f"on this machine: {spec.settings.forks} at a time" + (f" on each of {count} workers" if count > 1 else "")
 
 
 def forecast_envelope(spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str]) -> str:

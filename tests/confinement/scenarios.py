@@ -30,6 +30,7 @@ from fleet.rehearsal.stage import raise_stage
 from fleet.sessions import SessionStore, StorageState
 from fleet.state import make_state
 from tests.confinement.listener import Listener
+from tests.workers.sshd import SSHD, Sshd
 
 FLEET = str(Path(sys.executable).with_name("fleet"))
 LINKEDIN = load_catalogue().recipes["linkedin"]
@@ -79,12 +80,14 @@ def behind_proxy() -> dict[str, Any]:
         listener = Listener()
         done = _run(inventory, *options)
         seen = listener.stop()
+        asked = set(re.findall(r"Request .*: (.*) HTTP/1", log.read_text()))
         return {
+            "by_worker": _by_worker(inventory, *options) if SSHD and os.geteuid() == 0 else None,
             "refused": [refused.returncode, json.loads(refused.stdout)["errors"]],
             "asked_before": asked_before,
             "outcomes": _outcomes(done),
             "seen": seen,
-            "asked": set(re.findall(r"Request .*: (.*) HTTP/1", log.read_text())),
+            "asked": asked,
             "writes": {row["employee"]: row["writes"]["ai_training"] for row in rehearsal.truth()},
             "password_in": sorted(
                 str(path)
@@ -92,6 +95,13 @@ def behind_proxy() -> dict[str, Any]:
                 if path.is_file() and re.search(b"geheim|YW5uOmdlaGVpb", path.read_bytes())  # as it is, or in Base64
             ),
         }
+
+
+def _by_worker(inventory: str, *options: str) -> dict[str, str]:
+    """One of the accounts once more, read by a worker that is reached over SSH."""
+    with Sshd(HOME / "sshd", ["paris"]) as sshd:
+        os.environ["PATH"] = f"{sshd.bin}{os.pathsep}{os.environ['PATH']}"
+        return _outcomes(_run(inventory, *options, "-l", "plain", "--check", "--worker", f"ssh://paris{FLEET}"))
 
 
 @contextmanager

@@ -47,6 +47,12 @@ class TestLiveBehindAProxy:
         )
         assert live["asked_before"] == ["www.linkedin.com:443"]
 
+    def test_a_worker_goes_through_it_as_well(self, live: Any) -> None:
+        """With the password that stands in a file here; without a word of sshd_config that lets it forward anything."""
+        if live["by_worker"] is None:
+            pytest.skip("needs root and the program sshd (Debian: openssh-server)")
+        assert live["by_worker"] == {"plain": "already_opted_out"}
+
     def test_the_password_stays_in_its_file(self, live: Any) -> None:
         """Neither the state nor any log holds it, in whatever form it is sent."""
         assert [path.rpartition("/")[2] for path in live["password_in"]] == ["proxy.txt", "tinyproxy.conf"]

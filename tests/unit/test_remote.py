@@ -149,6 +149,18 @@ async def _twice_intended(channel: Channel, number: int) -> dict[str, Any]:
     return ENDED
 
 
+async def _a_long_text(channel: Channel, number: int) -> dict[str, Any]:
+    await intend(channel, number)
+    await finish(channel, number, replace(PROVED, refused_hosts=("what a page says " * 500,)))
+    return ENDED
+
+
+async def _no_time(channel: Channel, number: int) -> dict[str, Any]:
+    await intend(channel, number)
+    await finish(channel, number, replace(PROVED, duration_ms=-1))
+    return ENDED
+
+
 async def _no_outcome(channel: Channel, number: int) -> dict[str, Any]:
     await channel.ask("finish", visit=number, finding=dump_finding(PROVED) | {"outcome": "splendid"})
     return ENDED
@@ -163,12 +175,6 @@ async def _nothing(_channel: Channel, _number: int) -> dict[str, Any]:
     return ENDED
 
 
-async def _no_ending(channel: Channel, number: int) -> dict[str, Any]:
-    await intend(channel, number)
-    await finish(channel, number)
-    return {"ending": "well"}
-
-
 async def _hangs_up(channel: Channel, _number: int) -> dict[str, Any]:
     channel.close()
     return ENDED
@@ -179,7 +185,7 @@ class TestNotToBeBelieved:
         "says",
         [
             *(_no_intent, _no_reading, _still_in, _another_control, _another_visit, _no_outcome, _no_operation),
-            *(_nothing, _hangs_up),
+            *(_nothing, _hangs_up, _a_long_text, _no_time),
         ],
         ids=lambda says: says.__name__.strip("_"),
     )
@@ -209,12 +215,31 @@ class TestNotToBeBelieved:
             await visit(says, replace(ORDER, check=True), notes)
         assert notes.intended == []
 
-    async def test_an_ending_that_is_none(self) -> None:
+    @pytest.mark.parametrize("ending", ["well", 7, ENDED["ending"] | {"retry_after": float("nan")}])
+    async def test_an_ending_that_is_none(self, ending: object) -> None:
         """What was proved stays noted."""
         notes = Notes()
+
+        async def says(channel: Channel, number: int) -> dict[str, Any]:
+            await intend(channel, number)
+            await finish(channel, number)
+            return {"ending": ending}
+
         with pytest.raises(VisitorLost):
-            await visit(_no_ending, notes=notes)
+            await visit(says, notes=notes)
         assert notes.finished == [PROVED]
+
+    async def test_a_flood_of_questions_ends_the_channel(self) -> None:
+        """Before they fill the memory."""
+
+        async def says(channel: Channel, number: int) -> dict[str, Any]:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(5000):
+                    group.create_task(channel.ask("visit", employee="anna"))
+            return ENDED
+
+        with pytest.raises(VisitorLost):
+            await visit(says)
 
     async def test_a_log_that_cannot_be_written_stops_the_visit(self) -> None:
         """The worker is told no more than that, and the failure is the log's own."""
