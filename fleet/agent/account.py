@@ -88,6 +88,7 @@ class AccountVisit:
 
     async def _finish_rest(self, reason: Reason) -> None:
         recorder = self._ground.recorder
+        await recorder.settle()  # a worker may be lost while the log is being given its last words
         for control in self._account.controls:
             if not recorder.is_finished(self._account, control):
                 intended = recorder.is_intended(self._account, control)

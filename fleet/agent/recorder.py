@@ -86,10 +86,14 @@ class Recorder:
         absent = Reason.AUDIT_FAILED if self.failure else Reason.INTERRUPTED
         return self.ledger.results(self._names, subject, absent)
 
+    async def settle(self) -> None:
+        """Wait until the ledger has heard of all that is on its way to the log."""
+        if self._writing:
+            await asyncio.wait(set(self._writing))
+
     async def close(self, stopped: Reason | None) -> None:
         """End the run in the log. Raises AuditError, also if an earlier record could not be written."""
-        if self._writing:
-            await asyncio.wait(self._writing)
+        await self.settle()
         if self.failure is not None and not self._log.make_room():
             raise self.failure
         await close_run(self._log, self.ledger, Reason.AUDIT_FAILED if self.failure else stopped)

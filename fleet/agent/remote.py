@@ -45,6 +45,9 @@ MAX_DURATION = 24 * 60 * 60 * 1000
 """Milliseconds."""
 _HOST = re.compile(r"[!-~]{1,300}")
 
+_OF_GATES = {Outcome.WAIVED, Outcome.NOT_PERMITTED, Outcome.ADMIN_NEEDED, Outcome.SUBMITTED, Outcome.NOT_RUN}
+"""How no visit ends."""
+
 ORDER = TypeAdapter(Order)
 NETWORK = TypeAdapter(Network)
 _FINDING = TypeAdapter(Finding)
@@ -101,9 +104,15 @@ class _Ordered:
     async def finish(self, finding: Mapping[str, Any]) -> dict[str, Any]:
         found = load_finding(finding)
         self._require(found.control)
-        is_proved = found.read_back and found.after is Reading.OUT and found.control in self.intended
-        if found.outcome is Outcome.OPTED_OUT and not is_proved:
-            raise ValueError("a success without intent or reading")
+        is_out = found.after is Reading.OUT
+        is_proved = found.before is Reading.IN and is_out and found.read_back and found.control in self.intended
+        is_possible = {
+            Outcome.OPTED_OUT: is_proved,
+            Outcome.ALREADY_OPTED_OUT: is_out,
+            Outcome.WOULD_OPT_OUT: self.order.check,
+        }
+        if not is_possible.get(found.outcome, found.outcome not in _OF_GATES):
+            raise ValueError("an end that this visit cannot have")
         self.finished.add(found.control)
         await self.journal.finish(found)
         return {}
@@ -253,7 +262,7 @@ class Workers:
 
     def lack(self, name: object) -> bool:
         """True if a worker of that name is waited for."""
-        return name in self._expected and name not in self._all
+        return isinstance(name, str) and name in self._expected and name not in self._all
 
     async def employ(
         self, name: str, ways: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter

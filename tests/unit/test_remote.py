@@ -12,18 +12,33 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import ansible_runner
+import pyrage
 import pytest
 
+from fleet.agent.account import AccountVisit, Ground
+from fleet.agent.breaker import Breaker
 from fleet.agent.channel import Channel, ChannelError, Refused
+from fleet.agent.pacing import Pacing
+from fleet.agent.recorder import Recorder
 from fleet.agent.remote import Worker, dump_finding, load_finding
+from fleet.audit.ledger import Ledger
+from fleet.audit.log import AuditLog
+from fleet.audit.subjects import Subject
 from fleet.catalogue import load_catalogue
+from fleet.configfile import Pause
+from fleet.employee import Account, Employee
 from fleet.errors import AuditError
+from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Ending, Finding, Order, VisitorLost
+from fleet.optout import Ending, Finding, Journal, Order, VisitorLost
+from fleet.plan import PlannedAccount
 from fleet.runner import _WithoutFiles
+from fleet.sessions import StorageState
+from tests.logs import lines
 
 ORDER = Order(
     load_catalogue().recipes["linkedin"], "anna-k", "en", ["ai_training"], {"cookies": [], "origins": []}, False
@@ -149,6 +164,22 @@ async def _twice_intended(channel: Channel, number: int) -> dict[str, Any]:
     return ENDED
 
 
+async def _was_out_before(channel: Channel, number: int) -> dict[str, Any]:
+    await intend(channel, number)
+    await finish(channel, number, replace(PROVED, before=Reading.OUT))
+    return ENDED
+
+
+async def _already_in(channel: Channel, number: int) -> dict[str, Any]:
+    await finish(channel, number, Finding("ai_training", Outcome.ALREADY_OPTED_OUT, Reading.IN, Reading.IN))
+    return ENDED
+
+
+async def _waived(channel: Channel, number: int) -> dict[str, Any]:
+    await finish(channel, number, Finding("ai_training", Outcome.WAIVED))
+    return ENDED
+
+
 async def _a_long_text(channel: Channel, number: int) -> dict[str, Any]:
     await intend(channel, number)
     await finish(channel, number, replace(PROVED, refused_hosts=("what a page says " * 500,)))
@@ -185,7 +216,7 @@ class TestNotToBeBelieved:
         "says",
         [
             *(_no_intent, _no_reading, _still_in, _another_control, _another_visit, _no_outcome, _no_operation),
-            *(_nothing, _hangs_up, _a_long_text, _no_time),
+            *(_nothing, _hangs_up, _was_out_before, _already_in, _waived, _a_long_text, _no_time),
         ],
         ids=lambda says: says.__name__.strip("_"),
     )
@@ -277,6 +308,62 @@ class TestNotToBeBelieved:
             await asyncio.wait_for(asking, 10)
         await running
         there.close()
+
+
+class Dying:
+    """A Visitor that is lost while its last words are on their way to the log."""
+
+    name = "paris"
+
+    def __init__(self, last_words: Callable[[Journal], Awaitable[None]]) -> None:
+        self._last_words = last_words
+
+    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
+        speaking = asyncio.ensure_future(self._last_words(journal))
+        await asyncio.sleep(0)
+        speaking.cancel()  # as a channel does with what it is answering when it ends
+        await asyncio.wait([speaking])
+        raise VisitorLost("paris")
+
+
+class TestLostInTheMiddle:
+    @pytest.mark.parametrize(
+        ("last_words", "ends"),
+        [
+            (lambda journal: journal.finish(PROVED), ("opted_out", None)),
+            (lambda journal: journal.intend("ai_training", Reading.IN, b""), ("unknown", "worker_lost")),
+            (lambda journal: asyncio.sleep(1), ("error", "worker_lost")),
+        ],
+        ids=["finish", "intend", "nothing"],
+    )
+    async def test_what_was_on_its_way_to_the_log_counts(
+        self, log: AuditLog, folder: Path, last_words: Any, ends: tuple[str, str | None]
+    ) -> None:
+        """Exactly one end: the one that was being written, else one that knows of the intent."""
+        account = Account(profile="anna-k", owner="company")
+        planned = PlannedAccount(
+            Employee("anna", accounts={"linkedin": account}), "linkedin", ORDER.recipe, ("ai_training",)
+        )
+        recorder = Recorder(log, Ledger("r1"), {"anna": Subject("s_anna", bytes(32))})
+        # What is tested begins with a session that was opened: no age file is needed for that.
+        sessions: Any = SimpleNamespace(open=lambda *_: StorageState(), seal=lambda *_: None)
+        ground = Ground(
+            run_id="r1",
+            check=False,
+            recorder=recorder,
+            pacing=Pacing(1, Pause()),
+            sessions=sessions,
+            identity=pyrage.x25519.Identity.generate(),
+            revocations=Revocations(folder / "revocations.yml"),
+            evidence=folder / "evidence",
+            terms_accepted=frozenset(),
+            breaker=Breaker(None),
+        )
+        await recorder.plan(planned.employee, [planned])
+        await AccountVisit(ground, planned, ORDER.recipe, Dying(last_words), live=False).work()
+        finished = [record for record in lines(folder) if record["event"] == "control.finished"]
+        assert [(one["outcome"], one["reason"]) for one in finished] == [ends]
+        assert finished[0]["worker"] == "paris"
 
 
 def archive(link: Path) -> bytes:
