@@ -11,10 +11,8 @@ import asyncio
 import base64
 import contextlib
 import itertools
-import math
-import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -23,12 +21,11 @@ from fleet import __version__
 from fleet.agent.browsers import proxied_hosts
 from fleet.agent.channel import Channel, ChannelError, Refused
 from fleet.agent.diagnostics import diagnostics
+from fleet.agent.orders import ORDER, Ordered, load_ending
 from fleet.browser.gone import BrowserGone
 from fleet.browser.network import Network
-from fleet.browser.tab import MAX_REFUSED_HOSTS
 from fleet.errors import AuditError, FleetError
-from fleet.model import Outcome, Reading
-from fleet.optout import Ending, Finding, Journal, Order, VisitorLost
+from fleet.optout import Ending, Journal, Order, VisitorLost
 from fleet.recipe import Recipe
 
 PING_EVERY = 10.0
@@ -41,85 +38,10 @@ OPEN_WITHIN = 120.0
 MAX_WORDS = 1000
 """Characters that a worker may say of its own troubles: a type of error, and places in our code."""
 
-MAX_DURATION = 24 * 60 * 60 * 1000
-"""Milliseconds."""
-_HOST = re.compile(r"[!-~]{1,300}")
-
-_OF_GATES = {Outcome.WAIVED, Outcome.NOT_PERMITTED, Outcome.ADMIN_NEEDED, Outcome.SUBMITTED, Outcome.NOT_RUN}
-"""How no visit ends."""
-
-ORDER = TypeAdapter(Order)
 NETWORK = TypeAdapter(Network)
-_FINDING = TypeAdapter(Finding)
-_ENDING = TypeAdapter(Ending)
 
 Visited = Callable[[object, "Worker"], Awaitable[dict[str, Any]]]
 """Does the visits of one employee with a worker's browsers: the answer that the play there gets."""
-
-
-def dump_finding(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON has it."""
-    fields = {name: getattr(finding, name) for name in Finding.__dataclass_fields__}
-    picture = finding.picture
-    return fields | {"picture": base64.b64encode(picture).decode() if picture is not None else None}
-
-
-def load_finding(fields: Mapping[str, Any]) -> Finding:
-    """The finding that `dump_finding` has written. Raises ValueError or TypeError if it is none."""
-    picture = fields["picture"]
-    found = _FINDING.validate_python(
-        {**fields, "picture": None if picture is None else base64.b64decode(picture, validate=True)}
-    )
-    hosts, status = found.refused_hosts, found.http_status
-    if len(hosts) > MAX_REFUSED_HOSTS or not all(map(_HOST.fullmatch, hosts)):
-        raise ValueError("refused hosts that are none")
-    if not 0 <= found.duration_ms <= MAX_DURATION or not (status is None or 0 < status < 1000):
-        raise ValueError("a number that is none")
-    return found
-
-
-@dataclass
-class _Ordered:
-    """One visit under way at a worker: what it may still say of it."""
-
-    order: Order
-    journal: Journal
-    intended: dict[str, Reading] = field(default_factory=dict)
-    finished: set[str] = field(default_factory=set)
-    failure: AuditError | None = None
-    """The log could not be written: nothing further is recorded."""
-
-    async def permit(self, control: str) -> dict[str, Any]:
-        self._require(control)
-        return {"reason": await self.journal.permit(control)}
-
-    async def intend(self, control: str, before: str, picture: str) -> dict[str, Any]:
-        self._require(control)
-        if self.order.check or control in self.intended:
-            raise ValueError("a second intent, or one in check mode")
-        self.intended[control] = Reading(before)
-        await self.journal.intend(control, Reading(before), base64.b64decode(picture, validate=True))
-        return {}
-
-    async def finish(self, finding: Mapping[str, Any]) -> dict[str, Any]:
-        found = load_finding(finding)
-        self._require(found.control)
-        is_out = found.after is Reading.OUT
-        is_proved = found.before is Reading.IN and is_out and found.read_back and found.control in self.intended
-        is_possible = {
-            Outcome.OPTED_OUT: is_proved,
-            Outcome.ALREADY_OPTED_OUT: is_out,
-            Outcome.WOULD_OPT_OUT: self.order.check,
-        }
-        if not is_possible.get(found.outcome, found.outcome not in _OF_GATES):
-            raise ValueError("an end that this visit cannot have")
-        self.finished.add(found.control)
-        await self.journal.finish(found)
-        return {}
-
-    def _require(self, control: str) -> None:
-        if control not in self.order.controls or control in self.finished:
-            raise ValueError("not a control of this visit, or not any more")
 
 
 class Worker:
@@ -130,7 +52,7 @@ class Worker:
         self._name = name
         self._ways = ways
         self._visited = visited
-        self._ordered: dict[int, _Ordered] = {}
+        self._ordered: dict[int, Ordered] = {}
         self._numbers = itertools.count(1)
         self._channel: Channel
         self.socket = ""
@@ -192,12 +114,10 @@ class Worker:
     async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
         """As Visitor has it."""
         number = next(self._numbers)
-        ordered = self._ordered[number] = _Ordered(order, journal)
+        ordered = self._ordered[number] = Ordered(order, journal)
         try:
             answer = await self._channel.ask("order", visit=number, order=ORDER.dump_python(order, mode="json"))
-            ended = _ENDING.validate_python(answer["ending"])
-            if ended.retry_after is not None and not 0 <= ended.retry_after < math.inf:
-                raise ValueError("a time that is none")
+            ended = load_ending(answer["ending"])
             ending.rotated_state, ending.retry_after = ended.rotated_state, ended.retry_after
         except (ChannelError, Refused, ValueError, KeyError, TypeError) as error:
             raise ordered.failure or VisitorLost(self._name) from error

@@ -19,9 +19,10 @@ from fleet.agent.browsers import is_in_sandbox, open_engine
 from fleet.agent.channel import Channel, ChannelError, Refused
 from fleet.agent.diagnostics import note_unhandled, without_text
 from fleet.agent.listening import listen, parse
+from fleet.agent.orders import ORDER, dump_finding
 from fleet.agent.process import scrub_environment, settle
 from fleet.agent.protocol import MAX_MESSAGE
-from fleet.agent.remote import NETWORK, ORDER, SILENCE, dump_finding
+from fleet.agent.remote import NETWORK, SILENCE
 from fleet.browser.engine import Engine
 from fleet.browser.gone import BrowserGone
 from fleet.errors import FleetError

@@ -19,6 +19,20 @@ from tests.conftest import ROOT
 BIN = Path(sys.executable).parent
 EXAMPLE = str(ROOT / "inventory.example.yml")
 
+EXAMPLE_COUNTS = {
+    "already_opted_out": 1,
+    "opted_out": 6,
+    "not_offered": 3,
+    "waived": 1,
+    "no_mandate": 2,
+    "sign_in_needed": 1,
+    "challenged": 1,
+    "wrong_account": 1,
+    "page_changed": 1,
+    "not_saved": 1,
+}
+"""How the example company's controls end in a first run."""
+
 Entry = tuple[str, str, str]
 """Employee, service, control."""
 

@@ -22,9 +22,10 @@ import pytest
 from fleet.agent.account import AccountVisit, Ground
 from fleet.agent.breaker import Breaker
 from fleet.agent.channel import Channel, ChannelError, Refused
+from fleet.agent.orders import dump_finding, load_finding
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
-from fleet.agent.remote import Worker, dump_finding, load_finding
+from fleet.agent.remote import Worker
 from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
 from fleet.audit.subjects import Subject
@@ -104,6 +105,7 @@ async def visit(says: Says, order: Order = ORDER, notes: Notes | None = None) ->
 
 
 async def intend(channel: Channel, number: int, control: str = "ai_training") -> None:
+    assert (await channel.ask("permit", visit=number, control=control))["reason"] is None
     await channel.ask("intend", visit=number, control=control, before="in", picture=PICTURE)
 
 
@@ -116,7 +118,6 @@ class TestHonest:
         """Permit, intent, proof, the session that rotated."""
 
         async def says(channel: Channel, number: int) -> dict[str, Any]:
-            assert (await channel.ask("permit", visit=number, control="ai_training"))["reason"] is None
             await intend(channel, number)
             await finish(channel, number)
             return {"ending": {"rotated_state": {"cookies": []}, "retry_after": 60}}
@@ -155,6 +156,11 @@ async def _another_control(channel: Channel, number: int) -> dict[str, Any]:
 
 async def _another_visit(channel: Channel, number: int) -> dict[str, Any]:
     await intend(channel, number + 1)
+    return ENDED
+
+
+async def _not_permitted(channel: Channel, number: int) -> dict[str, Any]:
+    await channel.ask("intend", visit=number, control="ai_training", before="in", picture=PICTURE)
     return ENDED
 
 
@@ -215,7 +221,16 @@ class TestNotToBeBelieved:
     @pytest.mark.parametrize(
         "says",
         [
-            *(_no_intent, _no_reading, _still_in, _another_control, _another_visit, _no_outcome, _no_operation),
+            *(
+                _not_permitted,
+                _no_intent,
+                _no_reading,
+                _still_in,
+                _another_control,
+                _another_visit,
+                _no_outcome,
+                _no_operation,
+            ),
             *(_nothing, _hangs_up, _was_out_before, _already_in, _waived, _a_long_text, _no_time),
         ],
         ids=lambda says: says.__name__.strip("_"),
