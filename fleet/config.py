@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from fleet.browser.network import Network, parse_resolve, parse_spki
 from fleet.browser.proxy import parse_proxy
-from fleet.configfile import MAX_FORKS, BreakerLimits, ConfigFile, Pause
+from fleet.configfile import MAX_FORKS, MAX_WORKERS, BreakerLimits, ConfigFile, Pause
 from fleet.errors import InputError
 from fleet.notify.targets import DEFAULT_SMTP, Channels, parse_smtp, parse_target
 from fleet.paths import StateDir, default_identity, default_log_key, default_state
@@ -194,6 +194,8 @@ class Configuration:
 def _workers(texts: Sequence[str], origin: str) -> tuple[WorkerAddress, ...]:
     """Raises InputError for one that is none, and for two that could not be told apart."""
     workers = tuple(parse_worker(text, origin) for text in texts)
+    if len(workers) > MAX_WORKERS:
+        raise InputError(f"{origin}: {len(workers)} workers; name at most {MAX_WORKERS}.")
     names = [worker.name for worker in workers]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

@@ -22,6 +22,14 @@ class BusyError(InputError):
     """Another run is writing to this state directory."""
 
 
+class WorkerError(FleetError):
+    """A worker cannot be reached or used, or was lost: `worker` is its name."""
+
+    def __init__(self, message: str, worker: str) -> None:
+        super().__init__(message)
+        self.worker = worker
+
+
 class BrowserMissingError(FleetError):
     """No usable browser on this machine; an administrator installs one."""
 

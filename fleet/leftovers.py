@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,18 @@ def hold(folder: Path) -> int:
     descriptor = _opened(folder)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
+
+
+@contextlib.contextmanager
+def held_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A private folder that goes with all processes that name it, at the end, or with the next `sweep`."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))  # born 0700
+    held = hold(folder)
+    try:
+        yield folder
+    finally:
+        os.close(held)
+        reap(folder)
 
 
 def reap(folder: Path) -> None:

@@ -80,8 +80,16 @@ class VisitorLost(Exception):
     """The machine that did a visit is gone, or is not to be believed."""
 
 
+class NotBegun(VisitorLost):
+    """It was gone before the visit began: another one may do it."""
+
+
 class Visitor(Protocol):
     """Where visits are done: with browsers of this machine, or of another."""
+
+    @property
+    def is_gone(self) -> bool:
+        """True once it does no more visits."""
 
     @property
     def name(self) -> str | None:
@@ -100,6 +108,7 @@ class Here:
 
     engine: Engine
     name: None = None
+    is_gone: bool = False
 
     async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
         """As Visitor has it."""

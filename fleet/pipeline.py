@@ -19,13 +19,13 @@ from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
 from fleet.audit.segments import read_last_run
 from fleet.audit.subjects import known_names
+from fleet.crew import Crew
 from fleet.errors import AgentError, FleetError
 from fleet.history import History
 from fleet.leftovers import reap
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
 from fleet.plan import RunSpec
 from fleet.runner import run_play, shards
-from fleet.workers import Crew
 
 FINISH_WITHIN = 60.0
 """Seconds in which an agent has let go of its browsers and written the end of what was not reached."""
@@ -61,7 +61,10 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
     crew = Crew(spec.settings.workers)
     with _interruptible() as interruption, contextlib.closing(crew):
         try:
-            agent, client = start_agent(spec, crew.join)
+            with interruption.at_once():
+                agent, client = start_agent(spec, lambda client: crew.join(client, lambda: interruption.asked))
+        except Interrupted:
+            return _report(spec, [], Reason.INTERRUPTED, interrupted=True)
         except FleetError as error:
             raise crew.explained(error) from None
         errors: list[str] = []
@@ -100,12 +103,29 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
         return _report(spec, errors, why_open, interrupted=interruption.asked)
 
 
+class Interrupted(FleetError):
+    """Somebody has asked for the end while the run was still being opened."""
+
+
 @dataclass
 class _Interruption:
     asked: bool = False
+    _is_at_once: bool = False
 
     def ask(self, _number: int, _frame: FrameType | None) -> None:
         self.asked = True
+        if self._is_at_once:
+            self._is_at_once = False
+            raise Interrupted("The run was interrupted before it began.")
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Meanwhile it raises Interrupted, whatever is being waited for."""
+        self._is_at_once = True
+        try:
+            yield
+        finally:
+            self._is_at_once = False
 
 
 @contextlib.contextmanager

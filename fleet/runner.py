@@ -10,7 +10,6 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import ansible_runner
 import ansible_runner.streaming
 
 from fleet.errors import FleetError
-from fleet.leftovers import PLAY, hold, reap, sweep
+from fleet.leftovers import PLAY, held_folder, sweep
 from fleet.paths import ansible_content, runtime_dir
 
 MAX_EMPLOYEES_PER_PLAY = 500
@@ -29,6 +28,8 @@ PLAYS_PER_WORKER = 4
 """A play takes some 2 s to begin, and the last one is what the other workers wait for."""
 MAX_ANSIBLE_WORDS = 600
 """Characters of Ansible's own output that an error may carry."""
+MAX_ANSIBLE_OUTPUT = 16 * 1024
+"""Characters of it that are looked through for its error."""
 MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event of a play."""
 PR_SET_TIMERSLACK, PR_GET_TIMERSLACK = 29, 30
@@ -62,7 +63,7 @@ def run_play(
     when it was canceled. Raises FleetError if Ansible could not run the play at all.
     """
     heard = _Heard(employees, on_employee)
-    with _play_folder(runtime_dir()) as private:
+    with held_folder(runtime_dir(), PLAY) as private:
         runner = ansible_runner.interface.init_runner(
             **_arguments(private, employees, run_id, check=check, forks=forks),
             playbook=str(ansible_content() / "playbooks" / "optout.yml"),
@@ -108,7 +109,7 @@ def run_play_at(
     watching = threading.Thread(target=watch, daemon=True)
     watching.start()
     try:
-        with _play_folder(runtime_dir()) as private:
+        with held_folder(runtime_dir(), PLAY) as private:
             with contextlib.suppress(BrokenPipeError), session.stdin:
                 ansible_runner.interface.run(
                     streamer="transmit",
@@ -137,18 +138,22 @@ def run_play_at(
 
 def serve_play(agent_socket: Path) -> None:
     """Be Runner's worker: play what comes in on stdin, stream what happens to stdout."""
-    with _play_folder(agent_socket.parent) as private, os.fdopen(os.dup(1), "wb") as output, _coarse_sleep():
-        os.dup2(2, 1)  # whatever else is printed must not get into the stream
-        environment = _environment(agent_socket) | {"ANSIBLE_HOME": str(private)}  # nothing is to be left here
-        os.environ.clear()
-        os.environ.update(environment)
-        _WorkerWithoutFiles(
-            _input=sys.stdin.buffer,
-            _output=output,
-            private_data_dir=str(private),
-            playbook=str(ansible_content() / "playbooks" / "optout.yml"),
-        ).run()
-    sweep(runtime_dir())  # if the worker was killed, nobody else here tidies up after it
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever else is printed must not get into the stream
+    try:
+        # Ansible's own workers are no part of its process group: they go with the folder.
+        with held_folder(agent_socket.parent, PLAY) as private, output, _coarse_sleep():
+            environment = _environment(agent_socket) | {"ANSIBLE_HOME": str(private)}  # nothing is to be left here
+            os.environ.clear()
+            os.environ.update(environment)
+            _WorkerWithoutFiles(
+                _input=sys.stdin.buffer,
+                _output=output,
+                private_data_dir=str(private),
+                playbook=str(ansible_content() / "playbooks" / "optout.yml"),
+            ).run()
+    finally:
+        sweep(runtime_dir())  # if the worker was killed, nobody else here tidies up after it
 
 
 class _Heard:
@@ -157,7 +162,7 @@ class _Heard:
     def __init__(self, employees: Sequence[str], on_employee: Callable[[str], None]) -> None:
         self._employees = frozenset(employees)
         self._on_employee = on_employee
-        self._output: list[str] = []
+        self._output = ""
         self.seen: set[str] = set()
 
     def __call__(self, event: dict[str, Any]) -> bool:
@@ -168,13 +173,13 @@ class _Heard:
             # A failure without outcomes: there was no agent to ask any more.
             if event["event"] == "runner_on_ok" or data["res"].get("outcomes"):
                 self._on_employee(data["host"])
-        elif not self.seen and event.get("stdout") and len(self._output) < MAX_ANSIBLE_WORDS:
-            self._output.append(str(event["stdout"]))
+        elif not self.seen and event.get("stdout") and len(self._output) < MAX_ANSIBLE_OUTPUT:
+            self._output += " " + str(event["stdout"])[:MAX_ANSIBLE_OUTPUT]
         return False  # keeps events off the disk
 
     def in_short(self) -> str:
         """What Ansible said first of why it failed, on one line."""
-        said = " ".join(" ".join(self._output).split())
+        said = " ".join(self._output.encode(errors="replace").decode().split())
         start = max(said.find("fatal:"), said.find("ERROR"), 0)
         return said[start : start + MAX_ANSIBLE_WORDS]
 
@@ -201,18 +206,6 @@ class _WithoutFiles:
         except (ValueError, TypeError, RecursionError):
             raise OSError(errno.EPROTO, "a worker sends JSON objects") from None
         return line
-
-
-@contextlib.contextmanager
-def _play_folder(parent: Path) -> Iterator[Path]:
-    """A private folder for one play, which goes with all processes that name it."""
-    private = Path(tempfile.mkdtemp(prefix=PLAY, dir=parent))  # born 0700
-    held = hold(private)
-    try:
-        yield private
-    finally:
-        os.close(held)
-        reap(private)  # Ansible's workers are no part of its process group
 
 
 def _arguments(private: Path, employees: Sequence[str], run_id: str, *, check: bool, forks: int) -> dict[str, Any]:

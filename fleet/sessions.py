@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,6 +116,11 @@ def parse_storage_state(data: bytes, origin: str) -> StorageState:
         raise InputError(f"{origin} is not a Playwright storage state: {where}: {what}.") from None
     except (ValueError, RecursionError):
         raise InputError(f"{origin} is not JSON; export the session again as a Playwright storage state.") from None
+
+
+def is_storable(state: Mapping[str, Any] | None) -> bool:
+    """True if a storage state is no larger than one that would be taken again."""
+    return state is not None and len(json.dumps(state)) <= MAX_BYTES
 
 
 def is_over(expires_at: float | None) -> bool:

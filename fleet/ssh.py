@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tempfile
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fleet.errors import FleetError, InputError
+from fleet.errors import InputError, WorkerError
 
 SSH = "ssh"
 """The first one on PATH, as for Ansible."""
@@ -35,15 +37,12 @@ _OPTIONS = (
     *("-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
     # What a user's ssh_config asks for in every session is no business of a worker's.
     *("-o", "ForwardAgent=no", "-o", "ForwardX11=no", "-o", "PermitLocalCommand=no"),
-    *("-o", "RequestTTY=no", "-o", "ControlPersist=no"),
+    *("-o", "RequestTTY=no", "-o", "RemoteCommand=none", "-o", "ControlPersist=no"),
+    *("-o", "StrictHostKeyChecking=yes"),  # sessions of people go there, whatever else a user's ssh_config lets pass
 )
 
 
 WHERE_TO_INSTALL = "Install Fleet Opt-Out there, or name the command's place: ssh://HOST/PATH/TO/fleet."
-
-
-class WorkerError(FleetError):
-    """A worker cannot be reached or used, or was lost."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,36 @@ def parse_worker(text: str, origin: str) -> WorkerAddress:
     return WorkerAddress(match["host"], match["user"], port, match["program"] or "fleet")
 
 
+class LastWords:
+    """Keeps the end of what a program writes to a pipe, and no more of it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._end = b""
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        with self._stream, suppress(ValueError):
+            while more := os.read(self._stream.fileno(), 4096):
+                self._end = (self._end + more)[-4096:]
+
+    def sentence(self) -> str:
+        """The last line that has words, as a sentence without anything that steers a terminal; empty if there is none.
+
+        To be asked once the program has ended.
+        """
+        self._reading.join(1)
+        lines = self._end.decode("utf-8", "replace").splitlines()
+        words = (_plain(line) for line in reversed(lines) if re.search(r"[A-Za-z]{2}", line))
+        line = next(words, "")[:MAX_WORDS].rstrip(".")
+        return f"{line}." if line else ""
+
+
+def _plain(line: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in line).strip(" │╭╰─╮╯")
+
+
 class Connection:
     """One signed-in connection to a worker (OpenSSH's ControlMaster); sessions over it need no further sign-in."""
 
@@ -92,25 +121,26 @@ class Connection:
         self.address = address
         self._control = control
         self._path = str(control).replace("%", "%%")  # ssh reads % as the beginning of a variable
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the connection
         self._master: subprocess.Popen[bytes] | None = None
 
-    def open(self) -> None:
-        """Sign in. Raises WorkerError with ssh's own words if that does not work."""
-        self._master = subprocess.Popen(
-            [SSH, "-M", "-N", "-S", self._path, "-o", "ClearAllForwardings=yes", *_OPTIONS, *self.address.destination],
+    def open(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Sign in. Raises WorkerError with ssh's own words if that does not work, or if meanwhile all `is_over`."""
+        # A Ctrl-C at the terminal is ours to pass on, in good order.
+        self._master = self._popen(
+            ["-M", "-N", "-S", self._path, "-o", "ClearAllForwardings=yes", *_OPTIONS, *self.address.destination],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=self._said,
-            start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on, in good order
         )
+        assert self._master.stderr is not None
+        said = LastWords(self._master.stderr)
         deadline = time.monotonic() + CONNECT_WITHIN + 5
         while not self._control.exists():
-            if self._master.poll() is not None or time.monotonic() > deadline:
+            if self._master.poll() is not None or is_over() or time.monotonic() > deadline:
                 self.close()
                 raise WorkerError(
-                    f"Worker {self.address.name} cannot be reached: {last_words(self._said) or 'ssh said nothing'} "
-                    f"Try by hand: ssh {' '.join(self.address.destination).replace('-- ', '')} true"
+                    f"Worker {self.address.name} cannot be reached: {said.sentence() or 'ssh said nothing.'} "
+                    f"Try by hand: ssh {' '.join(self.address.destination).replace('-- ', '')} true",
+                    self.address.name,
                 )
             time.sleep(0.02)
 
@@ -119,20 +149,34 @@ class Connection:
 
         Raises WorkerError if the worker's sshd does not allow it.
         """
-        done = subprocess.run(
-            self._ssh("-O", "forward", "-R", f"127.0.0.1:0:{address}"), capture_output=True, text=True, check=False
-        )
-        port = done.stdout.partition("\n")[0]
-        if done.returncode != 0 or not port.isdigit():
+        try:
+            done = subprocess.run(
+                [SSH, *self._over_this("-O", "forward", "-R", f"127.0.0.1:0:{address}")],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=CONNECT_WITHIN,
+            )
+            port = done.stdout.partition("\n")[0] if done.returncode == 0 else ""
+        except subprocess.TimeoutExpired:
+            port = ""
+        if not port.isdigit():
             raise WorkerError(
-                f"Worker {self.address.name} does not let {address} through, which a rehearsal needs; "
-                "allow it there (AllowTcpForwarding in sshd_config, no 'restrict' before the key)."
+                f"Worker {self.address.name} does not let {address} through, which pages on this machine need; "
+                "allow it there (AllowTcpForwarding in sshd_config, no 'restrict' before the key).",
+                self.address.name,
             )
         return f"127.0.0.1:{port}"
 
-    def start(self, *arguments: str, **streams: Any) -> subprocess.Popen[bytes]:
-        """Start `fleet` with these arguments (words without blanks or quotes) on the worker."""
-        return subprocess.Popen([*self._ssh(), self.address.program, *arguments], start_new_session=True, **streams)
+    def start(self, *arguments: str, **streams: Any) -> tuple[subprocess.Popen[bytes], LastWords]:
+        """Start `fleet` with these arguments (words without blanks or quotes) on the worker; what it says on stderr.
+
+        Raises WorkerError if ssh does not start.
+        """
+        process = self._popen([*self._over_this(), self.address.program, *arguments], **streams)
+        complaints, process.stderr = process.stderr, None  # one reader is enough
+        assert complaints is not None
+        return process, LastWords(complaints)
 
     def close(self) -> None:
         """End the connection and all sessions over it."""
@@ -144,16 +188,16 @@ class Connection:
                 self._master.kill()
                 self._master.wait()
 
-    def _ssh(self, *arguments: str) -> list[str]:
+    def _popen(self, arguments: list[str], **streams: Any) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen([SSH, *arguments], stderr=subprocess.PIPE, start_new_session=True, **streams)
+        except OSError as error:
+            raise WorkerError(
+                f"Worker {self.address.name} cannot be reached: {SSH} does not start ({error.strerror}); install "
+                "OpenSSH's client (Debian: openssh-client).",
+                self.address.name,
+            ) from None
+
+    def _over_this(self, *arguments: str) -> list[str]:
         # Where there is no such connection any more, ssh would make another one: it shall not.
-        alone = ("-o", "ProxyCommand=false")
-        return [SSH, "-S", self._path, *alone, *_OPTIONS, *arguments, *self.address.destination]
-
-
-def last_words(said: IO[bytes]) -> str:
-    """The last line that a program has written into a file, as the end of a sentence."""
-    size = os.fstat(said.fileno()).st_size
-    # Never `seek`: the program that still writes shares the place in the file.
-    lines = os.pread(said.fileno(), 4096, max(0, size - 4096)).decode("utf-8", "replace").split("\n")
-    line = next((line.strip() for line in reversed(lines) if line.strip()), "")[:MAX_WORDS]
-    return f"{line.rstrip('.')}." if line else ""
+        return ["-S", self._path, "-o", "ProxyCommand=false", *_OPTIONS, *arguments, *self.address.destination]

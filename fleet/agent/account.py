@@ -18,11 +18,11 @@ from fleet.errors import AuditError, SessionError
 from fleet.gates import lacking_authority, refusal
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Ending, Finding, Order, Visitor, VisitorLost
+from fleet.optout import Ending, Finding, NotBegun, Order, Visitor, VisitorLost
 from fleet.paths import make_private_dir, write_private
 from fleet.plan import PlannedAccount
 from fleet.recipe import Recipe
-from fleet.sessions import SessionStore, StorageState
+from fleet.sessions import SessionStore, StorageState, is_storable
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,10 @@ class AccountVisit:
         self._outcomes: list[Outcome] = []
 
     async def work(self) -> None:
-        """Finish every control of the account. Raises AuditError only: all else ends as an outcome."""
+        """Finish every control of the account.
+
+        Raises AuditError, and NotBegun if its visitor was gone before its turn; all else ends as an outcome.
+        """
         try:
             controls = await self._controls_that_may_be_touched()
             if controls:
@@ -69,11 +72,13 @@ class AccountVisit:
                     self._ground.pacing.turn(self._recipe.service, live=self._live),
                     self._ground.in_use.setdefault(key, asyncio.Lock()),
                 ):
+                    if self._visitor.is_gone:
+                        raise NotBegun
                     if self._ground.breaker.is_open(self._recipe.service):
                         await self._leave_alone(controls)
                     else:
                         await self._visit(controls)
-        except AuditError:
+        except (AuditError, NotBegun):
             raise
         except VisitorLost:
             await self._finish_rest(Reason.WORKER_LOST)
@@ -99,6 +104,8 @@ class AccountVisit:
         ground, free = self._ground, []
         revoked = ground.revocations.all()
         for control in self._account.controls:
+            if ground.recorder.is_finished(self._account, control):
+                continue  # when somebody else was to visit
             refused = refusal(
                 self._account,
                 control,
@@ -138,7 +145,7 @@ class AccountVisit:
         finally:
             self._hear(ending)
             # A session that rotated at the service is over here, unless the new one is kept.
-            if ending.rotated_state is not None:
+            if is_storable(ending.rotated_state):
                 rotated, _ = StorageState.model_validate(ending.rotated_state).own_part(self._recipe)
                 await asyncio.to_thread(ground.sessions.seal, name, self._recipe, rotated)
 

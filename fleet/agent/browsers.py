@@ -25,16 +25,16 @@ def proxied_hosts(network: Network, recipes: Iterable[Recipe]) -> list[str]:
 
 
 async def open_engine(
-    network: Network, proxied: Iterable[str], *, sandbox: bool, live: bool, password: bytes | None = None
+    network: Network, proxied: Iterable[str], *, sandbox: bool, live: bool, credentials: bytes | None = None
 ) -> Engine:
-    """The browsers of this machine, none started yet. `password` is the proxy's, None to read it from its file.
+    """The browsers of this machine, none started yet. `credentials` are the proxy's, None to read them from its file.
 
     Raises FleetError if there is no browser, or no way through the proxy, or if pages of live services would run
     without a sandbox that was asked for.
     """
     if live:
         require_sandbox(sandbox)
-    engine = Engine(find_browser(), network, sandbox=is_in_sandbox(sandbox), password=password)
+    engine = Engine(find_browser(), network, sandbox=is_in_sandbox(sandbox), credentials=credentials)
     if engine.upstream is not None:
         for host in proxied:
             await engine.upstream.require(host)

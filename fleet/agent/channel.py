@@ -16,6 +16,10 @@ from fleet.agent.diagnostics import diagnostics, without_text
 
 MAX_AT_ONCE = 1000
 """Questions that are being answered; a worker has a few for each of its forks."""
+MAX_BYTES_AT_ONCE = 64 * 1024 * 1024
+"""Of the same, pictures and all."""
+MAX_SENTENCE = 1000
+"""Characters of an error that the other side may give."""
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Answers a question of the other side: its name, and its fields."""
@@ -26,7 +30,11 @@ class ChannelError(Exception):
 
 
 class Refused(Exception):
-    """The other side answered with an error; the text is its sentence."""
+    """The other side answered with an error; the text is its sentence. `is_input` if an input is at fault."""
+
+    def __init__(self, sentence: str, *, is_input: bool = False) -> None:
+        super().__init__(sentence)
+        self.is_input = is_input
 
 
 class Channel:
@@ -38,7 +46,7 @@ class Channel:
         self._answer = answer
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering: dict[asyncio.Task[None], int] = {}
         self._ended: ChannelError | None = None
         self.heard_at = asyncio.get_running_loop().time()
         """When the other side last said something, on the loop's clock."""
@@ -55,7 +63,7 @@ class Channel:
         finally:
             del self._waiting[number]
         if "error" in answer:
-            raise Refused(str(answer["error"]))
+            raise Refused(str(answer["error"])[:MAX_SENTENCE], is_input=answer.get("is_input") is True)
         return answer
 
     async def run(self) -> None:
@@ -64,7 +72,7 @@ class Channel:
         try:
             async for line in self._reader:
                 self.heard_at = asyncio.get_running_loop().time()
-                self._take(json.loads(line))
+                self._take(json.loads(line), len(line))
         except ConnectionError:
             pass
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -84,27 +92,27 @@ class Channel:
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(self._ended)
-        for answering in self._answering:
+        for answering in list(self._answering):
             answering.cancel()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, message: dict[str, Any], size: int) -> None:
         if "answer" in message:
             waiting = self._waiting.get(message["answer"])
             if waiting is not None and not waiting.done():  # who asked may have been canceled meanwhile
                 waiting.set_result(message)
             return
-        if len(self._answering) >= MAX_AT_ONCE:
+        if len(self._answering) >= MAX_AT_ONCE or sum(self._answering.values()) > MAX_BYTES_AT_ONCE:
             raise ValueError("more questions than anybody has")
         number, op = message.pop("ask"), message.pop("op")
         answering = asyncio.create_task(self._reply(number, op, message))
-        self._answering.add(answering)
-        answering.add_done_callback(self._answering.discard)
+        self._answering[answering] = size
+        answering.add_done_callback(self._answering.pop)
 
     async def _reply(self, number: int, op: str, fields: dict[str, Any]) -> None:
         try:
             answer = await self._answer(op, fields)
         except Refused as refused:
-            answer = {"error": str(refused)}
+            answer = {"error": str(refused), "is_input": refused.is_input}
         except Exception as error:
             diagnostics.error("channel.failed", **without_text(error))
             answer = {"error": f"{type(error).__name__}, a mistake of ours"}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fleet.agent.protocol import VERSION
-from fleet.errors import AgentError, InputError
+from fleet.errors import AgentError, InputError, WorkerError
 
 ENDED = "The agent ended before the run did; what it did is in the audit log."
 
@@ -29,24 +30,31 @@ class AgentClient:
                 raise AgentError("The agent did not start; 'fleet doctor' tells what is missing.")
             time.sleep(0.02)
 
-    def ask(self, operation: str, within: float, **fields: Any) -> dict[str, Any]:
-        """Ask and wait for the answer, at most `within` seconds. Raises AgentError if the agent is gone or hangs."""
+    @contextmanager
+    def connected(self, within: float) -> Iterator[socket.socket]:
+        """A connection to the agent, whose steps take at most `within` seconds. Raises AgentError as `ask` does."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(within)
                 connection.connect(str(self.socket_path))
-                connection.sendall(json.dumps({"v": VERSION, "op": operation, **fields}).encode() + b"\n")
-                answer = connection.makefile("rb").readline()
-            parsed: dict[str, Any] = json.loads(answer)
+                yield connection
         except TimeoutError:
             raise AgentError(f"The agent did not answer for {within:.0f} s.") from None
         except (OSError, ValueError):
             raise AgentError(ENDED) from None
+
+    def ask(self, operation: str, within: float, **fields: Any) -> dict[str, Any]:
+        """Ask and wait for the answer, at most `within` seconds. Raises AgentError if the agent is gone or hangs."""
+        with self.connected(within) as connection:
+            connection.sendall(json.dumps({"v": VERSION, "op": operation, **fields}).encode() + b"\n")
+            parsed: dict[str, Any] = json.loads(connection.makefile("rb").readline())
         return parsed
 
-    def require(self, operation: str, within: float) -> dict[str, Any]:
-        """Ask as `ask` does, and raise an answer that is an error: InputError or AgentError."""
-        answer = self.ask(operation, within)
+    def require(self, operation: str, within: float, **fields: Any) -> dict[str, Any]:
+        """Ask as `ask` does, and raise an answer that is an error: InputError, WorkerError or AgentError."""
+        answer = self.ask(operation, within, **fields)
+        if "worker" in answer and "error" in answer:
+            raise WorkerError(answer["error"], answer["worker"])
         if "error" in answer:
             raise (InputError if answer.get("exit_code") == InputError.exit_code else AgentError)(answer["error"])
         return answer

@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
+from fleet.agent.channel import Refused
 from fleet.browser.tab import MAX_REFUSED_HOSTS
-from fleet.errors import AuditError
 from fleet.model import Outcome, Reading
 from fleet.optout import Ending, Finding, Journal, Order
+from fleet.sessions import is_storable
 
 MAX_PICTURE = 4 * 1024 * 1024
 """Bytes; a control is a part of a page."""
@@ -22,8 +23,13 @@ MAX_DURATION = 24 * 60 * 60 * 1000
 """Milliseconds."""
 _HOST = re.compile(r"[!-~]{1,300}")
 
-_OF_GATES = {Outcome.WAIVED, Outcome.NOT_PERMITTED, Outcome.ADMIN_NEEDED, Outcome.SUBMITTED, Outcome.NOT_RUN}
-"""How no visit ends."""
+_SEEN = {
+    *(Outcome.NOT_OFFERED, Outcome.SIGN_IN_NEEDED, Outcome.CHALLENGED, Outcome.WRONG_ACCOUNT, Outcome.PAGE_CHANGED),
+    *(Outcome.NOT_SAVED, Outcome.UNKNOWN, Outcome.ERROR),
+}
+"""How a visit may end whatever it has read; the others of its ends need a reading or an answer that fits."""
+
+T = TypeVar("T")
 
 ORDER = TypeAdapter(Order)
 _FINDING = TypeAdapter(Finding)
@@ -56,6 +62,12 @@ def _load_picture(text: str) -> bytes:
     return picture
 
 
+def dump_ending(ending: Ending) -> dict[str, Any]:
+    """An ending as JSON has it; a session that is too large to be kept is left out."""
+    state = ending.rotated_state
+    return {"rotated_state": state if is_storable(state) else None, "retry_after": ending.retry_after}
+
+
 def load_ending(fields: object) -> Ending:
     """The ending of a visit. Raises ValueError if it is none."""
     ending = _ENDING.validate_python(fields)
@@ -70,18 +82,19 @@ class Ordered:
 
     order: Order
     journal: Journal
+    ending: Ending
     permitted: set[str] = field(default_factory=set)
     intended: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
-    failure: AuditError | None = None
-    """The log could not be written: nothing further is recorded."""
+    refused: set[str] = field(default_factory=set)
+    failure: Exception | None = None
+    """What went wrong here, not there: nothing further is recorded."""
 
     async def permit(self, control: str) -> dict[str, Any]:
         """Look at the mandate."""
         self._require(control)
-        reason = await self.journal.permit(control)
-        if reason is None:
-            self.permitted.add(control)
+        reason = await self._kept(self.journal.permit(control))
+        (self.permitted if reason is None else self.refused).add(control)
         return {"reason": reason}
 
     async def intend(self, control: str, before: str, picture: str) -> dict[str, Any]:
@@ -89,26 +102,45 @@ class Ordered:
         self._require(control)
         if self.order.check or control in self.intended or control not in self.permitted:
             raise ValueError("a second intent, or one that was not permitted")
+        if Reading(before) is not Reading.IN:
+            raise ValueError("nothing to press")
+        shown = _load_picture(picture)
         self.intended.add(control)
-        await self.journal.intend(control, Reading(before), _load_picture(picture))
+        await self._kept(self.journal.intend(control, Reading.IN, shown))
         return {}
 
-    async def finish(self, finding: Mapping[str, Any]) -> dict[str, Any]:
-        """Note how a control ended, if this visit can have come to that."""
-        found = load_finding(finding)
+    async def finish(self, finding: Mapping[str, Any], ending: Mapping[str, Any]) -> dict[str, Any]:
+        """Note how a control ended, if this visit can have come to that, and what the visit leaves so far."""
+        found, left = load_finding(finding), load_ending(ending)
         self._require(found.control)
-        is_out = found.after is Reading.OUT
-        is_proved = found.before is Reading.IN and is_out and found.read_back and found.control in self.intended
-        is_possible = {
-            Outcome.OPTED_OUT: is_proved,
-            Outcome.ALREADY_OPTED_OUT: is_out,
-            Outcome.WOULD_OPT_OUT: self.order.check,
-        }
-        if not is_possible.get(found.outcome, found.outcome not in _OF_GATES):
+        if not self._is_possible(found):
             raise ValueError("an end that this visit cannot have")
         self.finished.add(found.control)
-        await self.journal.finish(found)
+        self.ending.rotated_state, self.ending.retry_after = left.rotated_state, left.retry_after
+        await self._kept(self.journal.finish(found))
         return {}
+
+    def _is_possible(self, found: Finding) -> bool:
+        was_in, is_out = found.before is Reading.IN, found.after is Reading.OUT
+        match found.outcome:
+            case Outcome.OPTED_OUT:
+                return was_in and is_out and found.read_back and found.control in self.intended
+            case Outcome.ALREADY_OPTED_OUT:
+                return found.before is not None and is_out
+            case Outcome.WOULD_OPT_OUT:
+                return self.order.check and found.after is Reading.IN
+            case Outcome.NO_MANDATE:
+                return found.control in self.refused
+            case outcome:
+                return outcome in _SEEN
+
+    async def _kept(self, keeping: Awaitable[T]) -> T:
+        """What the journal does is no fault of the worker's: its failure ends the visit as it would here."""
+        try:
+            return await keeping
+        except Exception as error:
+            self.failure = error
+            raise Refused("it cannot be recorded") from None
 
     def _require(self, control: str) -> None:
         if control not in self.order.controls or control in self.finished:

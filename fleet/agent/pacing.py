@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from fleet.configfile import Pause
+from fleet.optout import NotBegun
 
 MAX_WAIT = 15 * 60.0
 """Seconds. A service that asks for a longer break than this is left alone for the rest of the run."""
@@ -41,11 +42,14 @@ class Pacing:
         gate = self._gates.setdefault(service, _Gate())
         async with gate.one_at_a_time:
             await asyncio.sleep(max(0.0, gate.next_at - time.monotonic()))
+            pause = random.uniform(self._pause.shortest, self._pause.longest)  # noqa: S311 - jitter is no secret
             try:
                 async with self._contexts:
                     yield
+            except NotBegun:
+                pause = 0.0
+                raise
             finally:
-                pause = random.uniform(self._pause.shortest, self._pause.longest)  # noqa: S311 - jitter is no secret
                 gate.next_at = max(gate.next_at, time.monotonic() + min(MAX_WAIT, gate.slowness * pause))
 
     def slow_down(self, service: str, retry_after: float) -> bool:

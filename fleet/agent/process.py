@@ -29,6 +29,8 @@ from fleet.paths import make_private_dir, require_private, runtime_dir
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
 from fleet.variables import given_from_variables, selection_from_variables
 
+ENDING_WITHIN = 20.0
+"""Seconds in which an agent lets go of what it has opened."""
 OPENING_WITHIN = 300.0
 """Seconds. Ten thousand employees are planned in some 30."""
 SPEC = TypeAdapter(RunSpec)
@@ -75,6 +77,10 @@ def start_agent(
         client.require("ready", within=OPENING_WITHIN)
     except FleetError:
         process.terminate()
+        try:
+            process.wait(ENDING_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
         raise
     return process, client
 

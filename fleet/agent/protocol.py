@@ -5,6 +5,7 @@
     {"v": 1, "op": "finish"}                         -> {"v": 1, "run": ID, "counts": {...}, "log": PATH}
     {"v": 1, "op": "loopback"}                       -> {"v": 1, "loopback": [ADDRESS, ...]}
     {"v": 1, "op": "work", "worker": NAME, "ways": {ADDRESS: ADDRESS}}  and from then on as channel.py has it
+    {"v": 1, "op": "assign", "worker": NAME, "employees": [NAME, ...]}  -> {"v": 1}
 
 Any answer may be {"v": 1, "error": SENTENCE, "exit_code": N} instead. Names only go in: no secret, no authority.
 """

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,22 +22,26 @@ from fleet import __version__
 from fleet.agent.browsers import proxied_hosts
 from fleet.agent.channel import Channel, ChannelError, Refused
 from fleet.agent.diagnostics import diagnostics
-from fleet.agent.orders import ORDER, Ordered, load_ending
+from fleet.agent.orders import ORDER, Ordered
 from fleet.browser.gone import BrowserGone
 from fleet.browser.network import Network
-from fleet.errors import AuditError, FleetError
+from fleet.errors import InputError, WorkerError
 from fleet.optout import Ending, Journal, Order, VisitorLost
+from fleet.patience import LIMIT
 from fleet.recipe import Recipe
 
 PING_EVERY = 10.0
 """Seconds between two looks whether a worker is still there."""
 SILENCE = 30.0
 """Seconds after which one side takes the other for gone."""
+GRACE = 60.0
+"""Seconds that a visit may take beside what its controls may, which it limits itself."""
 OPEN_WITHIN = 120.0
 """Seconds in which a worker is ready: it starts a browser for each set of hosts."""
 
-MAX_WORDS = 1000
-"""Characters that a worker may say of its own troubles: a type of error, and places in our code."""
+_PLACE = re.compile(r"[A-Za-z]{1,60}|[A-Za-z0-9_./-]{1,200}:[0-9]{1,6}")
+"""What a worker may say of its own troubles: a type of error, and places in code."""
+_SOCKET = re.compile(r"/[A-Za-z0-9._/-]{1,107}")
 
 NETWORK = TypeAdapter(Network)
 
@@ -61,6 +66,8 @@ class Worker:
         """Whether its browsers are in their sandbox."""
         self.is_gone = False
         """Whether it was lost, or let go."""
+        self.assigned: frozenset[str] = frozenset()
+        """Whom it may visit: those of the plays that were given to it."""
 
     @property
     def name(self) -> str:
@@ -90,43 +97,55 @@ class Worker:
                     "open",
                     version=__version__,
                     network=NETWORK.dump_python(replace(network, resolve=resolve), mode="json"),
-                    password=base64.b64encode(proxy.password()).decode() if proxy else "",
+                    credentials=base64.b64encode(proxy.read_credentials()).decode() if proxy else "",
                     proxied=proxied,
                     sandbox=sandbox,
                     live=live,
                 )
+            self.socket, self.sandbox = str(answer["socket"]), bool(answer["sandbox"])
         except Refused as refused:
-            raise FleetError(f"Worker {self._name}: {refused}") from None
-        except ChannelError as error:
-            raise FleetError(f"Worker {self._name} cannot be used: {error}.") from None
+            sentence = f"Worker {self._name}: {refused}"
+            raise InputError(sentence) if refused.is_input else WorkerError(sentence, self._name) from None
+        except (ChannelError, KeyError) as error:
+            raise WorkerError(
+                f"Worker {self._name} cannot be used: {error}. 'fleet doctor --worker …' tells what is missing; "
+                f"'ssh … true' must print nothing.",
+                self._name,
+            ) from None
         except TimeoutError:
-            raise FleetError(f"Worker {self._name} was not ready within {OPEN_WITHIN:.0f} s.") from None
-        self.socket, self.sandbox = str(answer["socket"]), bool(answer["sandbox"])
+            raise WorkerError(
+                f"Worker {self._name} was not ready within {OPEN_WITHIN:.0f} s; see what keeps that machine busy.",
+                self._name,
+            ) from None
+        if not _SOCKET.fullmatch(self.socket):
+            raise WorkerError(f"Worker {self._name} cannot be used: it does not speak as it should.", self._name)
 
     async def refused_selectors(self, hosts: frozenset[str], selectors: Collection[str]) -> set[str]:
         """As Engine has it, of the worker's browser. Raises BrowserGone if that does not start."""
         try:
             answer = await self._channel.ask("selectors", hosts=sorted(hosts), selectors=sorted(selectors))
-        except (Refused, ChannelError) as error:
+            return set(answer["refused"])
+        except (Refused, ChannelError, KeyError, TypeError) as error:
             raise BrowserGone(f"worker {self._name}: {error}") from None
-        return set(answer["refused"])
 
     async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
         """As Visitor has it."""
         number = next(self._numbers)
-        ordered = self._ordered[number] = Ordered(order, journal)
+        ordered = self._ordered[number] = Ordered(order, journal, ending)
         try:
-            answer = await self._channel.ask("order", visit=number, order=ORDER.dump_python(order, mode="json"))
-            ended = load_ending(answer["ending"])
-            ending.rotated_state, ending.retry_after = ended.rotated_state, ended.retry_after
-        except (ChannelError, Refused, ValueError, KeyError, TypeError) as error:
+            # A visit is begun a second time after a crash; one that does not end has no browser behind it.
+            async with asyncio.timeout(2 * (LIMIT * len(order.controls) + GRACE)):
+                answer = await self._channel.ask("order", visit=number, order=ORDER.dump_python(order, mode="json"))
+        except (ChannelError, Refused, TimeoutError) as error:
+            if isinstance(error, TimeoutError):
+                self.let_go()
             raise ordered.failure or VisitorLost(self._name) from error
         finally:
             del self._ordered[number]
         if ordered.failure is not None:
             raise ordered.failure
         if "failed" in answer:
-            told = str(answer["failed"])[:MAX_WORDS]
+            told = [place for place in map(str, answer["failed"]) if _PLACE.fullmatch(place)][:10]
             diagnostics.error("worker.visit_failed", worker=self._name, service=order.recipe.service, told=told)
             raise RuntimeError("the worker has met a mistake of ours")
         if ordered.finished != set(order.controls):
@@ -138,21 +157,16 @@ class Worker:
 
     async def _answer(self, op: str, fields: dict[str, Any]) -> dict[str, Any]:
         if op == "visit":
-            return await self._visited(fields.get("employee"), self)
-        ordered = None
+            if fields.get("employee") not in self.assigned:
+                raise Refused("this employee is not assigned to this worker")
+            return await self._visited(fields["employee"], self)
         try:
             ordered = self._ordered.get(fields.pop("visit"))
-            if ordered is None:
+            if ordered is None or ordered.failure is not None:
                 raise Refused("there is no such visit, or not any more")
-            if ordered.failure is not None:
-                raise ordered.failure
             answers: dict[str, Callable[..., Awaitable[dict[str, Any]]]]
             answers = {"permit": ordered.permit, "intend": ordered.intend, "finish": ordered.finish}
             return await answers[op](**fields)
-        except AuditError as error:
-            assert ordered is not None
-            ordered.failure = error
-            raise Refused("the audit log cannot be written") from None
         except (ValueError, KeyError, TypeError) as error:
             # It is not to be believed any more, whatever made it so.
             diagnostics.error("worker.violation", worker=self._name, error=type(error).__name__)
@@ -183,6 +197,14 @@ class Workers:
     def lack(self, name: object) -> bool:
         """True if a worker of that name is waited for."""
         return isinstance(name, str) and name in self._expected and name not in self._all
+
+    def assign(self, name: object, employees: object) -> bool:
+        """Let a worker visit these employees as well, and nobody whom another one has. False if there is no such."""
+        worker = self._all.get(name) if isinstance(name, str) else None
+        if worker is None or worker.is_gone or not isinstance(employees, list):
+            return False
+        worker.assigned |= set(map(str, employees))
+        return True
 
     async def employ(
         self, name: str, ways: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -25,7 +25,7 @@ from fleet.errors import AgentError
 from fleet.gates import unreadable
 from fleet.mandates import Revocations
 from fleet.model import Reason, Result
-from fleet.optout import Here, Visitor
+from fleet.optout import Here, NotBegun, Visitor
 from fleet.plan import (
     PlannedAccount,
     RunSpec,
@@ -61,7 +61,7 @@ class Run:
         recipes = [account.recipe for of_one in accounts.values() for account in of_one if account.recipe]
         self._service_names = service_names(recipes)
         self._resources = AsyncExitStack()
-        self._visits: dict[str, asyncio.Task[None]] = {}
+        self._visits: dict[str, asyncio.Task[bool]] = {}
         self._closing = False
 
     @classmethod
@@ -162,23 +162,31 @@ class Run:
         if visitor is None:
             raise AgentError("The accounts of this run are visited by its workers alone.")
         accounts = self._accounts[employee]
-        if not self._closing:
+        while not self._closing:
             if employee not in self._visits:
                 self._visits[employee] = asyncio.create_task(self._visit_all(accounts, visitor))
-            await asyncio.wait([self._visits[employee]])
+            visiting = self._visits[employee]
+            await asyncio.wait([visiting])
+            if visiting.cancelled() or visiting.result() or visitor.is_gone:
+                break
+            if self._visits.get(employee) is visiting:
+                del self._visits[employee]  # whose visitor was gone before it had begun
         return self._recorder.results_of(employee)
 
-    async def _visit_all(self, accounts: list[PlannedAccount], visitor: Visitor) -> None:
+    async def _visit_all(self, accounts: list[PlannedAccount], visitor: Visitor) -> bool:
+        """Visit all accounts that are not finished; False if the visitor was gone before it had begun with each."""
         waiting = [
             AccountVisit(self._ground, account, account.recipe, visitor, live=account.service in self._live).work()
             for account in accounts
-            if account.recipe is not None and not self._recorder.is_finished(account, account.controls[0])
+            if account.recipe is not None
+            and not all(self._recorder.is_finished(account, one) for one in account.controls)
         ]
-        if self._recorder.failure is None:
-            await asyncio.gather(*waiting, return_exceptions=True)
-        else:
+        if self._recorder.failure is not None:
             for work in waiting:
                 work.close()
+            return True
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        return not any(isinstance(end, NotBegun) for end in ends)
 
     def knows(self, employee: str) -> bool:
         """True if the employee is in the plan."""

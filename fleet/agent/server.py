@@ -18,7 +18,7 @@ from fleet.agent.listening import listen, parse
 from fleet.agent.protocol import result_fields
 from fleet.agent.remote import Worker, Workers
 from fleet.agent.run import Run
-from fleet.errors import AgentError, FleetError
+from fleet.errors import AgentError, FleetError, WorkerError
 from fleet.leftovers import reap
 from fleet.model import Reason, Result
 
@@ -103,6 +103,9 @@ class Agent:
             return request
         if request["op"] == "finish":
             return await self._finish()
+        if request["op"] == "assign":
+            is_there = self._workers.assign(request.get("worker"), request.get("employees"))
+            return {} if is_there else {"error": "this run has no such worker, or not any more"}
         if request["op"] == "work":
             name, ways = request.get("worker"), request.get("ways")
             if not isinstance(ways, dict) or not self._workers.lack(name):
@@ -115,7 +118,7 @@ class Agent:
                 return await self._loopback()
             run = await asyncio.shield(self._opening)
         except FleetError as error:
-            return {"error": str(error), "exit_code": error.exit_code}
+            return self._refusal(error)
         except asyncio.CancelledError:
             return {"error": "the run was interrupted", "exit_code": 130}
         if request["op"] == "ready":
@@ -123,6 +126,11 @@ class Agent:
         if request["op"] == "visit":
             return await self._visit(run, request.get("employee"))
         return {"error": "unknown operation"}
+
+    @staticmethod
+    def _refusal(error: FleetError) -> dict[str, Any]:
+        worker = {"worker": error.worker} if isinstance(error, WorkerError) else {}
+        return {"error": str(error), "exit_code": error.exit_code, **worker}
 
     async def _loopback(self) -> dict[str, Any]:
         """What the workers must reach here, as soon as that is known. Raises what keeps the run from opening."""

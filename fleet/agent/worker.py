@@ -9,7 +9,6 @@ import asyncio
 import base64
 import os
 import signal
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,14 @@ from fleet.agent.browsers import is_in_sandbox, open_engine
 from fleet.agent.channel import Channel, ChannelError, Refused
 from fleet.agent.diagnostics import note_unhandled, without_text
 from fleet.agent.listening import listen, parse
-from fleet.agent.orders import ORDER, dump_finding
+from fleet.agent.orders import ORDER, dump_ending, dump_finding
 from fleet.agent.process import scrub_environment, settle
 from fleet.agent.protocol import MAX_MESSAGE
 from fleet.agent.remote import NETWORK, SILENCE
 from fleet.browser.engine import Engine
 from fleet.browser.gone import BrowserGone
-from fleet.errors import FleetError
-from fleet.leftovers import WORKER, reap, sweep
+from fleet.errors import FleetError, InputError
+from fleet.leftovers import WORKER, held_folder, sweep
 from fleet.model import Reading, Reason
 from fleet.optout import Ending, Finding, Visit
 from fleet.paths import runtime_dir
@@ -35,9 +34,10 @@ from fleet.paths import runtime_dir
 class RemoteJournal:
     """The journal of a visit, kept at the other end of a channel. Raises ChannelError or Refused where it cannot be."""
 
-    def __init__(self, channel: Channel, visit: int) -> None:
+    def __init__(self, channel: Channel, visit: int, ending: Ending) -> None:
         self._channel = channel
         self._visit = visit
+        self._ending = ending
 
     async def permit(self, control: str) -> Reason | None:
         """As Journal has it."""
@@ -50,8 +50,10 @@ class RemoteJournal:
         await self._channel.ask("intend", visit=self._visit, control=control, before=before, picture=shown)
 
     async def finish(self, finding: Finding) -> None:
-        """As Journal has it."""
-        await self._channel.ask("finish", visit=self._visit, finding=dump_finding(finding))
+        """As Journal has it; with what the visit leaves so far, which is not lost if the rest is."""
+        await self._channel.ask(
+            "finish", visit=self._visit, finding=dump_finding(finding), ending=dump_ending(self._ending)
+        )
 
 
 class WorkerProcess:
@@ -63,7 +65,7 @@ class WorkerProcess:
         self._channel: Channel
 
     async def serve(self, incoming: int, outgoing: int) -> None:
-        """Serve until the agent is gone, or has been silent for too long; descriptors as of a pipe or a socket."""
+        """Serve until the agent is gone, or has been silent for too long; both are pipes, as sshd gives them."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(note_unhandled)
         reader = asyncio.StreamReader(limit=MAX_MESSAGE)
@@ -118,7 +120,7 @@ class WorkerProcess:
         try:
             return await answers[op](**fields)
         except (FleetError, BrowserGone) as error:
-            raise Refused(str(error)) from None
+            raise Refused(str(error), is_input=isinstance(error, InputError)) from None
 
     async def _ping(self) -> dict[str, Any]:
         return {}
@@ -127,7 +129,7 @@ class WorkerProcess:
         self,
         version: str,
         network: Mapping[str, Any],
-        password: str,
+        credentials: str,
         proxied: list[str],
         sandbox: bool,
         live: bool,
@@ -135,7 +137,11 @@ class WorkerProcess:
         if version != __version__:
             raise Refused(f"it has Fleet Opt-Out {__version__}, and {version} is here; install the same on both.")
         self._engine = await open_engine(
-            NETWORK.validate_python(network), proxied, sandbox=sandbox, live=live, password=base64.b64decode(password)
+            NETWORK.validate_python(network),
+            proxied,
+            sandbox=sandbox,
+            live=live,
+            credentials=base64.b64decode(credentials),
         )
         return {"socket": str(self._socket_path), "sandbox": is_in_sandbox(sandbox)}
 
@@ -146,27 +152,25 @@ class WorkerProcess:
     async def _order(self, visit: int, order: Mapping[str, Any]) -> dict[str, Any]:
         assert self._engine is not None
         ending = Ending()
-        answer: dict[str, Any] = {}
+        journal = RemoteJournal(self._channel, visit, ending)
         try:
-            await Visit(self._engine, ORDER.validate_python(order), RemoteJournal(self._channel, visit), ending).run()
+            await Visit(self._engine, ORDER.validate_python(order), journal, ending).run()
         except (ChannelError, Refused):
             pass  # the agent knows
         except Exception as error:
-            answer = {"failed": without_text(error)}
-        return {"ending": {"rotated_state": ending.rotated_state, "retry_after": ending.retry_after}, **answer}
+            told = without_text(error)
+            return {"failed": [told["error"], *told["at"]]}
+        return {}
 
 
 def serve_worker() -> None:
     """Be a worker on stdin and stdout, until the other end hangs up."""
-    incoming, outgoing = os.dup(0), os.dup(1)
-    silence = os.open(os.devnull, os.O_RDWR)
-    for taken in (0, 1, 2):  # nothing else may speak on the channel, and nothing that a page has said may get out
-        os.dup2(silence, taken)
-    folder = Path(tempfile.mkdtemp(prefix=WORKER, dir=runtime_dir()))
-    settle(folder)
-    scrub_environment()
-    try:
+    with held_folder(runtime_dir(), WORKER) as folder:
+        incoming, outgoing = os.dup(0), os.dup(1)
+        silence = os.open(os.devnull, os.O_RDWR)
+        for taken in (0, 1, 2):  # nothing else may speak on the channel, and nothing that a page has said may get out
+            os.dup2(silence, taken)
+        settle(folder)
+        scrub_environment()
         asyncio.run(WorkerProcess(folder / "agent.sock").serve(incoming, outgoing))
-    finally:
-        reap(folder)
-        sweep(runtime_dir())
+    sweep(runtime_dir())

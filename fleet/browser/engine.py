@@ -40,9 +40,9 @@ class Engine:
     """
 
     def __init__(
-        self, program: BrowserProgram, network: Network, *, sandbox: bool, password: bytes | None = None
+        self, program: BrowserProgram, network: Network, *, sandbox: bool, credentials: bytes | None = None
     ) -> None:
-        """`password` is `user:password` for the proxy; None reads it from the proxy's file.
+        """`credentials` are `user:password` for the proxy; None reads them from the proxy's file.
 
         Raises InputError if that cannot be read.
         """
@@ -55,7 +55,7 @@ class Engine:
         self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
         self._chromiums: dict[frozenset[str], Chromium] = {}
         self._relays: list[Relay] = []
-        self.upstream = Upstream(network.proxy, password) if network.proxy is not None else None
+        self.upstream = Upstream(network.proxy, credentials) if network.proxy is not None else None
         """The way through the proxy; None without one."""
 
     async def _launched(self, hosts: frozenset[str]) -> tuple[Browser, asyncio.Future[None]]:

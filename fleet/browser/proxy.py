@@ -37,7 +37,7 @@ class Proxy:
     port: int
     credentials: Path | None = None
 
-    def password(self) -> bytes:
+    def read_credentials(self) -> bytes:
         """`user:password`, empty where there is none. Raises InputError if the file cannot be used."""
         return _read_credentials(self.credentials) if self.credentials is not None else b""
 
@@ -67,13 +67,13 @@ def parse_proxy(value: str, credentials: Path | None = None) -> Proxy:
 class Upstream:
     """Connections through a proxy. Made where browsers are only: it holds the password."""
 
-    def __init__(self, proxy: Proxy, password: bytes | None = None) -> None:
-        """`password` is what `Proxy.password` reads; None reads it now, and raises InputError as that does."""
+    def __init__(self, proxy: Proxy, credentials: bytes | None = None) -> None:
+        """`credentials` are what `Proxy.read_credentials` reads; None reads them now, and raises as that does."""
         self._proxy = proxy
         self._authorization = b""
-        password = proxy.password() if password is None else password
-        if password:
-            self._authorization = b"Proxy-Authorization: Basic " + base64.b64encode(password) + b"\r\n"
+        given = proxy.read_credentials() if credentials is None else credentials
+        if given:
+            self._authorization = b"Proxy-Authorization: Basic " + base64.b64encode(given) + b"\r\n"
 
     async def connect(self, host: str) -> Streams:
         """A connection to `host` (`host:port`), within `DIAL_WITHIN`. Raises NoWay."""

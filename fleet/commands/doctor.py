@@ -9,14 +9,15 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
 import typer
+from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -30,11 +31,13 @@ from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
 from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, WORKERS
 from fleet.config import Given, Settings, resolve_settings
-from fleet.errors import FleetError
+from fleet.errors import FleetError, WorkerError
+from fleet.leftovers import WORKER, held_folder
 from fleet.model import EXIT_TOOL_FAILED
 from fleet.paths import ansible_content, runtime_dir
+from fleet.report.words import visible
 from fleet.sessions import read_identity
-from fleet.ssh import WHERE_TO_INSTALL, Connection, WorkerAddress, WorkerError
+from fleet.ssh import WHERE_TO_INSTALL, Connection, WorkerAddress
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Check:
     ok: bool | None
     found: str
     mend: str = ""
+
+
+LOOKS_WITHIN = 120.0
+"""Seconds for all the checks of a worker, which start a browser."""
+_CHECKS = TypeAdapter(list[Check])
 
 
 def doctor(
@@ -73,8 +81,8 @@ def doctor(
         raise typer.Exit(EXIT_TOOL_FAILED)
 
 
-def machine_checks() -> Iterator[Check]:
-    """What a machine needs to visit accounts."""
+def machine_checks(*, has_browser: bool = True) -> Iterator[Check]:
+    """What a machine needs to visit accounts; without a browser, to have them visited by workers."""
     is_new = sys.version_info >= (3, 11)
     yield Check("Python 3.11 or newer", is_new, platform.python_version(), "" if is_new else "install a newer Python")
     pidfd = hasattr(os, "pidfd_open")
@@ -82,42 +90,44 @@ def machine_checks() -> Iterator[Check]:
     for package in ("ansible-core", "ansible-runner", "playwright"):
         yield _package(package)
     yield _ansible()
-    yield _try("Browser", _browser, "run: fleet browser install")
-    if os.geteuid() != 0:
-        yield _try("Sandbox", lambda: asyncio.run(_sandbox()))
-    else:
-        yield Check("Ordinary user", None, "root: no sandbox, rehearsals only", "run live as an ordinary user")
+    if has_browser:
+        yield _try("Browser", _browser, "run: fleet browser install")
+        if os.geteuid() != 0:
+            yield _try("Sandbox", lambda: asyncio.run(_sandbox()))
+        else:
+            yield Check("Ordinary user", None, "root: no sandbox, rehearsals only", "run live as an ordinary user")
     yield _try("Runtime folder", lambda: str(runtime_dir()))
 
 
 def _worker_checks(address: WorkerAddress) -> Iterator[Check]:
     """The same on a worker, and whether it can be reached at all."""
     name = f"Worker {address.name}"
-    with tempfile.TemporaryDirectory(dir=runtime_dir()) as folder:
-        connection = Connection(address, Path(folder) / "w")
+    with held_folder(runtime_dir(), WORKER) as folder, closing(Connection(address, folder / "w")) as connection:
         try:
             connection.open()
-            with connection.start("worker", "check", stdin=DEVNULL, stdout=PIPE, stderr=PIPE) as process:
-                said, complained = process.communicate()
-            told = json.loads(said)
-            checks = [Check(**check) for check in told["checks"]]
+            process, complaints = connection.start("worker", "check", stdin=DEVNULL, stdout=PIPE)
         except WorkerError as error:
             yield Check(name, False, "not usable", str(error))
             return
+        try:
+            said, _ = process.communicate(timeout=LOOKS_WITHIN)
+            told = json.loads(said)
+            is_same = told["version"] == __version__
+            mend = "" if is_same else f"install {__version__} there, as it is here"
+            yield Check(f"{name}: Fleet Opt-Out", is_same, visible(str(told["version"]))[:40], mend)
+            if is_same:
+                for check in _CHECKS.validate_python(told["checks"]):
+                    yield replace(check, name=f"{name}: {visible(check.name)}", found=visible(check.found))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            yield Check(name, False, f"no answer within {LOOKS_WITHIN:.0f} s", "see what keeps that machine busy")
         except (ValueError, KeyError, TypeError):
-            words = complained.decode("utf-8", "replace").strip() or "it said something else than what was asked"
+            words = complaints.sentence() or "It says something else than what was asked."
             yield Check(name, False, words, WHERE_TO_INSTALL)
-            return
-        finally:
-            connection.close()
-    is_same = told["version"] == __version__
-    mend = "" if is_same else f"install {__version__} there, as it is here"
-    yield Check(f"{name}: Fleet Opt-Out", is_same, str(told["version"]), mend)
-    yield from (replace(check, name=f"{name}: {check.name}") for check in checks)
 
 
 def _checks(settings: Settings) -> Iterator[Check]:
-    yield from machine_checks()
+    yield from machine_checks(has_browser=not settings.workers)
     yield _try("Recipes", lambda: f"{len(load_catalogue(settings.recipes).recipes)} services")
     yield _try("State directory", lambda: _state(settings))
     yield _try("Identity", lambda: (read_identity(settings.identity), str(settings.identity))[1])

@@ -26,7 +26,7 @@ FLOORS = (
     {"forecast", "variables"},
     {"rehearsal"},
     {"agent", "runner"},
-    {"workers"},
+    {"crew"},
     {"pipeline"},
     {"report"},
     {"commands"},

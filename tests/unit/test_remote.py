@@ -26,6 +26,7 @@ from fleet.agent.orders import dump_finding, load_finding
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.agent.remote import Worker
+from fleet.agent.run import Run
 from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
 from fleet.audit.subjects import Subject
@@ -45,7 +46,8 @@ ORDER = Order(
     load_catalogue().recipes["linkedin"], "anna-k", "en", ["ai_training"], {"cookies": [], "origins": []}, False
 )
 PROVED = Finding("ai_training", Outcome.OPTED_OUT, Reading.IN, Reading.OUT, read_back=True, picture=b"\x89PNG")
-ENDED = {"ending": {"rotated_state": None, "retry_after": None}}
+LEFT: dict[str, Any] = {"rotated_state": None, "retry_after": None}
+ENDED: dict[str, Any] = {}
 PICTURE = base64.b64encode(b"\x89PNG").decode()
 
 Says = Callable[[Channel, int], Awaitable[dict[str, Any]]]
@@ -109,8 +111,8 @@ async def intend(channel: Channel, number: int, control: str = "ai_training") ->
     await channel.ask("intend", visit=number, control=control, before="in", picture=PICTURE)
 
 
-async def finish(channel: Channel, number: int, finding: Finding = PROVED) -> None:
-    await channel.ask("finish", visit=number, finding=dump_finding(finding))
+async def finish(channel: Channel, number: int, finding: Finding = PROVED, left: object = LEFT) -> None:
+    await channel.ask("finish", visit=number, finding=dump_finding(finding), ending=left)
 
 
 class TestHonest:
@@ -119,8 +121,8 @@ class TestHonest:
 
         async def says(channel: Channel, number: int) -> dict[str, Any]:
             await intend(channel, number)
-            await finish(channel, number)
-            return {"ending": {"rotated_state": {"cookies": []}, "retry_after": 60}}
+            await finish(channel, number, PROVED, {"rotated_state": {"cookies": []}, "retry_after": 60})
+            return ENDED
 
         notes, ending = await visit(says)
         assert (notes.intended, notes.finished) == (["ai_training"], [PROVED])
@@ -186,6 +188,26 @@ async def _waived(channel: Channel, number: int) -> dict[str, Any]:
     return ENDED
 
 
+async def _already_unread(channel: Channel, number: int) -> dict[str, Any]:
+    await finish(channel, number, Finding("ai_training", Outcome.ALREADY_OPTED_OUT))
+    return ENDED
+
+
+async def _would(channel: Channel, number: int) -> dict[str, Any]:
+    await finish(channel, number, Finding("ai_training", Outcome.WOULD_OPT_OUT, Reading.IN, Reading.IN))
+    return ENDED
+
+
+async def _no_mandate(channel: Channel, number: int) -> dict[str, Any]:
+    await finish(channel, number, Finding("ai_training", Outcome.NO_MANDATE, Reading.IN, Reading.IN))
+    return ENDED
+
+
+async def _submitted(channel: Channel, number: int) -> dict[str, Any]:
+    await finish(channel, number, Finding("ai_training", Outcome.SUBMITTED))
+    return ENDED
+
+
 async def _a_long_text(channel: Channel, number: int) -> dict[str, Any]:
     await intend(channel, number)
     await finish(channel, number, replace(PROVED, refused_hosts=("what a page says " * 500,)))
@@ -199,7 +221,7 @@ async def _no_time(channel: Channel, number: int) -> dict[str, Any]:
 
 
 async def _no_outcome(channel: Channel, number: int) -> dict[str, Any]:
-    await channel.ask("finish", visit=number, finding=dump_finding(PROVED) | {"outcome": "splendid"})
+    await channel.ask("finish", visit=number, finding=dump_finding(PROVED) | {"outcome": "splendid"}, ending=LEFT)
     return ENDED
 
 
@@ -231,7 +253,19 @@ class TestNotToBeBelieved:
                 _no_outcome,
                 _no_operation,
             ),
-            *(_nothing, _hangs_up, _was_out_before, _already_in, _waived, _a_long_text, _no_time),
+            *(
+                _nothing,
+                _hangs_up,
+                _was_out_before,
+                _already_in,
+                _already_unread,
+                _waived,
+                _submitted,
+                _would,
+                _no_mandate,
+                _a_long_text,
+                _no_time,
+            ),
         ],
         ids=lambda says: says.__name__.strip("_"),
     )
@@ -261,19 +295,64 @@ class TestNotToBeBelieved:
             await visit(says, replace(ORDER, check=True), notes)
         assert notes.intended == []
 
-    @pytest.mark.parametrize("ending", ["well", 7, ENDED["ending"] | {"retry_after": float("nan")}])
-    async def test_an_ending_that_is_none(self, ending: object) -> None:
-        """What was proved stays noted."""
+    @pytest.mark.parametrize("left", ["well", 7, LEFT | {"retry_after": float("nan")}, LEFT | {"retry_after": -1}])
+    async def test_it_leaves_nothing_that_is_none(self, left: object) -> None:
+        """Neither a session nor a time to wait."""
         notes = Notes()
 
         async def says(channel: Channel, number: int) -> dict[str, Any]:
             await intend(channel, number)
-            await finish(channel, number)
-            return {"ending": ending}
+            await finish(channel, number, PROVED, left)
+            return ENDED
 
         with pytest.raises(VisitorLost):
             await visit(says, notes=notes)
-        assert notes.finished == [PROVED]
+        assert notes.finished == []
+
+    async def test_what_it_left_before_it_was_lost_is_kept(self) -> None:
+        """A session that has rotated would be over without it."""
+        ending = Ending()
+
+        async def says(channel: Channel, number: int) -> dict[str, Any]:
+            await intend(channel, number)
+            await finish(channel, number, PROVED, {"rotated_state": {"cookies": []}, "retry_after": None})
+            channel.close()
+            return ENDED
+
+        async with connected(says) as worker:
+            with pytest.raises(VisitorLost):
+                await asyncio.wait_for(worker.visit(ORDER, Notes(), ending), 10)
+        assert ending.rotated_state == {"cookies": []}
+
+    async def test_only_those_who_are_assigned_are_visited(self) -> None:
+        """Else it could ask for everybody's session."""
+        told = []
+
+        async def says(channel: Channel, number: int) -> dict[str, Any]:
+            assert await channel.ask("visit", employee="anna") == {"answer": 1, "results": []}
+            for other in ("ben", None, ["anna"]):
+                with pytest.raises(Refused) as refused:
+                    await channel.ask("visit", employee=other)
+                told.append(str(refused.value))
+            return ENDED
+
+        async with connected(says) as worker:
+            worker.assigned = frozenset({"anna"})
+            with pytest.raises(VisitorLost):
+                await asyncio.wait_for(worker.visit(ORDER, Notes(), Ending()), 10)
+        assert told[:2] == ["this employee is not assigned to this worker"] * 2 and len(told) == 3
+
+    async def test_a_visit_that_does_not_end_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However lively the worker is otherwise."""
+        monkeypatch.setattr("fleet.agent.remote.LIMIT", 0.1)
+        monkeypatch.setattr("fleet.agent.remote.GRACE", 0.1)
+
+        async def says(_channel: Channel, _number: int) -> dict[str, Any]:
+            await asyncio.sleep(60)
+            return ENDED
+
+        with pytest.raises(VisitorLost):
+            await visit(says)
 
     async def test_a_flood_of_questions_ends_the_channel(self) -> None:
         """Before they fill the memory."""
@@ -281,11 +360,16 @@ class TestNotToBeBelieved:
         async def says(channel: Channel, number: int) -> dict[str, Any]:
             async with asyncio.TaskGroup() as group:
                 for _ in range(5000):
-                    group.create_task(channel.ask("visit", employee="anna"))
+                    group.create_task(channel.ask("permit", visit=number, control="ai_training"))
             return ENDED
 
+        class Slow(Notes):
+            async def permit(self, control: str) -> Reason | None:
+                await asyncio.sleep(20)
+                return None
+
         with pytest.raises(VisitorLost):
-            await visit(says)
+            await visit(says, notes=Slow())
 
     async def test_a_log_that_cannot_be_written_stops_the_visit(self) -> None:
         """The worker is told no more than that, and the failure is the log's own."""
@@ -302,7 +386,7 @@ class TestNotToBeBelieved:
         with pytest.raises(AuditError) as caught:
             await visit(says, notes=Notes(failure))
         assert caught.value is failure
-        assert told == ["the audit log cannot be written"]
+        assert told == ["it cannot be recorded"]
 
     @pytest.mark.parametrize(
         "line", [b"Welcome to paris\n", b"[]\n", b'{"op": "visit"}\n', b"\xff\n", b"[" * 9999 + b"\n"]
@@ -329,6 +413,7 @@ class Dying:
     """A Visitor that is lost while its last words are on their way to the log."""
 
     name = "paris"
+    is_gone = False
 
     def __init__(self, last_words: Callable[[Journal], Awaitable[None]]) -> None:
         self._last_words = last_words
@@ -339,6 +424,53 @@ class Dying:
         speaking.cancel()  # as a channel does with what it is answering when it ends
         await asyncio.wait([speaking])
         raise VisitorLost("paris")
+
+
+class Desk:
+    """An agent's run without the rest of the agent: one employee, one account, a real log."""
+
+    def __init__(self, log: AuditLog, folder: Path) -> None:
+        account = Account(profile="anna-k", owner="company")
+        self.planned = PlannedAccount(
+            Employee("anna", accounts={"linkedin": account}), "linkedin", ORDER.recipe, ("ai_training",)
+        )
+        self.recorder = Recorder(log, Ledger("r1"), {"anna": Subject("s_anna", bytes(32))})
+        # What is tested begins with a session that was opened: no age file is needed for that.
+        sessions: Any = SimpleNamespace(open=lambda *_: StorageState(), seal=lambda *_: None)
+        self.ground = Ground(
+            run_id="r1",
+            check=False,
+            recorder=self.recorder,
+            pacing=Pacing(1, Pause(shortest=3600, longest=3600)),
+            sessions=sessions,
+            identity=pyrage.x25519.Identity.generate(),
+            revocations=Revocations(folder / "revocations.yml"),
+            evidence=folder / "evidence",
+            terms_accepted=frozenset({"linkedin"}),
+            breaker=Breaker(None),
+        )
+        self._folder = folder
+
+    def ends(self) -> list[tuple[str, str | None, str | None]]:
+        """Outcome, reason and worker of each end that is in the log."""
+        ended = [record for record in lines(self._folder) if record["event"] == "control.finished"]
+        return [(record["outcome"], record["reason"], record["worker"]) for record in ended]
+
+
+class Proving:
+    """A Visitor that finds and proves what it is sent for."""
+
+    name = "rome"
+    is_gone = False
+
+    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
+        await journal.finish(PROVED)
+
+
+class Gone(Proving):
+    """One that was lost before the turn of the visit came."""
+
+    is_gone = True
 
 
 class TestLostInTheMiddle:
@@ -355,30 +487,23 @@ class TestLostInTheMiddle:
         self, log: AuditLog, folder: Path, last_words: Any, ends: tuple[str, str | None]
     ) -> None:
         """Exactly one end: the one that was being written, else one that knows of the intent."""
-        account = Account(profile="anna-k", owner="company")
-        planned = PlannedAccount(
-            Employee("anna", accounts={"linkedin": account}), "linkedin", ORDER.recipe, ("ai_training",)
-        )
-        recorder = Recorder(log, Ledger("r1"), {"anna": Subject("s_anna", bytes(32))})
-        # What is tested begins with a session that was opened: no age file is needed for that.
-        sessions: Any = SimpleNamespace(open=lambda *_: StorageState(), seal=lambda *_: None)
-        ground = Ground(
-            run_id="r1",
-            check=False,
-            recorder=recorder,
-            pacing=Pacing(1, Pause()),
-            sessions=sessions,
-            identity=pyrage.x25519.Identity.generate(),
-            revocations=Revocations(folder / "revocations.yml"),
-            evidence=folder / "evidence",
-            terms_accepted=frozenset(),
-            breaker=Breaker(None),
-        )
-        await recorder.plan(planned.employee, [planned])
-        await AccountVisit(ground, planned, ORDER.recipe, Dying(last_words), live=False).work()
-        finished = [record for record in lines(folder) if record["event"] == "control.finished"]
-        assert [(one["outcome"], one["reason"]) for one in finished] == [ends]
-        assert finished[0]["worker"] == "paris"
+        desk = Desk(log, folder)
+        await desk.recorder.plan(desk.planned.employee, [desk.planned])
+        await AccountVisit(desk.ground, desk.planned, ORDER.recipe, Dying(last_words), live=False).work()
+        assert desk.ends() == [(*ends, "paris")]
+
+    async def test_who_was_not_begun_with_is_visited_by_the_next(self, log: AuditLog, folder: Path) -> None:
+        """Once, and without the pause of a live service, as nobody was visited."""
+        desk = Desk(log, folder)
+        await desk.recorder.plan(desk.planned.employee, [desk.planned])
+        spec: Any = SimpleNamespace()
+        run = Run(spec, desk.recorder, desk.ground, {"anna": [desk.planned]}, None)
+        run._live = {"linkedin"}
+        waiting = asyncio.create_task(run.visit("anna", Gone()))
+        [result] = await asyncio.wait_for(run.visit("anna", Proving()), 10)
+        await waiting
+        assert result.outcome is Outcome.OPTED_OUT
+        assert desk.ends() == [("opted_out", None, "rome")]
 
 
 def archive(link: Path) -> bytes:

@@ -52,7 +52,7 @@ class Sshd:
         )
         (folder / "ssh_config").write_text(
             f"IdentityFile {folder}/user\nIdentitiesOnly yes\nIdentityAgent none\n"
-            f"UserKnownHostsFile {folder}/known_hosts\nGlobalKnownHostsFile none\nStrictHostKeyChecking yes\n{hosts}"
+            f"UserKnownHostsFile {folder}/known_hosts\nGlobalKnownHostsFile none\nStrictHostKeyChecking no\n{hosts}"
         )
         # OpenSSH reads the settings of the account's real home, wherever HOME is: a test's own must be named.
         ssh = self.bin / "ssh"

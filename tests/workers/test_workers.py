@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 from collections import Counter
@@ -23,6 +24,7 @@ from tests.playbook.helpers import (
     EXAMPLE_COUNTS,
     fleet,
     has_intent,
+    nothing_runs,
     processes,
     records,
     state,
@@ -180,8 +182,8 @@ class TestRefused:
         [
             ("milan", "Worker milan cannot be reached: ssh: Could not resolve hostname milan"),
             ("ssh://paris/nowhere/fleet", "/nowhere/fleet: No such file or directory. Install Fleet Opt-Out there"),
-            ("ssh://paris/bin/echo", "Worker paris cannot be used: it does not speak as it should."),
-            ("ssh://paris/bin/true", "Worker paris cannot be used: it is gone."),
+            ("ssh://paris/bin/echo", "Worker paris cannot be used: it does not speak as it should. 'fleet doctor"),
+            ("ssh://paris/bin/true", "Worker paris cannot be used: it is gone. 'fleet doctor --worker …' tells"),
         ],
     )
     def test_a_worker_that_cannot_be_had(self, machines: Sshd, worker: str, message: str) -> None:
@@ -192,8 +194,23 @@ class TestRefused:
         assert records() == []
         wait_until(lambda: nothing_is_left(machines))
 
+    def test_ctrl_c_does_not_wait_for_a_machine_that_does_not_answer(self) -> None:
+        """While it is being connected: exit code 130, and no run is in the log."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            worker = f"ssh://127.0.0.1:{silent.getsockname()[1]}"
+            command = [FLEET, "run", "-i", EXAMPLE, "--worker", worker, "--output", "json"]
+            run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            silent.settimeout(60)
+            connection, _ = silent.accept()
+            with connection:
+                run.send_signal(signal.SIGINT)
+                output, _ = run.communicate(timeout=25)
+        assert json.loads(output)["exit_code"] == 130
+        assert records() == []
+        wait_until(nothing_runs)
+
     def test_an_unknown_machine_is_not_trusted(self, machines: Sshd) -> None:
-        """A host key that is not known ends it: nobody is asked."""
+        """A host key that is not known ends it, also where the user's own settings let it pass."""
         (machines.bin.parent / "known_hosts").write_text("")
         done = fleet("run", "-i", EXAMPLE, "--worker", PARIS)
         assert done.returncode == 1

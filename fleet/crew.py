@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from fleet.agent.client import AgentClient
 from fleet.agent.process import OPENING_WITHIN
 from fleet.agent.protocol import VERSION
-from fleet.errors import FleetError
+from fleet.errors import FleetError, WorkerError
 from fleet.plan import RunSpec
 from fleet.runner import run_play_at
-from fleet.ssh import WHERE_TO_INSTALL, Connection, WorkerAddress, WorkerError, last_words
+from fleet.ssh import WHERE_TO_INSTALL, Connection, LastWords, WorkerAddress
 
 ENDS_WITHIN = 5.0
 """Seconds in which a session ends by itself once the agent has hung up."""
+ANSWERS_WITHIN = 10.0
+"""Seconds in which an agent whose run is open answers."""
 LOOKS_EVERY = 1.0
 """Seconds between two questions which workers the agent still has."""
-_NOT_FOUND = 127
-"""What a shell ends with for a program that is not there."""
+_BAD_USAGE, _NOT_FOUND = 2, 127
+"""What a `fleet` without workers ends with, and a shell without `fleet`."""
 
 
 class _Roll:
@@ -35,19 +34,26 @@ class _Roll:
     def __init__(self, client: AgentClient) -> None:
         self._client = client
         self._looked_at = 0.0
+        self._sockets: dict[str, str] = {}
         self._look()
-        self.sockets = dict(self._serving)
 
     def _look(self) -> None:
         self._looked_at = time.monotonic()
-        self._serving: dict[str, str] = self._client.require("ready", within=OPENING_WITHIN)["workers"]
+        self._sockets = self._client.require("ready", ANSWERS_WITHIN)["workers"]
 
     def has(self, name: str, *, now: bool = False) -> bool:
         """True if the agent still has the worker, `now` or about a second ago."""
         if now or time.monotonic() - self._looked_at > LOOKS_EVERY:
-            with suppress(FleetError):  # an agent that has ended is told by others
+            with suppress(FleetError):  # an agent that has ended, or hangs, is told by others
                 self._look()
-        return name in self._serving
+        return name in self._sockets
+
+    def assign(self, name: str, employees: Sequence[str]) -> str:
+        """Let a worker visit these employees; returns where its plays ask. Raises WorkerError if it is gone."""
+        if not self.has(name, now=True):
+            raise WorkerError(f"Worker {name}: its connection has ended.", name)
+        self._client.require("assign", ANSWERS_WITHIN, worker=name, employees=list(employees))
+        return self._sockets[name]
 
 
 class WorkerSession:
@@ -57,32 +63,33 @@ class WorkerSession:
         """`control` is the socket for ssh, in the run's private folder."""
         self.name = address.name
         self._connection = Connection(address, control)
-        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the session
         self._serving: subprocess.Popen[bytes] | None = None
+        self._said: LastWords | None = None
 
-    def join(self, client: AgentClient, loopback: Sequence[str]) -> None:
+    def join(self, client: AgentClient, loopback: Sequence[str], is_over: Callable[[], bool]) -> None:
         """Sign in and bring the worker to the agent; it shall reach `loopback`, addresses of this machine.
 
-        Raises WorkerError.
+        Raises WorkerError, and AgentError if the agent has ended.
         """
-        self._connection.open()
+        self._connection.open(is_over)
         ways = {address: self._connection.forward(address) for address in loopback}
-        with socket.socket(socket.AF_UNIX) as agent:
-            agent.connect(str(client.socket_path))
+        with client.connected(ANSWERS_WITHIN) as agent:
             request = {"v": VERSION, "op": "work", "worker": self.name, "ways": ways}
             agent.sendall(json.dumps(request).encode() + b"\n")
-            self._serving = self._connection.start(
-                "worker", "serve", stdin=agent.fileno(), stdout=agent.fileno(), stderr=self._said
+            agent.settimeout(None)  # the file is blocking again, as ssh wants it
+            self._serving, self._said = self._connection.start(
+                "worker", "serve", stdin=agent.fileno(), stdout=agent.fileno()
             )
 
     @property
-    def last_words(self) -> str | None:
+    def why_gone(self) -> str | None:
         """What ssh or the worker said of why its session has ended, in a sentence; None if nothing."""
         status = self._serving.poll() if self._serving is not None else None
-        words = last_words(self._said) if status is not None else ""
+        words = self._said.sentence() if self._said is not None and status is not None else ""
         if not words:
             return None
-        return f"Worker {self.name}: {words}" + (f" {WHERE_TO_INSTALL}" if status == _NOT_FOUND else "")
+        advice = f" {WHERE_TO_INSTALL}" if status in (_BAD_USAGE, _NOT_FOUND) else ""
+        return f"Worker {self.name}: {words}{advice}"
 
     def play(
         self,
@@ -93,31 +100,29 @@ class WorkerSession:
         is_over: Callable[[], bool],
     ) -> None:
         """Run a play for these employees there. Raises WorkerError if it, or the worker, did not come to its end."""
-        with tempfile.TemporaryFile() as said:
-            session = self._connection.start(
-                *("worker", "play", "--socket", roll.sockets[self.name]),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=said,
+        agent_socket, said = roll.assign(self.name, employees), None
+        try:
+            session, said = self._connection.start(
+                *("worker", "play", "--socket", agent_socket), stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
-            try:
-                run_play_at(
-                    session,
-                    employees,
-                    run_id=spec.run_id,
-                    check=spec.check,
-                    forks=spec.settings.forks,
-                    on_employee=on_employee,
-                    is_canceled=lambda: is_over() or not roll.has(self.name),  # a play of one that hangs would hang
-                )
-                why = None if is_over() or roll.has(self.name, now=True) else "its connection has ended."
-            except FleetError as error:
-                why = last_words(said) or str(error)
-        if why is not None:
-            raise WorkerError(
-                f"{self.last_words or f'Worker {self.name}: {why}'} Whom it had not begun with are left to the other "
-                "workers, or to the next run."
+            run_play_at(
+                session,
+                employees,
+                run_id=spec.run_id,
+                check=spec.check,
+                forks=spec.settings.forks,
+                on_employee=on_employee,
+                is_canceled=lambda: is_over() or not roll.has(self.name),  # a play of one that hangs would hang
             )
+            if is_over() or roll.has(self.name, now=True):
+                return
+            why = f"Worker {self.name}: its connection has ended."
+        except FleetError as error:
+            why = f"Worker {self.name}: {(said and said.sentence()) or error}"
+        raise WorkerError(
+            f"{self.why_gone or why} Whom it had not begun with are left to the other workers, or to the next run.",
+            self.name,
+        )
 
     def close(self) -> None:
         """Let go of session and connection; what the worker had begun ends with them."""
@@ -137,25 +142,25 @@ class Crew:
     def __len__(self) -> int:
         return len(self._addresses)
 
-    def join(self, client: AgentClient) -> None:
+    def join(self, client: AgentClient, is_over: Callable[[], bool]) -> None:
         """Bring all workers to an agent that waits for them, side by side.
 
         Raises WorkerError for the first that cannot be had, and what keeps the run from opening.
         """
         if not self._addresses:
             return
-        loopback = client.require("loopback", within=OPENING_WITHIN)["loopback"]
+        loopback = client.require("loopback", OPENING_WITHIN)["loopback"]
         folder = client.socket_path.parent
         self._sessions = [WorkerSession(address, folder / f"w{n}") for n, address in enumerate(self._addresses)]
         with ThreadPoolExecutor(len(self._sessions)) as pool:
-            list(pool.map(lambda session: session.join(client, loopback), self._sessions))
+            list(pool.map(lambda session: session.join(client, loopback, is_over), self._sessions))
 
     def explained(self, error: FleetError) -> FleetError:
         """An error of the agent's; where it is about a worker that is gone, with that one's own words."""
-        for session in self._sessions:
-            if str(error).startswith(f"Worker {session.name} cannot be used") and session.last_words:
-                return WorkerError(session.last_words)
-        return error
+        worker = error.worker if isinstance(error, WorkerError) else None
+        session = next((session for session in self._sessions if session.name == worker), None)
+        words = session.why_gone if session else None
+        return WorkerError(words, session.name) if session and words else error
 
     def play(
         self,
@@ -173,20 +178,22 @@ class Crew:
 
         def work(session: WorkerSession) -> WorkerSession | None:
             while left and not is_over():
-                with suppress(IndexError):  # another one may have taken the last
+                try:
                     batch, done = left.pop(), set[str]()
+                except IndexError:
+                    break  # another one has taken the last
 
-                    def on_done(name: str, done: set[str] = done) -> None:
-                        done.add(name)
-                        on_employee(name)
+                def on_done(name: str, done: set[str] = done) -> None:
+                    done.add(name)
+                    on_employee(name)
 
-                    try:
-                        session.play(roll, batch, spec, on_done, is_over)
-                    except WorkerError as error:
-                        errors.append(str(error))
-                        if rest := [name for name in batch if name not in done]:
-                            left.append(rest)
-                        return None
+                try:
+                    session.play(roll, batch, spec, on_done, is_over)
+                except WorkerError as error:
+                    errors.append(str(error))
+                    if rest := [name for name in batch if name not in done]:
+                        left.append(rest)
+                    return None
             return session
 
         sound: list[WorkerSession] = self._sessions
