@@ -63,7 +63,8 @@ class Channel:
         finally:
             del self._waiting[number]
         if "error" in answer:
-            raise Refused(str(answer["error"])[:MAX_SENTENCE], is_input=answer.get("is_input") is True)
+            sentence = str(answer["error"])[:MAX_SENTENCE].encode(errors="replace").decode()
+            raise Refused(sentence, is_input=answer.get("is_input") is True)
         return answer
 
     async def run(self) -> None:

@@ -470,7 +470,11 @@ class Proving:
 class Gone(Proving):
     """One that was lost before the turn of the visit came."""
 
+    name = "paris"
     is_gone = True
+
+    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
+        raise VisitorLost("paris")
 
 
 class TestLostInTheMiddle:
