@@ -29,31 +29,28 @@ _BAD_USAGE, _NOT_FOUND = 2, 127
 
 
 class _Roll:
-    """Which workers the agent has, and where plays on each ask."""
+    """Which workers the agent has, and whom it lets each of them visit."""
 
     def __init__(self, client: AgentClient) -> None:
         self._client = client
         self._looked_at = 0.0
-        self._sockets: dict[str, str] = {}
+        self._names: list[str] = []
         self._look()
 
     def _look(self) -> None:
         self._looked_at = time.monotonic()
-        self._sockets = self._client.require("ready", ANSWERS_WITHIN)["workers"]
+        self._names = self._client.require("ready", ANSWERS_WITHIN)["workers"]
 
     def has(self, name: str, *, now: bool = False) -> bool:
         """True if the agent still has the worker, `now` or about a second ago."""
         if now or time.monotonic() - self._looked_at > LOOKS_EVERY:
             with suppress(FleetError):  # an agent that has ended, or hangs, is told by others
                 self._look()
-        return name in self._sockets
+        return name in self._names
 
     def assign(self, name: str, employees: Sequence[str]) -> str:
         """Let a worker visit these employees; returns where its plays ask. Raises WorkerError if it is gone."""
-        if not self.has(name, now=True):
-            raise WorkerError(f"Worker {name}: its connection has ended.", name)
-        self._client.require("assign", ANSWERS_WITHIN, worker=name, employees=list(employees))
-        return self._sockets[name]
+        return str(self._client.require("assign", ANSWERS_WITHIN, worker=name, employees=list(employees))["socket"])
 
 
 class WorkerSession:

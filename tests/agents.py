@@ -18,7 +18,7 @@ from fleet.agent.server import Agent
 from fleet.model import Outcome, Result
 
 READY = b'{"v": 1, "op": "ready"}\n'
-IS_READY = b'{"v": 1, "run": "r1", "visiting": 0, "workers": {}}'
+IS_READY = b'{"v": 1, "run": "r1", "visiting": 0, "workers": []}'
 
 
 def _run() -> Run:

@@ -1,11 +1,11 @@
 """The words on the agent's socket: one JSON object a line, each way. The role's action plugin speaks it, too.
 
-    {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID, "visiting": N, "workers": {NAME: PATH}}
+    {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID, "visiting": N, "workers": [NAME, ...]}
     {"v": 1, "op": "visit", "employee": NAME}        -> {"v": 1, "results": [...]}
     {"v": 1, "op": "finish"}                         -> {"v": 1, "run": ID, "counts": {...}, "log": PATH}
     {"v": 1, "op": "loopback"}                       -> {"v": 1, "loopback": [ADDRESS, ...]}
     {"v": 1, "op": "work", "worker": NAME, "ways": {ADDRESS: ADDRESS}}  and from then on as channel.py has it
-    {"v": 1, "op": "assign", "worker": NAME, "employees": [NAME, ...]}  -> {"v": 1}
+    {"v": 1, "op": "assign", "worker": NAME, "employees": [NAME, ...]}  -> {"v": 1, "socket": PATH}
 
 Any answer may be {"v": 1, "error": SENTENCE, "exit_code": N} instead. Names only go in: no secret, no authority.
 """

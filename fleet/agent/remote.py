@@ -198,13 +198,13 @@ class Workers:
         """True if a worker of that name is waited for."""
         return isinstance(name, str) and name in self._expected and name not in self._all
 
-    def assign(self, name: object, employees: object) -> bool:
-        """Let a worker visit these employees as well, and nobody whom another one has. False if there is no such."""
+    def assign(self, name: object, employees: object) -> str | None:
+        """Let a worker visit these employees, too; returns where plays on it ask, None if there is no such worker."""
         worker = self._all.get(name) if isinstance(name, str) else None
         if worker is None or worker.is_gone or not isinstance(employees, list):
-            return False
+            return None
         worker.assigned |= set(map(str, employees))
-        return True
+        return worker.socket
 
     async def employ(
         self, name: str, ways: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -236,9 +236,9 @@ class Workers:
         return list(self._all.values())
 
     @property
-    def sockets(self) -> dict[str, str]:
-        """Where plays on each worker ask, of those that are still there."""
-        return {name: worker.socket for name, worker in self._all.items() if not worker.is_gone}
+    def names(self) -> list[str]:
+        """Those that are still there."""
+        return [name for name, worker in self._all.items() if not worker.is_gone]
 
     def let_go(self) -> None:
         """Hang up on all."""

@@ -104,8 +104,11 @@ class Agent:
         if request["op"] == "finish":
             return await self._finish()
         if request["op"] == "assign":
-            is_there = self._workers.assign(request.get("worker"), request.get("employees"))
-            return {} if is_there else {"error": "this run has no such worker, or not any more"}
+            name = request.get("worker")
+            socket = self._workers.assign(name, request.get("employees"))
+            if socket is not None:
+                return {"socket": socket}
+            return {"error": f"Worker {name}: its connection has ended.", "worker": name}
         if request["op"] == "work":
             name, ways = request.get("worker"), request.get("ways")
             if not isinstance(ways, dict) or not self._workers.lack(name):
@@ -122,7 +125,7 @@ class Agent:
         except asyncio.CancelledError:
             return {"error": "the run was interrupted", "exit_code": 130}
         if request["op"] == "ready":
-            return {"run": run.spec.run_id, "visiting": self._visiting, "workers": self._workers.sockets}
+            return {"run": run.spec.run_id, "visiting": self._visiting, "workers": self._workers.names}
         if request["op"] == "visit":
             return await self._visit(run, request.get("employee"))
         return {"error": "unknown operation"}
