@@ -45,13 +45,13 @@ async def listen(path: Path, talk: Talk) -> asyncio.Server:
 def parse(line: bytes) -> dict[str, Any]:
     """A request; `{"error": …}` for what is none."""
     try:
-        request = json.loads(line)
+        request: dict[str, Any] = json.loads(line)
         _, version = request["op"], request["v"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return {"error": "not a request of this protocol"}
     if version != VERSION:
         return {"error": f"this agent speaks version {VERSION} of the protocol; use the role of its own release"}
-    return {"op": request["op"], **request}
+    return request
 
 
 def _peer_uid(writer: asyncio.StreamWriter) -> int:

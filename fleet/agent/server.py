@@ -140,9 +140,10 @@ class Agent:
         assert self._opening is not None
         either: list[asyncio.Future[Any]] = [self._opening, self._workers.loopback]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not self._workers.loopback.done():
-            await asyncio.shield(self._opening)
-        return {"loopback": await self._workers.loopback}
+        if self._workers.loopback.done():
+            return {"loopback": self._workers.loopback.result()}
+        await asyncio.shield(self._opening)
+        return {"loopback": []}  # the run has no workers
 
     async def _visited(self, employee: object, worker: Worker) -> dict[str, Any]:
         """The answer to a play on a worker, whose browsers are to be used."""
