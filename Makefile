@@ -10,7 +10,7 @@ demo: .venv/ready
 	@$(BIN)/fleet demo
 
 test: .venv/ready-for-development lint
-	@$(BIN)/python -m pytest -n 6 --dist loadgroup
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup
 
 lint: .venv/ready-for-development
 	@$(BIN)/ruff check .
