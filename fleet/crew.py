@@ -115,6 +115,8 @@ class WorkerSession:
                 return
             why = f"Worker {self.name}: its connection has ended."
         except FleetError as error:
+            if is_over():
+                return  # others tell why
             why = f"Worker {self.name}: {(said and said.sentence()) or error}"
         raise WorkerError(
             f"{self.why_gone or why} Whom it had not begun with are left to the other workers, or to the next run.",

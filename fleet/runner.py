@@ -124,8 +124,11 @@ def run_play_at(
                 quiet=True,
                 event_handler=heard,
             )
-        if not is_canceled() and (process.status == "error" or (not heard.seen and process.status != "successful")):
-            raise FleetError(f"Ansible did not end the play ({process.status}). {heard.in_short()}")
+        if not is_canceled():
+            if process.status == "error":
+                raise FleetError("its play was cut off.")
+            if not heard.seen and process.status != "successful":
+                raise FleetError(f"Ansible could not run the play ({process.status}). {heard.in_short()}")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise FleetError("What came back is no play of Ansible's.") from None
     finally:
