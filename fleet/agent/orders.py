@@ -6,7 +6,7 @@ import base64
 import math
 import re
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -38,9 +38,8 @@ _ENDING = TypeAdapter(Ending)
 
 def dump_finding(finding: Finding) -> dict[str, Any]:
     """A finding as JSON has it."""
-    fields = {name: getattr(finding, name) for name in Finding.__dataclass_fields__}
     picture = finding.picture
-    return fields | {"picture": base64.b64encode(picture).decode() if picture is not None else None}
+    return asdict(finding) | {"picture": base64.b64encode(picture).decode() if picture is not None else None}
 
 
 def load_finding(fields: Mapping[str, Any]) -> Finding:

@@ -54,7 +54,8 @@ class Worker:
 
     def __init__(self, name: str, ways: Mapping[str, str], visited: Visited) -> None:
         """`ways` are its own addresses for those of this machine's loopback."""
-        self._name = name
+        self.name = name
+        """What the log calls it."""
         self._ways = ways
         self._visited = visited
         self._ordered: dict[int, Ordered] = {}
@@ -68,11 +69,6 @@ class Worker:
         """Whether it was lost, or let go."""
         self.assigned: frozenset[str] = frozenset()
         """Whom it may visit: those of the plays that were given to it."""
-
-    @property
-    def name(self) -> str:
-        """What the log calls it."""
-        return self._name
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, at_work: Callable[[], None]
@@ -104,21 +100,21 @@ class Worker:
                 )
             self.socket, self.sandbox = str(answer["socket"]), bool(answer["sandbox"])
         except Refused as refused:
-            sentence = f"Worker {self._name}: {refused}"
-            raise InputError(sentence) if refused.is_input else WorkerError(sentence, self._name) from None
+            sentence = f"Worker {self.name}: {refused}"
+            raise InputError(sentence) if refused.is_input else WorkerError(sentence, self.name) from None
         except (ChannelError, KeyError) as error:
             raise WorkerError(
-                f"Worker {self._name} cannot be used: {error}. 'fleet doctor --worker …' tells what is missing; "
+                f"Worker {self.name} cannot be used: {error}. 'fleet doctor --worker …' tells what is missing; "
                 f"'ssh … true' must print nothing.",
-                self._name,
+                self.name,
             ) from None
         except TimeoutError:
             raise WorkerError(
-                f"Worker {self._name} was not ready within {OPEN_WITHIN:.0f} s; see what keeps that machine busy.",
-                self._name,
+                f"Worker {self.name} was not ready within {OPEN_WITHIN:.0f} s; see what keeps that machine busy.",
+                self.name,
             ) from None
         if not _SOCKET.fullmatch(self.socket):
-            raise WorkerError(f"Worker {self._name} cannot be used: it does not speak as it should.", self._name)
+            raise WorkerError(f"Worker {self.name} cannot be used: it does not speak as it should.", self.name)
 
     async def refused_selectors(self, hosts: frozenset[str], selectors: Collection[str]) -> set[str]:
         """As Engine has it, of the worker's browser. Raises BrowserGone if that does not start."""
@@ -126,7 +122,7 @@ class Worker:
             answer = await self._channel.ask("selectors", hosts=sorted(hosts), selectors=sorted(selectors))
             return set(answer["refused"])
         except (Refused, ChannelError, KeyError, TypeError) as error:
-            raise BrowserGone(f"worker {self._name}: {error}") from None
+            raise BrowserGone(f"worker {self.name}: {error}") from None
 
     async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
         """As Visitor has it."""
@@ -139,17 +135,17 @@ class Worker:
         except (ChannelError, Refused, TimeoutError) as error:
             if isinstance(error, TimeoutError):
                 self.let_go()
-            raise ordered.failure or VisitorLost(self._name) from error
+            raise ordered.failure or VisitorLost(self.name) from error
         finally:
             del self._ordered[number]
         if ordered.failure is not None:
             raise ordered.failure
         if "failed" in answer:
             told = [place for place in map(str, answer["failed"]) if _PLACE.fullmatch(place)][:10]
-            diagnostics.error("worker.visit_failed", worker=self._name, service=order.recipe.service, told=told)
+            diagnostics.error("worker.visit_failed", worker=self.name, service=order.recipe.service, told=told)
             raise RuntimeError("the worker has met a mistake of ours")
         if ordered.finished != set(order.controls):
-            raise VisitorLost(self._name)
+            raise VisitorLost(self.name)
 
     def let_go(self) -> None:
         """Hang up: the worker ends its browsers and its plays, and leaves nothing behind."""
@@ -169,7 +165,7 @@ class Worker:
             return await answers[op](**fields)
         except (ValueError, KeyError, TypeError) as error:
             # It is not to be believed any more, whatever made it so.
-            diagnostics.error("worker.violation", worker=self._name, error=type(error).__name__)
+            diagnostics.error("worker.violation", worker=self.name, error=type(error).__name__)
             self.let_go()
             raise Refused("not as the order of a visit allows") from None
 

@@ -93,16 +93,16 @@ class Run:
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
             browsers: list[Worker] | list[Engine]
-            here, is_any_live = None, any(is_live(account, network) for account in planned)
+            here, live = None, {one.service for one in planned if one.service and is_live(one, network)}
             if settings.workers:
                 names = [address.name for address in settings.workers]
                 browsers = remote = await workers.open(
-                    names, network, recipes.values(), sandbox=settings.sandbox, live=is_any_live
+                    names, network, recipes.values(), sandbox=settings.sandbox, live=bool(live)
                 )
                 sandbox = all(worker.sandbox for worker in remote)
             else:
                 proxied = proxied_hosts(network, recipes.values())
-                engine = await open_engine(network, proxied, sandbox=settings.sandbox, live=is_any_live)
+                engine = await open_engine(network, proxied, sandbox=settings.sandbox, live=bool(live))
                 stack.push_async_callback(engine.stop)
                 here, browsers, sandbox = Here(engine), [engine], is_in_sandbox(settings.sandbox)
             for recipe in recipes.values():  # a browser that does not start ends the run before anything is touched
@@ -123,7 +123,7 @@ class Run:
                 breaker=Breaker(settings.breaker_limits if settings.breaker else None),
             )
             run = cls(spec, recorder, ground, accounts, here)
-            run._live = {account.service for account in planned if account.service and is_live(account, network)}
+            run._live = live
             await recorder.write(
                 records.RUN_STARTED,
                 version=__version__,

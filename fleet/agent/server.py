@@ -159,7 +159,7 @@ class Agent:
         try:
             results = await run.visit(employee, worker)
         except FleetError as error:
-            return {"error": str(error), "exit_code": error.exit_code}
+            return self._refusal(error)
         finally:
             self._visiting -= 1
         answer: dict[str, Any] = {"results": [self._fields(run, result) for result in results]}
@@ -180,5 +180,5 @@ class Agent:
             run = self._opening.result()
             answer = {"run": run.spec.run_id, "counts": run.counts, "log": str(run.log_path)}
         if self._failure is not None:
-            answer |= {"error": str(self._failure), "exit_code": self._failure.exit_code}
+            answer |= self._refusal(self._failure)
         return answer

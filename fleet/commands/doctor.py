@@ -29,8 +29,8 @@ from fleet.browser.find import find_browser
 from fleet.browser.gone import BrowserGone
 from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
-from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, WORKERS
-from fleet.config import Given, Settings, resolve_settings
+from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, WORKERS, settings_of
+from fleet.config import Settings
 from fleet.errors import FleetError, WorkerError
 from fleet.leftovers import WORKER, held_folder
 from fleet.model import EXIT_TOOL_FAILED
@@ -66,8 +66,7 @@ def doctor(
 
     The workers are those of --worker, or of the fleet.yml beside the inventory.
     """
-    given = Given(state=state, identity=identity, log_key=log_key, workers=tuple(worker or ()))
-    settings = resolve_settings(given, inventory or ())
+    settings = settings_of(state, identity, inventory=inventory, log_key=log_key, workers=worker)
     checks = [*_checks(settings), *(check for address in settings.workers for check in _worker_checks(address))]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")

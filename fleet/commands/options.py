@@ -113,9 +113,16 @@ def settings_of(
     recipes: list[str] | None = None,
     inventory: list[str] | None = None,
     log_key: str | None = None,
+    workers: list[str] | None = None,
 ) -> Settings:
     """Settings of the verbs that only need places."""
-    given = Given(state=state, identity=identity, log_key=log_key, recipes=tuple(recipes or ()))
+    given = Given(
+        state=state,
+        identity=identity,
+        log_key=log_key,
+        recipes=tuple(recipes or ()),
+        workers=tuple(workers or ()),
+    )
     return resolve_settings(given, inventory or (), Path.cwd())
 
 

@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
 import json
 import socket
-import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import ansible_runner
-import pyrage
 import pytest
 
-from fleet.agent.account import AccountVisit, Ground
-from fleet.agent.breaker import Breaker
 from fleet.agent.channel import Channel, ChannelError, Refused
 from fleet.agent.orders import dump_finding, load_finding
-from fleet.agent.pacing import Pacing
-from fleet.agent.recorder import Recorder
 from fleet.agent.remote import Worker
-from fleet.agent.run import Run
-from fleet.audit.ledger import Ledger
-from fleet.audit.log import AuditLog
-from fleet.audit.subjects import Subject
-from fleet.catalogue import load_catalogue
-from fleet.configfile import Pause
-from fleet.employee import Account, Employee
 from fleet.errors import AuditError
-from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Ending, Finding, Journal, Order, VisitorLost
-from fleet.plan import PlannedAccount
-from fleet.runner import _WithoutFiles
-from fleet.sessions import StorageState
-from tests.logs import lines
+from fleet.optout import Ending, Finding, Order, VisitorLost
+from tests.visits import ORDER, PROVED
 
-ORDER = Order(
-    load_catalogue().recipes["linkedin"], "anna-k", "en", ["ai_training"], {"cookies": [], "origins": []}, False
-)
-PROVED = Finding("ai_training", Outcome.OPTED_OUT, Reading.IN, Reading.OUT, read_back=True, picture=b"\x89PNG")
 LEFT: dict[str, Any] = {"rotated_state": None, "retry_after": None}
 ENDED: dict[str, Any] = {}
 PICTURE = base64.b64encode(b"\x89PNG").decode()
@@ -134,23 +109,6 @@ class TestHonest:
         assert load_finding(json.loads(json.dumps(dump_finding(finding)))) == finding
 
 
-async def _no_intent(channel: Channel, number: int) -> dict[str, Any]:
-    await finish(channel, number)
-    return ENDED
-
-
-async def _no_reading(channel: Channel, number: int) -> dict[str, Any]:
-    await intend(channel, number)
-    await finish(channel, number, replace(PROVED, read_back=False))
-    return ENDED
-
-
-async def _still_in(channel: Channel, number: int) -> dict[str, Any]:
-    await intend(channel, number)
-    await finish(channel, number, replace(PROVED, after=Reading.IN))
-    return ENDED
-
-
 async def _another_control(channel: Channel, number: int) -> dict[str, Any]:
     await intend(channel, number, "close_account")
     return ENDED
@@ -169,54 +127,6 @@ async def _not_permitted(channel: Channel, number: int) -> dict[str, Any]:
 async def _twice_intended(channel: Channel, number: int) -> dict[str, Any]:
     await intend(channel, number)
     await intend(channel, number)
-    return ENDED
-
-
-async def _was_out_before(channel: Channel, number: int) -> dict[str, Any]:
-    await intend(channel, number)
-    await finish(channel, number, replace(PROVED, before=Reading.OUT))
-    return ENDED
-
-
-async def _already_in(channel: Channel, number: int) -> dict[str, Any]:
-    await finish(channel, number, Finding("ai_training", Outcome.ALREADY_OPTED_OUT, Reading.IN, Reading.IN))
-    return ENDED
-
-
-async def _waived(channel: Channel, number: int) -> dict[str, Any]:
-    await finish(channel, number, Finding("ai_training", Outcome.WAIVED))
-    return ENDED
-
-
-async def _already_unread(channel: Channel, number: int) -> dict[str, Any]:
-    await finish(channel, number, Finding("ai_training", Outcome.ALREADY_OPTED_OUT))
-    return ENDED
-
-
-async def _would(channel: Channel, number: int) -> dict[str, Any]:
-    await finish(channel, number, Finding("ai_training", Outcome.WOULD_OPT_OUT, Reading.IN, Reading.IN))
-    return ENDED
-
-
-async def _no_mandate(channel: Channel, number: int) -> dict[str, Any]:
-    await finish(channel, number, Finding("ai_training", Outcome.NO_MANDATE, Reading.IN, Reading.IN))
-    return ENDED
-
-
-async def _submitted(channel: Channel, number: int) -> dict[str, Any]:
-    await finish(channel, number, Finding("ai_training", Outcome.SUBMITTED))
-    return ENDED
-
-
-async def _a_long_text(channel: Channel, number: int) -> dict[str, Any]:
-    await intend(channel, number)
-    await finish(channel, number, replace(PROVED, refused_hosts=("what a page says " * 500,)))
-    return ENDED
-
-
-async def _no_time(channel: Channel, number: int) -> dict[str, Any]:
-    await intend(channel, number)
-    await finish(channel, number, replace(PROVED, duration_ms=-1))
     return ENDED
 
 
@@ -239,36 +149,48 @@ async def _hangs_up(channel: Channel, _number: int) -> dict[str, Any]:
     return ENDED
 
 
+def ends(finding: Finding, *, intended: bool = False) -> Says:
+    """Says nothing but that the control came to this, after an intent or without one."""
+
+    async def says(channel: Channel, number: int) -> dict[str, Any]:
+        if intended:
+            await intend(channel, number)
+        await finish(channel, number, finding)
+        return ENDED
+
+    return says
+
+
+def unpressed(outcome: Outcome, reading: Reading | None = None) -> Finding:
+    """The control came to this by its first reading alone."""
+    return Finding("ai_training", outcome, reading, reading)
+
+
+LIES = {
+    "no_intent": ends(PROVED),
+    "no_reading": ends(replace(PROVED, read_back=False), intended=True),
+    "still_in": ends(replace(PROVED, after=Reading.IN), intended=True),
+    "was_out_before": ends(replace(PROVED, before=Reading.OUT), intended=True),
+    "a_long_text": ends(replace(PROVED, refused_hosts=("what a page says " * 500,)), intended=True),
+    "no_time": ends(replace(PROVED, duration_ms=-1), intended=True),
+    "already_in": ends(unpressed(Outcome.ALREADY_OPTED_OUT, Reading.IN)),
+    "already_unread": ends(unpressed(Outcome.ALREADY_OPTED_OUT)),
+    "would": ends(unpressed(Outcome.WOULD_OPT_OUT, Reading.IN)),
+    "no_mandate": ends(unpressed(Outcome.NO_MANDATE, Reading.IN)),
+    "waived": ends(unpressed(Outcome.WAIVED)),
+    "submitted": ends(unpressed(Outcome.SUBMITTED)),
+    "not_permitted": _not_permitted,
+    "another_control": _another_control,
+    "another_visit": _another_visit,
+    "no_outcome": _no_outcome,
+    "no_operation": _no_operation,
+    "nothing": _nothing,
+    "hangs_up": _hangs_up,
+}
+
+
 class TestNotToBeBelieved:
-    @pytest.mark.parametrize(
-        "says",
-        [
-            *(
-                _not_permitted,
-                _no_intent,
-                _no_reading,
-                _still_in,
-                _another_control,
-                _another_visit,
-                _no_outcome,
-                _no_operation,
-            ),
-            *(
-                _nothing,
-                _hangs_up,
-                _was_out_before,
-                _already_in,
-                _already_unread,
-                _waived,
-                _submitted,
-                _would,
-                _no_mandate,
-                _a_long_text,
-                _no_time,
-            ),
-        ],
-        ids=lambda says: says.__name__.strip("_"),
-    )
+    @pytest.mark.parametrize("says", LIES.values(), ids=LIES)
     async def test_nothing_that_an_order_does_not_allow_is_noted(self, says: Says) -> None:
         """The visit is lost, and no end of the worker's making is noted."""
         notes = Notes()
@@ -389,7 +311,9 @@ class TestNotToBeBelieved:
         assert told == ["it cannot be recorded"]
 
     @pytest.mark.parametrize(
-        "line", [b"Welcome to paris\n", b"[]\n", b'{"op": "visit"}\n', b"\xff\n", b"[" * 9999 + b"\n"]
+        "line",
+        [b"Welcome to paris\n", b"[]\n", b'{"op": "visit"}\n', b"\xff\n", b"[" * 9999 + b"\n"],
+        ids=["words", "a list", "no number", "no UTF-8", "deep"],
     )
     async def test_what_is_no_question_ends_the_channel(self, line: bytes) -> None:
         """Such as what a shell's profile prints."""
@@ -407,136 +331,3 @@ class TestNotToBeBelieved:
             await asyncio.wait_for(asking, 10)
         await running
         there.close()
-
-
-class Dying:
-    """A Visitor that is lost while its last words are on their way to the log."""
-
-    name = "paris"
-    is_gone = False
-
-    def __init__(self, last_words: Callable[[Journal], Awaitable[None]]) -> None:
-        self._last_words = last_words
-
-    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
-        speaking = asyncio.ensure_future(self._last_words(journal))
-        await asyncio.sleep(0)
-        speaking.cancel()  # as a channel does with what it is answering when it ends
-        await asyncio.wait([speaking])
-        raise VisitorLost("paris")
-
-
-class Desk:
-    """An agent's run without the rest of the agent: one employee, one account, a real log."""
-
-    def __init__(self, log: AuditLog, folder: Path) -> None:
-        account = Account(profile="anna-k", owner="company")
-        self.planned = PlannedAccount(
-            Employee("anna", accounts={"linkedin": account}), "linkedin", ORDER.recipe, ("ai_training",)
-        )
-        self.recorder = Recorder(log, Ledger("r1"), {"anna": Subject("s_anna", bytes(32))})
-        # What is tested begins with a session that was opened: no age file is needed for that.
-        sessions: Any = SimpleNamespace(open=lambda *_: StorageState(), seal=lambda *_: None)
-        self.ground = Ground(
-            run_id="r1",
-            check=False,
-            recorder=self.recorder,
-            pacing=Pacing(1, Pause(shortest=3600, longest=3600)),
-            sessions=sessions,
-            identity=pyrage.x25519.Identity.generate(),
-            revocations=Revocations(folder / "revocations.yml"),
-            evidence=folder / "evidence",
-            terms_accepted=frozenset({"linkedin"}),
-            breaker=Breaker(None),
-        )
-        self._folder = folder
-
-    def ends(self) -> list[tuple[str, str | None, str | None]]:
-        """Outcome, reason and worker of each end that is in the log."""
-        ended = [record for record in lines(self._folder) if record["event"] == "control.finished"]
-        return [(record["outcome"], record["reason"], record["worker"]) for record in ended]
-
-
-class Proving:
-    """A Visitor that finds and proves what it is sent for."""
-
-    name = "rome"
-    is_gone = False
-
-    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
-        await journal.finish(PROVED)
-
-
-class Gone(Proving):
-    """One that was lost before the turn of the visit came."""
-
-    name = "paris"
-    is_gone = True
-
-    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
-        raise VisitorLost("paris")
-
-
-class TestLostInTheMiddle:
-    @pytest.mark.parametrize(
-        ("last_words", "ends"),
-        [
-            (lambda journal: journal.finish(PROVED), ("opted_out", None)),
-            (lambda journal: journal.intend("ai_training", Reading.IN, b""), ("unknown", "worker_lost")),
-            (lambda journal: asyncio.sleep(1), ("error", "worker_lost")),
-        ],
-        ids=["finish", "intend", "nothing"],
-    )
-    async def test_what_was_on_its_way_to_the_log_counts(
-        self, log: AuditLog, folder: Path, last_words: Any, ends: tuple[str, str | None]
-    ) -> None:
-        """Exactly one end: the one that was being written, else one that knows of the intent."""
-        desk = Desk(log, folder)
-        await desk.recorder.plan(desk.planned.employee, [desk.planned])
-        await AccountVisit(desk.ground, desk.planned, ORDER.recipe, Dying(last_words), live=False).work()
-        assert desk.ends() == [(*ends, "paris")]
-
-    async def test_who_was_not_begun_with_is_visited_by_the_next(self, log: AuditLog, folder: Path) -> None:
-        """Once, and without the pause of a live service, as nobody was visited."""
-        desk = Desk(log, folder)
-        await desk.recorder.plan(desk.planned.employee, [desk.planned])
-        spec: Any = SimpleNamespace()
-        run = Run(spec, desk.recorder, desk.ground, {"anna": [desk.planned]}, None)
-        run._live = {"linkedin"}
-        waiting = asyncio.create_task(run.visit("anna", Gone()))
-        [result] = await asyncio.wait_for(run.visit("anna", Proving()), 10)
-        await waiting
-        assert result.outcome is Outcome.OPTED_OUT
-        assert desk.ends() == [("opted_out", None, "rome")]
-
-
-def archive(link: Path) -> bytes:
-    """A worker's files as Runner streams them: a link out of the folder, and a file behind it."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as files:
-        outside = zipfile.ZipInfo("out")
-        outside.create_system, outside.external_attr = 3, 0o120777 << 16
-        files.writestr(outside, str(link))
-        files.writestr("out/planted", "from the worker")
-    content = packed.getvalue()
-    return json.dumps({"zipfile": len(content)}).encode() + b"\n" + base64.b64encode(content)
-
-
-class TestFiles:
-    @pytest.mark.parametrize("is_guarded", [False, True])
-    def test_no_file_comes_from_a_worker(self, tmp_path: Path, is_guarded: bool) -> None:
-        """Runner alone writes where a worker's link leads; what it is given here has no way for files."""
-        outside, private = tmp_path / "outside", tmp_path / "private"
-        outside.mkdir()
-        private.mkdir()
-        stream: Any = io.BytesIO(archive(outside) + b'{"status": "successful"}\n{"eof": true}\n')
-        processed = ansible_runner.interface.run(
-            streamer="process",
-            _input=_WithoutFiles(stream) if is_guarded else stream,
-            private_data_dir=str(private),
-            ident="r1",
-            quiet=True,
-            cancel_callback=lambda: False,
-        )
-        assert [path.name for path in outside.iterdir()] == ([] if is_guarded else ["planted"])
-        assert processed.status == ("error" if is_guarded else "successful")
