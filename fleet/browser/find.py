@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -132,8 +133,10 @@ def _playwright_headless_shell() -> Path | None:
         caches = [Path(os.environ["PLAYWRIGHT_BROWSERS_PATH"])]
     for cache in caches:
         folder = cache / f"chromium_headless_shell-{revision}"
-        for name in ("headless_shell", "chrome-headless-shell"):
-            for path in folder.glob(f"*/{name}"):
-                if os.access(path, os.X_OK):
-                    return path
+        # Playwright's folder may be for its own user alone (0700): somebody else's is as good as none.
+        with suppress(PermissionError):
+            for name in ("headless_shell", "chrome-headless-shell"):
+                for path in folder.glob(f"*/{name}"):
+                    if os.access(path, os.X_OK):
+                        return path
     return None

@@ -44,6 +44,15 @@ def test_chromium_itself_says_so() -> None:
         assert row in said
 
 
+def test_browsers_that_are_somebody_elses_alone_are_passed_over() -> None:
+    """Playwright's folder may be closed to this user; the system's browser is then the one."""
+    closed = Path(tempfile.mkdtemp())
+    closed.chmod(0)  # asked of an ordinary user: root reads it all the same
+    said = " ".join(run_as_ordinary_user("sandbox.doctor", {"PLAYWRIGHT_BROWSERS_PATH": str(closed)}))
+    closed.rmdir()
+    assert "ok Sandbox the browser starts in it" in said
+
+
 def test_doctor_says_whether_the_sandbox_works() -> None:
     """For the user who asks; a browser that does not start in it is named with the mend."""
     assert "ok Sandbox the browser starts in it" in " ".join(run_as_ordinary_user("sandbox.doctor", {}))
