@@ -112,7 +112,9 @@ def install_browser(say: object = None) -> BrowserProgram:
 
 def _succeeds(command: list[str]) -> bool:
     try:
-        return subprocess.run(command, capture_output=True, timeout=900, check=False).returncode == 0
+        # Programs are for every user of the machine, while what `fleet` makes is for its own user alone.
+        done = subprocess.run(command, capture_output=True, timeout=900, check=False, umask=0o022)
+        return done.returncode == 0
     except (OSError, subprocess.SubprocessError):
         return False
 

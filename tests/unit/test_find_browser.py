@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_no_browser_is_one_sentence_that_says_what_to_install(programs: Path) ->
 def test_what_is_missing_is_installed_by_the_systems_packages(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Playwright's download is tried first; where it fails, apt-get installs the headless shell."""
+    """Playwright's download is tried first; where it fails, apt-get installs the headless shell, for all users."""
     calls = tmp_path / "calls"
     # The real apt-get would change the machine that the tests run on; this one installs into the folder.
     shell = programs / "chromium-headless-shell"
@@ -68,10 +69,18 @@ def test_what_is_missing_is_installed_by_the_systems_packages(
     add(
         programs,
         "apt-get",
-        f'echo "$@" >> {calls}\n[ "$1" = install ] && echo "#!/bin/sh" > {shell} && /bin/chmod 755 {shell}\nexit 0',
+        f'echo "$(umask) $@" >> {calls}\n'
+        f'[ "$1" = install ] && echo "#!/bin/sh" > {shell} && /bin/chmod 755 {shell}\nexit 0',
     )
     monkeypatch.setenv("PLAYWRIGHT_DOWNLOAD_HOST", "http://127.0.0.1:1")  # nobody answers there
     said: list[str] = []
-    assert install_browser(said.append).path == shell
+    before = os.umask(0o077)  # as every command of ours has it
+    try:
+        assert install_browser(said.append).path == shell
+    finally:
+        os.umask(before)
     assert said[0].startswith("Downloading Playwright's headless shell")
-    assert calls.read_text().splitlines() == ["update", "install -y --no-install-recommends chromium-headless-shell"]
+    assert calls.read_text().splitlines() == [
+        "0022 update",
+        "0022 install -y --no-install-recommends chromium-headless-shell",
+    ]
