@@ -11,42 +11,40 @@ from typing import Annotated
 import typer
 
 from fleet import __version__
-from fleet.commands import audit, browser, config, inventory, mandates, services, sessions, worker
-from fleet.commands.agent import agent
-from fleet.commands.demo import demo
-from fleet.commands.doctor import doctor
-from fleet.commands.init import init
 from fleet.commands.options import say
-from fleet.commands.rehearsal import rehearsal
-from fleet.commands.report import report
-from fleet.commands.run import run
-from fleet.commands.status import status
+from fleet.commands.verbs import Verbs
 from fleet.errors import FleetError
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
 
+_VERBS = Verbs(
+    {
+        "run": "fleet.commands.run:run",
+        "status": "fleet.commands.status:status",
+        "report": "fleet.commands.report:report",
+        "demo": "fleet.commands.demo:demo",
+        "rehearsal": "fleet.commands.rehearsal:rehearsal",
+        "init": "fleet.commands.init:init",
+        "inventory": "fleet.commands.inventory:app",
+        "sessions": "fleet.commands.sessions:app",
+        "mandates": "fleet.commands.mandates:app",
+        "services": "fleet.commands.services:app",
+        "config": "fleet.commands.config:app",
+        "audit": "fleet.commands.audit:app",
+        "browser": "fleet.commands.browser:app",
+        "doctor": "fleet.commands.doctor:doctor",
+        "agent": "fleet.commands.agent:agent",
+        "worker": "fleet.commands.worker:app",
+    },
+    hidden={"agent", "worker"},
+)
 app = typer.Typer(
     name="fleet",
+    cls=_VERBS.group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Opt an organisation's accounts out of AI training, prove each change, and keep a log of it.",
 )
-app.command()(run)
-app.command()(status)
-app.command()(report)
-app.command()(demo)
-app.command()(rehearsal)
-app.command()(init)
-app.add_typer(inventory.app, name="inventory")
-app.add_typer(sessions.app, name="sessions")
-app.add_typer(mandates.app, name="mandates")
-app.add_typer(services.app, name="services")
-app.add_typer(config.app, name="config")
-app.add_typer(audit.app, name="audit")
-app.add_typer(browser.app, name="browser")
-app.command()(doctor)
-app.command(hidden=True)(agent)
-app.add_typer(worker.app, name="worker", hidden=True)
 
 
 def _version(wanted: bool) -> None:

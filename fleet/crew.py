@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from fleet.agent.client import AgentClient
-from fleet.agent.process import OPENING_WITHIN
 from fleet.agent.protocol import VERSION
+from fleet.agent.start import OPENING_WITHIN
 from fleet.errors import FleetError, WorkerError
 from fleet.plan import RunSpec
 from fleet.runner import run_play_at

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 
 from fleet.agent.client import ENDED, AgentClient
-from fleet.agent.process import start_agent
+from fleet.agent.start import start_agent
 from fleet.agent.watch import Watch
 from fleet.audit.closing import close_open_run
 from fleet.audit.keys import read_signing_key

@@ -33,13 +33,17 @@ RECIPES = Annotated[
     list[str] | None,
     typer.Option("--recipes", metavar="DIR", help="Recipes of your own, beside the catalogue. Repeatable."),
 ]
-FORKS = Annotated[int | None, typer.Option("-f", "--forks", help="Accounts at a time [default: 8].")]
+FORKS = Annotated[int | None, typer.Option("-f", "--forks", metavar="N", help="Accounts at a time [default: 8].")]
 WORKERS = Annotated[
     list[str] | None,
     typer.Option("--worker", metavar="[USER@]HOST", help="Visit from there, by SSH, not from here. Repeatable."),
 ]
-SERVICES = Annotated[list[str] | None, typer.Option("--service", help="Only this service. Repeatable.")]
-CONTROLS = Annotated[list[str] | None, typer.Option("--control", help="Only this control. Repeatable.")]
+SERVICES = Annotated[
+    list[str] | None, typer.Option("--service", metavar="SERVICE", help="Only this service. Repeatable.")
+]
+CONTROLS = Annotated[
+    list[str] | None, typer.Option("--control", metavar="CONTROL", help="Only this control. Repeatable.")
+]
 RESOLVE = Annotated[
     list[str] | None,
     typer.Option("--resolve", metavar="HOST:PORT=ADDR:PORT", help="Reach HOST:PORT at a loopback address. Repeatable."),

@@ -18,7 +18,17 @@ from fleet.report.table import shown
 
 def rehearsal(
     inventory: INVENTORY = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1 [default: a free one].")] = 0,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            show_default=False,
+            help="Port on 127.0.0.1 [default: a free one].",
+        ),
+    ] = 0,
     state: STATE = None,
     identity: IDENTITY = None,
     log_key: LOG_KEY = None,

@@ -50,7 +50,9 @@ from fleet.selection import EVERYTHING, Selection, require_no_shrink
 
 def run(
     inventory: INVENTORY = None,
-    limit: Annotated[str | None, typer.Option("-l", "--limit", help="Only these employees, as for ansible.")] = None,
+    limit: Annotated[
+        str | None, typer.Option("-l", "--limit", metavar="PATTERN", help="Only these employees, as for ansible.")
+    ] = None,
     check: Annotated[bool, typer.Option("-C", "--check", help="Read only: change nothing.")] = False,
     forks: FORKS = None,
     worker: WORKERS = None,
@@ -88,8 +90,8 @@ def run(
 ) -> None:
     """Opt every employee of an inventory out, prove it by reading it back, and record it.
 
-    Exit codes: 0 all done, 3 somebody must act, 4 a setting is still in, 5 something could not be read or set,
-    1 the tool failed, 2 bad input, 130 interrupted.
+    Exit codes: 0 all done, 3 somebody must act, 4 a setting is still in,
+    5 something could not be read or set, 1 the tool failed, 2 bad input, 130 interrupted.
     """
     given = Given(
         state=state,

@@ -46,7 +46,7 @@ MAX_STEPS = 20
 def status(
     inventory: INVENTORY = None,
     stale_days: Annotated[
-        int, typer.Option("--stale-days", min=1, max=36500, help="A reading that is older is stale.")
+        int, typer.Option("--stale-days", metavar="DAYS", min=1, max=36500, help="A reading that is older is stale.")
     ] = 90,
     drift: Annotated[
         bool, typer.Option("--drift", help="Only what was read out and is read in again; exit code 6 if there is any.")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
 from fleet.audit.verify import Verdict
 from fleet.catalogue import load_catalogue
@@ -60,6 +61,28 @@ def test_a_planted_command_is_seen() -> None:
     assert mistake_in(["fly"]) == "fleet has no verb fly"
     assert mistake_in(["run", "-i", "x", "--fast"]) == "fleet run has no option --fast"
     assert len(commands(README)) > 5
+
+
+def swallowed(asked: typer.Typer, *path: str) -> list[str]:
+    """Options of a verb, and of the verbs below it, of whose help `--help` does not show every word."""
+    shown = CliRunner().invoke(asked, [*path, "--help"], env={"COLUMNS": "400"}).output.split()
+    command: Any = typer.main.get_group(asked)
+    for name in path:
+        command = command.commands[name]
+    found = [
+        " ".join([*path, option.opts[0]])
+        for option in command.params
+        if not set((option.help or "").replace("`", "").split()) <= set(shown)
+    ]
+    return found + [each for name in getattr(command, "commands", {}) for each in swallowed(asked, *path, name)]
+
+
+def test_a_help_is_shown_as_a_whole() -> None:
+    """Of hidden verbs as well. What stands in brackets is a style to Rich, and is not shown: a planted one is seen."""
+    assert swallowed(app) == []
+    planted = typer.Typer(rich_markup_mode="rich")
+    planted.callback()(lambda high=typer.Option(8, "--high", help="How high [env: HIGH]."): None)
+    assert swallowed(planted) == ["--high"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +153,22 @@ class TestImports:
                 continue
             packages = {name.split(".")[0] for name in imports(path.read_text("utf-8"))}
             assert packages - sys.stdlib_module_names - {"ansible", "ldap3"} == set(), path
+
+
+@pytest.mark.parametrize(
+    ("module", "needed"),
+    [
+        ("fleet.cli", set()),
+        ("fleet.commands.run", {"ansible_runner", "pyrage"}),
+        ("fleet.commands.agent", {"playwright", "pyrage"}),
+        ("fleet.commands.audit.verify", set()),
+    ],
+)
+def test_a_command_starts_with_what_it_needs(module: str, needed: set[str]) -> None:
+    """A run starts several of them: what is slow to import waits for the command that needs it."""
+    program = f"import json, sys, {module}; print(json.dumps([*sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert set(json.loads(done.stdout)) & FRONT_DOORS.keys() == needed
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from fleet.agent.process import SPEC
+from fleet.agent.start import SPEC
 from fleet.audit import records
 from fleet.catalogue import load_catalogue
 from fleet.config import Settings

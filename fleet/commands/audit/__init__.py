@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from fleet.commands.audit.diff import diff
-from fleet.commands.audit.export import export
-from fleet.commands.audit.proof import prove, verify_proof
-from fleet.commands.audit.receipt import receipt
-from fleet.commands.audit.retention import erase, prune
-from fleet.commands.audit.show import show
-from fleet.commands.audit.upkeep import checkpoint, rotate_key
-from fleet.commands.audit.verify import verify
+from fleet.commands.verbs import Verbs
 
-app = typer.Typer(no_args_is_help=True, help="Read, check and look after the audit log.")
-app.command()(show)
-app.command()(verify)
-app.command()(diff)
-app.command()(receipt)
-app.command()(prove)
-app.command()(verify_proof)
-app.command()(export)
-app.command()(checkpoint)
-app.command()(rotate_key)
-app.command()(erase)
-app.command()(prune)
+_VERBS = Verbs(
+    {
+        "show": "fleet.commands.audit.show:show",
+        "verify": "fleet.commands.audit.verify:verify",
+        "diff": "fleet.commands.audit.diff:diff",
+        "receipt": "fleet.commands.audit.receipt:receipt",
+        "prove": "fleet.commands.audit.proof:prove",
+        "verify-proof": "fleet.commands.audit.proof:verify_proof",
+        "export": "fleet.commands.audit.export:export",
+        "checkpoint": "fleet.commands.audit.upkeep:checkpoint",
+        "rotate-key": "fleet.commands.audit.upkeep:rotate_key",
+        "erase": "fleet.commands.audit.retention:erase",
+        "prune": "fleet.commands.audit.retention:prune",
+    }
+)
+app = typer.Typer(cls=_VERBS.group, no_args_is_help=True, help="Read, check and look after the audit log.")

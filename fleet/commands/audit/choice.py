@@ -13,10 +13,10 @@ from fleet.audit.segments import read_last_run, read_lines
 from fleet.errors import InputError
 from fleet.paths import AuditDir
 
-RUN = Annotated[str | None, typer.Option("--run", help="Only this run; 'last' for the newest.")]
-EMPLOYEE = Annotated[str | None, typer.Option("--employee", help="Only this employee.")]
-SERVICE = Annotated[str | None, typer.Option("--service", help="Only this service.")]
-OUTCOME = Annotated[str | None, typer.Option("--outcome", help="Only this outcome.")]
+RUN = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only this run; 'last' for the newest.")]
+EMPLOYEE = Annotated[str | None, typer.Option("--employee", metavar="EMPLOYEE", help="Only this employee.")]
+SERVICE = Annotated[str | None, typer.Option("--service", metavar="SERVICE", help="Only this service.")]
+OUTCOME = Annotated[str | None, typer.Option("--outcome", metavar="OUTCOME", help="Only this outcome.")]
 SINCE = Annotated[
     str | None,
     typer.Option("--since", metavar="TIME", help="Only from this time on (UTC), as 2026-11-03T09:00."),

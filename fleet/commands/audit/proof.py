@@ -21,7 +21,9 @@ EXIT_NOT_PROVED = 15
 
 def prove(
     seq: Annotated[int, typer.Argument(help="Number of the record.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; stdout without it.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write; stdout without it.")
+    ] = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
 ) -> None:

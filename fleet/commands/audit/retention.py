@@ -31,7 +31,8 @@ def erase(
 
 def prune(
     before: Annotated[
-        datetime, typer.Option("--before", formats=["%Y-%m-%d"], help="Runs that ended before this day (UTC).")
+        datetime,
+        typer.Option("--before", metavar="DAY", formats=["%Y-%m-%d"], help="Runs that ended before this day (UTC)."),
     ],
     state: STATE = None,
     log_key: LOG_KEY = None,

@@ -46,8 +46,8 @@ def verify(
 ) -> None:
     """Check every record and every checkpoint, and say what cannot be excluded.
 
-    Exit codes: 0 OK, 10 unsigned tail, 11 torn tail, 12 unknown key, 13 gap, 14 truncated, 15 modified, 16 fork,
-    2 bad input.
+    Exit codes: 0 OK, 10 unsigned tail, 11 torn tail, 12 unknown key, 13 gap,
+    14 truncated, 15 modified, 16 fork, 2 bad input.
     """
     places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
     if key is None and not places.vkey.exists():

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from fleet.commands.inventory.check import check
-from fleet.commands.inventory.import_ import import_
-from fleet.commands.inventory.prune import prune
+from fleet.commands.verbs import Verbs
 
-app = typer.Typer(no_args_is_help=True, help="The employees: look at them, bring them in, let them go.")
-app.command()(check)
-app.command("import")(import_)
-app.command()(prune)
+_VERBS = Verbs(
+    {
+        "check": "fleet.commands.inventory.check:check",
+        "import": "fleet.commands.inventory.import_:import_",
+        "prune": "fleet.commands.inventory.prune:prune",
+    }
+)
+app = typer.Typer(
+    cls=_VERBS.group, no_args_is_help=True, help="The employees: look at them, bring them in, let them go."
+)

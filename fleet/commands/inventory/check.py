@@ -14,7 +14,9 @@ from fleet.plan import catalogue_for, services_of
 
 def check(
     inventory: INVENTORY = None,
-    limit: Annotated[str | None, typer.Option("-l", "--limit", help="Only these employees, as for ansible.")] = None,
+    limit: Annotated[
+        str | None, typer.Option("-l", "--limit", metavar="PATTERN", help="Only these employees, as for ansible.")
+    ] = None,
     recipes: RECIPES = None,
 ) -> None:
     """Validate everything, and name file, employee and field of each mistake. Touches nothing.
