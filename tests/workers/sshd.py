@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -46,18 +46,23 @@ class Sshd:
             "StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
             f"PermitRootLogin prohibit-password\nPidFile none\nMaxStartups 100\n{options}\n{machines}"
         )
+        self.reach({})
+        # OpenSSH reads the settings of the account's real home, wherever HOME is: a test's own must be named.
+        ssh = self.bin / "ssh"
+        ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/ssh_config "$@"\n')
+        ssh.chmod(0o755)
+
+    def reach(self, through: Mapping[str, int]) -> None:
+        """Have `ssh` go to another port for some of the machines, one that leads to them."""
+        folder = self._folder
         hosts = "".join(
             f"Host {name}\n  HostName 127.0.0.1\n  HostKeyAlias {name}\n  Port {port}\n"
-            for name, port in self.ports.items()
+            for name, port in {**self.ports, **through}.items()
         )
         (folder / "ssh_config").write_text(
             f"IdentityFile {folder}/user\nIdentitiesOnly yes\nIdentityAgent none\n"
             f"UserKnownHostsFile {folder}/known_hosts\nGlobalKnownHostsFile none\nStrictHostKeyChecking no\n{hosts}"
         )
-        # OpenSSH reads the settings of the account's real home, wherever HOME is: a test's own must be named.
-        ssh = self.bin / "ssh"
-        ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/ssh_config "$@"\n')
-        ssh.chmod(0o755)
 
     def __enter__(self) -> Sshd:
         assert SSHD is not None

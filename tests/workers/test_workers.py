@@ -31,6 +31,7 @@ from tests.playbook.helpers import (
     stored,
     wait_until,
 )
+from tests.workers.line import Line
 from tests.workers.sshd import SSHD, Sshd
 
 pytestmark = [
@@ -323,6 +324,34 @@ class TestLost:
         assert report["exit_code"] == 1
         assert ends(report)["held.proof"] == ("unknown", "worker_lost")
         wait_until(lambda: nothing_is_left(machines))
+
+
+class TestFarAway:
+    def test_a_long_line_changes_no_outcome(self, machines: Sshd) -> None:
+        """A worker on another continent, a quarter of a second away and back: all accounts end as on one machine."""
+        with Line(machines.ports["paris"], delay=0.125) as line:
+            machines.reach({"paris": line.port})
+            report = json.loads(fleet("run", "-i", EXAMPLE, "--worker", PARIS, "--output", "json").stdout)
+        assert (report["errors"], report["counts"]) == ([], EXAMPLE_COUNTS)
+        wait_until(lambda: nothing_is_left(machines))
+
+    def test_a_line_that_goes_dead_leaves_nobody_waiting(self, machines: Sshd, tmp_path: Path) -> None:
+        """No side is told: each gives up by itself, the rest is visited by the other, nothing is left anywhere."""
+        inventory = staff(tmp_path, {"held.proof": "slow_proof"} | {f"rest.{n}": "already_out" for n in range(4)})
+        with Line(machines.ports["paris"]) as to_paris, Line(machines.ports["rome"]) as to_rome:
+            lines = {"paris": to_paris, "rome": to_rome}
+            machines.reach({name: line.port for name, line in lines.items()})
+            run = start(inventory, "--worker", PARIS, "--worker", ROME, "--forks", "1")
+            [cut] = {record["worker"] for record in records() if record["event"] == schema.CONTROL_INTENDED}
+            lines[cut].cut()
+            report = json.loads(run.communicate(timeout=240)[0])
+            wait_until(lambda: nothing_is_left(machines))
+        assert report["exit_code"] == 1
+        [error] = report["errors"]
+        assert error.startswith(f"Worker {cut}: ")
+        found = ends(report)
+        assert found.pop("held.proof") == ("unknown", "worker_lost")
+        assert {outcome for outcome, _ in found.values()} == {"already_opted_out"}
 
 
 def test_no_session_is_left_on_a_worker(machines: Sshd, tmp_path: Path) -> None:
