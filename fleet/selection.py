@@ -11,6 +11,7 @@ from fleet.audit import records
 from fleet.audit.ledger import Key, Ledger
 from fleet.audit.segments import read_last_run, read_records, read_run, read_starts
 from fleet.audit.subjects import known_names, known_subjects
+from fleet.counting import counted
 from fleet.errors import InputError
 from fleet.model import Outcome, Reason, Result
 from fleet.plan import Planned, RunSpec, catalogue_for, check_filters, planned_accounts
@@ -113,7 +114,7 @@ def require_no_shrink(spec: RunSpec) -> None:
         if before is None or record["sources_sha256"] != inventory.sources_digest:
             continue
         if inventory.total * 2 <= before:
-            today = f"{inventory.total} employee{'' if inventory.total == 1 else 's'}"
+            today = counted(inventory.total, "employee")
             raise InputError(
                 f"{', '.join(inventory.sources)} names {today}; it named {before} in run {record['run']}. Look for "
                 "what is missing, or accept it with --accept-shrink. Nothing was touched."

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.audit.standing import Sighting, Standing
+from fleet.counting import counted
 from fleet.model import EXIT_OK, Reading
 from fleet.notify.notice import Event, Notice
 from fleet.report.status import Row, next_steps
@@ -54,13 +55,14 @@ class DriftReport:
         drifted, open_ = len(self.drifted), len(self.not_looked_at)
         if not self.rows:
             return "No control is known: no run has ended yet."
-        said = f"{_controls(drifted)} found in again after being read out."
+        said = f"{counted(drifted, 'control')} found in again after being read out."
         if not drifted:
             said = "Nothing that was read out was found in again."
             if open_ == len(self.rows):
                 said = "Whether anything has drifted is not known."
         if open_:
-            said += f" {open_:,} of {_controls(len(self.rows))} could not be looked at since: of these nothing is said."
+            all_of_them = counted(len(self.rows), "control")
+            said += f" {open_:,} of {all_of_them} could not be looked at since: of these nothing is said."
         return said
 
     @property
@@ -76,10 +78,6 @@ class DriftReport:
             drifted=len(self.drifted),
             not_looked_at=len(self.not_looked_at),
         )
-
-
-def _controls(count: int) -> str:
-    return f"{count:,} control" if count == 1 else f"{count:,} controls"
 
 
 def of_run(found: Iterable[Standing], run: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 
 from fleet.advice import next_step
+from fleet.counting import counted
 from fleet.model import EXIT_MEANING, EXIT_NOT_PROVED, Outcome, Result, control_name, count_outcomes
 from fleet.pipeline import RunReport
 from fleet.report.words import visible
@@ -51,8 +52,9 @@ def job_annotations(report: RunReport) -> Iterator[str]:
     open_ends = Counter((result.service, result.outcome) for result in report.results if not result.outcome.is_done)
     for (service, outcome), count in open_ends.most_common(MAX_ANNOTATIONS):
         kind = "error" if outcome.exit_code == EXIT_NOT_PROVED else "warning"
-        controls = f"{count} control{'' if count == 1 else 's'}"
-        yield _command(kind, f"{service or 'unreadable'}: {_words(outcome)}", f"{controls}: {_words(outcome)}.")
+        yield _command(
+            kind, f"{service or 'unreadable'}: {_words(outcome)}", f"{counted(count, 'control')}: {_words(outcome)}."
+        )
 
 
 def _row(result: Result, service_names: Mapping[str, str]) -> tuple[str, str, str, str]:

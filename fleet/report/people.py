@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from fleet.counting import counted
 from fleet.leavers import Leavers
 from fleet.people.columns import place_of_remembered
 from fleet.people.difference import Difference, leaves, values_of
@@ -119,11 +120,6 @@ def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
         "left": [one.name for one in difference.left],
         "kept": [one.name for one in difference.kept],
     }
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural where it needs one."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def leavers_table(found: Leavers) -> Table:

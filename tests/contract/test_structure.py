@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 FLOORS = (
     {"errors", "model"},
-    {"paths", "mistakes", "advice", "leftovers", "loopback", "ssh"},
+    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh"},
     {"yamlfile"},
     {"mandates", "sourcelines"},
     {"waivers"},

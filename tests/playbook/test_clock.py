@@ -53,4 +53,4 @@ def test_a_jump_changes_no_outcome_and_no_order(tmp_path: Path, jump: str) -> No
     assert round(jumps[0] / timedelta(days=1)) == {"-1d": -1, "+3d": 3}[jump]
     verified = fleet("audit", "verify", "--state", str(state()))
     assert verified.returncode == 0
-    assert ("set back before 1 records" in verified.stdout) is (jump == "-1d")
+    assert ("set back before 1 record," in verified.stdout) is (jump == "-1d")

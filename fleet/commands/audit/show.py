@@ -17,6 +17,7 @@ from fleet.audit.segments import segments
 from fleet.audit.subjects import known_names
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
 from fleet.commands.options import REHEARSAL, STATE, Output, people, settings_of, with_log
+from fleet.counting import counted
 from fleet.model import control_name
 from fleet.paths import AuditDir
 from fleet.report.words import visible
@@ -124,15 +125,15 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
             yield f"stopped: {record['stopped']}"
     elif event == records.LOG_RECOVERED:
         if record["bytes"]:
-            yield f"a torn last line of {record['bytes']} bytes was put aside"
+            yield f"a torn last line of {counted(record['bytes'], 'byte')} was put aside"
         if record["unsigned"]:
-            yield f"{record['unsigned']} records had not been signed"
+            yield f"{counted(record['unsigned'], 'record')} had not been signed"
     elif event == records.LOG_KEY_ROTATED:
         yield f"signed from here on with {record['vkey']}"
     elif event == records.LOG_PRUNED:
         yield f"records before {record['before']} were taken out"
     elif event == records.SUBJECT_ERASED:
-        yield f"{record['sessions']} sessions, {record['evidence']} pictures"
+        yield f"{counted(record['sessions'], 'session')}, {counted(record['evidence'], 'picture')}"
     elif event == records.LOG_HEARTBEAT:
         yield f"operator uid {record['operator']}"
 

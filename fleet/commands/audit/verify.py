@@ -17,6 +17,7 @@ from fleet.audit.segments import SEGMENT_RECORDS, segments
 from fleet.audit.verify import Verdict, Verification
 from fleet.audit.verify import verify as check
 from fleet.commands.options import REHEARSAL, STATE, Output, people, settings_of, with_log
+from fleet.counting import counted
 from fleet.errors import InputError
 from fleet.paths import AuditDir
 
@@ -87,7 +88,7 @@ def _print(places: AuditDir, found: Verification, *, is_key_from_elsewhere: bool
         spans = ", ".join(f"{first:,} to {last:,}" for first, last in found.recovered[:5])
         table.add_row("Recovered", f"records {spans}: unsigned when the next writer found them")
     if found.set_back:
-        table.add_row("Clock", f"set back before {len(found.set_back):,} records, first {found.set_back[0]:,}")
+        table.add_row("Clock", f"set back before {counted(len(found.set_back), 'record')}, first {found.set_back[0]:,}")
     console = Console(highlight=False)
     console.print(table)
     console.print()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fleet.commands.options import INVENTORY, RECIPES, say, settings_of
+from fleet.counting import counted
 from fleet.inventory import gaps_in_mandates, read_inventory
 from fleet.model import EXIT_BAD_INPUT
 from fleet.plan import catalogue_for, services_of
@@ -31,6 +32,6 @@ def check(
         say(mistake)
     accounts = sum(len(employee.accounts) for employee in read.employees)
     counts = ((len(read.employees), "employee"), (accounts, "account"), (len(mistakes), "mistake"))
-    typer.echo(", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts))
+    typer.echo(", ".join(counted(*one) for one in counts))
     if mistakes:
         raise typer.Exit(EXIT_BAD_INPUT)

@@ -22,12 +22,13 @@ from fleet.commands.options import (
     settings_of,
     with_log,
 )
+from fleet.counting import counted
 from fleet.errors import InputError
 from fleet.inventory import Inventory, read_inventory
 from fleet.leavers import Leavers, find_leavers, remove_leavers
 from fleet.people.difference import shrinks_by_half
 from fleet.plan import catalogue_for, services_of
-from fleet.report.people import counted, leavers_envelope, leavers_table
+from fleet.report.people import leavers_envelope, leavers_table
 
 
 def prune(
