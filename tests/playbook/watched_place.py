@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -61,14 +62,14 @@ def role_of(command: bytes) -> str:
         (b"--type=", "browser's helper"),
         (b"--remote-debugging-pipe", "browser"),
         (b"run-driver", "driver"),
-        (b"fleet.rehearsal", "rehearsal"),
-        (b"/fleet/20", "agent of fleet run"),  # its socket's folder is named for the run
+        (rb"fleet\.rehearsal", "rehearsal"),
+        (rb"/fleet/\d{8}T\d{6}Z-", "agent of fleet run"),  # its socket's folder is named for the run
         (b" agent --socket", "agent of a play"),
         (b"/fleet/play-", "ansible of fleet run"),
         (b"ansible", "ansible"),
         (b"fleet ", "fleet"),
     ):
-        if sign in command.replace(b"\0", b" "):
+        if re.search(sign, command.replace(b"\0", b" ")):
             return role
     return f"other: {command.replace(bytes(1), b' ').decode('utf-8', 'replace')[:200]}"
 
