@@ -80,7 +80,7 @@ class MarkedService:
     def __init__(self, markers: Markers) -> None:
         self._markers = markers
         self._is_on: dict[str, bool] = {}
-        self.arrived, self.release = threading.Event(), threading.Event()
+        self.arrived, self.release, self._over = threading.Event(), threading.Event(), threading.Event()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # killed browsers break connections
         self.address = f"127.0.0.1:{self._server.server_port}"
@@ -96,6 +96,7 @@ class MarkedService:
 
     def __exit__(self, *_why: object) -> None:
         self.release.set()
+        self._over.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -166,8 +167,7 @@ class MarkedService:
                 elif path != "/settings":
                     self._answer(200, f"<h1>{escape(markers['heading'])}</h1>", content_type="text/html")
                 elif case == "silent":
-                    service.arrived.set()
-                    service.release.wait()
+                    service._over.wait()
                 elif case in (None, "over", "code", "moved"):
                     to = {"code": "/code", "moved": "/elsewhere"}.get(str(case), "/login")
                     self._answer(302, location=f"{to}?token={markers.plain('query')}{quote(EXOTIC)}")
