@@ -57,14 +57,14 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
     Ctrl-C ends the run in good order: what is under way is recorded as `unknown` or `not_run`, the exit code is 130.
     Raises FleetError if the run could not begin; nothing was touched then.
     """
-    employees_in_turn = History(spec).turns()
     crew = Crew(spec.settings.workers)
-    with _interruptible() as interruption, contextlib.closing(crew):
+    with interruptible() as interruption, contextlib.closing(crew):
         try:
             with interruption.at_once():
+                employees_in_turn = History(spec).turns()
                 agent, client = start_agent(spec, lambda client: crew.join(client, lambda: interruption.asked))
-        except Interrupted:
-            return _report(spec, [], Reason.INTERRUPTED, interrupted=True)
+        except Interrupted as interrupted:
+            return _report(spec, [str(interrupted)], Reason.INTERRUPTED, interrupted=True)
         except FleetError as error:
             raise crew.explained(error) from None
         errors: list[str] = []
@@ -104,11 +104,15 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
 
 
 class Interrupted(FleetError):
-    """Somebody has asked for the end while the run was still being opened."""
+    """Somebody has asked for the end before the run had begun."""
+
+    exit_code = EXIT_INTERRUPTED
 
 
 @dataclass
-class _Interruption:
+class Interruption:
+    """Whether somebody has asked for the end."""
+
     asked: bool = False
     _is_at_once: bool = False
 
@@ -116,7 +120,7 @@ class _Interruption:
         self.asked = True
         if self._is_at_once:
             self._is_at_once = False
-            raise Interrupted("The run was interrupted before it began.")
+            raise Interrupted("The run was interrupted before anybody was visited; run it again.")
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
@@ -129,9 +133,9 @@ class _Interruption:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[_Interruption]:
+def interruptible() -> Iterator[Interruption]:
     """Turn Ctrl-C and SIGTERM into a request that is noticed between steps."""
-    interruption = _Interruption()
+    interruption = Interruption()
     before = {number: signal.signal(number, interruption.ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interruption

@@ -17,7 +17,7 @@ from fleet.pipeline import RunReport
 from fleet.report.github import job_annotations, job_summary
 from fleet.report.junit import junit
 
-NO_END = "The run did not come to its end; 'fleet audit show --run last' tells how far it came."
+NO_END = "The run did not come to its end, or never began; 'fleet audit show --run last' tells how far it came."
 
 
 @dataclass(frozen=True)
@@ -26,30 +26,35 @@ class Pipeline:
 
     junit_file: Path | None
 
-    def expect(self, *, check: bool) -> None:
-        """Before anybody is visited: see that the file can be written.
+    def expect(self) -> None:
+        """Before anything else: see that the file can be written.
 
         Until the run has ended it says so, that a job which was killed does not show what an earlier one has found.
         Raises InputError.
         """
         if self.junit_file is not None:
-            never_ended = RunReport(None, check, exit_code=EXIT_TOOL_FAILED, errors=[NO_END])
+            never_ended = RunReport(None, False, exit_code=EXIT_TOOL_FAILED, errors=[NO_END])
             write_output(self.junit_file, junit(never_ended, {}))
 
-    def tell(self, report: RunReport, service_names: Mapping[str, str], employees: Iterable[Employee]) -> RunReport:
-        """After it: write what was asked for. The answer is the report, with what could not be written as an error."""
+    def write(self, report: RunReport, service_names: Mapping[str, str], employees: Iterable[Employee]) -> RunReport:
+        """After the run: the file that was asked for. The answer is the report, with what failed as an error."""
         if self.junit_file is not None:
             try:
                 write_output(self.junit_file, junit(report, service_names, employees))
             except InputError as error:
                 report = report.having([str(error)]) if str(error) not in report.errors else report
+        return report
+
+    def summarize(self, report: RunReport, service_names: Mapping[str, str]) -> None:
+        """At the end: GitHub's summary and annotations, once, where there is a place for them."""
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             try:
-                with Path(summary).open("a", encoding="utf-8", errors="backslashreplace") as file:
+                # A pipe that nobody reads would be waited for without end.
+                descriptor = os.open(summary, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
+                with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(job_summary(report, service_names))
             except OSError as error:  # the job has its exit code and its output all the same
                 say(f"The job's summary cannot be written to {summary} ({error.strerror}).", "yellow")
             for line in job_annotations(report):
                 typer.echo(line, err=True)  # stdout may be one JSON object; GitHub listens to both
-        return report

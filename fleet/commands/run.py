@@ -39,7 +39,7 @@ from fleet.errors import FleetError
 from fleet.forecast import forecast
 from fleet.inventory import read_inventory
 from fleet.notify.send import Notifier
-from fleet.pipeline import RunReport, execute
+from fleet.pipeline import RunReport, execute, interruptible
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names, services_of
 from fleet.report.envelope import envelope
 from fleet.report.forecast import forecast_envelope, print_forecast
@@ -114,12 +114,15 @@ def run(
     names: dict[str, str] = {}
     spec, notifier = None, Notifier()
     try:
-        sources = inventory or []
-        configuration = configure(given, sources)
-        notifier = Notifier(None if plan else configuration.channels)
-        spec, names = prepare(
-            configuration.settings, sources, limit, selection, check=check, accept_shrink=accept_shrink
-        )
+        if not plan:
+            pipeline.expect()
+        with interruptible() as interruption, interruption.at_once():
+            sources = inventory or []
+            configuration = configure(given, sources)
+            notifier = Notifier(None if plan else configuration.channels)
+            spec, names = prepare(
+                configuration.settings, sources, limit, selection, check=check, accept_shrink=accept_shrink
+            )
         if spec.inventory.rehearsal:
             notifier.require_loopback()
         for warning in spec.inventory.warnings:
@@ -127,14 +130,17 @@ def run(
         if plan:
             _tell(spec, names, output)
             return
-        pipeline.expect(check=spec.check)
         with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
             report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, advance)
     except FleetError as error:
         run_id = spec.run_id if spec else None
         report = RunReport(run_id, check, exit_code=error.exit_code, errors=[str(error)])
-    report = _notified(notifier, report, spec)
-    report = pipeline.tell(report, names, spec.inventory.employees if spec else ())
+    employees = spec.inventory.employees if spec else ()
+    found = pipeline.write(report, names, employees)  # it is there whatever becomes of those who are told of it
+    report = _notified(notifier, found, spec)
+    if report is not found:
+        report = pipeline.write(report, names, employees)
+    pipeline.summarize(report, names)
     if output is Output.JSON:
         typer.echo(envelope(report, names))
     elif spec is not None and report.started_at:

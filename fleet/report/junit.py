@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from fleet.advice import next_step
 from fleet.employee import Employee
-from fleet.model import EXIT_BAD_INPUT, EXIT_NOT_PROVED, Outcome, Result, control_name
+from fleet.model import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_NOT_PROVED, Outcome, Result, control_name
 from fleet.pipeline import RunReport
 from fleet.waivers import Waiver
 
@@ -33,7 +33,7 @@ def junit(report: RunReport, service_names: Mapping[str, str], employees: Iterab
         suite.append(_case(result, service_names, waivers.get(result.employee, ())))
     for sentence in report.errors:
         case = _element("testcase", classname="fleet", name="run", time="0")
-        kind = "bad_input" if report.exit_code == EXIT_BAD_INPUT else "tool_failed"
+        kind = {EXIT_BAD_INPUT: "bad_input", EXIT_INTERRUPTED: "interrupted"}.get(report.exit_code, "tool_failed")
         case.append(_element("error", type=kind, message=sentence))
         suite.append(case)
     if report.started_at:

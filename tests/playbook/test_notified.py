@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from junitparser import JUnitXml
 
 from tests.conftest import ROOT
 from tests.playbook.helpers import BIN, EXAMPLE, fleet, has_intent, nothing_runs, state, wait_until
@@ -153,6 +154,28 @@ def test_an_interrupted_run_is_told(hook: Webhook) -> None:
     assert (notice["event"], notice["exit_code"], notice["type"]) == ("run.ended", 130, "failure")
     assert notice["counts"] == report["counts"]
     wait_until(nothing_runs)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_before_it_begins_is_told(
+    hook: Webhook, tmp_path: Path, number: signal.Signals
+) -> None:
+    """While its inventory is still read: exit code 130, and what an earlier run has found is no longer in the file."""
+    inventory, reading, junit = tmp_path / "staff.sh", tmp_path / "reading", tmp_path / "fleet.xml"
+    inventory.write_text(f"#!/bin/sh\ntouch {reading}\nexec sleep 60\n")
+    inventory.chmod(0o700)
+    junit.write_text("<testsuites/>")
+    command = [str(BIN / "fleet"), "run", "-i", str(inventory), "--junit", str(junit), "--notify", hook.url]
+    run = subprocess.Popen([*command, "--output", "json"], stdout=subprocess.PIPE, text=True)
+    wait_until(reading.exists)
+    run.send_signal(number)
+    report = json.loads(run.communicate(timeout=60)[0])
+    sentence = "The run was interrupted before anybody was visited; run it again."
+    assert (run.returncode, report["errors"], report["results"]) == (130, [sentence], [])
+    [[case]] = JUnitXml.fromfile(str(junit))
+    assert [(one.type, one.message) for one in case.result] == [("interrupted", sentence)]
+    [notice] = hook.notices
+    assert (notice["event"], notice["exit_code"], notice["type"]) == ("run.not_begun", 130, "failure")
 
 
 def test_nothing_to_do_is_not_told(hook: Webhook) -> None:

@@ -195,18 +195,22 @@ class TestRefused:
         assert records() == []
         wait_until(lambda: nothing_is_left(machines))
 
-    def test_ctrl_c_does_not_wait_for_a_machine_that_does_not_answer(self) -> None:
-        """While it is being connected: exit code 130, and no run is in the log."""
+    def test_ctrl_c_does_not_wait_for_a_machine_that_does_not_answer(self, tmp_path: Path) -> None:
+        """While it is being connected: exit code 130, no run is in the log, and a job's file is not a green one."""
+        junit = tmp_path / "fleet.xml"
         with socket.create_server(("127.0.0.1", 0)) as silent:
             worker = f"ssh://127.0.0.1:{silent.getsockname()[1]}"
-            command = [FLEET, "run", "-i", EXAMPLE, "--worker", worker, "--output", "json"]
+            command = [FLEET, "run", "-i", EXAMPLE, "--worker", worker, "--output", "json", "--junit", str(junit)]
             run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
             silent.settimeout(60)
             connection, _ = silent.accept()
             with connection:
                 run.send_signal(signal.SIGINT)
                 output, _ = run.communicate(timeout=25)
-        assert json.loads(output)["exit_code"] == 130
+        report = json.loads(output)
+        assert report["exit_code"] == 130
+        assert report["errors"] == ["The run was interrupted before anybody was visited; run it again."]
+        assert 'type="interrupted"' in junit.read_text()
         assert records() == []
         wait_until(nothing_runs)
 
