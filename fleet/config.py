@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -14,7 +15,7 @@ from fleet.browser.proxy import parse_proxy
 from fleet.configfile import MAX_FORKS, MAX_WORKERS, BreakerLimits, ConfigFile, Pause
 from fleet.errors import InputError
 from fleet.notify.targets import DEFAULT_SMTP, Channels, parse_smtp, parse_target
-from fleet.paths import StateDir, default_identity, default_log_key, default_state
+from fleet.paths import StateDir, default_identity, default_log_key, default_state, look
 from fleet.ssh import WorkerAddress, parse_worker
 from fleet.yamlfile import read_model
 
@@ -206,18 +207,28 @@ def _workers(texts: Sequence[str], origin: str) -> tuple[WorkerAddress, ...]:
 def config_places(sources: Sequence[str], cwd: Path) -> list[Path]:
     """Where a fleet.yml is looked for: beside each inventory that is a file or a folder."""
     places = [cwd / source for source in sources if "," not in source]
-    return list(dict.fromkeys((place if place.is_dir() else place.parent) / "fleet.yml" for place in places))
+    return list(dict.fromkeys((place if _is_folder(place) else place.parent) / "fleet.yml" for place in places))
+
+
+def _is_folder(path: Path) -> bool:
+    there = look(path)
+    return there is not None and stat.S_ISDIR(there.st_mode)
 
 
 def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
-    """FLEET_CONFIG, or the fleet.yml beside the first inventory that has one."""
+    """FLEET_CONFIG, or the fleet.yml beside the first inventory that has one.
+
+    Raises InputError where it may not look.
+    """
     named = os.environ.get("FLEET_CONFIG")
     if named:
         path = cwd / named
-        if not path.is_file():
+        there = look(path)
+        if there is None or not stat.S_ISREG(there.st_mode):
             raise InputError(f"FLEET_CONFIG names {named}, which is not a file; mend or unset it.")
         return path
-    return next((path for path in config_places(sources, cwd) if path.is_file()), None)
+    # One that is there and cannot be read is refused, not passed over.
+    return next((path for path in config_places(sources, cwd) if look(path) is not None), None)
 
 
 def configure(given: Given, sources: Sequence[str] = (), cwd: Path | None = None) -> Configuration:

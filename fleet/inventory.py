@@ -19,7 +19,7 @@ from typing import Any
 
 from fleet.employee import PERSONAL, Employee, Problem, read_employee, whole
 from fleet.errors import FleetError, InputError
-from fleet.paths import ansible_content
+from fleet.paths import ansible_content, look
 from fleet.sourcelines import SourceLines
 
 
@@ -139,6 +139,8 @@ def _list_hosts(
     # So that what lies beside the play counts as it does for ansible-playbook: our inventory plugins do.
     command.append(f"--playbook-dir={ansible_content() / 'playbooks'}")
     command += [f"--inventory={source}" for source in sources]  # with the sign: never options of their own
+    if limit is not None and not limit.strip():
+        raise InputError("--limit is empty, which would mean everybody; name somebody, or leave it out.")
     if limit:
         command.append(f"--limit={limit}")
     environment = os.environ | {
@@ -174,8 +176,14 @@ _FAILED_PLUGIN = re.compile(r"with '?auto'? plugin:\s+(.+?)(?=\n\n|\n\[|\nERROR|
 def _first_cause(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
     """One sentence from what ansible-inventory printed: file, line, cause."""
     for source in sources:
-        if "," not in source and not ((cwd or Path.cwd()) / source).exists():
+        path = (cwd or Path.cwd()) / source
+        if "," not in source and (look(path) is None or not path.exists()):
             return f"{source}: there is no such inventory; mend the path given with -i."
+        if "," not in source and not os.access(path, os.R_OK):
+            return f"{source} cannot be read (Permission denied); see that this user may read it."
+    unwritable = re.search(r"Unable to create local directories ['\"]?(/[^'\":\s]+)", stderr)
+    if unwritable:
+        return f"Ansible cannot write to {unwritable[1]}; let it, or give it a folder of its own with ANSIBLE_HOME."
     dates = list(SourceLines(sources, cwd).impossible_dates())
     if dates:
         return "\n".join(f"{date}; write it as YYYY-MM-DD." for date in dates)
@@ -189,7 +197,8 @@ def _first_cause(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
     plugin = _FAILED_PLUGIN.search(stderr)
     if plugin and "no root 'plugin' key" not in plugin[1]:
         return f"{', '.join(sources)} cannot be read by Ansible: {' '.join(plugin[1].split())}"
-    last = [line for line in stderr.splitlines() if line.startswith("[ERROR]")] or stderr.splitlines()[-1:]
+    said = [line for line in stderr.splitlines() if line.strip()]
+    last = [line for line in said if line.startswith("[ERROR]")] or said[-1:]
     return f"{', '.join(sources)} cannot be read by Ansible: {(last or ['no reason given'])[0]}"
 
 

@@ -7,6 +7,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def _require_private(path: Path, info: os.stat_result) -> None:
     if stat.S_ISLNK(info.st_mode):
         raise InputError(f"{path} is a symbolic link; put the real file or folder there.")
     if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
-        raise InputError(f"{path} is neither a file nor a folder; remove it.")
+        raise InputError(f"{path} is neither a file nor a folder; name another.")
     if info.st_uid != os.getuid():
         raise InputError(f"{path} belongs to another user (uid {info.st_uid}); use a path of your own.")
     if info.st_mode & 0o077:
@@ -116,6 +117,8 @@ def read_private(path: Path, most: int) -> bytes:
     Raises InputError as `require_private` does, and if it cannot be read.
     """
     try:
+        if path.is_dir():  # before its mode is looked at: nobody shall change that of a folder that others need
+            raise InputError(f"{path} is a folder; name a file in it.")
         require_private(path)  # a link by its name, with the words for it
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
@@ -138,6 +141,22 @@ def make_private_dir(path: Path) -> None:
             f"{path} cannot be made ({error.strerror}); choose another folder or mend its owner."
         ) from None
     require_private(path)
+
+
+def look(path: Path) -> os.stat_result | None:
+    """What is there, None if nothing is; a link whose target is missing is something. Raises InputError where one may
+    not look: that is not known to be nothing."""
+    try:
+        info = path.lstat()
+        with suppress(FileNotFoundError):
+            info = path.stat()
+        return info
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be looked at ({error.strerror}); see that this user may enter its folder."
+        ) from None
 
 
 def read_regular(path: Path, most: int) -> bytes:

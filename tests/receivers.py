@@ -6,7 +6,7 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -30,6 +30,8 @@ class Webhook:
     raw: list[bytes] = field(default_factory=list)
     """Request lines, headers and bodies."""
     status: int = 200
+    is_endless: bool = False
+    """Whether its answers have no end."""
 
     @property
     def notices(self) -> list[dict[str, Any]]:
@@ -49,6 +51,9 @@ def webhook() -> Iterator[Webhook]:
             if hook.status // 100 == 3:
                 self.send_header("Location", "/elsewhere")
             self.end_headers()
+            with suppress(OSError):
+                while hook.is_endless:
+                    self.wfile.write(bytes(65536))
 
         def log_message(self, *_: object) -> None:
             """A test's output is its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
@@ -13,7 +14,8 @@ from rich.console import Console
 
 from fleet.config import Given, Settings, resolve_settings
 from fleet.errors import InputError
-from fleet.paths import write_private
+from fleet.inventory import Inventory
+from fleet.paths import look, write_private
 from fleet.report.words import visible
 
 INVENTORY = Annotated[
@@ -141,9 +143,27 @@ def with_log(settings: Settings, *, rehearsal: bool) -> Settings:
     return settings
 
 
+def require_own_state(read: Inventory, *, is_rehearsal: bool) -> None:
+    """Rehearsed people and real ones are known to different states: beside the other's inventory nobody would be.
+
+    Raises InputError.
+    """
+    names = ", ".join(read.sources)
+    if read.rehearsal and not is_rehearsal:
+        raise InputError(f"{names} is marked fleet_rehearsal, and this is the state of the real runs; add --rehearsal.")
+    if is_rehearsal and not read.rehearsal:
+        raise InputError(
+            f"{names} is not marked fleet_rehearsal, so no rehearsal has met its people; leave --rehearsal out."
+        )
+
+
 def write_output(path: Path, content: str) -> None:
     """Write a file that a command was asked for, private from its first byte. Raises InputError."""
+    there = look(path)
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        raise InputError(f"'{path}' is no file that can be written anew; choose another place.")
     try:
-        write_private(path, content.encode("utf-8", "surrogatepass"))
+        # Of a link it is the target that is written.
+        write_private(path.resolve(), content.encode("utf-8", "surrogatepass"))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from None

@@ -28,6 +28,7 @@ from fleet.commands.options import (
     Output,
     complain,
     people,
+    require_own_state,
     with_log,
 )
 from fleet.config import Given, Settings, configure
@@ -68,15 +69,17 @@ def status(
     if (given.notify or given.notify_file) and not drift:
         raise InputError("--notify: goes with --drift; nothing else of this verb is notified.")
     configuration = configure(given, inventory or ())
-    settings = with_log(configuration.settings, rehearsal=rehearsal)
-    notifier = Notifier(configuration.channels if drift else None)
-    places = settings.state_dir.audit
-    known, found = known_subjects(places.subjects), standings(read_records(places.log))
-    catalogue = catalogue_for(settings, rehearsal=True)
+    catalogue = catalogue_for(configuration.settings, rehearsal=True)
     names = service_names(catalogue)
     everybody = read_inventory(inventory, services_of(catalogue), cwd=Path.cwd()) if inventory else None
-    if rehearsal or (everybody and everybody.rehearsal):
+    if everybody:
+        require_own_state(everybody, is_rehearsal=rehearsal)
+    settings = with_log(configuration.settings, rehearsal=rehearsal)
+    notifier = Notifier(configuration.channels if drift else None)
+    if rehearsal:
         notifier.require_loopback()
+    places = settings.state_dir.audit
+    known, found = known_subjects(places.subjects), standings(read_records(places.log))
     rows = list(_of_inventory(everybody, settings, catalogue, known, found) if everybody else _of_log(known, found))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:

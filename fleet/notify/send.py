@@ -24,7 +24,11 @@ WITHIN = 15.0
 _STEP = 10.0
 """Seconds for one connection and for one answer."""
 
+MAX_ANSWER = 1024 * 1024
+"""Bytes of an answer; whatever was sent has arrived by then, and what answers without end is no webhook."""
+
 _REASONS = (
+    (r"no end of the answer", "its answer has no end; see that the address is a webhook's"),
     (
         r"CERTIFICATE_VERIFY_FAILED|SSLError|\[SSL",
         "TLS failed; where its certificate is your own, name the authority's file in REQUESTS_CA_BUNDLE (for a web "
@@ -93,6 +97,7 @@ def _send(service: NotifyBase, notice: Notice) -> str | None:
     from apprise import Apprise, NotifyFormat, NotifyType
     from apprise.plugins.custom_json import NotifyJSON
 
+    _bound_answers()
     kind = NotifyType.WARNING
     if notice.exit_code in (EXIT_TOOL_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED):
         kind = NotifyType.FAILURE
@@ -110,6 +115,27 @@ def _send(service: NotifyBase, notice: Notice) -> str | None:
         except Exception as error:  # a plugin's own mistake must not end a run whose results are there
             said.append(repr(error))
     return _why("\n".join(said))
+
+
+def _bound_answers() -> None:
+    """Have requests, by which Apprise's ways ask, read no more than `MAX_ANSWER`: it would fill the memory with an
+    answer that has no end, and neither Apprise nor the environment can tell it to stop."""
+    from requests import RequestException, Response
+
+    if getattr(Response.iter_content, "is_bounded", False):
+        return
+    without_end = Response.iter_content
+
+    def iter_content(self: Response, *how: Any, **more: Any) -> Iterator[bytes]:
+        taken = 0
+        for piece in without_end(self, *how, **more):
+            taken += len(piece)
+            if taken > MAX_ANSWER:
+                raise RequestException("no end of the answer")
+            yield piece
+
+    iter_content.is_bounded = True  # type: ignore[attr-defined]
+    Response.iter_content = iter_content  # type: ignore[method-assign]
 
 
 def _why(said: str) -> str:

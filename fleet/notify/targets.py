@@ -95,6 +95,8 @@ def parse_target(text: str, origin: str, *, is_private: bool = False) -> Target:
     Raises InputError, which never repeats the text; a password is refused unless the place is private.
     """
     target = Target(text, origin)
+    if not text.isprintable():
+        raise InputError(f"{origin}: the address holds a line break or another sign that cannot be seen; mend it.")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port

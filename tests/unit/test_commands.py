@@ -17,6 +17,9 @@ from tests.conftest import ROOT
 from tests.receivers import Webhook, webhook
 
 FLEET = str(Path(sys.executable).with_name("fleet"))
+_WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--")
+UNPRIVILEGED = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
+"""By which even root is bound by the modes of files."""
 STAFF = """
 all:
   hosts:
@@ -34,9 +37,10 @@ def fleet(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProce
     return subprocess.run([FLEET, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=cwd)
 
 
-def refusal(*arguments: str) -> str:
+def refusal(*arguments: str, to: tuple[str, ...] = ()) -> str:
     """The sentence of a refused command, on one line: exit code 2, nothing on stdout, no traceback."""
-    done = fleet(*arguments)
+    command = [*to, FLEET, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, ""), done
     assert done.stderr.startswith("Error: ")
     return " ".join(done.stderr.split())
@@ -215,6 +219,70 @@ class TestInventoryCheck:
         done = fleet("inventory", "check", "-i", staff)
         assert done.returncode == 2
         assert "anna.keller: fleet_mandate.services: misses linkedin" in done.stderr
+
+
+class TestFilesThatCannotBeRead:
+    def test_a_folder_that_is_closed_to_this_user_is_named(self, tmp_path: Path) -> None:
+        """It is not known to hold nothing: neither an inventory nor a fleet.yml in it is passed over."""
+        closed = tmp_path / "closed"
+        closed.mkdir()
+        (closed / "staff.yml").write_text(STAFF)
+        closed.chmod(0)
+        for command in (("run", "--plan"), ("config", "show"), ("inventory", "check")):
+            said = refusal(*command, "-i", str(closed / "staff.yml"), to=UNPRIVILEGED)
+            assert f"{closed}/staff.yml cannot be looked at (Permission denied); see that this user may enter" in said
+        closed.chmod(0o700)
+
+    def test_ansibles_own_causes_are_told(self, staff: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An inventory that may not be read, and a home that Ansible may not write to."""
+        Path(staff).chmod(0)
+        said = refusal("inventory", "check", "-i", staff, to=UNPRIVILEGED)
+        assert f"{staff} cannot be read (Permission denied)" in said
+        Path(staff).chmod(0o600)
+        home = tmp_path / "home-for-reading"
+        home.mkdir(mode=0o500)
+        monkeypatch.setenv("HOME", str(home))
+        said = refusal("inventory", "check", "-i", staff, to=UNPRIVILEGED)
+        assert (
+            f"Ansible cannot write to {home}/.ansible/tmp; let it, or give it a folder of its own with ANSIBLE" in said
+        )
+
+    def test_a_settings_file_that_is_none_is_not_passed_over(self, staff: str) -> None:
+        """A link that leads nowhere, and a pipe: what it should say would be missing without a word."""
+        file = Path(staff).with_name("fleet.yml")
+        file.symlink_to("missing.yml")
+        assert "fleet.yml cannot be read: No such file" in refusal("config", "show", "-i", staff)
+        file.unlink()
+        os.mkfifo(file)
+        assert "fleet.yml cannot be read: not a regular file" in refusal("config", "show", "-i", staff)
+
+    def test_an_empty_limit_is_not_everybody(self, staff: str) -> None:
+        """As of a variable that is not set."""
+        assert "--limit is empty, which would mean everybody" in refusal("run", "-i", staff, "-l", "", "--plan")
+
+    def test_a_rehearsal_is_asked_of_its_own_state(self) -> None:
+        """The log of the real runs knows nobody of it."""
+        assert "is marked fleet_rehearsal, and this is the state of the real runs; add --rehearsal" in refusal(
+            "status", "-i", str(ROOT / "inventory.example.yml")
+        )
+
+
+class TestOutputs:
+    def test_what_is_no_file_is_not_replaced_by_one(self, staff: str, tmp_path: Path) -> None:
+        """A pipe and a folder are left as they are, before anybody is visited."""
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        for place in (str(pipe), str(tmp_path), ""):
+            assert "is no file that can be written anew" in refusal("run", "-i", staff, "--junit", place)
+        assert pipe.is_fifo()
+
+    def test_a_link_stays_one(self, staff: str, tmp_path: Path) -> None:
+        """What it leads to is written."""
+        file, link = tmp_path / "fleet.xml", tmp_path / "latest.xml"
+        file.write_text("<testsuites/>")
+        link.symlink_to(file)
+        refusal("run", "-i", staff, "-l", "nobody", "--junit", str(link))
+        assert link.is_symlink() and 'type="bad_input"' in file.read_text()
 
 
 class TestServices:

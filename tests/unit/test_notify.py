@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,6 +202,15 @@ class TestFailure:
         [said] = notifier(hook.url).tell(NOTICE)
         assert "it answered 307" in said and len(hook.raw) == 1
 
+    def test_an_answer_without_end_is_not_read_to_its_end(self, hook: Webhook) -> None:
+        """Which would fill the memory: not a hundredth of it is taken."""
+        hook.is_endless = True
+        tracemalloc.start()
+        [said] = notifier(hook.url).tell(NOTICE)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert "its answer has no end; see that the address is a webhook's" in said and peak < 64 * 1024 * 1024
+
     def test_a_certificate_that_nobody_trusts_is_named(self, hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
         """And nothing is sent."""
         monkeypatch.delenv("REQUESTS_CA_BUNDLE")
@@ -268,6 +278,7 @@ class TestAddresses:
             (f"https://hooks.example:{SECRET}/", "is not a URL"),
             (f"mailto:ops@company.example?subject={SECRET}", "and nothing after them"),
             (f"mailto:{SECRET}", "write mailto:ADDRESS"),
+            (f"https://hooks.example/a\n{SECRET}", "a line break or another sign that cannot be seen"),
         ],
     )
     def test_what_cannot_be_is_refused_without_repeating_it(self, url: str, message: str) -> None:

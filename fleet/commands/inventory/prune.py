@@ -18,6 +18,7 @@ from fleet.commands.options import (
     Output,
     confirm,
     people,
+    require_own_state,
     say,
     settings_of,
     with_log,
@@ -51,7 +52,7 @@ def prune(
     """
     settings = settings_of(state, inventory=inventory, log_key=log_key)
     read = read_inventory(inventory or [], services_of(catalogue_for(settings, rehearsal=True)))
-    _require_own_state(read, is_rehearsal=rehearsal)
+    require_own_state(read, is_rehearsal=rehearsal)
     settings = with_log(settings, rehearsal=rehearsal)
     found = find_leavers(settings.state_dir, {employee.name for employee in read.employees})
     if output is Output.TEXT:
@@ -76,17 +77,6 @@ def prune(
         say(f"Delete all that leads to them: fleet inventory prune{rest} --remove")
     if output is Output.JSON:
         typer.echo(json.dumps(leavers_envelope(found, is_removed=remove and bool(gone))))
-
-
-def _require_own_state(read: Inventory, *, is_rehearsal: bool) -> None:
-    """Rehearsed people and real ones are known to different states: beside the other's inventory all would be gone."""
-    names = ", ".join(read.sources)
-    if read.rehearsal and not is_rehearsal:
-        raise InputError(f"{names} is marked fleet_rehearsal, and this is the state of the real runs; add --rehearsal.")
-    if is_rehearsal and not read.rehearsal:
-        raise InputError(
-            f"{names} is not marked fleet_rehearsal, so no rehearsal has met its people; leave --rehearsal out."
-        )
 
 
 def _show(found: Leavers, read: Inventory) -> None:
