@@ -154,12 +154,15 @@ class Configuration:
     def __getitem__(self, key: str) -> Any:
         return self.values[key].value
 
+    def _origin(self, key: str) -> str:
+        return str(self.values[key].origin)
+
     @property
     def settings(self) -> Settings:
-        """What a run goes by. Raises InputError for values that cannot be, with the option's name."""
-        forks = self["forks"]
+        """What a run goes by. Raises InputError for values that cannot be, with where they are written."""
+        forks, proxy = self["forks"], self["proxy"]
         if not 1 <= forks <= MAX_FORKS:
-            raise InputError(f"--forks {forks}: give a number from 1 to {MAX_FORKS}.")
+            raise InputError(f"{self._origin('forks')} {forks}: give a number from 1 to {MAX_FORKS}.")
         return Settings(
             state=self["state"],
             identity=self["identity"],
@@ -169,11 +172,11 @@ class Configuration:
             services=self["services"],
             controls=self["controls"],
             forks=forks,
-            workers=_workers(self["workers"], str(self.values["workers"].origin)),
+            workers=_workers(self["workers"], self._origin("workers")),
             network=Network(
-                dict(map(parse_resolve, self["resolve"])),
-                tuple(map(parse_spki, self["trust_spki"])),
-                parse_proxy(self["proxy"], self["proxy_credentials"]) if self["proxy"] else None,
+                dict(parse_resolve(text, self._origin("resolve")) for text in self["resolve"]),
+                tuple(parse_spki(text, self._origin("trust_spki")) for text in self["trust_spki"]),
+                parse_proxy(proxy, self["proxy_credentials"], self._origin("proxy")) if proxy else None,
             ),
             breaker=self["breaker"] != "off",
             breaker_limits=BreakerLimits() if self["breaker"] == "off" else self["breaker"],
@@ -188,8 +191,8 @@ class Configuration:
 
         Raises InputError for an address that is none, or that carries a password.
         """
-        targets = tuple(parse_target(text, str(self.values["notify"].origin)) for text in self["notify"])
-        return Channels(targets, self["notify_file"], parse_smtp(self["smtp"], str(self.values["smtp"].origin)))
+        targets = tuple(parse_target(text, self._origin("notify")) for text in self["notify"])
+        return Channels(targets, self["notify_file"], parse_smtp(self["smtp"], self._origin("smtp")))
 
 
 def _workers(texts: Sequence[str], origin: str) -> tuple[WorkerAddress, ...]:
@@ -282,14 +285,14 @@ def _value(key: Key, value: Any, origin: Origin, folder: Path) -> Value | None:
     if value in (None, "", ()):
         return None
     if key.is_path:
-        value = (
-            tuple(folder / _expanded(one) for one in value) if isinstance(value, tuple) else folder / _expanded(value)
-        )
+        several = isinstance(value, tuple)
+        places = tuple(folder / _expanded(one, origin) for one in (value if several else (value,)))
+        value = places if several else places[0]
     return Value(value, origin)
 
 
-def _expanded(value: str) -> Path:
+def _expanded(value: str, origin: Origin) -> Path:
     try:
         return Path(value).expanduser()
     except RuntimeError:
-        raise InputError(f"{value}: there is no such user here; write the folder out.") from None
+        raise InputError(f"{origin}: {value}: there is no such user here; write the folder out.") from None

@@ -11,6 +11,7 @@ VERSION = 1
 MAX_FORKS = 64
 MAX_WORKERS = 32
 
+Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Address = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -23,10 +24,10 @@ class BreakerLimits(_Strict):
     """So many employees of a service's last visits were challenged, found the page changed, or were told to come less
     often (429): its circuit opens."""
 
-    challenges: int = Field(default=3, ge=1)
-    page_changes: int = Field(default=3, ge=1)
-    rate_limits: int = Field(default=3, ge=1)
-    visits: int = Field(default=20, ge=1)
+    challenges: Count = 3
+    page_changes: Count = 3
+    rate_limits: Count = 3
+    visits: Count = 20
 
 
 class Pause(_Strict):
@@ -45,14 +46,14 @@ class Pause(_Strict):
 class ConfigFile(_Strict):
     """fleet.yml: what is passed on every run. Paths are relative to the file."""
 
-    version: int = Field(default=VERSION, description="Of this form; a file for a newer one is refused.")
+    version: int = Field(default=VERSION, strict=True, description="Of this form; a file for a newer one is refused.")
     state: Name | None = None
     identity: Name | None = None
     log_key: Name | None = None
     recipes: tuple[Name, ...] = ()
     services: tuple[Name, ...] = ()
     controls: tuple[Name, ...] = ()
-    forks: int | None = Field(default=None, ge=1, le=MAX_FORKS)
+    forks: int | None = Field(default=None, ge=1, le=MAX_FORKS, strict=True)
     workers: tuple[Address, ...] = Field(default=(), max_length=MAX_WORKERS, description="Machines that visit, by SSH.")
     resolve: tuple[Name, ...] = ()
     trust_spki: tuple[Name, ...] = ()

@@ -21,6 +21,8 @@ _WORDS = {
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
     "too_short": "must not be empty",

@@ -14,31 +14,32 @@ from fleet.errors import InputError
 from fleet.loopback import is_loopback
 
 
-def parse_resolve(value: str) -> tuple[str, str]:
-    """`HOST:PORT=ADDR:PORT` as (`host:port`, `addr:port`). Raises InputError unless ADDR is a loopback address."""
+def parse_resolve(value: str, origin: str = "--resolve") -> tuple[str, str]:
+    """`HOST:PORT=ADDR:PORT` as (`host:port`, `addr:port`). Raises InputError unless ADDR is a loopback
+    address; `origin` is where it is written."""
     match = re.fullmatch(r"([A-Za-z0-9.-]+):(\d{1,5})=(\[[0-9A-Fa-f:]+\]|[0-9.]+):(\d{1,5})", value)
     if match is None:
-        raise InputError(f"--resolve {value}: write it as HOST:PORT=ADDR:PORT, such as example.com:443=127.0.0.1:8443.")
+        raise InputError(f"{origin}: {value}: write it as HOST:PORT=ADDR:PORT, such as example.com:443=127.0.0.1:8443.")
     host, port, address, target = match.groups()
     try:
         is_loopback = ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:
-        raise InputError(f"--resolve {value}: {address} is not an IP address.") from None
+        raise InputError(f"{origin}: {value}: {address} is not an IP address.") from None
     if not is_loopback:
-        raise InputError(f"--resolve {value}: {address} is not a loopback address; only those are allowed.")
+        raise InputError(f"{origin}: {value}: {address} is not a loopback address; only those are allowed.")
     if not (0 < int(port) < 65536 and 0 < int(target) < 65536):
-        raise InputError(f"--resolve {value}: a port lies between 1 and 65535.")
+        raise InputError(f"{origin}: {value}: a port lies between 1 and 65535.")
     return f"{host.lower()}:{int(port)}", f"{address}:{int(target)}"
 
 
-def parse_spki(value: str) -> str:
+def parse_spki(value: str, origin: str = "--trust-spki") -> str:
     """A base64 SHA-256 of a public key. Raises InputError if it is not one."""
     try:
         if len(base64.b64decode(value, validate=True)) == 32:
             return value
     except (binascii.Error, ValueError):
         pass
-    raise InputError(f"--trust-spki {value}: not the base64 SHA-256 of a public key (44 characters).")
+    raise InputError(f"{origin}: {value}: not the base64 SHA-256 of a public key (44 characters).")
 
 
 @dataclass(frozen=True)

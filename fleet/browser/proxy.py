@@ -46,11 +46,11 @@ class Proxy:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-def parse_proxy(value: str, credentials: Path | None = None) -> Proxy:
+def parse_proxy(value: str, credentials: Path | None = None, origin: str = "--proxy") -> Proxy:
     """`http://HOST:PORT` or `https://HOST:PORT`. Raises InputError, which never repeats a password."""
     if "@" in value:
         raise InputError(
-            "--proxy: leave user and password out, other users could read them there; write user:password into a "
+            f"{origin}: leave user and password out, other users could read them there; write user:password into a "
             "private file (chmod 600) and name it in fleet.yml: proxy_credentials: FILE."
         )
     try:
@@ -60,7 +60,7 @@ def parse_proxy(value: str, credentials: Path | None = None) -> Proxy:
         host, port = None, None
     is_bare = re.fullmatch(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d+/?", value)
     if not host or not port or not is_bare:
-        raise InputError(f"--proxy {value}: write it as http://HOST:PORT or https://HOST:PORT.")
+        raise InputError(f"{origin}: {value}: write it as http://HOST:PORT or https://HOST:PORT.")
     return Proxy(parts.scheme, host, port, credentials)
 
 

@@ -398,6 +398,26 @@ class TestConfigShow:
         assert message in said and "s3cret" not in said
         assert said == refusal("run", "-i", staff, *option)
 
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("resolve: [x]", "x: write it as HOST:PORT=ADDR:PORT"),
+            ("trust_spki: [x]", "x: not the base64 SHA-256 of a public key"),
+            ("proxy: http://ann:s3cret@proxy:1", "leave user and password out"),
+            ("state: ~nobody-here/x", "there is no such user here"),
+            ("forks: true", "forks: must be a whole number"),
+            ('forks: "4"', "forks: must be a whole number"),
+            ("forks: 99", "forks: must be 64 or less"),
+            ("breaker: {visits: 0}", "breaker.visits: must be 1 or more"),
+        ],
+    )
+    def test_a_mistake_in_the_file_is_told_with_its_line(self, staff: str, line: str, message: str) -> None:
+        """Not by an option that nobody has given."""
+        Path(staff).with_name("fleet.yml").write_text(f"version: 1\n{line}\n")
+        said = refusal("config", "show", "-i", staff)
+        assert f"fleet.yml:2: {message}" in said or f"fleet.yml:2: {line.split()[-1]}: {message}" in said
+        assert "s3cret" not in said
+
 
 class TestNotify:
     @pytest.fixture
