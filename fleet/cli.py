@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 from contextlib import suppress
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -70,9 +72,14 @@ def _forbid_core_dumps() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 
 
+def _end(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)  # as shells count it
+
+
 def main() -> None:
     """Run the command line. A FleetError becomes a sentence and an exit code; a bug keeps its traceback."""
     _forbid_core_dumps()
+    signal.signal(signal.SIGTERM, _end)  # its default leaves private files behind
     try:
         app()
     except FleetError as error:

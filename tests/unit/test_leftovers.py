@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import pytest
+
 from fleet.leftovers import hold, reap, sweep
+from tests.playbook.helpers import BIN, wait_until
 
 HOUR_AGO = time.time() - 3600
 
@@ -65,3 +69,38 @@ def test_processes_that_name_the_folder_are_killed_and_no_others(tmp_path: Path)
     finally:
         other.kill()
         other.wait()
+
+
+SLOW = """
+from pathlib import Path
+from time import sleep
+from ansible.plugins.inventory import BaseInventoryPlugin
+
+class InventoryModule(BaseInventoryPlugin):
+    NAME = "slow"
+
+    def verify_file(self, path):
+        Path({marker!r}).touch()
+        sleep(60)
+"""
+"""An inventory plugin that holds whoever reads an inventory."""
+
+
+def test_a_command_that_is_ended_leaves_no_copy_of_the_staff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM while Ansible reads what an import is about to write: nothing is written, and nothing is left."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "slow.py").write_text(SLOW.format(marker=str(tmp_path / "reading")))
+    monkeypatch.setenv("ANSIBLE_INVENTORY_PLUGINS", str(tmp_path / "plugins"))
+    monkeypatch.setenv("ANSIBLE_INVENTORY_ENABLED", "slow, yaml")
+    (tmp_path / "people.csv").write_text("Work Email\nanna.keller@company.example\n")
+    command = [str(BIN / "fleet"), "inventory", "import", "people.csv", "-i", "staff.yml", "--yes"]
+    with tempfile.TemporaryDirectory(prefix="fleet-") as runtime:  # short enough for sockets
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        importing = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        wait_until((tmp_path / "reading").exists)
+        assert [path.name for path in Path(runtime).rglob("*.yml")] == ["staff.yml"]
+        importing.terminate()
+        assert importing.wait(30) == 143
+        assert [*Path(runtime, "fleet").iterdir()] == []
+    assert not (tmp_path / "staff.yml").exists()
