@@ -26,6 +26,9 @@ class Changed:
 
     person: Person
     changes: tuple[Change, ...]
+    stays_in: tuple[str, ...] = ()
+    """For somebody who comes into a group and leaves none: the groups until now, which no import knows. One made by
+    hand is left to its people; a site of before the first import looks the same, so a person must decide."""
 
     @property
     def is_moved(self) -> bool:
@@ -79,7 +82,7 @@ def compare(
         if person.name in known:
             changes = tuple(_changes(person, known[person.name], groups))
             if changes:
-                changed.append(Changed(person, changes))
+                changed.append(Changed(person, changes, _stays_in(person, known[person.name], changes, groups)))
     gone = [employee for employee in employees if employee.name not in wanted]
     return Difference(
         tuple(person for person in people if person.name not in known),
@@ -100,6 +103,15 @@ def _changes(person: Person, employee: Employee, groups: Mapping[str, Collection
         others = sorted((set(groups.get(field, ())) - {group} - set(person.groups.values())) & set(employee.groups))
         if others or group not in employee.groups:
             yield Change((field,), ", ".join(others) or None, group)
+
+
+def _stays_in(
+    person: Person, employee: Employee, changes: Sequence[Change], groups: Mapping[str, Collection[str]]
+) -> tuple[str, ...]:
+    if all(change.path[0] not in GROUPS or change.before for change in changes):
+        return ()
+    known = {group for names in groups.values() for group in names} | set(person.groups.values())
+    return tuple(group for group in employee.groups if group not in known)
 
 
 def values_of(employee: Employee) -> dict[tuple[str, ...], Any]:

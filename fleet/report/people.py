@@ -69,6 +69,12 @@ def difference_table(difference: Difference) -> Table:
             if change.before is not None:
                 what.append(visible(change.before)).append(" → ", "dim")
             what.append(visible(change.after))
+        if changed.stays_in:
+            what.append(
+                f"\nstays in {visible(', '.join(changed.stays_in))} as well; if that is another site, department or "
+                "country, take the employee out of it",
+                "yellow",
+            )
         table.add_row(Text("changed", "yellow"), Text(visible(changed.person.name)), what)
     for employee in difference.left:
         values = [*employee.groups, *_facts(employee.name, values_of(employee))]
@@ -114,6 +120,7 @@ def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
                 "changes": [
                     {"field": _called(each.path), "before": each.before, "after": each.after} for each in one.changes
                 ],
+                "stays_in": list(one.stays_in),
             }
             for one in difference.changed
         ],

@@ -203,9 +203,27 @@ class TestImport:
                     "employee": "brian.walsh",
                     "line": 3,
                     "changes": [{"field": "site", "before": "dublin", "after": "lyon"}],
+                    "stays_in": [],
                 }
             ],
         )
+
+    def test_who_stays_in_a_group_that_may_be_a_site_is_told(self) -> None:
+        """A first import cannot tell a site from a group made by hand; told in the remembered file, it moves her."""
+        Path("staff.yml").write_text(
+            "dublin:\n  hosts:\n    anna.keller:\n    brian.walsh:\nlyon:\n  hosts:\n    chloe.martin:\n"
+            "  vars: {fleet_locale: fr}\n"
+        )
+        Path("people.csv").write_text(PEOPLE.replace("Lyon", "Dublin"), "utf-8")
+        [_, _, chloe] = json.loads(bring_in("--check", "--output", "json").stdout)["changed"]
+        assert (chloe["employee"], chloe["stays_in"]) == ("chloe.martin", ["lyon"])
+        done = bring_in("--yes")
+        assert "stays in lyon as well; if that is another site" in " ".join(done.stdout.split())
+        remembered = Path("staff.import.yml")
+        remembered.write_text(remembered.read_text("utf-8").replace("  - dublin\n", "  - dublin\n  - lyon\n"), "utf-8")
+        [chloe] = json.loads(bring_in("--yes", "--output", "json").stdout)["changed"]
+        assert chloe["changes"] == [{"field": "site", "before": "lyon", "after": "dublin"}]
+        assert chloe["stays_in"] == [] and Path("staff.yml").read_text("utf-8").count("chloe.martin:") == 1
 
     def test_a_cut_file_and_a_file_without_an_end_are_seen(self) -> None:
         """The one is refused; the other may be whole, and is doubted aloud."""
