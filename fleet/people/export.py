@@ -94,6 +94,12 @@ def _decoded(path: Path, data: bytes, encoding: Encoding | None) -> str:
     codec = _MARKS.get(mark) or (encoding.value if encoding else "utf-8")
     if not mark and not encoding and data[:200].count(0) > len(data[:200]) // 4:
         raise InputError(f"{path} looks like UTF-16 without its mark; add --encoding utf-16-le (or utf-16-be).")
+    if codec == Encoding.CP1252 and not data.isascii() and _is_utf_8(data):
+        line = data[: len(data) - len(data.lstrip(_ASCII))].count(b"\n") + 1
+        raise InputError(
+            f"{path}:{line}: its letters are UTF-8, and --encoding cp1252 was given, now or at an earlier import; add "
+            "--encoding utf-8."
+        )
     try:
         return data[len(mark) :].decode(codec)
     except UnicodeDecodeError as error:
@@ -102,6 +108,18 @@ def _decoded(path: Path, data: bytes, encoding: Encoding | None) -> str:
         line = data[: error.start + len(mark)].count(b"\n") + 1
         mend = "save it as UTF-8, or add --encoding cp1252 if it comes from Windows" if codec == "utf-8" else "mend it"
         raise InputError(f"{path}:{line}: is not {codec.upper()} text; {mend}.") from None
+
+
+_ASCII = bytes(range(128))
+
+
+def _is_utf_8(data: bytes) -> bool:
+    """True for text in UTF-8; what a code page makes of letters hardly ever is that."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _delimiter(text: str) -> str:

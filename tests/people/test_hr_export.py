@@ -67,9 +67,18 @@ class TestForms:
         """No file says of itself that it is cp1252; a mark in the file is above the option."""
         assert read(tmp_path, TEXT.encode("cp1252"), Encoding.CP1252).rows[0].cells[1] == "Zürich"
         assert read(tmp_path, TEXT.encode("utf-8-sig"), Encoding.CP1252).rows[0].cells[1] == "Zürich"
+        assert read(tmp_path, TEXT.replace("ü", "u").encode(), Encoding.CP1252).rows[0].cells[1] == "Zurich"
         said = refused(tmp_path, TEXT.encode("cp1252"))
         assert said == (
             "people.csv:2: is not UTF-8 text; save it as UTF-8, or add --encoding cp1252 if it comes from Windows."
+        )
+
+    def test_a_code_page_is_not_laid_over_utf_8(self, tmp_path: Path) -> None:
+        """An HR system that says UTF-8 from now on, and an encoding that is remembered: no name is made of `Ã¼`."""
+        said = refused(tmp_path, TEXT.encode(), Encoding.CP1252)
+        assert said == (
+            "people.csv:2: its letters are UTF-8, and --encoding cp1252 was given, now or at an earlier import; add "
+            "--encoding utf-8."
         )
 
     def test_the_line_that_excel_puts_first_is_understood(self, tmp_path: Path) -> None:
