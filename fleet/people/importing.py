@@ -89,6 +89,7 @@ def prepare(
     people = read_people(export, columns, services)
     before = _read(inventory)
     employees = _employees(inventory, before, services)
+    _require_known(keep or (), {one.name for one in employees} | {one.name for one in people}, inventory, path)
     groups = {
         field: tuple(
             sorted({*was_remembered.groups.get(field, ()), *(one.groups.get(field, "") for one in people)} - {""})
@@ -129,6 +130,14 @@ def _employees(inventory: Path, content: bytes | None, services: Mapping[str, fr
     if problems:
         raise InputError(listed([f"{inventory.name} has mistakes already; mend them first:", *problems]))
     return read.employees
+
+
+def _require_known(keep: Collection[str], known: Collection[str], inventory: Path, export: Path) -> None:
+    """Raise InputError for each name that is nobody's: a slip of the pen would let the person go."""
+    where = f"neither {inventory.name} nor {export}"
+    nobody = [f"--keep {name}: {where} has that employee; mend the name." for name in keep if name not in known]
+    if nobody:
+        raise InputError(listed(nobody))
 
 
 def _has_hosts(content: bytes) -> bool:

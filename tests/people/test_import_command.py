@@ -175,6 +175,16 @@ class TestImport:
         assert bring_in("--yes", "--accept-shrink").returncode == 0
         assert "brian.walsh" in Path("staff.yml").read_text()
 
+    def test_a_keep_must_name_somebody(self) -> None:
+        """A slip of the pen would let the person go; one that is remembered may have left since."""
+        bring_in("--yes")
+        Path("people.csv").write_text("\n".join(PEOPLE.splitlines()[:3]) + "\n", "utf-8")
+        said = refusal("--yes", "--keep", "chloe.martn", "--keep", "anna.keller")
+        assert said == "--keep chloe.martn: neither staff.yml nor people.csv has that employee; mend the name."
+        assert bring_in("--yes", "--keep", "chloe.martin").returncode == 0
+        Path("staff.yml").unlink()
+        assert bring_in("--yes").returncode == 0
+
     def test_what_a_person_wrote_stays(self) -> None:
         """Waivers, mandates, comments and rehearsal cases of an inventory that was there before."""
         Path("staff.yml").write_text((ROOT / "inventory.example.yml").read_text("utf-8"), "utf-8")
