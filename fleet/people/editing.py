@@ -24,6 +24,7 @@ from fleet.people.document import (
     pair_of,
     scalar,
 )
+from fleet.people.export import listed
 from fleet.people.rows import Person
 
 NEW = (
@@ -46,6 +47,7 @@ def edited(source: str, text: str, difference: Difference, groups: Mapping[str, 
     document = Document.of(source, text)
     if document.root is None or is_empty(document.root):
         document = Document.of(source, f"{text.rstrip()}{document.newline if text.strip() else NEW}all:\n")
+    _refuse_shared_names(document, difference)
     edits, before = Edits(document), _Moves(document, groups)
     for changed in difference.changed:
         _set_values(edits, changed, before)
@@ -58,6 +60,28 @@ def edited(source: str, text: str, difference: Difference, groups: Mapping[str, 
     for person in difference.joined:
         moves.join(person)
     return moves.result()
+
+
+def _refuse_shared_names(document: Document, difference: Difference) -> None:
+    """Raise InputError for each name that would be an employee's and a group's: Ansible takes one for the other."""
+    way_out = "of the export; rename one of them."
+    mistakes = [
+        f"{document.line(document.groups[person.name][0].key)}: the group '{person.name}' has the name of the employee "
+        f"in line {person.line} {way_out}"
+        for person in difference.joined
+        if person.name in document.groups
+    ]
+    stay = document.entries.keys() - {employee.name for employee in difference.left} - document.groups.keys()
+    coming = [*difference.joined, *(changed.person for changed in difference.changed)]
+    new = {group: (field, person) for person in reversed(coming) for field, group in person.groups.items()}
+    mistakes += (
+        f"{document.line(document.entries[group][0].key)}: the employee '{group}' has the name of a {field} in line "
+        f"{person.line} {way_out}"
+        for group, (field, person) in new.items()
+        if group in stay
+    )
+    if mistakes:
+        raise InputError(listed(mistakes))
 
 
 def _set_values(edits: Edits, changed: Changed, before: _Moves) -> None:

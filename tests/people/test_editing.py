@@ -240,6 +240,19 @@ class TestForms:
             prepared(tmp_path, "Email,Site\ncarl@b.example,Lyon\n", inventory, keep=())
         assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "people.csv", "staff.yml"]
 
+    def test_a_name_is_an_employees_or_a_groups(self, tmp_path: Path) -> None:
+        """Ansible would take one for the other. Who leaves makes room for a group of their name."""
+        inventory = "press:\n  hosts:\n    carl:\n      fleet_email: carl@b.example\nlyon:\n  hosts:\n    cork:\n"
+        csv = "Email,Site\npress@c.example,Cork\ncarl@b.example,\n"
+        with pytest.raises(InputError) as error:
+            prepared(tmp_path, csv, inventory)
+        assert str(error.value).splitlines() == [
+            "staff.yml:1: the group 'press' has the name of the employee in line 2 of the export; rename one of them.",
+            "staff.yml:7: the employee 'cork' has the name of a site in line 2 of the export; rename one of them.",
+        ]
+        csv = csv.replace("press@", "pressman@")
+        assert "cork:\n  hosts:\n    pressman:" in prepared(tmp_path, csv, inventory, keep=()).text
+
     def test_another_files_say_in_it_is_seen(self, tmp_path: Path) -> None:
         """host_vars/ beside the inventory wins over it: Ansible reads the copy before it counts."""
         (tmp_path / "host_vars").mkdir()
