@@ -99,6 +99,7 @@ def prepare(
     }
     kept = None if keep is None else {*keep, *was_remembered.keep}
     difference = compare(people, employees, groups, kept)
+    _refuse_other_letters(difference, inventory, export, columns)
     text = before.decode() if before is not None else ""
     if not difference.is_nothing:
         text = edited(inventory.name, text, difference, groups)
@@ -138,6 +139,22 @@ def _require_known(keep: Collection[str], known: Collection[str], inventory: Pat
     nobody = [f"--keep {name}: {where} has that employee; mend the name." for name in keep if name not in known]
     if nobody:
         raise InputError(listed(nobody))
+
+
+def _refuse_other_letters(difference: Difference, inventory: Path, export: Export, columns: Columns) -> None:
+    """Raise InputError for each who would join although an entry of theirs is there, its name in other letters."""
+    here = {one.name.casefold(): one for one in (*difference.left, *difference.kept)}
+    source = columns.name("name" if "name" in columns.indexes else "email")
+    mistakes = []
+    for person in difference.joined:
+        entry, email = here.get(person.name.casefold()), person.variables.get("fleet_email", "")
+        if entry is not None and (entry.email or "").casefold() == email.casefold() != "":
+            mistakes.append(
+                f"{export.path}:{person.line}: {source}: '{person.name}' stands in {inventory.name} as '{entry.name}', "
+                f"with the same address; rename that entry, and the employee of its mandate, to '{person.name}'."
+            )
+    if mistakes:
+        raise InputError(listed(mistakes))
 
 
 def _has_hosts(content: bytes) -> bool:

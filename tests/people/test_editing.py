@@ -253,6 +253,19 @@ class TestForms:
         csv = csv.replace("press@", "pressman@")
         assert "cork:\n  hosts:\n    pressman:" in prepared(tmp_path, csv, inventory, keep=()).text
 
+    def test_an_entry_in_other_letters_is_not_another_person(self, tmp_path: Path) -> None:
+        """Anna.Keller would leave, with all that was written of her, and anna.keller join; another address may."""
+        inventory = "all:\n  hosts:\n    Anna.Keller:\n      fleet_email: Anna.Keller@b.example\n"
+        for keep in (None, ()):
+            with pytest.raises(InputError) as error:
+                prepared(tmp_path, "Email\nanna.keller@B.example\n", inventory, keep)
+            assert str(error.value).replace(f"{tmp_path}/", "") == (
+                "people.csv:2: Email: 'anna.keller' stands in staff.yml as 'Anna.Keller', with the same address; "
+                "rename that entry, and the employee of its mandate, to 'anna.keller'."
+            )
+        found = prepared(tmp_path, "Email\nanna.keller@c.example\n", inventory, ())
+        assert [one.name for one in found.difference.joined] == ["anna.keller"]
+
     def test_another_files_say_in_it_is_seen(self, tmp_path: Path) -> None:
         """host_vars/ beside the inventory wins over it: Ansible reads the copy before it counts."""
         (tmp_path / "host_vars").mkdir()
