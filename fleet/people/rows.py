@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import permutations
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,6 +26,10 @@ _FORMULA = "=+-@\t\r＝＋－＠"
 """What makes a cell a formula (https://owasp.org/www-community/attacks/CSV_Injection), full-width forms included."""
 _LINKEDIN = re.compile(r"(?:https?://)?(?:[a-z]{2,3}\.)?linkedin\.com/in/([^/?#]+)(?:[/?#].*)?", re.IGNORECASE)
 _JINJA = ("{{", "{%", "{#")
+_LETTERS = str.maketrans({"ł": "l", "ø": "o", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
+"""Small letters that Unicode does not take apart into one of a-z and an accent; `ß` is `ss` in small letters."""
+_SPACING = re.compile(r"[\s.,_-]")
+"""What two spellings of one place differ in: St. Gallen, St Gallen."""
 _NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
 _NO_GROUPS = frozenset({"all", "ungrouped", "hosts", "children", "vars"})
 
@@ -59,7 +64,8 @@ def read_people(export: Export, columns: Columns, services: Mapping[str, frozens
         mistakes += ((row.line, f"{columns.name(one.field)}: {one}") for one in refusals)
         if person is not None:
             people.append(person)
-    mistakes += ((line, f"{columns.name(field)}: {what}") for line, field, what in _doubles(people, columns))
+    shared = (*_doubles(people, columns), *_mixed_groups(export, people, columns))
+    mistakes += ((line, f"{columns.name(field)}: {what}") for line, field, what in shared)
     if mistakes:
         raise InputError(listed([f"{export.path}:{line}: {what}" for line, what in sorted(mistakes)]))
     if not people:
@@ -88,6 +94,41 @@ def _doubles(people: list[Person], columns: Columns) -> Iterator[tuple[int, str,
         names.setdefault(person.name.casefold(), person.line)
         if email:
             emails.setdefault(email, person.line)
+
+
+def _mixed_groups(export: Export, people: list[Person], columns: Columns) -> Iterator[tuple[int, str, str]]:
+    """Groups that would hold people who have nothing in common: `C++` and `C#`, department and country IT."""
+    rows = {row.line: row for row in export.rows}
+    holders: dict[str, dict[str, list[Person]]] = {}
+    for person in people:
+        for field, group in person.groups.items():
+            holders.setdefault(group, {}).setdefault(field, []).append(person)
+
+    def value(person: Person, field: str) -> str:
+        return _clean(rows[person.line].cells[columns.indexes[field]])
+
+    for group, fields in holders.items():
+        for field, persons in fields.items():
+            others = {_SPACING.sub("", _bare(value(one, field))): one for one in reversed(persons)}
+            first, *rest = sorted(others.values(), key=lambda one: one.line)
+            for one in rest:
+                yield (
+                    one.line,
+                    field,
+                    f"'{value(one, field)}' makes the group '{group}', as '{value(first, field)}' in line {first.line} "
+                    "does; write one of them otherwise.",
+                )
+        for field, other in permutations([one for one in reversed(GROUPS) if one in fields], 2):
+            odd = next((one for one in fields[field] if one.groups.get(other) != group), None)
+            if odd:
+                yield (
+                    odd.line,
+                    field,
+                    f"'{value(odd, field)}' makes the group '{group}', as {columns.name(other)} in line "
+                    f"{fields[other][0].line} does for other people; write it otherwise, or leave the column out: "
+                    f"--map {field}=",
+                )
+                break
 
 
 def _read_person(
@@ -194,11 +235,18 @@ def _languages() -> dict[str, str]:
     return {str(name).casefold(): code for known in LANGUAGES for code, name in Locale(known).languages.items()}
 
 
+def _bare(value: str) -> str:
+    """A value without case and accents."""
+    spelled = unicodedata.normalize("NFKD", value.casefold().translate(_LETTERS))
+    return "".join(one for one in spelled if not unicodedata.combining(one))
+
+
 def _group(field: str, value: str, refused: list[_Refused]) -> str:
     """A group's name as Ansible wants it: `Research & Development` is `research_development`."""
-    bare = unicodedata.normalize("NFKD", value.casefold()).encode("ascii", "ignore").decode()
-    name = "_".join(re.findall("[a-z0-9]+", bare))
-    if not name or len(name) > 100:
+    bare = _bare(value)
+    name = "_".join(re.findall("[a-z0-9]+", bare.encode("ascii", "ignore").decode()))
+    is_lost = any(map(str.isalpha, bare)) and not any(map(str.isalpha, name))
+    if not name or is_lost or len(name) > 100:
         refused.append(_Refused(field, "cannot become a group's name; write it with letters a-z, at most 100."))
     return f"{field}_{name}" if name[:1].isdigit() or name in _NO_GROUPS else name
 

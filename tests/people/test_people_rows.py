@@ -193,7 +193,19 @@ class TestPeople:
         assert (anna.name, anna.variables, anna.groups) == ("AK7", {"fleet_email": "a@b.example"}, {})
 
     @pytest.mark.parametrize(
-        ("value", "group"), [("Zürich", "zurich"), ("3D Lab", "site_3d_lab"), ("all", "site_all"), ("A / B", "a_b")]
+        ("value", "group"),
+        [
+            ("Zürich", "zurich"),
+            ("3D Lab", "site_3d_lab"),
+            ("all", "site_all"),
+            ("A / B", "a_b"),
+            ("7", "site_7"),
+            ("Łódź", "lodz"),
+            ("Ødense", "odense"),
+            ("Ærø", "aero"),
+            ("Gießen", "giessen"),
+            ("ÞORLÁKSHÖFN Đ Œ ð", "thorlakshofn_d_oe_d"),
+        ],
     )
     def test_a_group_has_a_name_that_ansible_takes(self, tmp_path: Path, value: str, group: str) -> None:
         """Letters, digits and underscores, no name with a meaning of its own."""
@@ -282,6 +294,40 @@ class TestPeople:
             "people.csv:5: Email: 'x' is a group's name as well",
             "people.csv:6: Site: begins like a formula (= + - @ or a tab), which a spreadsheet would run",
         ]
+
+    @pytest.mark.parametrize("value", ["東京", "東京 3", "Москва 1", "&"])
+    def test_a_group_without_a_letter_is_refused(self, tmp_path: Path, value: str) -> None:
+        """What would be left of it is a number, or nothing."""
+        [said] = refused(tmp_path, f"Email,Site\na@b.example,{value}\n")
+        assert said == "people.csv:2: Site: cannot become a group's name; write it with letters a-z, at most 100."
+
+    def test_two_values_are_two_groups(self, tmp_path: Path) -> None:
+        """Or they are refused, once for each; accents, case, spaces and dots are no difference."""
+        said = refused(
+            tmp_path,
+            "Email,Department\na@b.example,C++\nb@b.example,C#\nx@b.example,C#\nd@b.example,c ++\ne@b.example,IT\n"
+            "f@b.example,Отдел IT\n",
+        )
+        assert said == [
+            "people.csv:3: Department: 'C#' makes the group 'c', as 'C++' in line 2 does; write one of them otherwise.",
+            "people.csv:7: Department: 'Отдел IT' makes the group 'it', as 'IT' in line 6 does; write one of them "
+            "otherwise.",
+        ]
+        found = people(
+            tmp_path,
+            "Email,Site\na@b.example,Zürich\nb@b.example,St. Gallen\nc@b.example,ZURICH\nd@b.example,St Gallen\n",
+        )
+        assert [one.groups["site"] for one in found] == ["zurich", "st_gallen"] * 2
+
+    def test_two_fields_share_a_group_only_where_they_mean_the_same_people(self, tmp_path: Path) -> None:
+        """The department IT and the country IT are two groups of people; Singapore is one."""
+        said = refused(tmp_path, "Email,Department,Country\na@b.example,IT,DE\nb@b.example,Sales,IT\nc@b.example,,It\n")
+        assert said == [
+            "people.csv:3: Country: 'IT' makes the group 'it', as Department in line 2 does for other people; write it "
+            "otherwise, or leave the column out: --map country=",
+        ]
+        found = people(tmp_path, "Email,Site,Country\na@b.example,Singapore,Singapore\nb@b.example,Lyon,FR\n")
+        assert found[0].groups == {"site": "singapore", "country": "singapore"}
 
     def test_a_header_alone_is_nobody(self, tmp_path: Path) -> None:
         """An empty list must not empty an inventory."""
