@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -89,7 +90,7 @@ class Document:
             if isinstance(children, yaml.MappingNode):
                 self._walk(children)
 
-    @property
+    @cached_property
     def newline(self) -> str:
         """The line end that the file has."""
         return "\r\n" if "\r\n" in self.text else "\n"
@@ -232,17 +233,21 @@ class Edits:
     def __init__(self, document: Document) -> None:
         self.document = document
         self._edits: list[tuple[int, int, str]] = []
+        self._cuts: set[tuple[int, int]] = set()
+        self._orders: dict[int, list[str] | None] = {}
 
     def replace(self, start: int, end: int, text: str) -> None:
         """Write `text` in place of what stands from `start` to `end`. Of several that are added at one place, the more
         indented come first: they belong to what stands before it."""
-        if text or (start, end, text) not in self._edits:
-            bisect.insort(self._edits, (start, end, text), key=_place)
+        if text or (start, end) not in self._cuts:
+            self._edits.append((start, end, text))
+        if not text:
+            self._cuts.add((start, end))
 
     def result(self) -> str:
         """The text with all changes."""
         parts, at = [], 0
-        for start, end, text in self._edits:
+        for start, end, text in sorted(self._edits, key=_place):
             if start < at:
                 line = self.document.text.count("\n", 0, start) + 1
                 raise InputError(f"{self.document.source}:{line}: two changes meet here; write it on lines of its own.")
@@ -253,14 +258,20 @@ class Edits:
     def add(self, mapping: yaml.MappingNode, name: str, lines: list[str]) -> None:
         """Add a key to a mapping with lines of its own: where its name belongs if the keys are in order, else last."""
         document = self.document
-        keys = [key.value.casefold() for key, _ in mapping.value if isinstance(key, yaml.ScalarNode)]
-        following = None
-        if keys == sorted(keys):
-            following = next((pair for pair in mapping.value if pair[0].value.casefold() > name.casefold()), None)
+        keys = self._order(mapping)
+        place = bisect.bisect_right(keys, name.casefold()) if keys is not None else len(mapping.value)
+        following = mapping.value[place] if place < len(mapping.value) else None
         at = document.block(*(following or mapping.value[-1]))[0 if following else 1]
         if following and not at:
             at = document.line_start(following[0].start_mark.index)  # what stands first in a file is about all of it
         self.replace(at, at, "".join(line + document.newline for line in lines))
+
+    def _order(self, mapping: yaml.MappingNode) -> list[str] | None:
+        """The keys of a mapping without case; None where they are not in order."""
+        if id(mapping) not in self._orders:
+            keys = [key.value.casefold() if isinstance(key, yaml.ScalarNode) else "" for key, _ in mapping.value]
+            self._orders[id(mapping)] = keys if keys == sorted(keys) else None
+        return self._orders[id(mapping)]
 
     def append(self, mapping: yaml.MappingNode, lines: list[str], braces: str) -> None:
         """Add a key behind the last one of a mapping: `lines` where it has lines of its own, else `braces`."""
