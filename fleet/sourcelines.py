@@ -6,6 +6,7 @@ Ansible's own listing has no lines. Where a source is a script or a plugin, its 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -17,6 +18,16 @@ MAX_BYTES = 64 * 1024 * 1024
 """A larger inventory is none that somebody looks for a line in."""
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a name stands. `above` is the key above it, or the folder (with its `/`) of a file of that name."""
+
+    above: str | None
+    file: Path
+    node: yaml.Node
+    line: int
+
+
 class SourceLines:
     """Answers `file:line` for a variable of a host or group; reads each file at most once, and only when asked."""
 
@@ -24,6 +35,7 @@ class SourceLines:
         self._sources = tuple(sources)
         self._cwd = cwd or Path.cwd()
         self._roots: dict[Path, yaml.Node | None] | None = None
+        self._index: dict[str, list[_Place]] | None = None
 
     def of_host(self, host: str, path: str) -> str:
         """Where `path` (dotted, such as `fleet_mandate.expires_on`) of a host is written."""
@@ -47,20 +59,29 @@ class SourceLines:
     def _find(self, parent: str | None, name: str, path: str, folder: str) -> str:
         steps = path.split(".")
         found: tuple[int, str] | None = None
-        for file, root in self._files().items():
-            if root is None:
-                continue
-            if file.parent.name == folder and file.stem == name:
+        for place in self._places().get(name, ()):
+            if place.above == f"{folder}/":
                 wanted = steps[1:] if steps[0] == "vars" else steps
-                candidates = [(root, 1)]
-            else:
+            elif parent in (None, place.above):
                 wanted = steps
-                candidates = list(_entries(root, parent, name, set()))
-            for node, line in candidates:
-                depth, line = _descend(node, wanted, line)
-                if found is None or depth > found[0]:
-                    found = depth, f"{self._short(file)}:{line}"
+            else:
+                continue
+            depth, line = _descend(place.node, wanted, place.line)
+            if found is None or depth > found[0]:
+                found = depth, f"{self._short(place.file)}:{line}"
         return found[1] if found else ", ".join(self._sources)
+
+    def _places(self) -> dict[str, list[_Place]]:
+        """By name, where a host, a group or a file of variables of that name is."""
+        if self._index is None:
+            self._index = {}
+            for file, root in self._files().items():
+                if root is not None:
+                    if file.parent.name in ("host_vars", "group_vars"):
+                        self._index.setdefault(file.stem, []).append(_Place(f"{file.parent.name}/", file, root, 1))
+                    for name, place in _entries(file, root, set()):
+                        self._index.setdefault(name, []).append(place)
+        return self._index
 
     def _short(self, file: Path) -> str:
         return str(file.relative_to(self._cwd)) if file.is_relative_to(self._cwd) else str(file)
@@ -106,19 +127,16 @@ def _compose(file: Path) -> yaml.Node | None:
         return None
 
 
-def _entries(
-    node: yaml.Node, parent: str | None, name: str, seen: set[int], above: str | None = None
-) -> Iterator[tuple[yaml.Node, int]]:
+def _entries(file: Path, node: yaml.Node, seen: set[int], above: str | None = None) -> Iterator[tuple[str, _Place]]:
     if not isinstance(node, yaml.MappingNode) or id(node) in seen:
         return
     seen.add(id(node))
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             continue
-        if key.value == name and parent in (None, above):
-            yield value, key.start_mark.line + 1
+        yield key.value, _Place(above, file, value, key.start_mark.line + 1)
         if not key.value.startswith("fleet_"):
-            yield from _entries(value, parent, name, seen, key.value)
+            yield from _entries(file, value, seen, key.value)
 
 
 def _descend(node: yaml.Node, steps: list[str], line: int) -> tuple[int, int]:
