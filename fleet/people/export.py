@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 
 from fleet.errors import InputError
@@ -71,10 +72,15 @@ def read_export(path: Path, encoding: Encoding | None = None) -> Export:
     if "\0" in text:
         line = _line(text, text.index("\0"))
         raise InputError(f"{path}:{line}: holds a NUL byte, so it is damaged or no text; export it again as CSV.")
-    skipped, separator = 0, re.match(r"sep=(.)\r?\n", text)
-    if separator:
-        skipped, text = 1, text[separator.end() :]
-    delimiter = separator[1] if separator else _delimiter(text)
+    skipped, separators, first = 0, ",;\t", re.match(r"sep=([^\r\n]*)(?:\r\n?|\n)", text)
+    if first:
+        skipped, separators, text = 1, first[1], text[first.end() :]
+        if not re.fullmatch(r'[^\w" ]', separators):
+            raise InputError(
+                f"{path}:1: 'sep=' needs a separator behind it; write sep=; (or a comma, a tab), or drop the line."
+            )
+    _refuse_title(path, text, separators, skipped)
+    delimiter = _delimiter(text, separators)
     header, *rows = _rows(path, text, delimiter, skipped) or [Row(1, ())]
     if len(rows) > MAX_ROWS:
         raise InputError(f"{path} has more than {MAX_ROWS:,} rows; import the people of one country at a time.")
@@ -122,10 +128,36 @@ def _is_utf_8(data: bytes) -> bool:
     return True
 
 
-def _delimiter(text: str) -> str:
+def _refuse_title(path: Path, text: str, separators: str, skipped: int) -> None:
+    """Raise InputError for a first line that has one cell where the second has more: a title, such as some systems
+    write above the header."""
+    lines = enumerate(io.StringIO(text, newline=None), skipped + 1)
+    filled = [(number, line) for number, line in islice(lines, 20) if line.strip(f" \n{separators}")][:2]
+    if len(filled) < 2:
+        return
+    (number, title), (following, header) = filled
+    is_whole, names = title.count('"') % 2 == 0, _filled(header, separators)
+    if is_whole and title[0] not in separators and _filled(title, separators) == 1 < names:
+        raise InputError(
+            f"{path}:{number}: does not look like a header: it has one name, and line {following} has {names} cells; "
+            "take what stands above the header out of the file."
+        )
+
+
+def _filled(line: str, separators: str) -> int:
+    """How many cells of a line have something in them, by the separator that gives most."""
+    return max(sum(bool(cell.strip()) for cell in _unquoted(line).split(one)) for one in separators)
+
+
+def _delimiter(text: str, separators: str) -> str:
     """What separates the header's names, outside of quotes; a comma where there is but one column."""
-    header = re.sub(r'"[^"]*"', "", re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
-    return max(",;\t", key=header.count)
+    header = _unquoted(re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
+    return max(separators, key=header.count)
+
+
+def _unquoted(line: str) -> str:
+    """A line with a sign in place of each quoted cell."""
+    return re.sub(r'"[^"]*"', "x", line)
 
 
 def _rows(path: Path, text: str, delimiter: str, skipped: int) -> list[Row]:

@@ -83,8 +83,17 @@ class TestForms:
 
     def test_the_line_that_excel_puts_first_is_understood(self, tmp_path: Path) -> None:
         """`sep=;` names the separator, and lines are counted with it."""
-        found = read(tmp_path, 'sep=;\r\n"a;b";c\r\nd;e\r\n')
-        assert (found.header.cells, found.rows[0].line) == (("a;b", "c"), 3)
+        for end in ("\r\n", "\n", "\r"):
+            found = read(tmp_path, f'sep=;{end}"a;b";c{end}d;e{end}')
+            assert (found.header.cells, found.rows[0].line) == (("a;b", "c"), 3)
+
+    @pytest.mark.parametrize("separator", ['"', "", " ", ";;", "x"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+    def test_a_separator_that_can_be_none_is_refused(self, tmp_path: Path, separator: str, end: str) -> None:
+        """Whatever the line ends."""
+        assert refused(tmp_path, f"sep={separator}{end}a;b{end}c;d{end}") == (
+            "people.csv:1: 'sep=' needs a separator behind it; write sep=; (or a comma, a tab), or drop the line."
+        )
 
     def test_lines_are_those_of_the_file(self, tmp_path: Path) -> None:
         """Line ends in quotes count, blank lines are skipped."""
@@ -117,6 +126,26 @@ class TestCutFiles:
     def test_what_is_no_whole_file_is_refused(self, tmp_path: Path, data: bytes | str, sentence: str) -> None:
         """With the line, where there is one."""
         assert refused(tmp_path, data).startswith(sentence)
+
+    @pytest.mark.parametrize(
+        "title", ["Employee report 2026", "Employee report 2026,,", '"Report, of 2026"', "\n\nReport"]
+    )
+    @pytest.mark.parametrize("separator", [",", ";", "\t"])
+    def test_a_title_above_the_header_is_named(self, tmp_path: Path, title: str, separator: str) -> None:
+        """Some systems write one; each of its rows would be called too long, or no column known."""
+        text = title.replace(",,", separator * 2) + "\nWork Email,Site,City\na@b.example,x,y\n".replace(",", separator)
+        line = 1 + title.count("\n")
+        assert refused(tmp_path, text) == (
+            f"people.csv:{line}: does not look like a header: it has one name, and line {line + 1} has 3 cells; take "
+            "what stands above the header out of the file."
+        )
+
+    @pytest.mark.parametrize(
+        "text", ["Email\na@b.example\n", 'Worker\n"Keller, Anna"\n', '"Work\nEmail",Site\na@b.example,x\n', "a\n"]
+    )
+    def test_a_header_of_one_name_is_one(self, tmp_path: Path, text: str) -> None:
+        """Where the lines below it have one cell, or it goes on in the next line."""
+        assert read(tmp_path, text).header.line == 1
 
     def test_a_file_cut_anywhere_in_a_quoted_cell_is_seen(self, tmp_path: Path) -> None:
         """At each of its bytes but between rows: refused, or without its last line end."""
