@@ -154,12 +154,14 @@ def choose_columns(
         found = [index for index, name in enumerate(header) if name.strip() == column]
         found = found or [index for index, name in enumerate(header) if _plain(name) == _plain(column)]
         option = f"--map '{field}=COLUMN'"
+        is_needed = field in ("email", "name") and not {"email", "name"} <= wanted.keys()
+        way_out = "." if is_needed else f", or leave it out with --map {field}="
         if field not in known:
             mistakes.append(f"--map {field}: there is no such field; known are {', '.join(known)}.")
         elif not found:
             mistakes.append(
                 f"{export.path}:{export.header.line}: has no column '{column}' for {field}; give its new name with "
-                f"{option}, or leave it out with --map {field}="
+                f"{option}{way_out}"
             )
         elif len(found) > 1:
             mistakes.append(

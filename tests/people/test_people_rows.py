@@ -125,6 +125,21 @@ class TestColumns:
                 "people.csv:1: no column is known to hold e-mail addresses; say which of Address, Site",
             ),
             ("Email", {"email": "Work"}, "people.csv:1: has no column 'Work' for email; give its new name with --map"),
+            (
+                "Email,Contact",
+                {"email": "Work"},
+                "people.csv:1: has no column 'Work' for email; give its new name with --map 'email=COLUMN'.",
+            ),
+            (
+                "Email",
+                {"site": "City"},
+                "people.csv:1: has no column 'City' for site; give its new name with --map 'site=COLUMN', or leave",
+            ),
+            (
+                "Email,Login",
+                {"email": "Work", "name": "Login"},
+                "people.csv:1: has no column 'Work' for email; give its new name with --map 'email=COLUMN', or leave",
+            ),
             ("Email,Email", {}, "people.csv:1: has 2 columns 'Email' for email; rename all but one"),
             ("Email", {"phone": "Email"}, "--map phone: there is no such field; known are name, email"),
             ("Email,R", {"mandate__reference": "R"}, "people.csv:1: a mandate needs mandate.services and"),
