@@ -82,6 +82,8 @@ def prepare(
     inventory = inventory.resolve()
     if inventory.suffix not in ENDINGS or inventory.is_dir():
         raise InputError(f"{inventory} is no YAML file; an import is written into one, such as: -i staff.yml")
+    if not inventory.parent.is_dir():
+        raise InputError(f"{inventory.parent}: there is no such folder; make it, or mend the path given with -i.")
     was_remembered = read_remembered(place_of_remembered(inventory))
     encoding = encoding or was_remembered.encoding
     export = read_export(path, encoding)

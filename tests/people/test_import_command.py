@@ -242,6 +242,22 @@ class TestImport:
         Path("people.csv").write_text(PEOPLE.rstrip("\n"), "utf-8")
         assert "people.csv:4: the last line has no end" in bring_in("--check").stderr
 
+    def test_the_next_command_can_be_pasted(self) -> None:
+        """The path as it was given, in quotes where a shell needs them."""
+        Path("our staff").mkdir()
+        Path("our staff/s.yml").write_text("all:\n  hosts:\n    dora.lind:\n")
+        done = fleet("inventory", "import", "people.csv", "-i", "our staff/s.yml", "--yes", "--accept-shrink")
+        assert done.returncode == 0 and "fleet inventory prune -i 'our staff/s.yml'" in " ".join(done.stderr.split())
+
+    def test_a_folder_that_is_not_there_is_named_before_the_question(self) -> None:
+        """Not after somebody has said yes."""
+        done = fleet("inventory", "import", "people.csv", "-i", "d/staff.yml")
+        assert done.returncode == 2 and done.stdout == ""
+        said = " ".join(done.stderr.split())
+        assert (
+            said == f"Error: {Path('d').resolve()}: there is no such folder; make it, or mend the path given with -i."
+        )
+
     @pytest.mark.parametrize("name", ["staff.ini", "."])
     def test_only_yaml_is_written(self, name: str) -> None:
         """An INI inventory or a folder is not turned into one."""

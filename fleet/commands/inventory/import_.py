@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -56,12 +57,12 @@ def import_(
     if output is Output.TEXT:
         _show(found)
     if not check:
-        _write(found, yes=yes, accept_shrink=accept_shrink)
+        _write(found, inventory, yes=yes, accept_shrink=accept_shrink)
     if output is Output.JSON:
         typer.echo(json.dumps(import_envelope(found, is_written=not check and not found.difference.is_nothing)))
 
 
-def _write(found: Import, *, yes: bool, accept_shrink: bool) -> None:
+def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) -> None:
     difference, name = found.difference, found.inventory.name
     if difference.shrinks_by_half and not accept_shrink:
         raise InputError(
@@ -76,7 +77,7 @@ def _write(found: Import, *, yes: bool, accept_shrink: bool) -> None:
         return
     say(f"{found.inventory} is written; the columns are remembered in {place_of_remembered(found.inventory).name}.")
     if difference.left:
-        say(f"What the state still has of those who left: fleet inventory prune -i {name}")
+        say(f"What the state still has of those who left: fleet inventory prune -i {shlex.quote(str(inventory))}")
 
 
 def _show(found: Import) -> None:
