@@ -179,7 +179,7 @@ class Goal:
 def _prove(inventory: Path, text: str, goal: Goal, services: Mapping[str, frozenset[str]]) -> None:
     """Let Ansible read the new text, in a private copy of its place. Raises InputError if it reads anything else."""
     with tempfile.TemporaryDirectory(dir=runtime_dir()) as name:
-        folder = Path(name)
+        folder = Path(name).resolve()
         for beside in ("host_vars", "group_vars", "ansible.cfg"):
             if (inventory.parent / beside).exists():
                 (folder / beside).symlink_to(inventory.parent / beside)
@@ -187,8 +187,9 @@ def _prove(inventory: Path, text: str, goal: Goal, services: Mapping[str, frozen
         try:
             read = read_inventory([inventory.name], services, cwd=folder)
         except InputError as error:
+            said = str(error).replace(f"{folder}/", "")
             raise InputError(
-                f"{error}\nThat is what this import would make of {inventory.name} (an anchor that others refer to, or "
+                f"{said}\nThat is what this import would make of {inventory.name} (an anchor that others refer to, or "
                 "the like), so nothing was written; write that out in the file."
             ) from None
         problems = [*read.all_problems(), *gaps_in_mandates(read)]
