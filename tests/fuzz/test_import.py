@@ -48,7 +48,7 @@ pilot:
 HEADER, BODY = EXPORT.split("\n", 1)
 INVENTORIES = (None, "", "# nobody yet\n", EXAMPLE, HAND)
 NAMES = ("anna.keller", "bob", "0123", "no", "1e3", "finn.schroeder", "emma.bernard", "zoe", "y", "a_b", "x+y", "null")
-SITES = ("Lyon", "Hamburg", "Paris", "1", "all", "", "Zürich", "c:d")
+SITES = ("Lyon", "Hamburg", "Paris", "1", "all", "", "Zürich", "Łódź", "c:d")
 NICE = (
     "no",
     "0123",
