@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -94,6 +95,20 @@ class Machine:
         return [secret for secret in secrets if any(secret in text for text in (job.output, *left))]
 
 
+def stand_in(machine: Machine, folder: Path, **codes: int) -> Job:
+    """A job whose `fleet` only writes down how it was called; verb to what it ends with, else 0."""
+    (folder / "bin").mkdir(exist_ok=True)
+    ends = "".join(f'[ "$1" != {verb} ] || exit {code}\n' for verb, code in codes.items())
+    (folder / "bin" / "fleet").write_text(f'#!/bin/sh\necho "$*" >> {folder}/called\n{ends}')
+    (folder / "bin" / "fleet").chmod(0o755)
+    return machine.job(f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+
+
+def called(folder: Path) -> list[str]:
+    """The arguments of each call of the stand-in."""
+    return (folder / "called").read_text().splitlines() if (folder / "called").exists() else []
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     """A machine after `fleet init`."""
@@ -142,6 +157,14 @@ class TestGithub:
         job = self.onboarding(machine, limit="$(touch owned); `touch owned`", new="false")
         assert job.code == 2 and not (machine.workspace / "owned").exists()
         assert machine.cases() == {"fleet": "Error"}
+
+    @pytest.mark.parametrize("name", ["check", "new", "accept-shrink"])
+    @pytest.mark.parametrize("value", ["yes", "on", "1", "True", "true ", ""])
+    def test_a_switch_is_true_or_false(self, machine: Machine, tmp_path: Path, name: str, value: str) -> None:
+        """Anything else is neither on nor off: nothing is run, and the sentence names the input."""
+        job = run_github(FILES / "github-onboarding.yml", stand_in(machine, tmp_path), **{name: value})
+        assert job.code == 2 and called(tmp_path) == []
+        assert re.search(f"^::error title=Fleet Opt-Out::Input '{name}' .* Nothing was run.$", job.output, re.MULTILINE)
 
     def test_half_an_inventory_is_refused(self, machine: Machine) -> None:
         """An export that broke off: nothing is touched until somebody says that it is meant."""
