@@ -166,6 +166,13 @@ class TestGithub:
         assert job.code == 2 and called(tmp_path) == []
         assert re.search(f"^::error title=Fleet Opt-Out::Input '{name}' .* Nothing was run.$", job.output, re.MULTILINE)
 
+    def test_spaces_around_an_inventory_are_no_part_of_its_path(self, machine: Machine, tmp_path: Path) -> None:
+        """Those of a line's end are not seen by whoever writes it."""
+        job = stand_in(machine, tmp_path)
+        job = run_github(FILES / "github-onboarding.yml", job, inventory="a b.yml \t\n\n c.yml\n")
+        [arguments] = called(tmp_path)
+        assert "--inventory=a b.yml --inventory=c.yml --new" in arguments
+
     def test_half_an_inventory_is_refused(self, machine: Machine) -> None:
         """An export that broke off: nothing is touched until somebody says that it is meant."""
         assert self.onboarding(machine).code == 0
