@@ -166,6 +166,18 @@ class TestGithub:
         assert job.code == 2 and called(tmp_path) == []
         assert re.search(f"^::error title=Fleet Opt-Out::Input '{name}' .* Nothing was run.$", job.output, re.MULTILINE)
 
+    def test_results_are_private_from_the_first_byte(self, machine: Machine, tmp_path: Path) -> None:
+        """They name employees: nobody else reads them, also where an earlier job has left its own open to others."""
+        results = machine.workspace / "fleet-optout.json"
+        for left in (False, True):
+            job = stand_in(machine, tmp_path)
+            script = tmp_path / "bin" / "fleet"
+            script.write_text(script.read_text() + f"stat -Lc %a /dev/stdout >> {tmp_path}/modes\n")
+            if left:
+                results.chmod(0o644)
+            assert run_github(FILES / "github-onboarding.yml", job).code == 0, job.output
+        assert (tmp_path / "modes").read_text().split() == ["600", "600"]
+
     def test_spaces_around_an_inventory_are_no_part_of_its_path(self, machine: Machine, tmp_path: Path) -> None:
         """Those of a line's end are not seen by whoever writes it."""
         job = stand_in(machine, tmp_path)
