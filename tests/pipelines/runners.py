@@ -64,16 +64,20 @@ def run_github(workflow: Path, job: Job, **inputs: str) -> Job:
     """Run the only job of a workflow; `inputs` are put above what the workflow passes to our action."""
     [described] = yaml.safe_load(workflow.read_text("utf-8"))["jobs"].values()
     job.environ |= {name: job.elsewhere(value) for name, value in described.get("env", {}).items()}
+    known: dict[str, str] = {}
     for step in described["steps"]:
         if job.code and step.get("if") != "always()":
             continue
         if step.get("uses") == OURS:
             code = _action(job, step, inputs)
+            known[f"steps.{step['id']}.outputs.exit-code"] = job.outputs.get("run", {}).get("exit-code", "")
         elif "uses" in step:
             assert step["uses"] in NOT_OURS, step
             continue
         else:
-            code = _github_step(job, step["run"], {}, "-e")
+            environ = {name: _filled(value, known) for name, value in step.get("env", {}).items()}
+            assert "${{" not in step["run"], "what is put into a script is read as a part of it"
+            code = _github_step(job, step["run"], environ, "-e")
         if code and not step.get("continue-on-error"):
             job.code = job.code or code
     return job

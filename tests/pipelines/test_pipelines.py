@@ -109,6 +109,12 @@ def called(folder: Path) -> list[str]:
     return (folder / "called").read_text().splitlines() if (folder / "called").exists() else []
 
 
+def allowed_on_gitlab(name: str) -> set[int]:
+    """With which exit codes a job of the GitLab file is a warning, not a failure."""
+    jobs = yaml.safe_load((FILES / "gitlab-ci.yml").read_text("utf-8"))
+    return set(jobs[name]["allow_failure"]["exit_codes"])
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     """A machine after `fleet init`."""
@@ -209,9 +215,9 @@ class TestGithub:
 
 
 class TestGitlab:
-    def job(self, machine: Machine, name: str) -> Job:
+    def job(self, machine: Machine, name: str, job: Job | None = None) -> Job:
         """Keys as GitLab gives them: files that others can read, outside the repository."""
-        job = machine.job()
+        job = job or machine.job()
         given = machine.folder / "workspace.tmp"
         given.mkdir(exist_ok=True)
         for variable, key in (("FLEET_IDENTITY_FILE", machine.identity), ("FLEET_LOG_KEY_FILE", machine.log_key)):
@@ -245,10 +251,8 @@ class TestGitlab:
         assert machine.has_told(job) != []
 
     def test_what_is_no_failure_is_written_down(self) -> None:
-        """Somebody must act first: a warning. Drift, and a tool that failed, are none."""
-        jobs = yaml.safe_load((FILES / "gitlab-ci.yml").read_text("utf-8"))
-        assert jobs[".fleet-optout"]["allow_failure"] == {"exit_codes": [3]}
-        assert 6 not in jobs["look-again"]["allow_failure"]["exit_codes"]
+        """Somebody must act first: a warning. What is in, or could not be set, is none where it was to be set."""
+        assert allowed_on_gitlab(".fleet-optout") == {3}
 
 
 class TestSystemd:
@@ -285,3 +289,35 @@ class TestSystemd:
         with (tmp_path / "fleet-optout.service").open("a") as file:
             file.write("ProtectEverything=yes\n")
         assert "ProtectEverything" in complaints()
+
+
+class TestTheWeeklyLook:
+    """What comes of it is the same on GitHub, on GitLab and from systemd."""
+
+    def fails(self, machine: Machine, folder: Path, look: int, status: int) -> set[int]:
+        """What each of the three fails with where a look and `fleet status --drift` end so; 0 if it does not."""
+        github = run_github(FILES / "github-weekly.yml", stand_in(machine, folder, run=look, status=status)).code
+        job = stand_in(machine, folder, run=look, status=status)
+        gitlab = TestGitlab().job(machine, "look-again", job).code
+        job = stand_in(machine, folder, run=look, status=status)
+        job.places = {"/opt/fleet-optout/bin": str(folder / "bin")}
+        unit = run_unit(FILES / "fleet-optout.service", job, {"S": str(machine.folder)}).code
+        assert [call.split()[0] for call in called(folder)].count("run") == 3
+        return {github, 0 if gitlab in allowed_on_gitlab("look-again") else gitlab, unit}
+
+    @pytest.mark.parametrize("look", [0, 3, 4, 5])
+    def test_it_asks_for_drift_alone(self, machine: Machine, tmp_path: Path, look: int) -> None:
+        """Who must act, what was never out and what could not be looked at is told by the look, and is no drift."""
+        assert self.fails(machine, tmp_path, look, 0) == {0}
+        (tmp_path / "called").unlink()
+        assert self.fails(machine, tmp_path, look, 6) == {6}
+
+    @pytest.mark.parametrize("look", [1, 2, 130])
+    def test_a_look_that_did_not_take_place_is_a_failure(self, machine: Machine, tmp_path: Path, look: int) -> None:
+        """Without it the log tells of an older one: green would be a lie."""
+        assert self.fails(machine, tmp_path, look, 0) == {look}
+
+    @pytest.mark.parametrize("look", [1, 2, 130])
+    def test_drift_is_told_also_where_the_look_failed(self, machine: Machine, tmp_path: Path, look: int) -> None:
+        """GitHub and GitLab ask the log all the same; systemd ends at the first failure, with its status."""
+        assert self.fails(machine, tmp_path, look, 6) == {6, look}
