@@ -257,8 +257,14 @@ class TestGitlab:
 
 class TestSystemd:
     def test_the_unit_looks_again_and_fails_on_drift(self, machine: Machine) -> None:
-        """Its commands in its environment; what somebody must do first is success, what is in again is status 6."""
+        """Its commands in its environment; what somebody must do first is success, what is in again is status 6.
+
+        The user's own home is closed, as `ProtectHome=` does and as most service users have it.
+        """
         unit, job = FILES / "fleet-optout.service", machine.job()
+        closed = machine.folder / "closed"
+        closed.mkdir(mode=0o500)
+        job.environ["HOME"] = str(closed)
         job.places = {"/etc/fleet-optout": str(machine.keys), "/opt/fleet-optout/bin": str(BIN)}
         places = {"S": str(machine.folder)}
         machine.state.rename(machine.folder / "fleet-optout")
