@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.pipelines.runners import Job, run_unit
 from tests.pipelines.test_pipelines import FILES
 
 DOCUMENT = (ROOT / "docs" / "onboarding.md").read_text("utf-8")
@@ -19,7 +20,9 @@ FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTAL
 COMMAND = re.compile(r"^    (\S.*)$", re.MULTILINE)
 
 NEEDS_SOMEBODY = "fleet run -i staff.yml -i rehearsal.yml"
-EXIT_CODES = {NEEDS_SOMEBODY: 3, "fleet run -i staff.yml --new --junit fleet-optout.xml": 3}
+NEWCOMERS = "fleet run -i staff.yml --new --junit fleet-optout.xml"
+LOOK = "fleet run -i staff.yml --check"
+EXIT_CODES = {NEEDS_SOMEBODY: 3, NEWCOMERS: 3, LOOK: 3}
 """What the document says of them: somebody has no mandate."""
 LEAVES = "fleet inventory import people.csv -i staff.yml --yes"
 
@@ -30,31 +33,39 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
+def people(tmp_path: Path) -> Path:
     """What the administrator has: the document's files, a session that anna handed over, the pipelines."""
+    people = tmp_path / "fleet-optout" / "people"
+    (people / "exports").mkdir(parents=True)
     for name, content in FILE.findall(DOCUMENT):
-        (tmp_path / name).write_text(content)
-    (tmp_path / "exports").mkdir()
+        (people / name).write_text(content)
     cookie = {"name": "li_at", "value": "AQEDAR", "domain": ".linkedin.com", "path": "/", "expires": 4102444800}
     cookie |= {"httpOnly": True, "secure": True, "sameSite": "None"}
     exported = json.dumps({"cookies": [cookie], "origins": []})
-    (tmp_path / "exports" / "anna.keller.linkedin.json").write_text(exported)
+    (people / "exports" / "anna.keller.linkedin.json").write_text(exported)
     for file in FILES.glob("fleet-optout.*"):
-        shutil.copy(file, tmp_path)
-    return tmp_path
+        shutil.copy(file, people)
+    return people
 
 
 def stand_ins(folder: Path) -> Path:
-    """Nothing of systemd runs in a container, and a test installs nothing on the machine: sudo and systemctl say so."""
+    """Nothing of systemd runs in a container, and a test makes no user and installs nothing on the machine."""
     folder.mkdir()
-    for name, script in (("sudo", 'exec "$@"'), ("systemctl", "echo not here")):
+    for name, script in (("sudo", 'exec "$@"'), ("systemctl", "echo not here"), ("useradd", "echo not here")):
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
     return folder
 
 
-def test_every_command_of_the_document_does_what_it_says(desk: Path) -> None:
-    """One shell, all commands; only the far end is played: whatever would meet the live service is rehearsed."""
+def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path: Path) -> None:
+    """One shell, all commands; only the far end is played: whatever would meet the live service is rehearsed.
+
+    What they have made is what the systemd service needs: it is run at the end, and is green.
+    """
+    home, units = people.parent, tmp_path / "units"
+    units.mkdir()
+    places = {"/opt/fleet-optout": str(tmp_path / "opt"), "/var/lib/fleet-optout": str(home)}
+    places |= {"/etc/systemd/system/": str(units), " -o fleet-optout": ""}
     lines, imports = [], 0
     for command in commands():
         typed = command
@@ -66,17 +77,17 @@ def test_every_command_of_the_document_does_what_it_says(desk: Path) -> None:
             imports += 1
             if imports == 2:  # somebody is not in the export any more
                 lines.append("sed -i /ciara.byrne/d people.csv")
-        typed = typed.replace("/etc/systemd/system/", str(desk / "units"))
+        for theirs, ours in places.items():
+            typed = typed.replace(theirs, ours)
         lines += [f"echo '+ {command}'", typed, 'echo "= $?"']
-    (desk / "units").mkdir()
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "FLEET_", "PLAYWRIGHT_"))}
-    path = f"{stand_ins(desk / 'bin')}{os.pathsep}{os.environ['PATH']}"
-    environ = kept | {"HOME": os.environ["HOME"], "PATH": path, "LANG": "C.UTF-8"}
+    path = f"{stand_ins(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}"
+    environ = kept | {"HOME": str(home), "PATH": path, "LANG": "C.UTF-8"}
     # The rehearsal has a state of its own; one that is given serves for both, so that what follows finds the runs.
-    environ |= {"FLEET_STATE": str(desk / "state")}
+    environ |= {"FLEET_STATE": str(home / ".local/state/fleet")}
     done = subprocess.run(
         ["/bin/bash", "--noprofile", "--norc", "-c", "\n".join(lines)],
-        cwd=desk,
+        cwd=people,
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -97,6 +108,8 @@ def test_every_command_of_the_document_does_what_it_says(desk: Path) -> None:
     assert "ciara.byrne" in said[NEEDS_SOMEBODY] and "no mandate" in said[NEEDS_SOMEBODY]
     assert "anna.keller" in said["fleet sessions list"]
     assert "OK: all records are there" in " ".join(said["fleet audit verify"].split())
-    assert "Nothing to do" in said["fleet run -i staff.yml --check --stale 6"]
     assert "ciara.byrne" in said["fleet inventory prune -i staff.yml"]
-    assert {file.name for file in (desk / "units").iterdir()} == {"fleet-optout.service", "fleet-optout.timer"}
+    assert {file.name for file in units.iterdir()} == {"fleet-optout.service", "fleet-optout.timer"}
+    staff = str(people / "staff.yml")
+    job = Job(tmp_path, places | {staff: f"{staff} --inventory {people / 'rehearsal.yml'}"}, environ)
+    assert run_unit(units / "fleet-optout.service", job, {"S": str(home.parent)}).code == 0, job.output

@@ -28,11 +28,14 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.state, self.keys, self.workspace = folder / "state", folder / "etc", folder / "workspace"
-        for each in (self.keys, self.workspace):
-            each.mkdir()
+        self.home, self.workspace = folder / "fleet-optout", folder / "workspace"
+        self.state, self.keys = self.home / ".local" / "state" / "fleet", self.home / ".config" / "fleet"
+        for each in (self.home / "people", self.workspace):
+            each.mkdir(parents=True)
         self.identity, self.log_key = self.keys / "identity.txt", self.keys / "log-key.pem"
         self.summary = folder / "summary.md"
+        # The user's home; a state that is given serves a rehearsal too, which else has one of its own.
+        self.environ = {"HOME": str(self.home), "FLEET_STATE": str(self.state)}
         self.staff(**STAFF)
         self.fleet("init")
 
@@ -46,29 +49,25 @@ class Machine:
             for name, case in cases.items()
         }
         inventory = {"all": {"vars": {"fleet_rehearsal": True}, "hosts": hosts}}
-        for place in (self.workspace, self.keys):
+        for place in (self.workspace, self.home / "people"):
             (place / "staff.yml").write_text(yaml.safe_dump(inventory))
 
     def fleet(self, *arguments: str) -> str:
         """One of our commands by hand."""
-        places = {"FLEET_STATE": self.state, "FLEET_IDENTITY": self.identity, "FLEET_LOG_KEY": self.log_key}
-        environ = os.environ | {name: str(path) for name, path in places.items()}
         return subprocess.run(
-            [str(BIN / "fleet"), *arguments], env=environ, check=True, capture_output=True, text=True
+            [str(BIN / "fleet"), *arguments], env=os.environ | self.environ, check=True, capture_output=True, text=True
         ).stdout
 
     def job(self, path: str | None = None) -> Job:
         """A job on this machine."""
-        kept = {"HOME", "LANG", "FLEET_BROWSER", "PLAYWRIGHT_BROWSERS_PATH", "XDG_RUNTIME_DIR"}
+        kept = {"LANG", "FLEET_BROWSER", "PLAYWRIGHT_BROWSERS_PATH", "XDG_RUNTIME_DIR"}
         environ = {name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")}
-        environ |= {
+        environ |= self.environ | {
             "PATH": path or f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "RUNNER_TOOL_CACHE": str(self.folder / "tools"),
             "GITHUB_STEP_SUMMARY": str(self.summary),
         }
-        return Job(
-            self.workspace, {"/var/lib/fleet-optout": str(self.state), "/etc/fleet-optout": str(self.keys)}, environ
-        )
+        return Job(self.workspace, {"/opt/fleet-optout/bin": environ["PATH"].split(os.pathsep)[0]}, environ)
 
     def switch_back(self, employee: str) -> None:
         """Somebody, or the service, switches the setting on again."""
@@ -123,6 +122,9 @@ def machine(tmp_path: Path) -> Machine:
 
 class TestGithub:
     def onboarding(self, machine: Machine, **inputs: str) -> Job:
+        """What the file leaves to the runner's home may be said outright."""
+        places = {"state": machine.state, "identity-file": machine.identity, "log-key-file": machine.log_key}
+        inputs = {name: str(path) for name, path in places.items()} | inputs
         return run_github(FILES / "github-onboarding.yml", machine.job(), **inputs)
 
     def test_a_new_machine_installs_what_it_needs(self, machine: Machine) -> None:
@@ -265,12 +267,9 @@ class TestSystemd:
         closed = machine.folder / "closed"
         closed.mkdir(mode=0o500)
         job.environ["HOME"] = str(closed)
-        job.places = {"/etc/fleet-optout": str(machine.keys), "/opt/fleet-optout/bin": str(BIN)}
         places = {"S": str(machine.folder)}
-        machine.state.rename(machine.folder / "fleet-optout")
-        machine.state = machine.folder / "fleet-optout"
         machine.staff(**STAFF, unasked="switched_on")
-        machine.fleet("run", "-i", str(machine.keys / "staff.yml"), "-l", "anna,brian")
+        machine.fleet("run", "-i", str(machine.home / "people" / "staff.yml"), "-l", "anna,brian")
         assert run_unit(unit, job, places).code == 0, job.output
         machine.switch_back("anna")
         machine.summary.touch()
@@ -306,7 +305,6 @@ class TestTheWeeklyLook:
         job = stand_in(machine, folder, run=look, status=status)
         gitlab = TestGitlab().job(machine, "look-again", job).code
         job = stand_in(machine, folder, run=look, status=status)
-        job.places = {"/opt/fleet-optout/bin": str(folder / "bin")}
         unit = run_unit(FILES / "fleet-optout.service", job, {"S": str(machine.folder)}).code
         assert [call.split()[0] for call in called(folder)].count("run") == 3
         return {github, 0 if gitlab in allowed_on_gitlab("look-again") else gitlab, unit}
