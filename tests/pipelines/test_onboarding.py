@@ -21,7 +21,8 @@ COMMAND = re.compile(r"^    (\S.*)$", re.MULTILINE)
 
 NEEDS_SOMEBODY = "fleet run -i staff.yml -i rehearsal.yml"
 NEWCOMERS = "fleet run -i staff.yml --new --junit fleet-optout.xml"
-EXIT_CODES = {NEEDS_SOMEBODY: 3, NEWCOMERS: 3}
+LOOK = "fleet run -i staff.yml --check"
+EXIT_CODES = {NEEDS_SOMEBODY: 3, NEWCOMERS: 3, LOOK: 3}
 """What the document says of them: somebody has no mandate."""
 LEAVES = "fleet inventory import people.csv -i staff.yml --yes"
 
@@ -61,6 +62,14 @@ def test_exit_codes_of_the_document_are_told() -> None:
     for command, code in EXIT_CODES.items():
         [section] = [section for section in DOCUMENT.split("\n## ") if f"    {command}\n" in section]
         assert f"exit code {code}" in section and "ciara.byrne" in section, section
+
+
+def test_the_weekly_commands_are_those_of_the_pipelines() -> None:
+    """What the document shows of a job is what its files start."""
+    unit = (FILES / "fleet-optout.service").read_text("utf-8")
+    started = re.findall(r"^ExecStart=/opt/fleet-optout/bin/(.+)$", unit, re.MULTILINE)
+    shown = {command.replace("-i staff.yml", "--inventory %S/fleet-optout/people/staff.yml") for command in commands()}
+    assert len(started) == 3 and set(started) <= shown
 
 
 def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path: Path) -> None:
