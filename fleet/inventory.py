@@ -225,12 +225,14 @@ def _ancestors(groups: Mapping[str, Any], names: list[str]) -> set[str]:
         found |= more
 
 
-def gaps_in_mandates(inventory: Inventory) -> Iterator[Problem]:
+def gaps_in_mandates(inventory: Inventory, cwd: Path | None = None) -> Iterator[Problem]:
     """Accounts that a run would leave alone because the mandate names somebody else or misses the service.
+
+    `cwd` is where the inventory was read.
 
     These stop nothing and nobody; `fleet inventory check` names them so that they are seen before a run.
     """
-    lines = SourceLines(inventory.sources)
+    lines = SourceLines(inventory.sources, cwd)
     for employee in inventory.employees:
         mandate = employee.mandate
         if mandate is None:

@@ -129,7 +129,7 @@ def _employees(inventory: Path, content: bytes | None, services: Mapping[str, fr
     if content is None or not _has_hosts(content):
         return ()
     read = read_inventory([inventory.name], services, cwd=inventory.parent)
-    problems = [str(problem) for problem in (*read.all_problems(), *gaps_in_mandates(read))]
+    problems = [str(problem) for problem in (*read.all_problems(), *gaps_in_mandates(read, inventory.parent))]
     if problems:
         raise InputError(listed([f"{inventory.name} has mistakes already; mend them first:", *problems]))
     return read.employees
@@ -192,7 +192,7 @@ def _prove(inventory: Path, text: str, goal: Goal, services: Mapping[str, frozen
                 f"{said}\nThat is what this import would make of {inventory.name} (an anchor that others refer to, or "
                 "the like), so nothing was written; write that out in the file."
             ) from None
-        problems = [*read.all_problems(), *gaps_in_mandates(read)]
+        problems = [*read.all_problems(), *gaps_in_mandates(read, folder)]
     if problems:
         raise InputError(listed([_of_line(problem, goal) for problem in problems]))
     wrong = _difference_from(goal, read)

@@ -160,6 +160,18 @@ class TestImport:
         ):
             assert part in said
 
+    def test_a_gap_in_a_mandate_is_named_with_its_line_in_another_folder(self) -> None:
+        """The file is looked into where it is, not where the command was typed."""
+        Path("people").mkdir()
+        Path("people/staff.yml").write_text(
+            "all:\n  hosts:\n    anna.keller:\n      fleet_accounts: {linkedin: {profile: anna}}\n"
+            "      fleet_mandate: {employee: bob, reference: M-1, services: [linkedin],\n"
+            "        granted_on: 2026-01-01, expires_on: 2099-12-31}\n"
+        )
+        done = fleet("inventory", "import", "people.csv", "-i", "people/staff.yml")
+        assert done.returncode == 2
+        assert "staff.yml:5: anna.keller: fleet_mandate.employee: names bob" in " ".join(done.stderr.split())
+
     def test_who_left_goes_only_when_that_is_not_half(self) -> None:
         """A cut or a filtered export looks like that; --keep-left and --keep let people stay."""
         bring_in("--yes")
