@@ -72,11 +72,11 @@ def status(
     catalogue = catalogue_for(configuration.settings, rehearsal=True)
     names = service_names(catalogue)
     everybody = read_inventory(inventory, services_of(catalogue), cwd=Path.cwd()) if inventory else None
-    if everybody:
+    if everybody and not configuration.settings.is_state_given:  # one that was named holds real runs or rehearsed ones
         require_own_state(everybody, is_rehearsal=rehearsal)
     settings = with_log(configuration.settings, rehearsal=rehearsal)
     notifier = Notifier(configuration.channels if drift else None)
-    if rehearsal:
+    if rehearsal or (everybody and everybody.rehearsal):
         notifier.require_loopback()
     places = settings.state_dir.audit
     known, found = known_subjects(places.subjects), standings(read_records(places.log))
