@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -52,6 +53,7 @@ class Notifier:
         targets = channels.everyone() if channels else ()
         if targets:
             asset = _asset()
+            _bound_answers()
             with _listening():
                 self._ways = [(target, _service(target, self._smtp, asset)) for target in targets]
 
@@ -97,7 +99,6 @@ def _send(service: NotifyBase, notice: Notice) -> str | None:
     from apprise import Apprise, NotifyFormat, NotifyType
     from apprise.plugins.custom_json import NotifyJSON
 
-    _bound_answers()
     kind = NotifyType.WARNING
     if notice.exit_code in (EXIT_TOOL_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED):
         kind = NotifyType.FAILURE
@@ -117,13 +118,12 @@ def _send(service: NotifyBase, notice: Notice) -> str | None:
     return _why("\n".join(said))
 
 
+@cache  # once for all notifiers
 def _bound_answers() -> None:
     """Have requests, by which Apprise's ways ask, read no more than `MAX_ANSWER`: it would fill the memory with an
     answer that has no end, and neither Apprise nor the environment can tell it to stop."""
     from requests import RequestException, Response
 
-    if getattr(Response.iter_content, "is_bounded", False):
-        return
     without_end = Response.iter_content
 
     def iter_content(self: Response, *how: Any, **more: Any) -> Iterator[bytes]:
@@ -134,7 +134,6 @@ def _bound_answers() -> None:
                 raise RequestException("no end of the answer")
             yield piece
 
-    iter_content.is_bounded = True  # type: ignore[attr-defined]
     Response.iter_content = iter_content  # type: ignore[method-assign]
 
 
