@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+_WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--")
+OBEYING_MODES = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
+"""Before a command: even root is bound by the modes of files then, as users and services are."""
 
 
 @pytest.fixture(autouse=True)

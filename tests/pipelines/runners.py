@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import OBEYING_MODES, ROOT
 
 OURS = "YOUR-ORGANIZATION/fleet-optout@main"
 NOT_OURS = ("actions/checkout@v4", "actions/upload-artifact@v4")
@@ -129,12 +129,6 @@ def run_gitlab(template: Path, name: str, job: Job) -> Job:
     return job
 
 
-_OBEYING_MODES = (
-    ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--"] if os.geteuid() == 0 else []
-)
-"""A service's user is not root: what is closed to it stays closed."""
-
-
 def run_unit(unit: Path, job: Job, specifiers: Mapping[str, str]) -> Job:
     """Run what a systemd service of type oneshot starts, in its environment, as long as each ends with success."""
     lines = [line for line in unit.read_text("utf-8").splitlines() if "=" in line and not line.startswith("#")]
@@ -147,7 +141,7 @@ def run_unit(unit: Path, job: Job, specifiers: Mapping[str, str]) -> Job:
     success = {0, *(int(code) for value in of("SuccessExitStatus") for code in value.split())}
     for command in of("ExecStart"):
         done = subprocess.run(
-            [*_OBEYING_MODES, *shlex.split(command)],
+            [*OBEYING_MODES, *shlex.split(command)],
             env=job.environ,
             capture_output=True,
             text=True,

@@ -13,13 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import OBEYING_MODES, ROOT
 from tests.receivers import Webhook, webhook
 
 FLEET = str(Path(sys.executable).with_name("fleet"))
-_WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--")
-UNPRIVILEGED = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
-"""By which even root is bound by the modes of files."""
 STAFF = """
 all:
   hosts:
@@ -33,14 +30,13 @@ all:
 """
 
 
-def fleet(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([FLEET, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=cwd)
+def fleet(*arguments: str, cwd: Path | None = None, by: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*by, FLEET, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=cwd)
 
 
-def refusal(*arguments: str, to: tuple[str, ...] = ()) -> str:
+def refusal(*arguments: str, by: tuple[str, ...] = ()) -> str:
     """The sentence of a refused command, on one line: exit code 2, nothing on stdout, no traceback."""
-    command = [*to, FLEET, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = fleet(*arguments, by=by)
     assert (done.returncode, done.stdout) == (2, ""), done
     assert done.stderr.startswith("Error: ")
     return " ".join(done.stderr.split())
@@ -229,20 +225,20 @@ class TestFilesThatCannotBeRead:
         (closed / "staff.yml").write_text(STAFF)
         closed.chmod(0)
         for command in (("run", "--plan"), ("config", "show"), ("inventory", "check")):
-            said = refusal(*command, "-i", str(closed / "staff.yml"), to=UNPRIVILEGED)
+            said = refusal(*command, "-i", str(closed / "staff.yml"), by=OBEYING_MODES)
             assert f"{closed}/staff.yml cannot be looked at (Permission denied); see that this user may enter" in said
         closed.chmod(0o700)
 
     def test_ansibles_own_causes_are_told(self, staff: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """An inventory that may not be read, and a home that Ansible may not write to."""
         Path(staff).chmod(0)
-        said = refusal("inventory", "check", "-i", staff, to=UNPRIVILEGED)
+        said = refusal("inventory", "check", "-i", staff, by=OBEYING_MODES)
         assert f"{staff} cannot be read (Permission denied)" in said
         Path(staff).chmod(0o600)
         home = tmp_path / "home-for-reading"
         home.mkdir(mode=0o500)
         monkeypatch.setenv("HOME", str(home))
-        said = refusal("inventory", "check", "-i", staff, to=UNPRIVILEGED)
+        said = refusal("inventory", "check", "-i", staff, by=OBEYING_MODES)
         assert (
             f"Ansible cannot write to {home}/.ansible/tmp; let it, or give it a folder of its own with ANSIBLE" in said
         )
