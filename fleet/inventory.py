@@ -51,6 +51,21 @@ class Inventory:
         """The same inventory with these employees in place of its own."""
         return replace(self, employees=tuple(employees))
 
+    def require_own_state(self, *, is_rehearsal: bool) -> None:
+        """Rehearsed people and real ones are known to different states: beside the other's inventory nobody would be.
+
+        Raises InputError.
+        """
+        names = ", ".join(self.sources)
+        if self.rehearsal and not is_rehearsal:
+            raise InputError(
+                f"{names} is marked fleet_rehearsal, and this is the state of the real runs; add --rehearsal."
+            )
+        if is_rehearsal and not self.rehearsal:
+            raise InputError(
+                f"{names} is not marked fleet_rehearsal, so no rehearsal has met its people; leave --rehearsal out."
+            )
+
     def all_problems(self) -> Iterator[Problem]:
         """Problems of groups first, then of each employee."""
         yield from self.problems

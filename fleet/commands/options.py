@@ -14,13 +14,15 @@ from rich.console import Console
 
 from fleet.config import Given, Settings, resolve_settings
 from fleet.errors import InputError
-from fleet.inventory import Inventory
 from fleet.paths import look, write_private
 from fleet.report.words import visible
 
 INVENTORY = Annotated[
     list[str] | None,
     typer.Option("-i", "--inventory", metavar="INVENTORY", help="Inventory, as for ansible. Repeatable."),
+]
+LIMIT = Annotated[
+    str | None, typer.Option("-l", "--limit", metavar="PATTERN", help="Only these employees, as for ansible.")
 ]
 STATE = Annotated[str | None, typer.Option("--state", metavar="DIR", help="State directory [env: FLEET_STATE].")]
 IDENTITY = Annotated[
@@ -141,20 +143,6 @@ def with_log(settings: Settings, *, rehearsal: bool) -> Settings:
     if not places.audit.log.exists() and not places.audit.checkpoints.exists():
         raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
     return settings
-
-
-def require_own_state(read: Inventory, *, is_rehearsal: bool) -> None:
-    """Rehearsed people and real ones are known to different states: beside the other's inventory nobody would be.
-
-    Raises InputError.
-    """
-    names = ", ".join(read.sources)
-    if read.rehearsal and not is_rehearsal:
-        raise InputError(f"{names} is marked fleet_rehearsal, and this is the state of the real runs; add --rehearsal.")
-    if is_rehearsal and not read.rehearsal:
-        raise InputError(
-            f"{names} is not marked fleet_rehearsal, so no rehearsal has met its people; leave --rehearsal out."
-        )
 
 
 def write_output(path: Path, content: str) -> None:

@@ -18,6 +18,7 @@ from fleet.commands.options import (
     FORKS,
     IDENTITY,
     INVENTORY,
+    LIMIT,
     LOG_KEY,
     NOTIFY,
     NOTIFY_FILE,
@@ -50,9 +51,7 @@ from fleet.selection import EVERYTHING, Selection, require_no_shrink
 
 def run(
     inventory: INVENTORY = None,
-    limit: Annotated[
-        str | None, typer.Option("-l", "--limit", metavar="PATTERN", help="Only these employees, as for ansible.")
-    ] = None,
+    limit: LIMIT = None,
     check: Annotated[bool, typer.Option("-C", "--check", help="Read only: change nothing.")] = False,
     forks: FORKS = None,
     worker: WORKERS = None,

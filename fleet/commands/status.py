@@ -28,7 +28,6 @@ from fleet.commands.options import (
     Output,
     complain,
     people,
-    require_own_state,
     with_log,
 )
 from fleet.config import Given, Settings, configure
@@ -73,7 +72,7 @@ def status(
     names = service_names(catalogue)
     everybody = read_inventory(inventory, services_of(catalogue), cwd=Path.cwd()) if inventory else None
     if everybody and not configuration.settings.is_state_given:  # one that was named holds real runs or rehearsed ones
-        require_own_state(everybody, is_rehearsal=rehearsal)
+        everybody.require_own_state(is_rehearsal=rehearsal)
     settings = with_log(configuration.settings, rehearsal=rehearsal)
     notifier = Notifier(configuration.channels if drift else None)
     if rehearsal or (everybody and everybody.rehearsal):

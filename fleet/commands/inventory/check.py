@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from fleet.commands.options import INVENTORY, RECIPES, say, settings_of
+from fleet.commands.options import INVENTORY, LIMIT, RECIPES, say, settings_of
 from fleet.counting import counted
 from fleet.inventory import gaps_in_mandates, read_inventory
 from fleet.model import EXIT_BAD_INPUT
@@ -15,9 +13,7 @@ from fleet.plan import catalogue_for, services_of
 
 def check(
     inventory: INVENTORY = None,
-    limit: Annotated[
-        str | None, typer.Option("-l", "--limit", metavar="PATTERN", help="Only these employees, as for ansible.")
-    ] = None,
+    limit: LIMIT = None,
     recipes: RECIPES = None,
 ) -> None:
     """Validate everything, and name file, employee and field of each mistake. Touches nothing.

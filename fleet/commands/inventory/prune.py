@@ -18,7 +18,6 @@ from fleet.commands.options import (
     Output,
     confirm,
     people,
-    require_own_state,
     say,
     settings_of,
     with_log,
@@ -52,7 +51,7 @@ def prune(
     """
     settings = settings_of(state, inventory=inventory, log_key=log_key)
     read = read_inventory(inventory or [], services_of(catalogue_for(settings, rehearsal=True)))
-    require_own_state(read, is_rehearsal=rehearsal)
+    read.require_own_state(is_rehearsal=rehearsal)
     settings = with_log(settings, rehearsal=rehearsal)
     found = find_leavers(settings.state_dir, {employee.name for employee in read.employees})
     if output is Output.TEXT:
