@@ -16,13 +16,13 @@ from tests.conftest import ROOT
 
 FLOORS = (
     {"errors", "model"},
-    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh"},
+    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh", "labels", "patience"},
     {"yamlfile"},
     {"mandates", "sourcelines"},
     {"waivers"},
     {"employee", "recipe"},
     {"inventory", "catalogue", "sessions", "audit", "browser", "notify", "configfile"},
-    {"config", "state", "retention", "people", "recognition", "selectors", "patience"},
+    {"config", "state", "retention", "people", "recognition", "selectors"},
     {"reading", "plan", "leavers"},
     {"optout", "gates", "history", "selection"},
     {"forecast", "variables"},
