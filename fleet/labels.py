@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+MAX_LABEL = 200
 _UNSEEN = r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 """Marks that nobody sees: of the direction of a text, of where it may break (Unicode: Bidi_Control, Cf)."""
 
@@ -39,6 +40,12 @@ def plain_language(language: str) -> str:
     """A language tag for comparing; empty if it is none."""
     tag = language.strip().replace("_", "-").lower()
     return tag if re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]{1,8})*", tag) else ""
+
+
+def shown_label(label: str) -> str:
+    """A label as it can be kept and shown: one line of at most MAX_LABEL characters, those that nobody sees spelled."""
+    seen = "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in " ".join(label.split()))
+    return seen[:MAX_LABEL].rstrip()
 
 
 def covers(known: str, spoken: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from fleet.browser.snapshot import Seen, Snapshot, Wanted
+from fleet.labels import shown_label
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipe import PROFILE, Control, Recipe, Sign, fill_profile, host_port
 
@@ -69,7 +70,7 @@ def barrier(recipe: Recipe, snapshot: Snapshot, wanted: Wanted, profile: str) ->
 def missing(snapshot: Snapshot, control: Control, address: str, locale: str | None, *, to_press: bool) -> Stop | None:
     """What keeps a snapshot from being a reading, or None. Any of it may still come while the page is built."""
     reason = _missing_reason(snapshot, control, address, locale, to_press)
-    label = snapshot.controls[0].label if reason is Reason.LABEL else None
+    label = shown_label(snapshot.controls[0].label) if reason is Reason.LABEL else None
     return Stop(Outcome.PAGE_CHANGED, reason, label) if reason else None
 
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from fleet.agent.channel import Refused
 from fleet.browser.tab import MAX_REFUSED_HOSTS
+from fleet.labels import shown_label
 from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Ending, Finding, Journal, Order
 from fleet.sessions import is_storable
@@ -23,7 +24,6 @@ MAX_DURATION = 24 * 60 * 60 * 1000
 """Milliseconds."""
 _HOST = re.compile(r"[!-~]{1,300}")
 
-_MAX_LABEL = 200
 _WITHOUT_INTENT = {Outcome.NOT_OFFERED, Outcome.PAGE_CHANGED, Outcome.ERROR}
 _WITH_INTENT = {Outcome.NOT_SAVED, Outcome.UNKNOWN}
 _EITHER_WAY = {Outcome.SIGN_IN_NEEDED, Outcome.CHALLENGED, Outcome.WRONG_ACCOUNT}
@@ -49,7 +49,7 @@ def load_finding(fields: Mapping[str, Any]) -> Finding:
     hosts, status = found.refused_hosts, found.http_status
     if len(hosts) > MAX_REFUSED_HOSTS or not all(map(_HOST.fullmatch, hosts)):
         raise ValueError("refused hosts that are none")
-    if found.label is not None and not 0 < len(found.label) <= _MAX_LABEL:
+    if found.label is not None and not (found.label and found.label == shown_label(found.label)):
         raise ValueError("a label that is none")
     if not 0 <= found.duration_ms <= MAX_DURATION or not (status is None or 0 < status < 1000):
         raise ValueError("a number that is none")

@@ -22,6 +22,7 @@ FLOORS = (
     {"waivers"},
     {"employee", "recipe"},
     {"inventory", "catalogue", "sessions", "audit", "browser", "notify", "configfile"},
+    {"evidence"},
     {"config", "state", "retention", "people", "recognition", "selectors"},
     {"reading", "plan", "leavers"},
     {"optout", "gates", "history", "selection"},
