@@ -121,6 +121,7 @@ class Run:
                 revocations=Revocations(state.revocations),
                 evidence=state.evidence / spec.run_id,
                 terms_accepted=frozenset(settings.terms_accepted),
+                personal_sessions=frozenset(settings.personal_sessions),
                 breaker=Breaker(settings.breaker_limits if settings.breaker else None),
             )
             run = cls(spec, recorder, ground, accounts, here)
