@@ -31,6 +31,7 @@ from fleet.audit.records import (
     LOG_RECOVERED,
     MAX_LINE_BYTES,
     SCHEMA_VERSION,
+    is_stamped,
     newer,
 )
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
@@ -184,9 +185,10 @@ class _Verifier:
         try:
             record = orjson.loads(line)
             seq, at, event = record["seq"], record["at"], record["event"]
+            is_record = is_stamped(record) and isinstance(at, str) and len(line) < MAX_LINE_BYTES
         except (ValueError, KeyError, TypeError):
-            seq, at, event, record = None, "", "", {}
-        if type(seq) is not int or seq != number or len(line) >= MAX_LINE_BYTES or not isinstance(at, str):
+            seq, at, event, record, is_record = None, "", "", {}, False
+        if not is_record or seq != number:
             said = f"says that it is record {seq}" if type(seq) is int and seq != number else "is not a record"
             self._note_line(number, said)
             return

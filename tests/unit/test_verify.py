@@ -543,6 +543,18 @@ class TestForgery:
             open_log(place.root)
         assert check(place.root).verdict.value >= Verdict.UNSIGNED_TAIL.value
 
+    @pytest.mark.parametrize("clock", [-1, 10**12 + 1, 10**30, 1.5, True, None, "0"])
+    def test_a_clock_that_no_reader_takes_is_no_record_to_anybody(self, place: AuditDir, clock: object) -> None:
+        """Not even where the log's own key signs it: reader and verifier say so of the same record."""
+        planted = json.loads(log_path(place.root).read_bytes().splitlines()[0])
+        line = json.dumps(planted | {"seq": 40, "monotonic_ms": clock}, separators=(",", ":")).encode()
+        with (place.log / "000000000032.jsonl").open("ab") as file:
+            file.write(line + b"\n")
+        self.sign_as_thief(place, read_signing_key(place, place.root.parent / "log-key.pem"))
+        with pytest.raises(AuditError, match="holds a line that is no record"):
+            list(segments.read_records(place.log))
+        assert says(place.root) == (Verdict.MODIFIED, ["record 40 is not a record"])
+
     @pytest.mark.parametrize(
         "line",
         [
