@@ -221,9 +221,9 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 
 def is_stamped(record: Mapping[str, Any]) -> bool:
-    """True if number and monotonic clock of a record, of whatever version, are as `render` writes and `parse` takes them.
+    """True if number and monotonic clock of a record, of any version, are as `render` writes and `parse` takes them.
 
-    No more of it: this is asked for every record that is verified.
+    No more of it is checked: this is asked for every record that is verified.
     """
     seq, clock = record["seq"], record["monotonic_ms"]
     return type(seq) is type(clock) is int and 0 <= seq <= MAX_NUMBER and 0 <= clock <= MAX_NUMBER
