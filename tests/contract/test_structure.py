@@ -16,11 +16,11 @@ from tests.conftest import ROOT
 
 FLOORS = (
     {"errors", "model"},
-    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh", "labels", "patience"},
+    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh", "interruption", "labels", "patience"},
     {"yamlfile"},
     {"mandates", "sourcelines"},
-    {"waivers"},
-    {"employee", "recipe"},
+    {"waivers", "recipe"},
+    {"employee"},
     {"inventory", "catalogue", "sessions", "audit", "browser", "notify", "configfile"},
     {"evidence"},
     {"config", "state", "retention", "people", "recognition", "selectors"},
