@@ -400,6 +400,6 @@ class TestLabel:
 
     def test_it_is_erased_with_its_person(self, kept: Path) -> None:
         """As their pictures are."""
-        fleet("audit", "erase", "anna.keller", "--yes").check_returncode()
+        fleet("audit", "erase", "anna.keller").check_returncode()
         assert not kept.exists()
         assert "label not kept any more" in told("audit", "show", "--run", "r3")
