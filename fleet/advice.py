@@ -31,6 +31,11 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NOT_PERMITTED,
         Reason.STOPS_UNREADABLE,
     ): "Administrator: 'fleet services list' says why stops cannot be read; until then, nobody is visited.",
+    (
+        Outcome.NOT_PERMITTED,
+        Reason.PERSONAL_SESSION,
+    ): "Ask {employee} to do it in person, or decide in fleet.yml (personal_sessions) to use personal sessions at "
+    "{service}.",
     (Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION): "Ask {employee} to sign in to {service}, then import that session.",
     (Outcome.CHALLENGED, Reason.CAPTCHA): "Ask {employee} to sign in to {service} and solve the CAPTCHA in person.",
     (Outcome.CHALLENGED, Reason.CODE): "Ask {employee} to sign in to {service} and enter the code it sent.",

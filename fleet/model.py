@@ -138,6 +138,7 @@ class Reason(StrEnum):
     TERMS_FORBID = "terms_forbid"
     SERVICE_STOPPED = "service_stopped"
     STOPS_UNREADABLE = "stops_unreadable"
+    PERSONAL_SESSION = "personal_session"
     # sign_in_needed
     NO_SESSION = "no_session"
     SESSION_EXPIRED = "session_expired"

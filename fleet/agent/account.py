@@ -40,6 +40,7 @@ class Ground:
     stopped: Register
     evidence: Path
     terms_accepted: frozenset[str]
+    personal_sessions: frozenset[str]
     breaker: Breaker
     in_use: dict[str, asyncio.Lock] = field(default_factory=dict)
     """One lock per session: a session is used once at a time."""
@@ -114,6 +115,7 @@ class AccountVisit:
                 revoked=ground.revocations,
                 stopped=ground.stopped,
                 terms_accepted=ground.terms_accepted,
+                personal_sessions=ground.personal_sessions,
             )
             if refused is not None:
                 await ground.recorder.finish(self._account, control, *refused)

@@ -135,6 +135,7 @@ class Run:
                 stopped=stopped,
                 evidence=state.evidence / spec.run_id,
                 terms_accepted=frozenset(settings.terms_accepted),
+                personal_sessions=frozenset(settings.personal_sessions),
                 breaker=Breaker(settings.breaker_limits if settings.breaker else None),
             )
             run = cls(spec, recorder, ground, accounts, here, writer)

@@ -16,11 +16,11 @@ from tests.conftest import ROOT
 
 FLOORS = (
     {"errors", "model"},
-    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh"},
+    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh", "interruption"},
     {"yamlfile", "register"},
     {"mandates", "sourcelines"},
-    {"waivers"},
-    {"employee", "recipe"},
+    {"waivers", "recipe"},
+    {"employee"},
     {"inventory", "catalogue", "sessions", "audit", "browser", "notify", "configfile"},
     {"config", "state", "retention", "people", "recognition", "selectors", "patience"},
     {"reading", "plan", "leavers", "acts"},

@@ -70,6 +70,7 @@ class Desk:
             stopped=Register(folder / "stopped"),
             evidence=folder / "evidence",
             terms_accepted=frozenset({"linkedin"}),
+            personal_sessions=frozenset({"linkedin"}),
             breaker=Breaker(None),
         )
         self._folder = folder

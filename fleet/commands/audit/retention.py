@@ -27,8 +27,9 @@ def erase(
     erased = carry_out(settings, "fleet audit erase", Erase(employees=[employee]))["erased"].get(employee)
     if erased is None:
         raise InputError(f"Nothing is known of '{employee}': no run has met them, and there is no session.")
-    who = f"{employee} was {erased['pseudonym']}" if erased["pseudonym"] else f"No run had met {employee}"
-    typer.echo(f"{who}; deleted: {erased['sessions']} sessions, {erased['evidence']} pictures.")
+    # Not the pseudonym: what is printed may be kept, and would lead from the log to the person again.
+    met = "" if erased["pseudonym"] else " No run had met them."
+    typer.echo(f"{employee} is erased: {erased['sessions']} sessions, {erased['evidence']} pictures.{met}")
 
 
 def prune(
