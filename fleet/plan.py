@@ -39,6 +39,8 @@ class RunSpec:
     """The run that this one goes on with."""
     only: frozenset[Planned] | None = None
     """Nothing else is planned; None for all that the inventory and the filters ask for."""
+    recipes_sha256: dict[str, str] | None = None
+    """Service to the digest of the recipe that it was planned with; None where the agent itself makes the plan."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,17 @@ def _narrowed(account: PlannedAccount, only: frozenset[Planned] | None) -> Plann
         control for control in account.controls if (account.employee.name, account.service, control) in only
     )
     return replace(account, controls=controls) if controls else None
+
+
+def require_same_recipes(spec: RunSpec, accounts: Iterable[PlannedAccount], catalogue: Catalogue) -> None:
+    """Refuse recipes that were edited since the run was planned. Raises InputError."""
+    if spec.recipes_sha256 is None:
+        return
+    for service in dict.fromkeys(account.recipe.service for account in accounts if account.recipe):
+        if catalogue.digests[service] != spec.recipes_sha256.get(service):
+            raise InputError(
+                f"{catalogue.paths[service]} was edited after this run was planned; run again. Nobody was visited."
+            )
 
 
 def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: Network) -> None:

@@ -35,6 +35,7 @@ from fleet.plan import (
     is_live,
     planned_accounts,
     require_safe_start,
+    require_same_recipes,
     service_names,
 )
 from fleet.rehearsal.stage import raise_stage
@@ -76,6 +77,7 @@ class Run:
         check_filters(settings, catalogue)
         accounts = planned_accounts(spec, catalogue)
         planned = [account for of_one in accounts.values() for account in of_one]
+        require_same_recipes(spec, planned, catalogue)
         async with AsyncExitStack() as stack:
             network = settings.network
             if rehearsal and not network.resolve:

@@ -187,7 +187,7 @@ def prepare(
     inventory = read_inventory(sources, catalogue.recipes, limit, cwd=Path.cwd())
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
-    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())
+    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator(), recipes_sha256=dict(catalogue.digests))
     if not accept_shrink:
         require_no_shrink(spec)
     return selection.of(spec), service_names(catalogue)
