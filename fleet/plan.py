@@ -21,7 +21,8 @@ from fleet.recipe import Recipe
 Planned = tuple[str, str | None, str | None]
 """Employee, service, control."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What the log may hold of a service that an inventory names."""
 MAX_UNKNOWN = 20
 """So many services without a recipe are named for one employee: the plan of each must fit into a record."""
 
@@ -95,7 +96,7 @@ def plan_accounts(employee: Employee, settings: Settings, catalogue: Catalogue) 
     Bad data is planned too, with service or control None as far as it cannot be read: it must end in the log.
     """
     given = [*employee.accounts, *(problem.service for problem in employee.problems if problem.service is not None)]
-    unknown = [service for service in given if _NAME.fullmatch(service) and catalogue.get(service) is None]
+    unknown = [service for service in given if SERVICE_NAME.fullmatch(service) and catalogue.get(service) is None]
     nameable = {*catalogue.recipes, *unknown[:MAX_UNKNOWN]}
     # Those that cannot be named are one entry: the log could not tell them apart.
     services = dict.fromkeys(service if service in nameable else None for service in given)

@@ -306,7 +306,8 @@ class TestPipesInPlaceOfFiles:
         (tmp_path / "host_vars").mkdir()
         (tmp_path / "staff.yml").write_text("all: {hosts: {anna: {}}}")
         os.mkfifo(tmp_path / "host_vars" / "anna.yml")
-        os.mkfifo(state.revocations)
+        older = state.root / "revocations.yml"
+        os.mkfifo(older)
         with deadline(5):
             with pytest.raises(SessionError, match="not a regular file"):
                 SessionStore(state).open("anna", "linkedin", read_identity(tmp_path / "keys" / "identity.txt"))
