@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.employee import PERSONAL, Employee, Problem, read_employee, whole
+from fleet.environment import ansible_inventory, inventory_environment
 from fleet.errors import FleetError, InputError
 from fleet.paths import ansible_content, look
 from fleet.sourcelines import SourceLines
@@ -150,7 +151,7 @@ def inventory_of(
 def _list_hosts(
     sources: Sequence[str], limit: str | None, ansible_python: str, cwd: Path | None
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    command = [ansible_python, "-m", "ansible", "inventory", "--list", "--export"]
+    command = [*ansible_inventory(ansible_python), "--list", "--export"]
     # So that what lies beside the play counts as it does for ansible-playbook: our inventory plugins do.
     command.append(f"--playbook-dir={ansible_content() / 'playbooks'}")
     command += [f"--inventory={source}" for source in sources]  # with the sign: never options of their own
@@ -158,19 +159,16 @@ def _list_hosts(
         raise InputError("--limit is empty, which would mean everybody; name somebody, or leave it out.")
     if limit:
         command.append(f"--limit={limit}")
-    environment = os.environ | {
-        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
-        "ANSIBLE_DUPLICATE_YAML_DICT_KEY": "error",
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_FORCE_COLOR": "0",
-        # The answer holds personal values: it is for us alone, not for the operator's Ansible log, and nothing else.
-        "ANSIBLE_LOG_PATH": os.devnull,
-        "ANSIBLE_DEBUG": "0",
-        "ANSIBLE_VERBOSITY": "0",
-    }
+    environment = inventory_environment()
     try:
         done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", env=environment, cwd=cwd, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
+            cwd=cwd,
+            check=False,
         )
     except OSError as error:
         raise FleetError(f"Ansible cannot be started with {ansible_python}: {error.strerror}.") from None
