@@ -124,7 +124,7 @@ def run(
             )
         if spec.inventory.rehearsal:
             notifier.require_loopback()
-        for warning in spec.inventory.warnings:
+        for warning in (*spec.inventory.warnings, *(f"Ansible warns: {remark}" for remark in spec.inventory.remarks)):
             say(warning, "yellow")
         if plan:
             _tell(spec, names, output)
