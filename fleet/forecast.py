@@ -85,6 +85,7 @@ def forecast(spec: RunSpec) -> Forecast:
                     live=account.service in live,
                     revoked=revoked,
                     terms_accepted=settings.terms_accepted,
+                    personal_sessions=settings.personal_sessions,
                 )
                 # A rehearsal makes its sessions itself.
                 if refused is None and not rehearsal and (employee, account.service) not in with_session:
