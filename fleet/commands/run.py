@@ -133,7 +133,7 @@ def run(
                 spec, names = prepared(check=check, accept_shrink=accept_shrink)
         if spec.inventory.rehearsal:
             notifier.require_loopback()
-        for warning in spec.inventory.warnings:
+        for warning in (*spec.inventory.warnings, *(f"Ansible warns: {remark}" for remark in spec.inventory.remarks)):
             say(warning, "yellow")
         if plan:
             _tell(spec, names, output)
