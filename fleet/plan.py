@@ -15,6 +15,7 @@ from fleet.config import Settings
 from fleet.employee import Employee
 from fleet.errors import InputError
 from fleet.inventory import Inventory
+from fleet.pace import check_paces
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipe import Recipe
 
@@ -82,7 +83,8 @@ def service_names(recipes: Iterable[Recipe]) -> dict[str, str]:
 
 
 def check_filters(settings: Settings, catalogue: Catalogue) -> None:
-    """Refuse --service and --control values that no recipe knows. Raises InputError."""
+    """Refuse --service and --control values that no recipe knows, and paces that cannot be. Raises InputError."""
+    check_paces(settings, catalogue)
     for service in settings.services:
         if catalogue.get(service) is None:
             raise InputError(f"--service {service}: no recipe; there are {', '.join(sorted(catalogue.recipes))}.")

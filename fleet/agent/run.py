@@ -26,6 +26,7 @@ from fleet.gates import unreadable
 from fleet.mandates import Revocations
 from fleet.model import Reason, Result
 from fleet.optout import Here, NotBegun, Visitor
+from fleet.pace import pace_of
 from fleet.plan import (
     PlannedAccount,
     RunSpec,
@@ -110,17 +111,19 @@ class Run:
                     await require_selectors(browser, recipe.hosts, catalogue, [recipe])
             known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})
             recorder = Recorder(log, Ledger(spec.run_id), known)
+            breaker = Breaker(settings.breaker_limits if settings.breaker else None)
+            paces = {service: pace_of(recipe, settings) for service, recipe in recipes.items() if service in live}
             ground = Ground(
                 run_id=spec.run_id,
                 check=spec.check,
                 recorder=recorder,
-                pacing=Pacing(settings.forks * len(browsers), settings.pause),
+                pacing=Pacing(settings.forks * len(browsers), paces, breaker.is_open),
                 sessions=SessionStore(state),
                 identity=identity,
                 revocations=Revocations(state.revocations),
                 evidence=state.evidence / spec.run_id,
                 terms_accepted=frozenset(settings.terms_accepted),
-                breaker=Breaker(settings.breaker_limits if settings.breaker else None),
+                breaker=breaker,
             )
             run = cls(spec, recorder, ground, accounts, here)
             run._live = live
