@@ -62,7 +62,9 @@ class Settings:
     pause: Pause = field(default_factory=Pause)
     hours: dict[str, Hours] = field(default_factory=dict)
     terms_accepted: dict[str, str] = field(default_factory=dict)
+    personal_sessions: dict[str, str] = field(default_factory=dict)
     sandbox: bool = True
+    sandbox_accepted_by: str | None = None
 
     @property
     def state_dir(self) -> StateDir:
@@ -137,6 +139,7 @@ KEYS = (
     Key("notify_file", "--notify-file", is_path=True),
     Key("smtp", default=lambda: DEFAULT_SMTP),
     Key("terms_accepted", default=dict),
+    Key("personal_sessions", default=dict),
     Key("sandbox", default=lambda: True),
     Key("accepted_by"),
 )
@@ -186,7 +189,9 @@ class Configuration:
             pause=self["pause"],
             hours={service: Hours.parse(text) for service, text in self["hours"].items()},
             terms_accepted=dict(self["terms_accepted"]),
+            personal_sessions=dict(self["personal_sessions"]),
             sandbox=self["sandbox"],
+            sandbox_accepted_by=self["accepted_by"],
         )
 
     @property

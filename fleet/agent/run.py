@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -136,6 +137,9 @@ class Run:
                 resumes=spec.resumes,
                 rehearsal=rehearsal,
                 sandbox=sandbox,
+                sandbox_accepted_by=None if settings.sandbox else settings.sandbox_accepted_by,
+                terms_accepted=_decided(settings.terms_accepted, recipes),
+                personal_sessions=_decided(settings.personal_sessions, recipes),
                 inventory_sha256=spec.inventory.digest,
                 inventory_employees=spec.inventory.total,
                 sources_sha256=spec.inventory.sources_digest,
@@ -221,3 +225,8 @@ class Run:
             await asyncio.wait(self._visits.values(), timeout=1)
         async with self._resources:
             await self._recorder.close(stopped)
+
+
+def _decided(references: Mapping[str, str], services: Collection[str]) -> dict[str, str]:
+    """The references of decisions that concern a service of the plan."""
+    return {service: references[service] for service in sorted(references.keys() & services)}

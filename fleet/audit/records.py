@@ -6,6 +6,7 @@ no free text, no page text, no exception text, no personal value in clear.
 
 from __future__ import annotations
 
+import copy
 import re
 import time
 from collections.abc import Callable, Mapping, MutableMapping
@@ -18,7 +19,8 @@ import structlog
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""Of what is written. Older records keep their version and are read as `ADDED` says; newer ones are refused."""
 MAX_LINE_BYTES: Final = 8 * 1024
 
 RUN_STARTED: Final = "run.started"
@@ -59,7 +61,7 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _digests(value: Any) -> bool:
+def _named_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
@@ -91,7 +93,7 @@ _reason: Kind = frozenset({*Reason, None}).__contains__
 _text_or_none, _number_or_none = _or_none(_text), _or_none(_number)
 
 _COMMON_KINDS: Final[dict[str, Kind]] = {
-    "v": lambda value: type(value) is int and value == SCHEMA_VERSION,
+    "v": lambda value: type(value) is int and 1 <= value <= SCHEMA_VERSION,
     "seq": _number,
     "at": _time,
     "monotonic_ms": _number,
@@ -109,10 +111,13 @@ FIELDS: Final[dict[str, dict[str, Kind]]] = {
         "resumes": _text_or_none,
         "rehearsal": _flag,
         "sandbox": _flag,
+        "sandbox_accepted_by": _text_or_none,
+        "terms_accepted": _named_texts,
+        "personal_sessions": _named_texts,
         "inventory_sha256": _text,
         "inventory_employees": _number_or_none,
         "sources_sha256": _text,
-        "recipes_sha256": _digests,
+        "recipes_sha256": _named_texts,
         "employees": _number,
         "controls": _number,
     },
@@ -138,6 +143,7 @@ FIELDS: Final[dict[str, dict[str, Kind]]] = {
         "http_status": _number_or_none,
         "refused_hosts": _texts,
         "worker": _text_or_none,
+        "label": _text_or_none,
     },
     RUN_FINISHED: {"counts": _counts, "stopped": _reason, "exit_code": _number},
     LOG_RECOVERED: {"bytes": _number_or_none, "sha256": _text_or_none, "unsigned": _number},
@@ -149,6 +155,14 @@ FIELDS: Final[dict[str, dict[str, Kind]]] = {
 """The allow-list: the fields that each event carries beside the common ones, all of them and no others, and what may
 stand in each."""
 
+ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
+    2: {
+        RUN_STARTED: {"sandbox_accepted_by": None, "terms_accepted": {}, "personal_sessions": {}},
+        CONTROL_FINISHED: {"label": None},
+    },
+}
+"""What each version added to events of earlier ones, with the value that an older record is read with."""
+
 NOTHING_READ: Final[Mapping[str, Any]] = {
     "before": None,
     "after": None,
@@ -158,20 +172,44 @@ NOTHING_READ: Final[Mapping[str, Any]] = {
     "http_status": None,
     "refused_hosts": [],
     "worker": None,
+    "label": None,
 }
 """What `control.finished` says of a control whose page nobody has seen."""
 
 Record = MutableMapping[str, Any]
 
 
+def _added_since(version: int, event: str) -> dict[str, Any]:
+    """The fields that an event has gained after a version, with the values that stand for them in older records."""
+    return {
+        name: value
+        for added_in, events in ADDED.items()
+        if added_in > version
+        for name, value in events.get(event, {}).items()
+    }
+
+
 _ALL_KINDS: Final = {event: {**_COMMON_KINDS, **kinds} for event, kinds in FIELDS.items()}
+_LATER: Final = {(version, event): _added_since(version, event) for version in (1,) for event in FIELDS}
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
-    """A line (without LF) as the record that this version would write; None if it is none."""
+    """A line (without LF) as a record of this version, or None if it is not a record.
+
+    Fields that came later than the record get the values of `ADDED`. Raises AuditError for a record of a newer version.
+    """
     try:
         record: dict[str, Any] = orjson.loads(line)
-        kinds = _ALL_KINDS[record["event"]]
+        version = record["v"]
+        if type(version) is int and version > SCHEMA_VERSION:
+            raise AuditError(newer(version))
+        event = record["event"]
+        kinds = _ALL_KINDS[event]
+        if version != SCHEMA_VERSION:
+            later = _LATER[version, event]
+            if later.keys() & record.keys():
+                return None
+            record |= copy.deepcopy(later)
         if record.keys() != kinds.keys() or len(line) >= MAX_LINE_BYTES:
             return None
         for name, kind in kinds.items():  # no generator: this is done for every record that is read
@@ -180,6 +218,14 @@ def parse(line: bytes) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return record
+
+
+def newer(version: int) -> str:
+    """The sentence for a log that a later version of this program has written to."""
+    return (
+        f"The audit log holds records of version {version}, and this Fleet Opt-Out reads versions up to "
+        f"{SCHEMA_VERSION}; update it. Nothing was touched."
+    )
 
 
 def _require_exact_fields(_logger: object, _method: str, record: Record) -> Record:

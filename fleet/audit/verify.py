@@ -25,7 +25,14 @@ from fleet.audit.notes import (
     open_checkpoint,
     parse_checkpoint,
 )
-from fleet.audit.records import LOG_KEY_ROTATED, LOG_PRUNED, LOG_RECOVERED, MAX_LINE_BYTES
+from fleet.audit.records import (
+    LOG_KEY_ROTATED,
+    LOG_PRUNED,
+    LOG_RECOVERED,
+    MAX_LINE_BYTES,
+    SCHEMA_VERSION,
+    newer,
+)
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
 from fleet.audit.tree import Frontier
 from fleet.errors import AuditError
@@ -117,6 +124,7 @@ class _Verifier:
         self._pruned_end = 0
         self._at = ""
         self._has_bad_line = False
+        self._newest_version = 0
 
     def run(self) -> Verification:
         wanted = {*self._sizes, *(size for anchor in self._anchors for size in _claimed_size(anchor))}
@@ -130,6 +138,9 @@ class _Verifier:
             what = "the last record is" if unsigned == 1 else f"the last {unsigned} records are"
             why = " yet: the log is being written" if self._report.is_being_written else ""
             self._report.find(Verdict.UNSIGNED_TAIL, f"{what} not signed{why}")
+        if self._newest_version > SCHEMA_VERSION and self._report.verdict.value <= Verdict.TORN_TAIL.value:
+            # What newer events mean for keys and gaps is not known here, so "OK" would be a guess.
+            raise AuditError(newer(self._newest_version))
         return self._report
 
     def _walk(self, wanted: Sequence[int]) -> None:
@@ -179,6 +190,8 @@ class _Verifier:
             said = f"says that it is record {seq}" if type(seq) is int and seq != number else "is not a record"
             self._note_line(number, said)
             return
+        version = record.get("v")
+        self._newest_version = max(self._newest_version, version if type(version) is int else 0)
         if at < self._at:
             self._report.set_back.append(number)
         self._at = at
