@@ -36,6 +36,7 @@ from fleet.plan import (
     is_live,
     planned_accounts,
     require_safe_start,
+    require_sandbox,
     service_names,
 )
 from fleet.rehearsal.stage import raise_stage
@@ -84,6 +85,9 @@ class Run:
                 stack.callback(stage.strike)
                 network = stage.network
             require_safe_start(spec, planned, network)
+            live = {one.service for one in planned if one.service and is_live(one, network)}
+            if live and not settings.workers:
+                require_sandbox(settings.sandbox)
             state = settings.state_dir
             state.check()
             identity = read_identity(settings.identity)
@@ -95,7 +99,7 @@ class Run:
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
             browsers: list[Worker] | list[Engine]
-            here, live = None, {one.service for one in planned if one.service and is_live(one, network)}
+            here = None
             if settings.workers:
                 names = [address.name for address in settings.workers]
                 browsers = remote = await workers.open(

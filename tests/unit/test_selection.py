@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from fleet.errors import InputError
 from fleet.plan import RunSpec
 from fleet.selection import EVERYTHING, Selection, require_no_shrink
 from fleet.variables import selection_from_variables
+from fleet.waivers import Waiver
 from tests.logs import STARTED, finish, open_log
 from tests.unit.stopped_run import AI, PEOPLE, pseudonyms, spec, stopped
 
@@ -30,12 +31,12 @@ def who(chosen: RunSpec) -> list[str]:
     return names
 
 
-def started(folder: Path, **fields: Any) -> None:
-    """A log with a run that only began."""
+def started(folder: Path, run: str = "r1", **fields: Any) -> None:
+    """A run that only began."""
 
     async def write() -> None:
         log = open_log(folder / "audit")
-        await log.append(records.RUN_STARTED, "r1", **STARTED | fields)
+        await log.append(records.RUN_STARTED, run, **STARTED | fields)
         log.close()
 
     asyncio.run(write())
@@ -83,12 +84,41 @@ class TestResume:
 
 
 class TestNew:
-    def test_it_is_about_what_no_run_has_read(self, stopped: Path) -> None:
-        """Anna was read; ben was challenged, carla and dora have no record that ends."""
+    def test_it_is_about_what_no_run_has_done(self, stopped: Path) -> None:
+        """Anna is out; ben was challenged, carla and dora have no record that ends."""
         assert who(Selection(new=True).of(spec(stopped))) == ["ben", "carla", "dora"]
 
+    @pytest.mark.parametrize(
+        "read",
+        [
+            {"outcome": "would_opt_out", "before": "in", "after": "in"},
+            {"outcome": "already_opted_out", "before": "out", "after": "out"},
+            {"outcome": "not_offered", "before": None, "after": None},
+        ],
+    )
+    def test_a_look_in_check_mode_hides_nobody(self, stopped: Path, read: dict[str, Any]) -> None:
+        """Their session came late, and the weekly look was first to see them: they are still to be opted out."""
+        started(stopped, run="r2", check=True)
+        finished(stopped, "dora", run="r2", **read)
+        assert who(Selection(new=True).of(spec(stopped))) == ["ben", "carla", "dora"]
+
+    def test_what_was_not_saved_is_still_new(self, stopped: Path) -> None:
+        """It was read, and pressed, and is in."""
+        finished(stopped, "dora", outcome="not_saved", reason="still_in", before="in", after="in")
+        assert "dora" in who(Selection(new=True).of(spec(stopped)))
+
+    @pytest.mark.parametrize(("expires_on", "is_new"), [(date(2099, 1, 1), False), (date(2026, 1, 2), True)])
+    def test_a_waiver_is_no_end_once_it_has_ended(self, stopped: Path, expires_on: date, is_new: bool) -> None:
+        """While it is in force there is nothing to do; the day after, there is."""
+        finished(stopped, "dora", outcome="waived", before=None, after=None)
+        waiver = Waiver(service="linkedin", rationale="on leave", owner="hr", expires_on=expires_on)
+        chosen = spec(stopped)
+        people = tuple(replace(employee, waivers=(waiver,)) for employee in chosen.inventory.employees)
+        chosen = Selection(new=True).of(replace(chosen, inventory=replace(chosen.inventory, employees=people)))
+        assert ("dora" in who(chosen)) is is_new
+
     def test_what_a_later_visit_could_not_read_is_not_new_again(self, stopped: Path) -> None:
-        """Anna's record holds a reading, whatever came after."""
+        """Anna was opted out, whatever came after."""
         finished(stopped, "anna", outcome="sign_in_needed", reason="signed_out", before=None, after=None)
         assert "anna" not in who(Selection(new=True).of(spec(stopped)))
 
