@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import sys
 import tempfile
 from dataclasses import replace
@@ -34,6 +35,7 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
     settle(socket_path.parent)
 
     async def open_run(workers: Workers) -> Run:
+        hush()
         if "spec" in order:
             spec = SPEC.validate_python(order["spec"])
         else:
@@ -66,6 +68,17 @@ def settle(folder: Path) -> None:
     )
     sys.excepthook = lambda _type, error, _traceback: diagnostics.error("agent.failed", **without_text(error))
     sweep(runtime_dir())
+
+
+def hush() -> None:
+    """Write no more to a stderr that is a file: what Node and the browser say there may hold whatever a page has said.
+
+    Until now it told whoever started this process why it could not begin.
+    """
+    if stat.S_ISREG(os.fstat(2).st_mode):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
 
 
 def scrub_environment() -> None:

@@ -380,6 +380,48 @@ class TestPlan:
         assert told["lacking"] == ([] if os.geteuid() else [told["lacking"][0]])
 
 
+class TestAgentThatDies:
+    @pytest.mark.parametrize(
+        ("dies", "how"),
+        [
+            (
+                "raise ImportError('libffi.so.8: cannot open shared object file')",
+                "exit code 1: ImportError: libffi.so.8",
+            ),
+            ("os.kill(os.getpid(), 9)", "signal 9"),
+        ],
+    )
+    def test_before_its_first_word_is_an_error_with_a_sentence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str, how: str
+    ) -> None:
+        """A broken installation, or no memory: the plan is larger than a pipe, and nobody ever reads it."""
+        hosts = "".join(f"    e{number}: {{fleet_email: e{number}@company.example}}\n" for number in range(500))
+        (tmp_path / "staff.yml").write_text(f"all:\n  hosts:\n{hosts}")
+        # Python runs this as it starts, in the agent alone.
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site" / "sitecustomize.py").write_text(
+            f"import os, sys\nif 'agent' in sys.orig_argv:\n    try:\n        {dies}\n"
+            "    except ImportError as error:\n"
+            "        print(f'ImportError: {error}', file=sys.stderr, flush=True)\n        os._exit(1)\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+        fleet("init")
+        done = fleet("run", "-i", str(tmp_path / "staff.yml"), "--junit", str(tmp_path / "junit.xml"))
+        said = f"The agent ended before anybody was visited ({how}"
+        assert done.returncode == 1, done
+        assert said in " ".join(done.stderr.split()) and "'fleet doctor' tells what is missing" in done.stderr
+        assert said in (tmp_path / "junit.xml").read_text()
+
+    def test_a_pager_that_was_closed_needs_no_word(self, tmp_path: Path) -> None:
+        """Its reader has seen enough; another pipe that breaks is no pager."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb") as output:
+            listed = [FLEET, "services", "schema"]
+            done = subprocess.run(listed, stdout=output, stderr=subprocess.PIPE, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (1, b"")
+
+
 class TestConfigShow:
     def test_it_tells_each_setting_and_where_from(self, staff: str) -> None:
         """As a table with the file's lines, and as JSON; no secret is in either, and nothing is made."""
