@@ -19,6 +19,11 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NO_MANDATE,
         Reason.MANDATE_MISSES_SERVICE,
     ): "Ask {employee} whether the mandate may cover {service}, and add it to its services.",
+    (
+        Outcome.NOT_PERMITTED,
+        Reason.PERSONAL_SESSION,
+    ): "Ask {employee} to do it in person, or decide in fleet.yml (personal_sessions) to use personal sessions at "
+    "{service}.",
     (Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION): "Ask {employee} to sign in to {service}, then import that session.",
     (Outcome.CHALLENGED, Reason.CAPTCHA): "Ask {employee} to sign in to {service} and solve the CAPTCHA in person.",
     (Outcome.CHALLENGED, Reason.CODE): "Ask {employee} to sign in to {service} and enter the code it sent.",

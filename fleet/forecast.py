@@ -103,6 +103,7 @@ def forecast(spec: RunSpec, now: datetime | None = None) -> Forecast:
                     live=account.service in paces,
                     revoked=revoked,
                     terms_accepted=settings.terms_accepted,
+                    personal_sessions=settings.personal_sessions,
                 )
                 # A rehearsal makes its sessions itself.
                 if refused is None and not rehearsal and (employee, account.service) not in with_session:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, date, datetime
 
-from fleet.employee import Employee
+from fleet.employee import Account, Employee
 from fleet.model import Outcome, Reason
 from fleet.plan import PlannedAccount
+from fleet.recipe import Recipe
 
 Refusal = tuple[Outcome, Reason | None]
 
@@ -46,6 +47,7 @@ def refusal(
     live: bool,
     revoked: Collection[str],
     terms_accepted: Collection[str],
+    personal_sessions: Collection[str],
 ) -> Refusal | None:
     """How a planned control ends without a visit, or None if it may be visited; the first gate that is shut counts."""
     if account.recipe is None or control is None or account.employee.problem_for(account.service) is not None:
@@ -58,4 +60,11 @@ def refusal(
         return Outcome.NO_MANDATE, lacking
     if live and account.recipe.terms.automation == "forbidden" and service not in terms_accepted:
         return Outcome.NOT_PERMITTED, Reason.TERMS_FORBID
+    if live and service not in personal_sessions and is_personal(account.employee.accounts[service], account.recipe):
+        return Outcome.NOT_PERMITTED, Reason.PERSONAL_SESSION
     return None
+
+
+def is_personal(account: Account, recipe: Recipe) -> bool:
+    """True if the account is the employee's own, so that using its session is for the organization to decide."""
+    return recipe.accounts == "personal" or (recipe.accounts == "either" and account.owner == "employee")

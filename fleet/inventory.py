@@ -20,6 +20,7 @@ from typing import Any
 from fleet.employee import PERSONAL, Employee, Problem, read_employee, whole
 from fleet.errors import FleetError, InputError
 from fleet.paths import ansible_content, look
+from fleet.recipe import Recipe
 from fleet.sourcelines import SourceLines
 
 
@@ -75,14 +76,14 @@ class Inventory:
 
 def read_inventory(
     sources: Sequence[str],
-    services: Mapping[str, frozenset[str]],
+    services: Mapping[str, Recipe],
     limit: str | None = None,
     ansible_python: str = sys.executable,
     cwd: Path | None = None,
 ) -> Inventory:
     """Read `sources` (files, directories, scripts, plugins: what `ansible -i` takes).
 
-    `services` maps each known service to its controls. `ansible_python` is the interpreter that has Ansible;
+    `services` maps each known service to its recipe. `ansible_python` is the interpreter that has Ansible;
     the caller's environment, ansible.cfg and `cwd` count, as they would for ansible-playbook.
 
     Raises InputError if a source is missing, cannot be parsed, or holds no employee (after `limit`).
@@ -96,7 +97,7 @@ def read_inventory(
 def inventory_of(
     listing: dict[str, Any],
     sources: Sequence[str],
-    services: Mapping[str, frozenset[str]],
+    services: Mapping[str, Recipe],
     limit: str | None = None,
     cwd: Path | None = None,
 ) -> Inventory:

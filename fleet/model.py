@@ -135,6 +135,7 @@ class Reason(StrEnum):
     MANDATE_MISSES_SERVICE = "mandate_misses_service"
     # not_permitted
     TERMS_FORBID = "terms_forbid"
+    PERSONAL_SESSION = "personal_session"
     # sign_in_needed
     NO_SESSION = "no_session"
     SESSION_EXPIRED = "session_expired"

@@ -72,11 +72,6 @@ def catalogue_for(settings: Settings, *, rehearsal: bool) -> Catalogue:
     return load_catalogue([*own, *settings.recipes])
 
 
-def services_of(catalogue: Catalogue) -> dict[str, frozenset[str]]:
-    """Service to its controls, as reading an inventory needs it."""
-    return {service: frozenset(recipe.controls) for service, recipe in catalogue.recipes.items()}
-
-
 def service_names(recipes: Iterable[Recipe]) -> dict[str, str]:
     """Service to the name that people know it by."""
     return {recipe.service: recipe.name for recipe in recipes}

@@ -38,6 +38,7 @@ class Ground:
     revocations: Revocations
     evidence: Path
     terms_accepted: frozenset[str]
+    personal_sessions: frozenset[str]
     breaker: Breaker
     in_use: dict[str, asyncio.Lock] = field(default_factory=dict)
     """One lock per session: a session is used once at a time."""
@@ -131,6 +132,7 @@ class AccountVisit:
                 live=self._live,
                 revoked=revoked,
                 terms_accepted=ground.terms_accepted,
+                personal_sessions=ground.personal_sessions,
             )
             if refused is not None:
                 await ground.recorder.finish(self._account, control, *refused)

@@ -23,7 +23,7 @@ from fleet.errors import InputError
 from fleet.inventory import read_inventory
 from fleet.leftovers import hold, sweep
 from fleet.paths import require_private, runtime_dir
-from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
+from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id
 from fleet.variables import given_from_variables, selection_from_variables
 
 
@@ -100,7 +100,7 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
             "fleet.yml names workers, which only 'fleet run' uses: start it with that, or take them out of the file."
         )
     # Whether this is a rehearsal stands in the inventory, and which services there are depends on it.
-    every = services_of(catalogue_for(settings, rehearsal=True))
+    every = catalogue_for(settings, rehearsal=True).recipes
     inventory = read_inventory(sources, every, ansible_python=play["ansible_python"], cwd=cwd)
     if inventory.rehearsal:
         settings = settings.for_rehearsal()

@@ -128,6 +128,7 @@ class Run:
                 revocations=Revocations(state.revocations),
                 evidence=state.evidence / spec.run_id,
                 terms_accepted=frozenset(settings.terms_accepted),
+                personal_sessions=frozenset(settings.personal_sessions),
                 breaker=breaker,
             )
             run = cls(spec, recorder, ground, accounts, here)

@@ -42,7 +42,7 @@ from fleet.forecast import forecast, hours_of
 from fleet.inventory import read_inventory
 from fleet.notify.send import Notifier
 from fleet.pipeline import RunReport, execute, interruptible
-from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names, services_of
+from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names
 from fleet.report.envelope import envelope
 from fleet.report.forecast import duration, forecast_envelope, print_forecast
 from fleet.report.notice import run_notice
@@ -194,7 +194,7 @@ def prepare(
     """The run that the options describe, and the names of its services. Raises InputError."""
     # Whether this is a rehearsal stands in the inventory, and which services there are depends on it.
     catalogue = catalogue_for(settings, rehearsal=True)
-    inventory = read_inventory(sources, services_of(catalogue), limit, cwd=Path.cwd())
+    inventory = read_inventory(sources, catalogue.recipes, limit, cwd=Path.cwd())
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
     spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())

@@ -27,6 +27,7 @@ from fleet.people.difference import Difference, compare, leaves, values_of
 from fleet.people.editing import edited
 from fleet.people.export import Encoding, Export, listed, read_export
 from fleet.people.rows import Person, read_people
+from fleet.recipe import Recipe
 
 MAX_BYTES = 64 * 1024 * 1024
 ENDINGS = (".yml", ".yaml", "")
@@ -69,7 +70,7 @@ class Import:
 def prepare(
     path: Path,
     inventory: Path,
-    services: Mapping[str, frozenset[str]],
+    services: Mapping[str, Recipe],
     given: Mapping[str, str],
     encoding: Encoding | None = None,
     keep: Collection[str] | None = (),
@@ -124,7 +125,7 @@ def _read(inventory: Path) -> bytes | None:
     return data
 
 
-def _employees(inventory: Path, content: bytes | None, services: Mapping[str, frozenset[str]]) -> tuple[Employee, ...]:
+def _employees(inventory: Path, content: bytes | None, services: Mapping[str, Recipe]) -> tuple[Employee, ...]:
     """Who is in the inventory so far. One with mistakes is not written into: nothing tells old ones from new."""
     if content is None or not _has_hosts(content):
         return ()
@@ -176,7 +177,7 @@ class Goal:
     groups: Mapping[str, Collection[str]]
 
 
-def _prove(inventory: Path, text: str, goal: Goal, services: Mapping[str, frozenset[str]]) -> None:
+def _prove(inventory: Path, text: str, goal: Goal, services: Mapping[str, Recipe]) -> None:
     """Let Ansible read the new text, in a private copy of its place. Raises InputError if it reads anything else."""
     with tempfile.TemporaryDirectory(dir=runtime_dir()) as name:
         folder = Path(name).resolve()

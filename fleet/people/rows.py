@@ -17,6 +17,7 @@ from fleet.employee import read_employee
 from fleet.errors import InputError
 from fleet.people.columns import ACCOUNT, GROUPS, MANDATE, Columns
 from fleet.people.export import Export, Row, listed
+from fleet.recipe import Recipe
 from fleet.sourcelines import SourceLines
 
 LANGUAGES = ("en", "fr", "de", "it")
@@ -51,10 +52,10 @@ class _Refused(Exception):
         self.field = field
 
 
-def read_people(export: Export, columns: Columns, services: Mapping[str, frozenset[str]]) -> tuple[Person, ...]:
+def read_people(export: Export, columns: Columns, services: Mapping[str, Recipe]) -> tuple[Person, ...]:
     """The people of an export, in its order.
 
-    `services` maps each known service to its controls. Raises InputError that lists every mistake as
+    `services` maps each known service to its recipe. Raises InputError that lists every mistake as
     `file:line: column: what; what to do`.
     """
     people: list[Person] = []
@@ -131,9 +132,7 @@ def _mixed_groups(export: Export, people: list[Person], columns: Columns) -> Ite
                 break
 
 
-def _read_person(
-    row: Row, columns: Columns, services: Mapping[str, frozenset[str]]
-) -> tuple[Person | None, list[_Refused]]:
+def _read_person(row: Row, columns: Columns, services: Mapping[str, Recipe]) -> tuple[Person | None, list[_Refused]]:
     refused: list[_Refused] = []
     cells: dict[str, str] = {}
     for field, index in columns.indexes.items():
@@ -178,7 +177,7 @@ def _danger(text: str) -> str | None:
 
 
 def _variables(
-    name: str, cells: Mapping[str, str], services: Mapping[str, frozenset[str]], refused: list[_Refused]
+    name: str, cells: Mapping[str, str], services: Mapping[str, Recipe], refused: list[_Refused]
 ) -> dict[str, Any]:
     variables: dict[str, Any] = {}
     if cells.get("email"):

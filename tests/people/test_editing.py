@@ -16,10 +16,9 @@ from fleet.paths import REHEARSAL_RECIPES
 from fleet.people import importing
 from fleet.people.document import scalar
 from fleet.people.importing import Import, prepare
-from fleet.plan import services_of
 from tests.conftest import ROOT
 
-SERVICES = services_of(load_catalogue([REHEARSAL_RECIPES]))
+SERVICES = load_catalogue([REHEARSAL_RECIPES]).recipes
 EXAMPLE = (ROOT / "inventory.example.yml").read_text("utf-8")
 EVERYBODY = """Email,Site,LinkedIn
 anna.keller@company.example,Dublin,

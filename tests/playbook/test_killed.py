@@ -21,6 +21,7 @@ import pytest
 
 from fleet.audit import records as schema
 from fleet.paths import runtime_dir
+from tests.inventories import at_linkedin
 from tests.playbook.helpers import BIN, Entry, entries, fleet, processes, records, stored, wait_until
 
 STEPS = {
@@ -46,13 +47,7 @@ def own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def staff(tmp_path: Path) -> str:
     """The inventory of the six."""
-    hosts = {
-        name: {
-            "fleet_accounts": {"linkedin": {"profile": f"profile-{name}", "owner": "company"}},
-            "fleet_rehearsal_case": {"linkedin": case},
-        }
-        for name, case in STEPS.items()
-    }
+    hosts = {name: at_linkedin(name, f"profile-{name}", case) for name, case in STEPS.items()}
     path = tmp_path / "staff.yml"
     path.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": True}, "hosts": hosts}}))
     return str(path)

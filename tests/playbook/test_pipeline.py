@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.inventories import at_linkedin
 from tests.playbook.helpers import (
     BIN,
     EXAMPLE,
@@ -82,10 +83,9 @@ class TestFleetRun:
         """After three the rest are not even opened; the next run begins with them; `--breaker off` visits all."""
         staff = tmp_path / "staff.yml"
         accounts = {
-            f"person.{number}": {
-                "fleet_accounts": {"linkedin": {"profile": f"person-{number}", "owner": "company"}},
-                "fleet_rehearsal_case": {"linkedin": "challenge_captcha" if number < 4 else "already_out"},
-            }
+            f"person.{number}": at_linkedin(
+                f"person.{number}", f"person-{number}", "challenge_captcha" if number < 4 else "already_out"
+            )
             for number in range(6)
         }
         staff.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": True}, "hosts": accounts}}))

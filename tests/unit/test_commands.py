@@ -111,6 +111,13 @@ class TestSessions:
         imported = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
         assert imported.returncode == 0, imported.stderr
         assert "left out what belongs to shop.example" in " ".join(imported.stderr.split())
+        assert imported.stdout == (
+            "Sealed the session of anna.keller at LinkedIn, which live runs leave unused until fleet.yml has "
+            f"personal_sessions: {{linkedin: REFERENCE}}. Delete {file}: it is still open.\n"
+        )
+        Path(staff).with_name("fleet.yml").write_text("personal_sessions: {linkedin: DPO-7}\n")
+        again = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
+        assert again.stdout == f"Sealed the session of anna.keller at LinkedIn. Delete {file}: it is still open.\n"
         [sealed] = Path(os.environ["HOME"]).rglob("*.age")
         assert sealed.name == "anna.keller.linkedin.age"
         assert oct(sealed.stat().st_mode & 0o777) == "0o600"
@@ -348,7 +355,10 @@ class TestSettings:
 
 
 class TestPlan:
-    SETTINGS = "terms_accepted: {linkedin: board minutes 12}\nhours: {linkedin: 08:00-18:00}\n"
+    SETTINGS = (
+        "terms_accepted: {linkedin: board minutes 12}\npersonal_sessions: {linkedin: works council 7}\n"
+        "hours: {linkedin: 08:00-18:00}\n"
+    )
 
     def test_it_starts_nothing_and_so_needs_nothing(self, staff: str) -> None:
         """Neither an ordinary user, nor a state, a key or a browser: what a run needs beside is said."""

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from fleet.catalogue import load_catalogue
 from fleet.employee import Employee
 from fleet.errors import InputError
 from fleet.inventory import Inventory, gaps_in_mandates, read_inventory
 from fleet.mandates import Mandate, Revocations
 from fleet.model import Reason
+from fleet.paths import REHEARSAL_RECIPES
 from fleet.waivers import Waiver
 
-SERVICES = {"linkedin": frozenset({"ai_training"}), "intranet": frozenset({"newsletter"})}
+SERVICES = load_catalogue([REHEARSAL_RECIPES]).recipes
 GOOD = """
 all:
   children:
@@ -29,7 +31,7 @@ all:
             expires_on: 2027-01-01}
         bob:
           fleet_locale: de
-          fleet_accounts: {linkedin: {profile: bob-b, owner: company}}
+          fleet_accounts: {intranet: {profile: bob-b, owner: company}}
 """
 
 
@@ -50,7 +52,7 @@ class TestReading:
         assert (anna.locale, bob.locale) == ("fr", "de")
         assert anna.accounts["linkedin"].profile == "anna-k"
         assert anna.mandate is not None and anna.mandate.reference == "M1"
-        assert bob.accounts["linkedin"].owner == "company" and bob.mandate is None
+        assert bob.accounts["intranet"].owner == "company" and bob.mandate is None
         assert list(inventory.all_problems()) == []
         assert inventory.rehearsal is False
 
@@ -118,6 +120,17 @@ class TestAuthority:
         inventory = read(tmp_path, "all:\n  hosts:\n    bob:\n")
         assert employee(inventory, "bob").mandate is None
         assert "group_vars/all.yml:1" in str(inventory.problems[0])
+
+    def test_the_company_owns_no_account_that_is_personal_by_the_terms(self, tmp_path: Path) -> None:
+        """`owner: company` at LinkedIn opens nothing and is told with file and line; at the intranet it counts."""
+        accounts = "{linkedin: {profile: press, owner: company}, intranet: {profile: press, owner: company}}"
+        press = employee(read(tmp_path, f"all:\n  hosts:\n    press:\n      fleet_accounts: {accounts}\n"), "press")
+        assert list(press.accounts) == ["intranet"]
+        assert [str(problem) for problem in press.problems] == [
+            "staff.yml:4: press: fleet_accounts.linkedin.owner: LinkedIn accounts belong to their members by its "
+            "terms; remove owner, and give a mandate."
+        ]
+        assert press.problem_for("linkedin") is not None and press.problem_for("intranet") is None
 
     @pytest.mark.parametrize(
         ("change", "day", "reason"),

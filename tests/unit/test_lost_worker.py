@@ -68,6 +68,7 @@ class Desk:
             revocations=Revocations(folder / "revocations.yml"),
             evidence=folder / "evidence",
             terms_accepted=frozenset({"linkedin"}),
+            personal_sessions=frozenset({"linkedin"}),
             breaker=Breaker(None),
         )
         self._folder = folder

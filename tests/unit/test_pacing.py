@@ -215,6 +215,7 @@ class Fleet:
             revocations=Revocations(self.state.revocations),
             evidence=self.state.evidence,
             terms_accepted=frozenset({"linkedin"}),
+            personal_sessions=frozenset({"linkedin"}),
             breaker=breaker,
         )
 

@@ -15,7 +15,7 @@ from fleet.errors import InputError
 from fleet.people.columns import parse_map, place_of_remembered
 from fleet.people.export import Encoding
 from fleet.people.importing import Import, prepare
-from fleet.plan import catalogue_for, services_of
+from fleet.plan import catalogue_for
 from fleet.report.people import columns_lines, counts_line, difference_table, import_envelope
 
 
@@ -52,7 +52,7 @@ def import_(
     Exit codes: 0 written, or nothing to write; 1 not wanted at the question; 2 refused, and nothing was written.
     """
     settings = settings_of(recipes=recipes, inventory=[str(inventory)])
-    services = services_of(catalogue_for(settings, rehearsal=True))
+    services = catalogue_for(settings, rehearsal=True).recipes
     found = prepare(file, inventory, services, parse_map(mapped or ()), encoding, None if keep_left else keep or ())
     if output is Output.TEXT:
         _show(found)

@@ -27,7 +27,7 @@ from fleet.errors import InputError
 from fleet.inventory import Inventory, read_inventory
 from fleet.leavers import Leavers, find_leavers, remove_leavers
 from fleet.people.difference import shrinks_by_half
-from fleet.plan import catalogue_for, services_of
+from fleet.plan import catalogue_for
 from fleet.report.people import leavers_envelope, leavers_table
 
 
@@ -50,7 +50,7 @@ def prune(
     Exit codes: 0 listed or removed; 1 not wanted at the question; 2 refused, and nothing was removed.
     """
     settings = settings_of(state, inventory=inventory, log_key=log_key)
-    read = read_inventory(inventory or [], services_of(catalogue_for(settings, rehearsal=True)))
+    read = read_inventory(inventory or [], catalogue_for(settings, rehearsal=True).recipes)
     read.require_own_state(is_rehearsal=rehearsal)
     settings = with_log(settings, rehearsal=rehearsal)
     found = find_leavers(settings.state_dir, {employee.name for employee in read.employees})
