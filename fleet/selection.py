@@ -142,13 +142,13 @@ def require_no_shrink(spec: RunSpec) -> None:
         return
     for record in read_starts(spec.settings.state_dir.audit.log):
         before = record["inventory_employees"]
-        if before is None or record["sources_sha256"] != inventory.sources_digest:
+        if before is None or not inventory.is_of(record["sources_sha256"]):
             continue
         if inventory.total * 2 <= before:
             today = counted(inventory.total, "employee")
             raise InputError(
                 f"{', '.join(inventory.sources)} names {today}; it named {before} in run {record['run']}. Look for "
-                "what is missing, or accept it with --accept-shrink. Nothing was touched."
+                "what is missing, or accept it with --accept-shrink (in a play optout_accept_shrink). Nothing was done."
             )
         return
 

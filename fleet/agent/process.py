@@ -24,7 +24,8 @@ from fleet.inventory import read_inventory
 from fleet.leftovers import hold, sweep
 from fleet.paths import require_private, runtime_dir
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id
-from fleet.variables import given_from_variables, selection_from_variables
+from fleet.selection import require_no_shrink
+from fleet.variables import accept_shrink_from_variables, given_from_variables, selection_from_variables
 
 
 def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> None:
@@ -111,6 +112,8 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
         settings=settings,
         claimed_operator=claimed_operator(),
     )
+    if not accept_shrink_from_variables(play["variables"]):
+        require_no_shrink(spec)
     chosen = selection_from_variables(play["variables"]).of(spec)
     return replace(chosen, inventory=spec.inventory)  # the play asks for each of its hosts
 
