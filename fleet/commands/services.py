@@ -8,14 +8,13 @@ import os
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from fleet.browser.engine import Engine
 from fleet.browser.find import BrowserProgram, find_browser
 from fleet.browser.network import Network
 from fleet.catalogue import Catalogue, load_catalogue
-from fleet.commands.options import RECIPES, people, settings_of
+from fleet.commands.options import RECIPES, people, screen, settings_of
 from fleet.errors import BrowserMissingError, InputError
 from fleet.recipe import json_schema
 from fleet.selectors import require_selectors
@@ -39,7 +38,7 @@ def list_(recipes: RECIPES = None) -> None:
         for name, control in recipe.controls.items():
             seen = control.verified_live or "not yet"
             table.add_row(f"{recipe.service}.{name}", control.title, control.kind, recipe.terms.automation, seen)
-    Console(highlight=False).print(table)
+    screen().print(table)
 
 
 @app.command()
