@@ -19,7 +19,7 @@ from fleet.waivers import Waiver
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 """An employee's name is a host name to Ansible, and part of file names here."""
 
-_EMAIL = re.compile(r"[^@\s<>\"']+@[^@\s<>\"']+")
+_EMAIL = re.compile(r"(?!')[^@\s<>\"]+@[^@\s<>\"']+")
 _LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
 MAX_LEVELS = 8
 """Lists and mappings inside each other; a mandate's services are two levels deep."""

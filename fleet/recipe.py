@@ -129,6 +129,29 @@ class Identity(_Strict):
         return self
 
 
+class ProfileForm(_Strict):
+    """What profiles look like at the service, for cells and addresses that people copy."""
+
+    pattern: Text = Field(description="A regular expression for a whole profile: its id, not its address.")
+    addresses: tuple[Text, ...] = Field(
+        default=(),
+        description="Addresses with {profile}: a path on the service's own hosts, or https://host/path. What follows "
+        "the profile does not matter.",
+    )
+    example: Text = Field(description="What to copy instead of a value that is no profile.")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"pattern: is no regular expression ({error.msg})") from None
+        for address in self.addresses:
+            if not re.fullmatch(r"(https://[a-z0-9.-]+)?(/[\w.-]+)*/\{profile\}", address):
+                raise ValueError("addresses: must be paths such as /in/{profile}, or https://host/in/{profile}")
+        return self
+
+
 class Find(_Strict):
     """How one element is recognized: a stable attribute first, then its accessible name in a known language."""
 
@@ -211,6 +234,9 @@ class Recipe(_Strict):
         "personal_sessions for the service.",
     )
     identity: Identity = Field(description="How to see who is signed in.")
+    profile: ProfileForm | None = Field(
+        default=None, description="What profiles look like, for imports from HR; without it any text is one."
+    )
     signed_out: tuple[Sign, ...] = Field(min_length=1, description="Signs that nobody is signed in; any one counts.")
     challenges: tuple[ChallengeSign, ...] = Field(
         default=(), description="Signs that the service asks for a CAPTCHA, a code or the like; any one counts."

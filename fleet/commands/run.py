@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fleet.audit.log import wait_until_free
@@ -38,6 +37,7 @@ from fleet.commands.options import (
     complain,
     people,
     say,
+    screen,
 )
 from fleet.config import Given, Settings, configure
 from fleet.errors import BusyError, FleetError, InputError
@@ -208,7 +208,7 @@ def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
     if output is Output.JSON:
         typer.echo(forecast_envelope(spec, seen, names))
     else:
-        print_forecast(Console(highlight=False), spec, seen, names)
+        print_forecast(screen(), spec, seen, names)
 
 
 def prepare(
@@ -236,7 +236,7 @@ def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
     """Print a report for people."""
     places = spec.settings.state_dir
     evidence = places.evidence / spec.run_id
-    print_report(Console(highlight=False), report, names, places.audit.log, evidence)
+    print_report(screen(), report, names, places.audit.log, evidence)
     if not report.results and not report.errors:
         people.print("Nothing was planned: nobody here has an account that these options ask for.")
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,7 @@ from fleet.audit import records
 from fleet.audit.segments import segments
 from fleet.audit.subjects import known_names
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
-from fleet.commands.options import REHEARSAL, STATE, Output, people, settings_of, with_log
+from fleet.commands.options import REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.counting import counted
 from fleet.model import control_name
 from fleet.paths import AuditDir
@@ -50,12 +49,12 @@ def show(
     elif not chosen:
         people.print("No record matches.")
     else:
-        Console(highlight=False).print(_table(chosen, choice.names, is_headed=True))
+        screen().print(_table(chosen, choice.names, is_headed=True))
 
 
 def _follow(places: AuditDir, choice: Choice, output: Output) -> None:
     """Until Ctrl-C. The file is looked at again and again: a file that grows tells nobody."""
-    console, following, seen = Console(highlight=False), 0, -1
+    console, following, seen = screen(), 0, -1
     while True:
         written = sum(segment.path.stat().st_size for segment in segments(places.log) if segment.path.exists())
         found = [record for _, record in choice.read(places, following)] if written != seen else []
