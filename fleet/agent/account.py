@@ -15,6 +15,7 @@ from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
 from fleet.errors import AuditError, SessionError
+from fleet.evidence import Kind, file_name
 from fleet.gates import is_shut, lacking_authority, refusal
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading, Reason
@@ -192,14 +193,15 @@ class AccountVisit:
             authority="company" if by_company else "mandate",
             mandate_hmac=None if by_company or not mandate else self._subject.hmac("mandate", mandate.reference),
             profile_hmac=self._subject.hmac("profile", self._own.profile),
-            evidence=self._keep(control, "before", picture),
+            evidence=self._keep(control, Kind.BEFORE, picture),
             worker=self._visitor.name,
         )
 
     async def finish(self, finding: Finding) -> None:
         """Record how a control ended."""
         self._outcomes.append(finding.outcome)
-        picture = self._keep(finding.control, "after", finding.picture) if finding.picture is not None else None
+        picture = self._keep(finding.control, Kind.AFTER, finding.picture)
+        label = self._keep(finding.control, Kind.LABEL, finding.label.encode() if finding.label else None)
         await self._ground.recorder.finish(
             self._account,
             finding.control,
@@ -213,12 +215,15 @@ class AccountVisit:
             http_status=finding.http_status,
             refused_hosts=list(finding.refused_hosts),
             worker=self._visitor.name,
+            label=label,
         )
 
-    def _keep(self, control: str, moment: str, picture: bytes) -> str:
-        """Keep a picture in the run's folder; returns the HMAC that goes into the record."""
+    def _keep(self, control: str, kind: Kind, seen: bytes | None) -> str | None:
+        """Keep what was seen, if anything was, in the run's folder; returns the HMAC that goes into the record."""
+        if seen is None:
+            return None
         with contextlib.suppress(FileExistsError):
             make_private_dir(self._ground.evidence)
-        name = f"{self._subject.pseudonym}.{self._recipe.service}.{control}.{moment}.png"
-        write_private(self._ground.evidence / name, picture)
-        return self._subject.hmac("evidence", picture)
+        name = file_name(self._subject.pseudonym, self._recipe.service, control, kind)
+        write_private(self._ground.evidence / name, seen)
+        return self._subject.hmac("evidence", seen)
