@@ -27,7 +27,8 @@ from fleet.browser.find import find_browser
 from fleet.catalogue import load_catalogue
 from fleet.paths import StateDir
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.sessions import SessionStore, StorageState
+from fleet.sessions import SessionStore
+from fleet.storage_state import StorageState
 from fleet.state import make_state
 from tests.workers.sshd import SSHD, Sshd
 

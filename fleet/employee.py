@@ -197,6 +197,10 @@ def _read_accounts(data: Any, services: Mapping[str, Recipe], refuse: Any) -> di
         except ValidationError as error:
             _refuse_each(error, path, refuse, service)
             continue
+        fault = services[service].fault_of_profile(account.profile)
+        if fault is not None:
+            refuse(f"{path}.profile", f"{fault}.", service)
+            continue
         if account.owner == "company" and services[service].accounts == "personal":
             name = services[service].name
             what = f"{name} accounts belong to their members by its terms; remove owner, and give a mandate."

@@ -22,7 +22,8 @@ from fleet.optout import Ending, Finding, NotBegun, Order, Visitor, VisitorLost
 from fleet.paths import make_private_dir, write_private
 from fleet.plan import PlannedAccount
 from fleet.recipe import Recipe
-from fleet.sessions import SessionStore, StorageState, is_storable
+from fleet.sessions import Opened, SessionStore
+from fleet.storage_state import StorageState, is_storable
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,14 @@ class AccountVisit:
         return free
 
     async def _visit(self, controls: list[str]) -> None:
-        ground, name, service = self._ground, self._employee.name, self._recipe.service
+        ground, name = self._ground, self._employee.name
         try:
-            state = await asyncio.to_thread(ground.sessions.open, name, service, ground.identity)
+            opened = await asyncio.to_thread(ground.sessions.open, name, self._recipe, ground.identity)
         except SessionError as error:
             for control in controls:
                 await ground.recorder.finish(self._account, control, Outcome.ERROR, Reason(error.reason))
             return
-        if state is None:
+        if opened is None:
             for control in controls:
                 await ground.recorder.finish(self._account, control, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
             return
@@ -139,17 +140,25 @@ class AccountVisit:
             profile=self._own.profile,
             locale=self._employee.locale,
             controls=controls,
-            storage_state=state.as_playwright(),
+            storage_state=opened.state.as_playwright(),
             check=ground.check,
         )
         try:
             await self._visitor.visit(order, self, ending)
         finally:
             self._hear(ending)
-            # A session that rotated at the service is over here, unless the new one is kept.
-            if is_storable(ending.rotated_state):
-                rotated, _ = StorageState.model_validate(ending.rotated_state).own_part(self._recipe)
-                await asyncio.to_thread(ground.sessions.seal, name, self._recipe, rotated)
+            await asyncio.to_thread(self._seal_back, opened, ending)
+
+    def _seal_back(self, opened: Opened, ending: Ending) -> None:
+        """Keep the session as the visit left it: one that rotated at the service is over here otherwise.
+
+        Not for somebody who has revoked meanwhile, and never over what was imported or removed meanwhile.
+        """
+        ground, name = self._ground, self._employee.name
+        lacking = lacking_authority(self._employee, self._recipe.service, ground.revocations.all())
+        if is_storable(ending.rotated_state) and lacking is not Reason.MANDATE_REVOKED:
+            rotated = StorageState.model_validate(ending.rotated_state)
+            ground.sessions.seal_back(name, self._recipe, opened, rotated)
 
     def _hear(self, ending: Ending) -> None:
         """Tell breaker and pacing how the service took the visit."""

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from fleet.catalogue import load_catalogue
 from fleet.errors import InputError
+from fleet.paths import REHEARSAL_RECIPES
 from fleet.people.columns import (
     Remembered,
     choose_columns,
@@ -19,7 +21,7 @@ from fleet.people.columns import (
 from fleet.people.export import Encoding, read_export
 from fleet.people.rows import Person, read_people
 
-SERVICES = {"linkedin": frozenset({"ai_training"}), "intranet": frozenset({"research"})}
+SERVICES = load_catalogue([REHEARSAL_RECIPES]).recipes
 MANDATE = "mandate reference,mandate services,mandate granted on,mandate expires on"
 
 
