@@ -89,13 +89,18 @@ class Output(StrEnum):
     JSON = "json"
 
 
-people = Console(stderr=True, highlight=False)
+def screen(*, stderr: bool = False) -> Console:
+    """A console that prints names as they are: `:smile:` is no picture, and `[red]` no color."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+people = screen(stderr=True)
 """Words for people; stdout is kept for data."""
 
 
 def say(text: str, style: str | None = None) -> None:
     """Tell people something that may quote names, files or pages: nothing in it steers their terminal."""
-    people.print("\n".join(map(visible, text.split("\n"))), style=style, markup=False, soft_wrap=True)
+    people.print("\n".join(map(visible, text.split("\n"))), style=style, soft_wrap=True)
 
 
 def complain(errors: Iterable[str]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fleet.audit.log import wait_until_free
@@ -37,17 +37,18 @@ from fleet.commands.options import (
     complain,
     people,
     say,
+    screen,
 )
 from fleet.config import Given, Settings, configure
 from fleet.errors import BusyError, FleetError, InputError
-from fleet.forecast import forecast
+from fleet.forecast import forecast, hours_of
 from fleet.interruption import interruptible
 from fleet.inventory import read_inventory
 from fleet.notify.send import Notifier
 from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names
 from fleet.report.envelope import envelope
-from fleet.report.forecast import forecast_envelope, print_forecast
+from fleet.report.forecast import duration, forecast_envelope, print_forecast
 from fleet.report.notice import run_notice
 from fleet.report.table import print_report
 from fleet.selection import EVERYTHING, Selection, require_no_shrink
@@ -73,7 +74,7 @@ def run(
     notify_file: NOTIFY_FILE = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say who, what and how long; touch nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
-    new: Annotated[bool, typer.Option("--new", help="Only what no run has read yet.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Only what no run has done yet.")] = False,
     only_failed: Annotated[
         str | None,
         typer.Option("--only-failed", metavar="RUN", help="Only what did not end well in a run, or in 'last'."),
@@ -133,11 +134,13 @@ def run(
                 spec, names = prepared(check=check, accept_shrink=accept_shrink)
         if spec.inventory.rehearsal:
             notifier.require_loopback()
-        for warning in spec.inventory.warnings:
+        for warning in (*spec.inventory.warnings, *(f"Ansible warns: {remark}" for remark in spec.inventory.remarks)):
             say(warning, "yellow")
         if plan:
             _tell(spec, names, output)
             return
+        for sentence in _hours(spec, names):
+            say(sentence)
         with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
             report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, advance)
     except FleetError as error:
@@ -185,6 +188,14 @@ def _notified(notifier: Notifier, report: RunReport, spec: RunSpec | None) -> Ru
     return report.having(notifier.tell(notice)) if notice else report
 
 
+def _hours(spec: RunSpec, names: dict[str, str]) -> Iterator[str]:
+    """What people must know of a run that may wait for hours: it is told before it waits."""
+    for service, hours in hours_of(spec):
+        opens_in = hours.opens_in(datetime.now())
+        waits = f"its accounts wait {duration(opens_in)}" if opens_in else "whoever is not reached in them waits"
+        yield f"{names.get(service, service)} is visited {hours} only (fleet.yml: hours, local time): {waits}."
+
+
 def _nothing(spec: RunSpec) -> str:
     if spec.resumes:
         return f"Nothing is left to go on with: run {spec.resumes} came to its end."
@@ -197,7 +208,7 @@ def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
     if output is Output.JSON:
         typer.echo(forecast_envelope(spec, seen, names))
     else:
-        print_forecast(Console(highlight=False), spec, seen, names)
+        print_forecast(screen(), spec, seen, names)
 
 
 def prepare(
@@ -215,7 +226,7 @@ def prepare(
     inventory = read_inventory(sources, catalogue.recipes, limit, cwd=Path.cwd())
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
-    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())
+    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator(), recipes_sha256=dict(catalogue.digests))
     if not accept_shrink:
         require_no_shrink(spec)
     return selection.of(spec), service_names(catalogue)
@@ -225,7 +236,7 @@ def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
     """Print a report for people."""
     places = spec.settings.state_dir
     evidence = places.evidence / spec.run_id
-    print_report(Console(highlight=False), report, names, places.audit.log, evidence)
+    print_report(screen(), report, names, places.audit.log, evidence)
     if not report.results and not report.errors:
         people.print("Nothing was planned: nobody here has an account that these options ask for.")
 

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
 from fleet.acts import Settle, Start
@@ -27,6 +26,7 @@ from fleet.commands.options import (
     reference_of,
     require_recorded,
     say,
+    screen,
     settings_of,
 )
 from fleet.config import Settings
@@ -58,7 +58,7 @@ def list_(recipes: RECIPES = None, state: STATE = None) -> None:
         for name, control in recipe.controls.items():
             seen = control.verified_live or "not yet"
             table.add_row(f"{recipe.service}.{name}", control.title, control.kind, recipe.terms.automation, seen)
-    Console(highlight=False).print(table)
+    screen().print(table)
     for entry in Register(settings_of(state).state_dir.stopped_services).entries():
         rests_on = f" ({entry.reference})" if entry.reference else ""
         say(f"{entry.name} has been stopped since {entry.since.isoformat()}{rests_on}: no run visits it.", "yellow")

@@ -156,7 +156,7 @@ class TestRemove:
     @pytest.mark.parametrize(
         ("text", "sentence"),
         [
-            ("all:\n  hosts:\n   anna:\n  x\n", "mend the YAML"),
+            ("all:\n  hosts:\n   anna:\n  x\n", "fix the YAML"),
             ("all:\n", "no employees"),
             (None, "there is no such inventory"),
             (

@@ -7,7 +7,6 @@ import shlex
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from fleet.acts import Erase
 from fleet.commands.options import (
@@ -19,6 +18,7 @@ from fleet.commands.options import (
     confirm,
     people,
     say,
+    screen,
     settings_of,
     with_log,
 )
@@ -85,7 +85,7 @@ def _show(found: Leavers, read: Inventory) -> None:
     if not found.people:
         people.print(f"Everybody whom the state knows ({found.known}) is in the inventory.")
         return
-    Console(highlight=False).print(leavers_table(found))
+    screen().print(leavers_table(found))
     say(
         f"{len(found.people)} in no inventory any more; the state knows {found.known} people, the inventory names "
         f"{len(read.employees)}."
