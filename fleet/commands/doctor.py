@@ -19,7 +19,6 @@ from subprocess import DEVNULL, PIPE
 
 import typer
 from pydantic import TypeAdapter
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -30,7 +29,7 @@ from fleet.browser.find import find_browser
 from fleet.browser.gone import BrowserGone
 from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
-from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, WORKERS, settings_of
+from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, WORKERS, screen, settings_of
 from fleet.config import Settings
 from fleet.environment import play_environment
 from fleet.errors import FleetError, WorkerError
@@ -77,7 +76,7 @@ def doctor(
     marks = {True: Text("ok", "green"), False: Text("missing", "red"), None: Text("note", "yellow")}
     for check in checks:
         table.add_row(marks[check.ok], check.name, Text("\n".join(filter(None, (check.found, check.mend)))))
-    Console(highlight=False).print(table)
+    screen().print(table)
     if any(check.ok is False for check in checks):
         raise typer.Exit(EXIT_TOOL_FAILED)
 

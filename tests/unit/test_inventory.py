@@ -249,13 +249,13 @@ class TestAuthority:
 
     def test_a_revocation_wins_and_its_first_day_stays(self, tmp_path: Path) -> None:
         """Revoking is kept in the state; revoking again does not move the day, renewing forgets it."""
-        revocations = Revocations(tmp_path / "revocations.yml")
-        revocations.add("anna", date(2026, 3, 1))
-        revocations.add("anna", date(2026, 4, 1))
+        revocations = Revocations(tmp_path / "revocations")
+        assert revocations.add("anna", date(2026, 3, 1)) is True
+        assert revocations.add("anna", date(2026, 4, 1)) is False
         assert revocations.all() == {"anna": date(2026, 3, 1)}
-        assert revocations.remove("anna") is True
+        assert "anna" in revocations and "ben" not in revocations
+        revocations.remove("anna")
         assert revocations.all() == {}
-        assert revocations.remove("anna") is False
 
     def test_a_waiver_ends_after_its_last_day(self) -> None:
         """In force on the expiry day, not on the next; without a control it covers all of the service."""
