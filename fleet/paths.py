@@ -16,6 +16,8 @@ from fleet.errors import InputError
 PACKAGE = Path(__file__).parent
 CATALOGUE = PACKAGE / "services"
 REHEARSAL_RECIPES = PACKAGE / "rehearsal" / "services"
+_MOST_OF_A_NAME = 200
+"""Bytes of a file's name that its temporary name may hold; most filesystems take 255."""
 
 
 def default_state() -> Path:
@@ -173,7 +175,9 @@ def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
 
     With `durable` it is on the disk under its name when this returns. Raises OSError.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    # Its whole name, by which what a crash leaves is found, unless a name may not be as long as that.
+    kept = path.name if len(os.fsencode(path.name)) <= _MOST_OF_A_NAME else path.name[:40]
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{kept}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -72,7 +72,7 @@ async def _erase_one(state: StateDir, log: AuditLog, subjects: Subjects, employe
     pseudonym = subject.pseudonym if subject else None
     # With what a crash may have left of them: temporary files begin with a dot.
     pictures = list(state.evidence.glob(f"*/*{pseudonym}*")) if subject else []
-    rests = [path for path in state.sessions.glob(f"*{employee}.*") if _is_rest_of(path.name, employee)]
+    rests = [path for path in state.sessions.glob(f"*{employee[:38]}*") if _is_rest_of(path.name, employee)]
     live = {state.sessions / f"{employee}.{service}.age" for service in services}
     counts = {"sessions": len(services), "evidence": len(pictures)}
     subjects.lock()
@@ -89,7 +89,9 @@ async def _erase_one(state: StateDir, log: AuditLog, subjects: Subjects, employe
 def _is_rest_of(name: str, employee: str) -> bool:
     """True for a side file, or a temporary one, of one of this employee's sessions; not of `anna.keller` for `anna`."""
     own = rf"\.?{re.escape(employee)}\.[a-z0-9_]+(\.(age|json))?(\.[a-z0-9_]{{8}})?"
-    return re.fullmatch(own, name) is not None
+    # Temporary names once kept no more than 40 characters of the file's.
+    cut = rf"(?=.{{50}}$)\.{re.escape(f'{employee}.'[:40])}[a-z0-9_]*(\.[a-z]*)?\.[a-z0-9_]{{8}}"
+    return re.fullmatch(f"{own}|{cut}", name) is not None
 
 
 async def prune(state: StateDir, log_key: Path, before: date) -> int:

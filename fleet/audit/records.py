@@ -220,6 +220,15 @@ def parse(line: bytes) -> dict[str, Any] | None:
     return record
 
 
+def is_stamped(record: Mapping[str, Any]) -> bool:
+    """True if number and monotonic clock of a record, of any version, are as `render` writes and `parse` takes them.
+
+    No more of it is checked: this is asked for every record that is verified.
+    """
+    seq, clock = record["seq"], record["monotonic_ms"]
+    return type(seq) is type(clock) is int and 0 <= seq <= MAX_NUMBER and 0 <= clock <= MAX_NUMBER
+
+
 def newer(version: int) -> str:
     """The sentence for a log that a later version of this program has written to."""
     return (
@@ -249,7 +258,11 @@ def _stamp(_logger: object, _method: str, record: Record) -> Record:
     """Add version and clocks: UTC for people, the monotonic clock to notice a UTC clock that jumped."""
     at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     clock = {"at": at, "monotonic_ms": time.monotonic_ns() // 1_000_000}
-    return {"v": SCHEMA_VERSION, "seq": record.pop("seq"), **clock, **record}
+    stamped = {"v": SCHEMA_VERSION, "seq": record.pop("seq"), **clock, **record}
+    wrong = sorted(name for name, kind in _COMMON_KINDS.items() if not kind(stamped[name]))
+    if wrong:
+        raise AuditError(f"{stamped['event']}: the audit log holds no such value in {', '.join(wrong)}.")
+    return stamped
 
 
 _PROCESSORS: Final = (

@@ -17,6 +17,16 @@ from pathlib import Path
 
 from fleet.errors import AuditError
 
+# What STRICT says, word by word: that needs SQLite 3.37, and RHEL 9 has 3.34. Stores that have it stay as they are.
+_TABLE = """
+CREATE TABLE IF NOT EXISTS subjects (
+    employee TEXT PRIMARY KEY CHECK (typeof(employee) = 'text'),
+    pseudonym TEXT NOT NULL UNIQUE CHECK (typeof(pseudonym) = 'text'),
+    key BLOB NOT NULL CHECK (typeof(key) = 'blob'),
+    locale TEXT CHECK (typeof(locale) IN ('text', 'null'))
+)
+"""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -40,15 +50,13 @@ class Subjects:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         try:
             self._database = sqlite3.connect(path, check_same_thread=False)
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS subjects"
-                " (employee TEXT PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE, key BLOB NOT NULL, locale TEXT) STRICT"
-            )
+            self._database.execute(_TABLE)
             self._database.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         except sqlite3.Error as error:
-            raise AuditError(
-                f"{path} cannot be opened as the store of pseudonyms ({error}); see that the disk has room."
-            ) from None
+            advice = "see that the disk has room"
+            if "malformed database schema" in str(error):
+                advice = f"SQLite {sqlite3.sqlite_version} is too old for it: give this Python 3.37 or newer"
+            raise AuditError(f"{path} cannot be opened as the store of pseudonyms ({error}); {advice}.") from None
 
     def of(self, locales: Mapping[str, str | None]) -> dict[str, Subject]:
         """The subjects of these employees, whose languages are remembered for their receipts.

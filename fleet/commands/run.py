@@ -39,9 +39,10 @@ from fleet.commands.options import (
 from fleet.config import Given, Settings, configure
 from fleet.errors import FleetError
 from fleet.forecast import forecast, hours_of
+from fleet.interruption import interruptible
 from fleet.inventory import read_inventory
 from fleet.notify.send import Notifier
-from fleet.pipeline import RunReport, execute, interruptible
+from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names
 from fleet.report.envelope import envelope
 from fleet.report.forecast import duration, forecast_envelope, print_forecast

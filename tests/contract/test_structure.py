@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 FLOORS = (
     {"errors", "model"},
-    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh"},
+    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh", "interruption"},
     {"yamlfile"},
     {"mandates", "sourcelines"},
     {"waivers", "recipe", "hours"},

@@ -93,7 +93,8 @@ class TestSocket:
 
     def test_an_agent_does_not_listen_in_a_folder_that_others_can_enter(self, tmp_path: Path) -> None:
         """Looked at when it starts, whoever has started it."""
-        (tmp_path / "run").mkdir(mode=0o755)
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run").chmod(0o755)  # whatever the umask is
         with deadline(5), pytest.raises(InputError, match="is open to other users"):
             run_agent(tmp_path / "run" / "agent.sock", [], {"play": {}})
 
@@ -130,7 +131,7 @@ class TestRuntimeFolder:
             lambda path: path.symlink_to("/nowhere"),
             lambda path: (path.with_name("theirs").mkdir(mode=0o700), path.symlink_to(path.with_name("theirs"))),
             lambda path: os.mkfifo(path, 0o600),
-            lambda path: path.mkdir(mode=0o755),
+            lambda path: (path.mkdir(), path.chmod(0o755)),
         ],
         ids=["file", "dangling link", "link", "pipe", "open folder"],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fleet.audit.subjects import Subjects, known_names
 from fleet.audit.upkeep import rotate_key
 from fleet.audit.verify import Verdict, verify
 from fleet.errors import BusyError, InputError
-from fleet.paths import StateDir
+from fleet.paths import StateDir, write_private
 from fleet.retention import Erased, erase, prune
 from fleet.state import make_state
 from tests.logs import FINISHED, STARTED, shrink
@@ -108,6 +109,26 @@ class TestErase:
             "evidence": 1,
         }
         assert verdict(state) is Verdict.OK
+
+    @pytest.mark.parametrize("employee", ["a" * 30, "a" * 38, "a" * 39, "a" * 40, "a" * 100])
+    async def test_what_a_crash_left_of_a_long_name_goes_too(
+        self, state: StateDir, key: Path, monkeypatch: pytest.MonkeyPatch, employee: str
+    ) -> None:
+        """Under today's temporary names, and under those that were cut off after 40 characters."""
+        sealed = state.sessions / f"{employee}.linkedin.age"
+        # No test can kill a process between the two steps: what is under the temporary name stays there.
+        monkeypatch.setattr(Path, "replace", lambda self, target: shutil.copy(self, target))
+        write_private(sealed, b"sealed")
+        monkeypatch.undo()
+        (state.sessions / f".{sealed.name[:40]}.abcd1234").write_bytes(b"sealed")
+        (state.sessions / f".{employee}x.linkedin.age.abcd1234").write_bytes(b"another's")
+        (state.sessions / "b.linkedin.age").write_bytes(b"another's")
+        assert len(list(state.sessions.iterdir())) == 5
+        await erase(state, key, employee)
+        assert sorted(path.name for path in state.sessions.iterdir()) == [
+            f".{employee}x.linkedin.age.abcd1234",
+            "b.linkedin.age",
+        ]
 
     async def test_nowhere_in_the_state_stands_the_name(self, state: StateDir, key: Path) -> None:
         """Not in a file, not in the name of one."""

@@ -25,8 +25,9 @@ def erase(
     """
     settings = with_log(settings_of(state, log_key=log_key), rehearsal=rehearsal)
     erased = asyncio.run(erase_employee(settings.state_dir, settings.log_key, employee))
-    who = f"{employee} was {erased.pseudonym}" if erased.pseudonym else f"No run had met {employee}"
-    typer.echo(f"{who}; deleted: {erased.sessions} sessions, {erased.evidence} pictures.")
+    # Not the pseudonym: what is printed may be kept, and would lead from the log to the person again.
+    met = "" if erased.pseudonym else " No run had met them."
+    typer.echo(f"{employee} is erased: {erased.sessions} sessions, {erased.evidence} pictures.{met}")
 
 
 def prune(
