@@ -25,6 +25,7 @@ from fleet.plan import (
     require_safe_start,
     require_sandbox,
 )
+from fleet.register import Register
 from fleet.sessions import SessionStore
 
 VISIT = 12.0
@@ -88,7 +89,7 @@ def forecast(spec: RunSpec, now: datetime | None = None) -> Forecast:
         accounts = [account for of_one in planned.values() for account in of_one]
         live = {one.recipe.service: one.recipe for one in accounts if one.recipe and is_live(one, settings.network)}
         paces = {service: pace_of(recipe, settings) for service, recipe in live.items()}
-    revoked = Revocations(settings.state_dir.revocations).all()
+    revoked, stopped = Revocations(settings.state_dir.revocations), Register(settings.state_dir.stopped_services)
     with_session = {(info.employee, info.service) for info in SessionStore(settings.state_dir).list()}
     history = History(spec)
     in_turn = history.turns(now)
@@ -102,6 +103,7 @@ def forecast(spec: RunSpec, now: datetime | None = None) -> Forecast:
                     control,
                     live=account.service in paces,
                     revoked=revoked,
+                    stopped=stopped,
                     terms_accepted=settings.terms_accepted,
                     personal_sessions=settings.personal_sessions,
                 )

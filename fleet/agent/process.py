@@ -43,7 +43,7 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
             spec = await asyncio.to_thread(spec_of_play, order["play"])
         scrub_environment()  # only now: Ansible reads the play's inventory in the environment that the play has
         _log_to(spec)
-        return await Run.open(spec, workers)
+        return await Run.open(spec, workers, socket_path)
 
     asyncio.run(Agent(socket_path, open_run, belongs_to_play="play" in order).serve(owners))
     sweep(runtime_dir())  # if our owner was killed, its play is left

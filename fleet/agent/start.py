@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import IO
 from pydantic import TypeAdapter
 
 from fleet.agent.client import AgentClient
+from fleet.environment import PYTHON
 from fleet.errors import AgentError, FleetError
 from fleet.paths import make_private_dir, runtime_dir
 from fleet.plan import RunSpec
@@ -75,7 +75,7 @@ def _launch(socket: Path, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     own = os.pidfd_open(os.getpid())
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "fleet", "agent", "--socket", str(socket), "--owner-fd", str(own)],
+            [*PYTHON, "-m", "fleet", "agent", "--socket", str(socket), "--owner-fd", str(own)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=complaints,  # until it listens; then it lets go of it

@@ -73,6 +73,13 @@ def served() -> Iterator[Served]:
     served.close()
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_the_role_counts_outcomes_as_the_product_does(outcome: Outcome) -> None:
+    """It may not import the product, so it has the two lists of what is changed and what is failed a second time."""
+    assert (outcome in PLUGIN.CHANGED) is outcome.is_changed
+    assert (outcome in PLUGIN.FAILED) is outcome.is_failed
+
+
 class TestSocket:
     @needs_root
     def test_another_user_is_not_answered_even_where_the_modes_let_them_in(self, served: Served) -> None:
@@ -299,7 +306,8 @@ class TestPipesInPlaceOfFiles:
         (tmp_path / "host_vars").mkdir()
         (tmp_path / "staff.yml").write_text("all: {hosts: {anna: {}}}")
         os.mkfifo(tmp_path / "host_vars" / "anna.yml")
-        os.mkfifo(state.revocations)
+        older = state.root / "revocations.yml"
+        os.mkfifo(older)
         with deadline(5):
             with pytest.raises(SessionError, match="not a regular file"):
                 SessionStore(state).open("anna", "linkedin", read_identity(tmp_path / "keys" / "identity.txt"))
