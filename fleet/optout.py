@@ -16,7 +16,7 @@ from fleet.browser.engine import Engine
 from fleet.browser.gone import BrowserGone
 from fleet.browser.tab import Tab
 from fleet.browser.traffic import Sent
-from fleet.model import Outcome, Reading, Reason
+from fleet.model import Outcome, Reading, Reason, outcome_of_refusal
 from fleet.patience import SECOND_LOAD_AFTER, limit
 from fleet.reading import Reader
 from fleet.recipe import Control, Recipe
@@ -47,7 +47,7 @@ class Journal(Protocol):
     """What a visit asks of the one who keeps the records."""
 
     async def permit(self, control: str) -> Reason | None:
-        """Look at the mandate now; why the control must not be touched, or None."""
+        """Look at mandate and service now; why the control must not be touched, or None."""
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
         """Record that the control is about to be pressed; returns once that is durable."""
@@ -157,9 +157,7 @@ class Visit:
             if not controls:
                 return
             tab = await stack.enter_async_context(
-                self.engine.tab(
-                    self.recipe.hosts, order.storage_state, order.locale, frozenset(self.recipe.session_cookies)
-                )
+                self.engine.tab(self.recipe.hosts, order.storage_state, order.locale, self.recipe.session)
             )
             reader = Reader(tab, self.recipe, order.profile, order.locale)
             for control in controls:
@@ -202,7 +200,7 @@ class Visit:
             return Finding(name, Outcome.WOULD_OPT_OUT, before, before, picture=picture)
         refusal = await self.journal.permit(name)
         if refusal is not None:
-            return Finding(name, Outcome.NO_MANDATE, before, before, refusal)
+            return Finding(name, outcome_of_refusal(refusal), before, before, refusal)
         await self.journal.intend(name, before, picture)
         self._intended[name] = before
         pressed, trouble = await self._set(tab, control)

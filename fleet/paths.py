@@ -285,12 +285,17 @@ class StateDir:
 
     @property
     def revocations(self) -> Path:
-        """Mandates that were taken back."""
-        return self.root / "revocations.yml"
+        """Mandates that were taken back, a file for each employee."""
+        return self.root / "revocations"
+
+    @property
+    def stopped_services(self) -> Path:
+        """Services that nobody may be visited at, a file for each."""
+        return self.root / "stopped"
 
     @property
     def _folders(self) -> tuple[Path, ...]:
-        return self.sessions, self.audit.root, self.evidence, self.runs
+        return self.sessions, self.audit.root, self.evidence, self.runs, self.revocations, self.stopped_services
 
     def create(self) -> None:
         """Make the folders that are missing.
@@ -298,7 +303,7 @@ class StateDir:
         Raises InputError as `make_private_dir` and `require_safe_way` do, and for a folder that holds other things.
         """
         ours = {path.name for path in self._folders} | {"rehearsal", "demo"}
-        if not self.recipients.exists() and self.root.is_dir() and {path.name for path in self.root.iterdir()} - ours:
+        if look(self.recipients) is None and self.root.is_dir() and {path.name for path in self.root.iterdir()} - ours:
             raise InputError(f"{self.root} holds other things; choose a folder of its own, with --state.")
         for folder in (self.root, *self._folders):
             make_private_dir(folder)
@@ -317,7 +322,8 @@ class StateDir:
         if not self.recipients.is_file():
             raise InputError(f"{self.root} is not a state directory yet; run: {make}")
         for folder in self._folders:
-            if folder.exists():
+            is_there = look(folder) is not None
+            if is_there:
                 require_private(folder)
-            if not os.access(folder if folder.exists() else self.root, os.W_OK | os.X_OK):
+            if not os.access(folder if is_there else self.root, os.W_OK | os.X_OK):
                 raise InputError(f"{folder} is not writable; mend its mode (chmod 700 {folder}) and run again.")

@@ -16,7 +16,7 @@ from fleet.browser.tab import MAX_REFUSED_HOSTS
 from fleet.labels import shown_label
 from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Ending, Finding, Journal, Order
-from fleet.sessions import is_storable
+from fleet.storage_state import is_storable
 
 MAX_PICTURE = 4 * 1024 * 1024
 """Bytes; a control is a part of a page."""
@@ -92,7 +92,7 @@ class Ordered:
     """What went wrong here, not there: nothing further is recorded."""
 
     async def permit(self, control: str) -> dict[str, Any]:
-        """Look at the mandate."""
+        """Look at mandate and service."""
         self._require(control)
         reason = await self._kept(self.journal.permit(control))
         (self.permitted if reason is None else self.refused).add(control)
@@ -132,7 +132,7 @@ class Ordered:
                 return not is_intended and readings == (Reading.OUT, Reading.OUT)
             case Outcome.WOULD_OPT_OUT:
                 return self.order.check and readings == (Reading.IN, Reading.IN)
-            case Outcome.NO_MANDATE:
+            case Outcome.NO_MANDATE | Outcome.NOT_PERMITTED:
                 return not is_intended and found.control in self.refused
             case outcome:
                 return outcome in _EITHER_WAY | (_WITH_INTENT if is_intended else _WITHOUT_INTENT)

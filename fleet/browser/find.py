@@ -11,12 +11,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from fleet.environment import PYTHON
 from fleet.errors import BrowserMissingError
 
 _SYSTEM = (
@@ -98,7 +98,7 @@ def install_browser(say: object = None) -> BrowserProgram:
         if os.environ.get("FLEET_BROWSER"):
             raise
     tell("Downloading Playwright's headless shell …")
-    if _succeeds([sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]):
+    if _succeeds([*PYTHON, "-m", "playwright", "install", "chromium-headless-shell"]):
         own = _playwright_headless_shell()
         if own is not None:
             return BrowserProgram(own, "Playwright's headless shell")

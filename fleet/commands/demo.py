@@ -60,8 +60,8 @@ def demo(state: STATE = None) -> None:
     is_left_alone = count_outcomes(third.results) == {Outcome.CHALLENGED: 3, Outcome.NOT_RUN: 3}
     people.rule("The log is checked, and tampered with on copies", align="left")
     is_caught = _tamper(spec.settings.state_dir.audit)
-    people.print(f"See every record:  fleet audit show --state {shown(folder)}", markup=False, soft_wrap=True)
-    people.print(f"See it as a page:  fleet report --state {shown(folder)}", markup=False, soft_wrap=True)
+    people.print(f"See every record:  fleet audit show --state {shown(folder)}", soft_wrap=True)
+    people.print(f"See it as a page:  fleet report --state {shown(folder)}", soft_wrap=True)
     if first.errors or second.errors or third.errors or not (unchanged and is_left_alone and is_caught):
         raise typer.Exit(1)
 
@@ -107,7 +107,7 @@ def _tamper(places: AuditDir) -> bool:
             verification = verify(copy, read_keys(copy.vkey))
         found.append(verification.verdict)
         said = "; ".join(finding.what for finding in verification.findings) or f"all {verification.signed} are signed"
-        people.print(f"{what:25} {verification.verdict.name:10} {said}", markup=False, soft_wrap=True)
+        people.print(f"{what:25} {verification.verdict.name:10} {said}", soft_wrap=True)
     return found == [verdict for _, _, verdict in cases]
 
 

@@ -68,7 +68,7 @@ class TestFleetRun:
             (["-i", EXAMPLE, "--resolve", "a.example:443=10.0.0.1:1"], "not a loopback address"),
             (["-i", EXAMPLE, "--proxy", "http://ann:secret@proxy:3128"], "leave user and password out"),
             (["-i", EXAMPLE, "--recipes", "/nowhere"], "is not a folder of recipes"),
-            (["-i", EXAMPLE, "-l", "nobody"], "no employees that match"),
+            (["-i", EXAMPLE, "-l", "nobody"], "nobody matches nobody in"),
         ],
     )
     def test_bad_input_is_one_sentence_and_exit_2(self, arguments: list[str], message: str) -> None:

@@ -73,6 +73,13 @@ def served() -> Iterator[Served]:
     served.close()
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_the_role_counts_outcomes_as_the_product_does(outcome: Outcome) -> None:
+    """It may not import the product, so it has the two lists of what is changed and what is failed a second time."""
+    assert (outcome in PLUGIN.CHANGED) is outcome.is_changed
+    assert (outcome in PLUGIN.FAILED) is outcome.is_failed
+
+
 class TestSocket:
     @needs_root
     def test_another_user_is_not_answered_even_where_the_modes_let_them_in(self, served: Served) -> None:
@@ -299,10 +306,12 @@ class TestPipesInPlaceOfFiles:
         (tmp_path / "host_vars").mkdir()
         (tmp_path / "staff.yml").write_text("all: {hosts: {anna: {}}}")
         os.mkfifo(tmp_path / "host_vars" / "anna.yml")
-        os.mkfifo(state.revocations)
+        older = state.root / "revocations.yml"
+        os.mkfifo(older)
         with deadline(5):
             with pytest.raises(SessionError, match="not a regular file"):
-                SessionStore(state).open("anna", "linkedin", read_identity(tmp_path / "keys" / "identity.txt"))
+                identity = read_identity(tmp_path / "keys" / "identity.txt")
+                SessionStore(state).open("anna", load_catalogue().recipes["linkedin"], identity)
             with pytest.raises(InputError, match="not a regular file"):
                 load_catalogue([tmp_path / "recipes"])
             with pytest.raises(InputError, match="not a regular file"):
@@ -352,7 +361,7 @@ class TestInventoryData:
     def test_any_other_profile_stays_one_step_of_the_address(self, profile: str) -> None:
         """Of every page of every recipe: no host, path, query or fragment of its own."""
         assert Account.model_validate({"profile": profile}).profile == profile
-        pages = [page for recipe in load_catalogue([REHEARSAL_RECIPES]) for page in recipe._pages()]
+        pages = [page for recipe in load_catalogue([REHEARSAL_RECIPES]) for page in recipe.pages]
         pages.append("https://a.example/u/{profile}/settings")
         for page in pages:
             filled, plain = urlsplit(fill_profile(page, profile)), urlsplit(page.replace("{profile}", "x"))

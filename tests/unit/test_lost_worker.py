@@ -19,13 +19,15 @@ from fleet.agent.run import Run
 from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
 from fleet.audit.subjects import Subject
-from fleet.configfile import Pause
 from fleet.employee import Account, Employee
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading
 from fleet.optout import Ending, Journal, Order, VisitorLost
+from fleet.pace import Pace
 from fleet.plan import PlannedAccount
-from fleet.sessions import StorageState
+from fleet.register import Register
+from fleet.sessions import Opened
+from fleet.storage_state import StorageState
 from tests.logs import lines
 from tests.visits import ORDER, PROVED
 
@@ -57,15 +59,16 @@ class Desk:
         )
         self.recorder = Recorder(log, Ledger("r1"), {"anna": Subject("s_anna", bytes(32))})
         # What is tested begins with a session that was opened: no age file is needed for that.
-        sessions: Any = SimpleNamespace(open=lambda *_: StorageState(), seal=lambda *_: None)
+        sessions: Any = SimpleNamespace(open=lambda *_: Opened(StorageState(), ""))
         self.ground = Ground(
             run_id="r1",
             check=False,
             recorder=self.recorder,
-            pacing=Pacing(1, Pause(shortest=3600, longest=3600)),
+            pacing=Pacing(1, {"linkedin": Pace(3600, 3600)}),
             sessions=sessions,
             identity=pyrage.x25519.Identity.generate(),
-            revocations=Revocations(folder / "revocations.yml"),
+            revocations=Revocations(folder / "revocations"),
+            stopped=Register(folder / "stopped"),
             evidence=folder / "evidence",
             terms_accepted=frozenset({"linkedin"}),
             personal_sessions=frozenset({"linkedin"}),

@@ -447,7 +447,9 @@ class TestKeys:
 
     def test_a_heartbeat_is_a_record_and_a_checkpoint(self, place: AuditDir) -> None:
         """So that a day without runs is not a day without trace."""
-        asyncio.run(beat(place, place.root.parent / "log-key.pem"))
+        log = open_log(place.root)
+        asyncio.run(beat(log))
+        log.close()
         last = list(segments.read_records(place.log))[-1]
         assert (last["seq"], last["event"], last["run"]) == (40, records.LOG_HEARTBEAT, None)
         assert sizes(place.checkpoints)[-1] == 41

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from fleet.audit import records
-from fleet.audit.segments import segments
+from fleet.audit.segments import Growing
 from fleet.audit.subjects import Subject, known_subjects
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
-from fleet.commands.options import REHEARSAL, STATE, Output, people, settings_of, with_log
+from fleet.commands.options import REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.counting import counted
 from fleet.evidence import Kind, read_evidence
 from fleet.model import control_name
@@ -54,7 +53,7 @@ def show(
     elif not chosen:
         people.print("No record matches.")
     else:
-        Console(highlight=False).print(_table(chosen, known, is_headed=True))
+        screen().print(_table(chosen, known, is_headed=True))
 
 
 @dataclass(frozen=True)
@@ -91,18 +90,20 @@ class Known:
 
 def _follow(state: StateDir, choice: Choice, output: Output) -> None:
     """Until Ctrl-C. The file is looked at again and again: a file that grows tells nobody."""
-    places = state.audit
-    console, following, seen = Console(highlight=False), 0, -1
+    console, log, is_headed = screen(), Growing(state.audit.log), True
+    known = Known.at(state)
     while True:
-        written = sum(segment.path.stat().st_size for segment in segments(places.log) if segment.path.exists())
-        found = [record for _, record in choice.read(places, following)] if written != seen else []
-        seen, known = written, Known.at(state)  # a run may have met somebody new
+        read = [record for _, record in log.new()]
+        about = {record["subject"] for record in read if record.get("subject")}
+        if about - known.names.keys() or any(record["event"] == records.SUBJECT_ERASED for record in read):
+            known = Known.at(state)  # a run has met somebody new, or somebody is nobody any more
+        found = [record for record in read if choice.includes(record)]
         for record in found:
             if output is Output.JSON:
                 typer.echo(json.dumps(known.named(record)))
         if found and output is Output.TEXT:
-            console.print(_table(found, known, is_headed=not following))
-        following = max([following, *(record["seq"] + 1 for record in found)])
+            console.print(_table(found, known, is_headed=is_headed))
+            is_headed = False
         time.sleep(POLL_SECONDS)
 
 
@@ -172,6 +173,34 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
         yield f"{counted(record['sessions'], 'session')}, {counted(record['evidence'], 'picture')}"
     elif event == records.LOG_HEARTBEAT:
         yield f"operator uid {record['operator']}"
+    elif event == records.MANDATE_MET:
+        yield f"for {', '.join(record['services']) or 'no service that can be named'}"
+        yield f"from {record['granted_on']} to {record['expires_on']}"
+        if record["revoked_on"]:
+            yield f"revoked on {record['revoked_on']}"
+        yield record["assurance"]
+    elif event in (records.MANDATE_REVOKED, records.MANDATE_RENEWED, records.SERVICE_STOPPED, records.SERVICE_STARTED):
+        yield from _words_of_authority(record)
+
+
+def _words_of_authority(record: Mapping[str, Any]) -> Iterator[str]:
+    """What an act of an operator opened or shut, on what reference, and by whom."""
+    event = record["event"]
+    if event == records.MANDATE_REVOKED:
+        yield f"since {record['revoked_on']}"
+    elif event == records.MANDATE_RENEWED:
+        yield "counts again"
+    elif event == records.SERVICE_STOPPED:
+        yield f"{record['service']} is shut to all runs since {record['stopped_on']}"
+    else:
+        yield f"{record['service']} is open again"
+    if record.get("reference"):
+        yield f"reference {record['reference']}"
+    elif record.get("reference_hmac"):
+        yield "with a reference"
+    yield "operator unknown" if record["operator"] is None else f"operator uid {record['operator']}"
+    if record["operator_claimed"]:
+        yield f"said to be {record['operator_claimed']}"
 
 
 def _name(service: str | None, control: str | None) -> str:
