@@ -127,11 +127,11 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
 def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
     """The results as the log has them; a run that is still open there is closed first, for the reason `why_open`."""
     folder = spec.settings.state_dir.audit.log
-    ledger = Ledger.replay(spec.run_id, read_last_run(folder))
+    ledger = Ledger.replay(spec.run_id, read_last_run(folder, rehearsal=None))
     if ledger.is_open:
         try:
             _close_log(spec, why_open)
-            ledger = Ledger.replay(spec.run_id, read_last_run(folder))
+            ledger = Ledger.replay(spec.run_id, read_last_run(folder, rehearsal=None))
         except FleetError as error:
             errors.append(str(error))
     results = ledger.results(known_names(spec.settings.state_dir.audit.subjects), absent=Reason.AUDIT_FAILED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,19 @@ def read_lines(folder: Path, since: int = 0) -> Iterator[tuple[bytes, dict[str, 
             yield from ((line, record) for line, record in _lines_of(segment) if record["seq"] >= since)
 
 
+def of_kind(log: Iterable[dict[str, Any]], *, rehearsal: bool) -> Iterator[dict[str, Any]]:
+    """The records of real runs, or of rehearsals; those of no run belong to both. `log` begins before its runs do.
+
+    Logs of older versions may hold both kinds, and neither says anything of the other's accounts.
+    """
+    others: set[str | None] = set()
+    for record in log:
+        if record["event"] == RUN_STARTED and record["rehearsal"] != rehearsal:
+            others.add(record["run"])
+        if record["run"] not in others:
+            yield record
+
+
 class Growing:
     """A log that is written meanwhile: each look reads what is new, and nothing else."""
 
@@ -184,32 +197,40 @@ class Growing:
                     yield line, record
 
 
-def read_last_run(folder: Path) -> Iterator[dict[str, Any]]:
-    """The records from the newest `run.started` on; none if no run was ever recorded. Raises as `read_records` does."""
+def read_last_run(folder: Path, *, rehearsal: bool | None) -> Iterator[dict[str, Any]]:
+    """The records from the newest `run.started` on, of this kind or (None) of any; none if no such run was recorded.
+
+    Raises as `read_records` does.
+    """
     later: list[Segment] = []
     for segment in reversed(segments(folder)):
-        offset = next(_starts(segment.path), None)
-        if offset is not None:
-            for _, record in itertools.chain(_lines_of(segment, offset), *map(_lines_of, reversed(later))):
-                yield record
-            return
+        for offset, start in _starts(segment):
+            if rehearsal in (None, start["rehearsal"]):
+                for _, record in itertools.chain(_lines_of(segment, offset), *map(_lines_of, reversed(later))):
+                    yield record
+                return
         later.append(segment)
 
 
 def read_starts(folder: Path) -> Iterator[dict[str, Any]]:
     """Each `run.started`, newest first; the records between them are not read. Raises as `read_records` does."""
     for segment in reversed(segments(folder)):
-        for offset in _starts(segment.path):
-            yield next(record for _, record in _lines_of(segment, offset))
+        for _, start in _starts(segment):
+            yield start
 
 
-def read_run(folder: Path, run: str) -> list[dict[str, Any]]:
-    """All records of one run, `last` for the newest.
+def runs_of_kind(folder: Path, *, rehearsal: bool) -> frozenset[str]:
+    """The ids of all real runs, or of all rehearsals. Raises as `read_records` does."""
+    return frozenset(start["run"] for start in read_starts(folder) if start["rehearsal"] == rehearsal)
 
-    Raises InputError if there is no such run, and as `read_records` does.
+
+def read_run(folder: Path, run: str, *, rehearsal: bool) -> list[dict[str, Any]]:
+    """All records of one run, `last` for the newest of this kind.
+
+    Raises InputError if there is no such run, or it is of the other kind; and as `read_records` does.
     """
     if run == "last":
-        found = list(read_last_run(folder))
+        found = list(read_last_run(folder, rehearsal=rehearsal))
         run = found[0]["run"] if found else run
     else:
         found = [record for record in read_records(folder) if record["run"] == run]
@@ -217,11 +238,15 @@ def read_run(folder: Path, run: str) -> list[dict[str, Any]]:
         raise InputError(
             "The log has no run yet." if run == "last" else f"The log has no run '{run}'; 'fleet audit show' lists all."
         )
+    if found[0]["rehearsal"] != rehearsal:
+        what = "a rehearsal, and tells nothing of real accounts" if found[0]["rehearsal"] else "no rehearsal"
+        raise InputError(f"Run '{run}' was {what}; name another run ('fleet audit show' lists all).")
     return [record for record in found if record["run"] == run]
 
 
-def _starts(path: Path) -> Iterator[int]:
-    """Where the line of each `run.started` begins, newest first."""
+def _starts(segment: Segment) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each `run.started` with where its line begins, newest first."""
+    path = segment.path
     if not path.exists() or not path.stat().st_size:
         return
     _require_file(path)
@@ -229,7 +254,7 @@ def _starts(path: Path) -> Iterator[int]:
         end = data.rfind(b"\n") + 1
         while (position := data.rfind(f'"event":"{RUN_STARTED}"'.encode(), 0, end)) >= 0:
             end = data.rfind(b"\n", 0, position) + 1
-            yield end
+            yield end, next(record for _, record in _lines_of(segment, end))
 
 
 def _lines_of(segment: Segment, offset: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:

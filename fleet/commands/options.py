@@ -22,6 +22,10 @@ INVENTORY = Annotated[
     list[str] | None,
     typer.Option("-i", "--inventory", metavar="INVENTORY", help="Inventory, as for ansible. Repeatable."),
 ]
+BESIDE = Annotated[
+    list[str] | None,
+    typer.Option("-i", "--inventory", metavar="INVENTORY", help="Inventory whose fleet.yml counts. Repeatable."),
+]
 LIMIT = Annotated[
     str | None, typer.Option("-l", "--limit", metavar="PATTERN", help="Only these employees, as for ansible.")
 ]
@@ -141,30 +145,46 @@ def require_recorded(what: str) -> Iterator[None]:
 
 
 def settings_of(
+    inventory: list[str] | None,
+    *,
     state: str | None = None,
     identity: str | None = None,
-    recipes: list[str] | None = None,
-    inventory: list[str] | None = None,
     log_key: str | None = None,
+    recipes: list[str] | None = None,
     workers: list[str] | None = None,
 ) -> Settings:
-    """Settings of the verbs that only need places."""
+    """Settings of the verbs that only need places: the same that a run over the inventory has."""
     given = Given(
+        inventory=tuple(inventory or ()),
         state=state,
         identity=identity,
         log_key=log_key,
         recipes=tuple(recipes or ()),
         workers=tuple(workers or ()),
     )
-    return resolve_settings(given, inventory or (), Path.cwd())
+    return resolve_settings(given)
+
+
+def settings_with_state(
+    inventory: list[str] | None,
+    *,
+    rehearsal: bool,
+    state: str | None = None,
+    log_key: str | None = None,
+    recipes: list[str] | None = None,
+) -> Settings:
+    """The settings of real runs or of rehearsals. Raises InputError where their state is missing or of no use."""
+    settings = settings_of(inventory, state=state, log_key=log_key, recipes=recipes).of_kind(rehearsal=rehearsal)
+    settings.state_dir.check(rehearsal=rehearsal)
+    return settings
 
 
 def with_log(settings: Settings, *, rehearsal: bool) -> Settings:
     """The settings whose audit log the options name. Raises InputError if there is none yet."""
-    settings = settings.for_rehearsal() if rehearsal else settings
+    settings = settings.of_kind(rehearsal=rehearsal)
     places = settings.state_dir
     if not rehearsal or places.root.exists():  # the first rehearsal makes its own
-        places.check()
+        places.check(rehearsal=rehearsal)
     if not places.audit.log.exists() and not places.audit.checkpoints.exists():
         raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
     return settings
