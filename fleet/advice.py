@@ -20,6 +20,18 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Reason.MANDATE_MISSES_SERVICE,
     ): "Ask {employee} whether the mandate may cover {service}, and add it to its services.",
     (
+        Outcome.NO_MANDATE,
+        Reason.REVOCATIONS_UNREADABLE,
+    ): "Administrator: 'fleet mandates list' says why revocations cannot be read; until then, nothing is pressed.",
+    (
+        Outcome.NOT_PERMITTED,
+        Reason.SERVICE_STOPPED,
+    ): "Leave {service} alone: it was stopped for all runs. 'fleet services start' opens it again.",
+    (
+        Outcome.NOT_PERMITTED,
+        Reason.STOPS_UNREADABLE,
+    ): "Administrator: 'fleet services list' says why stops cannot be read; until then, nobody is visited.",
+    (
         Outcome.NOT_PERMITTED,
         Reason.PERSONAL_SESSION,
     ): "Ask {employee} to do it in person, or decide in fleet.yml (personal_sessions) to use personal sessions at "
@@ -43,6 +55,19 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (Outcome.PAGE_CHANGED, Reason.NOT_FOUND): "Recipe author: the control was not found on the page of {service}.",
     (Outcome.PAGE_CHANGED, Reason.SEVERAL): "Recipe author: {service} shows the control more than once.",
     (Outcome.PAGE_CHANGED, Reason.COVERED): "Recipe author: something covers the control at {service}.",
+    **{
+        (
+            outcome,
+            Reason.LABEL,
+        ): "Recipe author: {service} shows another label at the control. Check what it means now; "
+        "if the setting is the same, add it to the recipe's names."
+        for outcome in (Outcome.PAGE_CHANGED, Outcome.UNKNOWN)
+    },
+    (
+        Outcome.PAGE_CHANGED,
+        Reason.DEAD,
+    ): "Recipe author: no script of {service} listens to the control. Check that the page loads fully, "
+    "and that the recipe names its Save button.",
     (
         Outcome.PAGE_CHANGED,
         Reason.STATE_UNREADABLE,

@@ -19,7 +19,7 @@ from fleet.waivers import Waiver
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 """An employee's name is a host name to Ansible, and part of file names here."""
 
-_EMAIL = re.compile(r"[^@\s<>\"']+@[^@\s<>\"']+")
+_EMAIL = re.compile(r"(?!')[^@\s<>\"]+@[^@\s<>\"']+")
 _LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
 MAX_LEVELS = 8
 """Lists and mappings inside each other; a mandate's services are two levels deep."""
@@ -199,7 +199,9 @@ def _read_accounts(data: Any, services: Mapping[str, Recipe], refuse: Any) -> di
             continue
         fault = services[service].fault_of_profile(account.profile)
         if fault is not None:
-            refuse(f"{path}.profile", f"{fault}.", service)
+            form = services[service].profile
+            fix = f"take it from the profile's address, such as {form.example}" if form else "write the person's own"
+            refuse(f"{path}.profile", f"{fault}; {fix}.", service)
             continue
         if account.owner == "company" and services[service].accounts == "personal":
             name = services[service].name

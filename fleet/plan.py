@@ -15,13 +15,15 @@ from fleet.config import Settings
 from fleet.employee import Employee
 from fleet.errors import InputError
 from fleet.inventory import Inventory
+from fleet.pace import check_paces
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipe import Recipe
 
 Planned = tuple[str, str | None, str | None]
 """Employee, service, control."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What the log may hold of a service that an inventory names."""
 MAX_UNKNOWN = 20
 """So many services without a recipe are named for one employee: the plan of each must fit into a record."""
 
@@ -39,6 +41,8 @@ class RunSpec:
     """The run that this one goes on with."""
     only: frozenset[Planned] | None = None
     """Nothing else is planned; None for all that the inventory and the filters ask for."""
+    recipes_sha256: dict[str, str] | None = None
+    """Service to the digest of the recipe that it was planned with; None where the agent itself makes the plan."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ def service_names(recipes: Iterable[Recipe]) -> dict[str, str]:
 
 
 def check_filters(settings: Settings, catalogue: Catalogue) -> None:
-    """Refuse --service and --control values that no recipe knows. Raises InputError."""
+    """Refuse --service and --control values that no recipe knows, and paces that cannot be. Raises InputError."""
+    check_paces(settings, catalogue)
     for service in settings.services:
         if catalogue.get(service) is None:
             raise InputError(f"--service {service}: no recipe; there are {', '.join(sorted(catalogue.recipes))}.")
@@ -93,7 +98,7 @@ def plan_accounts(employee: Employee, settings: Settings, catalogue: Catalogue) 
     Bad data is planned too, with service or control None as far as it cannot be read: it must end in the log.
     """
     given = [*employee.accounts, *(problem.service for problem in employee.problems if problem.service is not None)]
-    unknown = [service for service in given if _NAME.fullmatch(service) and catalogue.get(service) is None]
+    unknown = [service for service in given if SERVICE_NAME.fullmatch(service) and catalogue.get(service) is None]
     nameable = {*catalogue.recipes, *unknown[:MAX_UNKNOWN]}
     # Those that cannot be named are one entry: the log could not tell them apart.
     services = dict.fromkeys(service if service in nameable else None for service in given)
@@ -135,10 +140,22 @@ def _narrowed(account: PlannedAccount, only: frozenset[Planned] | None) -> Plann
     return replace(account, controls=controls) if controls else None
 
 
+def require_same_recipes(spec: RunSpec, accounts: Iterable[PlannedAccount], catalogue: Catalogue) -> None:
+    """Refuse recipes that were edited since the run was planned. Raises InputError."""
+    if spec.recipes_sha256 is None:
+        return
+    for service in dict.fromkeys(account.recipe.service for account in accounts if account.recipe):
+        if catalogue.digests[service] != spec.recipes_sha256.get(service):
+            raise InputError(
+                f"{catalogue.paths[service]} was edited after this run was planned; run again. Nobody was visited."
+            )
+
+
 def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: Network) -> None:
     """Refuse a start that breaks a rule of the whole run.
 
-    Raises InputError if a rehearsal would leave this machine, a live run would be root's, or the breaker is off live.
+    Raises InputError if a rehearsal would leave this machine, or the breaker is off live. Nothing is asked of this
+    machine: that is `require_sandbox`'s.
     """
     live = sorted({account.service for account in accounts if is_live(account, network) and account.service})
     if not live:
@@ -151,8 +168,6 @@ def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: N
         )
     if not spec.settings.breaker:
         raise InputError("--breaker off is for loopback only; leave it out for live services.")
-    if not spec.settings.workers:
-        require_sandbox(spec.settings.sandbox)
 
 
 def require_sandbox(wanted: bool) -> None:

@@ -6,8 +6,7 @@ docs/recipes.md explains each key to authors; docs/recipe.schema.json is generat
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -15,14 +14,13 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from fleet.labels import covers, is_one_of, plain_language
 from fleet.mistakes import Shape
 from fleet.model import ControlKind, Reason
+from fleet.patience import UNTIL_SHOWN
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 PROFILE = "{profile}"
-_UNSEEN = r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
-"""Marks that nobody sees: of the direction of a text, of where it may break (Unicode: Bidi_Control, Cf)."""
-
 Slug = Annotated[
     str,
     Shape(r"^[a-z][a-z0-9_]{0,39}$", "a name of lower-case letters, digits and _ such as wiki_2"),
@@ -147,14 +145,26 @@ class Identity(_Strict):
         return len({landing_key(address, self.landed) for address in own}) == 1
 
 
-class ProfileRule(_Strict):
-    """What the service's profiles look like: a word that is nobody's id would fit whoever is signed in, or nobody."""
+class ProfileForm(_Strict):
+    """What profiles look like: a word that is nobody's would fit whoever is signed in, or nobody."""
 
     pattern: Annotated[Text, AfterValidator(_pattern)] = Field(
-        default=".+", description="A regular expression that a whole profile matches."
+        default=".+", description="A regular expression for a whole profile: its id, not its address."
     )
     never: tuple[Text, ...] = Field(default=(), description="Words that are nobody's profile; case is ignored.")
-    example: Text = Field(description="What a profile is, in words for an error message, such as 'the ID in …/in/ID/'.")
+    addresses: tuple[Text, ...] = Field(
+        default=(),
+        description="Addresses with {profile}: a path on the service's own hosts, or https://host/path. What follows "
+        "the profile does not matter.",
+    )
+    example: Text = Field(description="What to copy instead of a value that is no profile, such as a whole address.")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        for address in self.addresses:
+            if not re.fullmatch(r"(https://[a-z0-9.-]+)?(/[\w.-]+)*/\{profile\}", address):
+                raise ValueError("addresses: must be paths such as /in/{profile}, or https://host/in/{profile}")
+        return self
 
 
 class Find(_Strict):
@@ -162,17 +172,34 @@ class Find(_Strict):
 
     css: Text | None = Field(default=None, description="The service's own setting key or another stable attribute.")
     names: Labels = Field(default_factory=dict, description="Exact accessible names (labels) by language.")
+    weak: tuple[Language, ...] = Field(
+        default=(),
+        description="Languages whose names nobody has read off the page: another label there is no contradiction.",
+    )
 
     @model_validator(mode="after")
     def _something(self) -> Self:
         if self.css is None and not self.names:
             raise ValueError("give css, names, or both")
+        unnamed = [language for language in self.weak if language not in self.names]
+        if unnamed:
+            raise ValueError(f"weak: there are no names in {', '.join(unnamed)}")
         return self
 
     @property
     def all_names(self) -> tuple[str, ...]:
         """All labels of all languages, each once."""
         return tuple(dict.fromkeys(name for names in self.names.values() for name in names))
+
+    def contradicts(self, label: str, language: str, locale: str | None) -> bool:
+        """True if what the key finds is called otherwise than the recipe knows, on a page in `language`.
+
+        Where the page does not say its language, the employee's `locale` counts; where nobody says, all names do.
+        """
+        if not self.names or not label.strip() or is_one_of(label, self.all_names):
+            return False
+        spoken = plain_language(language) or plain_language(locale or "")
+        return any(not spoken or covers(one, spoken) for one in self.names if one not in self.weak)
 
 
 class Control(_Strict):
@@ -188,6 +215,9 @@ class Control(_Strict):
     save: Find | None = Field(default=None, description="The Save button; leave out where a change saves itself.")
     ready: Text | None = Field(
         default=None, description="A CSS selector that matches only once the page reacts to clicks."
+    )
+    shows_within: int = Field(
+        default=UNTIL_SHOWN, ge=5, le=90, description="Seconds that the page may take to show the control."
     )
     not_offered: tuple[Sign, ...] = Field(
         default=(), description="Signs by which the page says that this account does not have the control."
@@ -258,7 +288,9 @@ class Recipe(_Strict):
         "personal_sessions for the service.",
     )
     identity: Identity = Field(description="How to see who is signed in.")
-    profile: ProfileRule | None = Field(default=None, description="What its profiles look like; any text if left out.")
+    profile: ProfileForm | None = Field(
+        default=None, description="What profiles look like; any text is one if it is left out."
+    )
     signed_out: tuple[Sign, ...] = Field(min_length=1, description="Signs that nobody is signed in; any one counts.")
     challenges: tuple[ChallengeSign, ...] = Field(
         default=(), description="Signs that the service asks for a CAPTCHA, a code or the like; any one counts."
@@ -288,15 +320,11 @@ class Recipe(_Strict):
         return any(host == domain or host.endswith("." + domain) for domain in self.domains)
 
     def fault_of_profile(self, profile: str) -> str | None:
-        """Why a profile can be nobody's, with the fix; None if it may be somebody's."""
-        rule = self.profile
-        if self.identity.is_page_itself(profile) or (rule and _folded(profile) in map(_folded, rule.never)):
-            what = f"names nobody at {self.name}"
-        elif rule and not re.fullmatch(rule.pattern, profile):
-            what = f"is no profile of {self.name}"
-        else:
-            return None
-        return f"{what}; write {rule.example if rule else 'what the service itself calls this person'}"
+        """Why a profile can be nobody's; None if it may be somebody's."""
+        form = self.profile
+        if self.identity.is_page_itself(profile) or (form and _folded(profile) in map(_folded, form.never)):
+            return f"names nobody at {self.name}"
+        return f"is no profile at {self.name}" if form and not re.fullmatch(form.pattern, profile) else None
 
     def selectors(self) -> Iterator[tuple[str, str]]:
         """Every CSS selector, each with the key that it stands under, such as `controls.ai_training.find.css`."""
@@ -328,25 +356,6 @@ def _selectors(part: Any, where: str) -> Iterator[tuple[str, str]]:
     elif isinstance(part, (list, tuple)):
         for number, value in enumerate(part, 1):
             yield from _selectors(value, f"{where}{number}.")
-
-
-def exact_names(names: Sequence[str]) -> re.Pattern[str]:
-    """A pattern for exactly one of `names`, whatever their case, apostrophes, kinds of space, marks that nobody sees,
-    and ways to write an accent."""
-
-    def character(wanted: str) -> str:
-        if wanted in "'’ʼ":
-            return "['’ʼ]"
-        apart = unicodedata.normalize("NFD", wanted)
-        either = [re.escape(way).replace("/", r"\/") for way in dict.fromkeys((wanted, apart))]
-        return either[0] if len(either) == 1 else f"(?:{'|'.join(either)})"
-
-    def pattern(name: str) -> str:
-        words = re.sub(_UNSEEN, "", unicodedata.normalize("NFC", name)).split()
-        return rf"(?:\s|{_UNSEEN})+".join(f"{_UNSEEN}*".join(map(character, word)) for word in words)
-
-    around = rf"(?:\s|{_UNSEEN})*"
-    return re.compile(f"^{around}(?:{'|'.join(map(pattern, names))}){around}$", re.IGNORECASE)
 
 
 def json_schema() -> dict[str, Any]:

@@ -15,13 +15,15 @@ from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
 from fleet.errors import AuditError, SessionError
-from fleet.gates import lacking_authority, refusal
+from fleet.evidence import Kind, file_name
+from fleet.gates import is_shut, lacking_authority, refusal
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Ending, Finding, NotBegun, Order, Visitor, VisitorLost
 from fleet.paths import make_private_dir, write_private
 from fleet.plan import PlannedAccount
 from fleet.recipe import Recipe
+from fleet.register import Register
 from fleet.sessions import Opened, SessionStore
 from fleet.storage_state import StorageState, is_storable
 
@@ -37,6 +39,7 @@ class Ground:
     sessions: SessionStore
     identity: pyrage.x25519.Identity
     revocations: Revocations
+    stopped: Register
     evidence: Path
     terms_accepted: frozenset[str]
     personal_sessions: frozenset[str]
@@ -67,19 +70,19 @@ class AccountVisit:
         Raises AuditError, and NotBegun if its visitor was gone before its turn; all else ends as an outcome.
         """
         try:
-            controls = await self._controls_that_may_be_touched()
-            if controls:
-                key = f"{self._employee.name}.{self._recipe.service}"
-                async with (
-                    self._ground.pacing.turn(self._recipe.service, live=self._live),
-                    self._ground.in_use.setdefault(key, asyncio.Lock()),
-                ):
-                    if self._visitor.is_gone:
-                        raise NotBegun
-                    if self._ground.breaker.is_open(self._recipe.service):
-                        await self._leave_alone(controls)
-                    else:
-                        await self._visit(controls)
+            if await self._ready() is None:
+                return  # who is not visited waits for nobody
+            key = f"{self._employee.name}.{self._recipe.service}"
+            async with (
+                self._ground.pacing.turn(self._recipe.service) as turn,
+                self._ground.in_use.setdefault(key, asyncio.Lock()),
+            ):
+                if self._visitor.is_gone:
+                    raise NotBegun
+                ready = await self._ready()  # again: the wait may have been long
+                if ready is not None:
+                    turn.is_spent = True
+                    await self._visit(*ready)
         except (AuditError, NotBegun):
             raise
         except VisitorLost:
@@ -88,10 +91,29 @@ class AccountVisit:
             diagnostics.error("visit.failed", service=self._recipe.service, **without_text(error))
             await self._finish_rest(Reason.INTERNAL)
 
-    async def _leave_alone(self, controls: list[str]) -> None:
-        """Too many others were challenged or found the page changed: this account is not even opened."""
+    async def _ready(self) -> tuple[list[str], Opened] | None:
+        """The controls that may be touched now, and the session; None once all are finished without a visit."""
+        ground, service = self._ground, self._recipe.service
+        controls = await self._controls_that_may_be_touched()
+        if not controls:
+            return None
+        if ground.breaker.is_open(service):
+            await self._left_alone(controls, Outcome.NOT_RUN, Reason.CIRCUIT_OPEN)
+            return None
+        try:
+            opened = await asyncio.to_thread(ground.sessions.open, self._employee.name, self._recipe, ground.identity)
+        except SessionError as error:
+            await self._left_alone(controls, Outcome.ERROR, Reason(error.reason))
+            return None
+        if opened is None:
+            await self._left_alone(controls, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
+            return None
+        return controls, opened
+
+    async def _left_alone(self, controls: list[str], outcome: Outcome, reason: Reason) -> None:
+        """Finish controls of an account that is not even opened: nothing is ready then."""
         for control in controls:
-            await self._ground.recorder.finish(self._account, control, Outcome.NOT_RUN, Reason.CIRCUIT_OPEN)
+            await self._ground.recorder.finish(self._account, control, outcome, reason)
 
     async def _finish_rest(self, reason: Reason) -> None:
         recorder = self._ground.recorder
@@ -104,7 +126,6 @@ class AccountVisit:
 
     async def _controls_that_may_be_touched(self) -> list[str]:
         ground, free = self._ground, []
-        revoked = ground.revocations.all()
         for control in self._account.controls:
             if ground.recorder.is_finished(self._account, control):
                 continue  # when somebody else was to visit
@@ -112,7 +133,8 @@ class AccountVisit:
                 self._account,
                 control,
                 live=self._live,
-                revoked=revoked,
+                revoked=ground.revocations,
+                stopped=ground.stopped,
                 terms_accepted=ground.terms_accepted,
                 personal_sessions=ground.personal_sessions,
             )
@@ -122,19 +144,8 @@ class AccountVisit:
                 free.append(control)
         return free
 
-    async def _visit(self, controls: list[str]) -> None:
-        ground, name = self._ground, self._employee.name
-        try:
-            opened = await asyncio.to_thread(ground.sessions.open, name, self._recipe, ground.identity)
-        except SessionError as error:
-            for control in controls:
-                await ground.recorder.finish(self._account, control, Outcome.ERROR, Reason(error.reason))
-            return
-        if opened is None:
-            for control in controls:
-                await ground.recorder.finish(self._account, control, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
-            return
-        ending = Ending()
+    async def _visit(self, controls: list[str], opened: Opened) -> None:
+        ground, ending = self._ground, Ending()
         order = Order(
             recipe=self._recipe,
             profile=self._own.profile,
@@ -155,7 +166,7 @@ class AccountVisit:
         Not for somebody who has revoked meanwhile, and never over what was imported or removed meanwhile.
         """
         ground, name = self._ground, self._employee.name
-        lacking = lacking_authority(self._employee, self._recipe.service, ground.revocations.all())
+        lacking = lacking_authority(self._employee, self._recipe.service, ground.revocations)
         if is_storable(ending.rotated_state) and lacking is not Reason.MANDATE_REVOKED:
             rotated = StorageState.model_validate(ending.rotated_state)
             ground.sessions.seal_back(name, self._recipe, opened, rotated)
@@ -168,11 +179,14 @@ class AccountVisit:
             troubles.add(Reason.RATE_LIMITED)
             if not ground.pacing.slow_down(service, ending.retry_after):
                 ground.breaker.open(service)
+        elif self._outcomes and not any(outcome.is_failed for outcome in self._outcomes):
+            ground.pacing.went_well(service)
         ground.breaker.observe(service, self._employee.name, troubles)
 
     async def permit(self, control: str) -> Reason | None:
-        """The mandate again, a moment before the click: it may have been revoked, or the day may have turned."""
-        return lacking_authority(self._employee, self._recipe.service, self._ground.revocations.all())
+        """Service and mandate again, a moment before the click: stopped or revoked meanwhile, or the day has turned."""
+        ground, service = self._ground, self._recipe.service
+        return is_shut(service, ground.stopped) or lacking_authority(self._employee, service, ground.revocations)
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
         """Record the intent, with the picture of the control as it was."""
@@ -187,14 +201,15 @@ class AccountVisit:
             authority="company" if by_company else "mandate",
             mandate_hmac=None if by_company or not mandate else self._subject.hmac("mandate", mandate.reference),
             profile_hmac=self._subject.hmac("profile", self._own.profile),
-            evidence=self._keep(control, "before", picture),
+            evidence=self._keep(control, Kind.BEFORE, picture),
             worker=self._visitor.name,
         )
 
     async def finish(self, finding: Finding) -> None:
         """Record how a control ended."""
         self._outcomes.append(finding.outcome)
-        picture = self._keep(finding.control, "after", finding.picture) if finding.picture is not None else None
+        picture = self._keep(finding.control, Kind.AFTER, finding.picture)
+        label = self._keep(finding.control, Kind.LABEL, finding.label.encode() if finding.label else None)
         await self._ground.recorder.finish(
             self._account,
             finding.control,
@@ -208,12 +223,15 @@ class AccountVisit:
             http_status=finding.http_status,
             refused_hosts=list(finding.refused_hosts),
             worker=self._visitor.name,
+            label=label,
         )
 
-    def _keep(self, control: str, moment: str, picture: bytes) -> str:
-        """Keep a picture in the run's folder; returns the HMAC that goes into the record."""
+    def _keep(self, control: str, kind: Kind, seen: bytes | None) -> str | None:
+        """Keep what was seen, if anything was, in the run's folder; returns the HMAC that goes into the record."""
+        if seen is None:
+            return None
         with contextlib.suppress(FileExistsError):
             make_private_dir(self._ground.evidence)
-        name = f"{self._subject.pseudonym}.{self._recipe.service}.{control}.{moment}.png"
-        write_private(self._ground.evidence / name, picture)
-        return self._subject.hmac("evidence", picture)
+        name = file_name(self._subject.pseudonym, self._recipe.service, control, kind)
+        write_private(self._ground.evidence / name, seen)
+        return self._subject.hmac("evidence", seen)

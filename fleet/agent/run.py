@@ -7,8 +7,10 @@ import os
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from fleet import __version__
+from fleet.acts import Act, Writer, perform, settle
 from fleet.agent.account import AccountVisit, Ground
 from fleet.agent.breaker import Breaker
 from fleet.agent.browsers import is_in_sandbox, open_engine, proxied_hosts
@@ -19,7 +21,7 @@ from fleet.audit import records
 from fleet.audit.closing import close_open_run
 from fleet.audit.keys import read_signing_key
 from fleet.audit.ledger import Ledger
-from fleet.audit.log import AuditLog
+from fleet.audit.log import PATIENCE, AuditLog
 from fleet.audit.subjects import Subjects
 from fleet.browser.engine import Engine
 from fleet.errors import AgentError
@@ -27,6 +29,7 @@ from fleet.gates import unreadable
 from fleet.mandates import Revocations
 from fleet.model import Reason, Result
 from fleet.optout import Here, NotBegun, Visitor
+from fleet.pace import pace_of
 from fleet.plan import (
     PlannedAccount,
     RunSpec,
@@ -35,8 +38,11 @@ from fleet.plan import (
     is_live,
     planned_accounts,
     require_safe_start,
+    require_same_recipes,
+    require_sandbox,
     service_names,
 )
+from fleet.register import Register
 from fleet.rehearsal.stage import raise_stage
 from fleet.selectors import require_selectors
 from fleet.sessions import SessionStore, read_identity
@@ -52,8 +58,11 @@ class Run:
         ground: Ground,
         accounts: dict[str, list[PlannedAccount]],
         here: Visitor | None,
+        writer: Writer | None = None,
     ) -> None:
         self.spec = spec
+        self._writer = writer
+        self._acting = asyncio.Lock()
         self._here = here
         self._recorder = recorder
         self._ground = ground
@@ -66,9 +75,10 @@ class Run:
         self._closing = False
 
     @classmethod
-    async def open(cls, spec: RunSpec, workers: Workers) -> Run:
+    async def open(cls, spec: RunSpec, workers: Workers, socket: Path | None = None) -> Run:
         """Check everything, lock the log, start rehearsal and browsers (here, or at its workers), write the plan.
 
+        `socket` is where others can ask this run to write to the log for them.
         Raises FleetError, with nothing touched, if the run cannot be.
         """
         settings, rehearsal = spec.settings, spec.inventory.rehearsal
@@ -76,6 +86,7 @@ class Run:
         check_filters(settings, catalogue)
         accounts = planned_accounts(spec, catalogue)
         planned = [account for of_one in accounts.values() for account in of_one]
+        require_same_recipes(spec, planned, catalogue)
         async with AsyncExitStack() as stack:
             network = settings.network
             if rehearsal and not network.resolve:
@@ -83,18 +94,27 @@ class Run:
                 stack.callback(stage.strike)
                 network = stage.network
             require_safe_start(spec, planned, network)
+            live = {one.service for one in planned if one.service and is_live(one, network)}
+            if live and not settings.workers:
+                require_sandbox(settings.sandbox)
             state = settings.state_dir
             state.check()
             identity = read_identity(settings.identity)
-            log = AuditLog(state.audit, f"run {spec.run_id}", read_signing_key(state.audit, settings.log_key))
+            key = read_signing_key(state.audit, settings.log_key)
+            log = AuditLog(state.audit, f"run {spec.run_id}", key, socket=socket, patience=PATIENCE)
             stack.callback(log.close)
             await close_open_run(state.audit.log, log)
             subjects = Subjects(state.audit.subjects)
             stack.callback(subjects.close)
+            writer = Writer(state, log, subjects)
+            await settle(writer)
+            revocations, stopped = Revocations(state.revocations), Register(state.stopped_services)
+            revocations.prepare()
+            stopped.prepare()
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
             browsers: list[Worker] | list[Engine]
-            here, live = None, {one.service for one in planned if one.service and is_live(one, network)}
+            here = None
             if settings.workers:
                 names = [address.name for address in settings.workers]
                 browsers = remote = await workers.open(
@@ -111,20 +131,23 @@ class Run:
                     await require_selectors(browser, recipe.hosts, catalogue, [recipe])
             known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})
             recorder = Recorder(log, Ledger(spec.run_id), known)
+            breaker = Breaker(settings.breaker_limits if settings.breaker else None)
+            paces = {service: pace_of(recipe, settings) for service, recipe in recipes.items() if service in live}
             ground = Ground(
                 run_id=spec.run_id,
                 check=spec.check,
                 recorder=recorder,
-                pacing=Pacing(settings.forks * len(browsers), settings.pause),
+                pacing=Pacing(settings.forks * len(browsers), paces, breaker.is_open),
                 sessions=SessionStore(state),
                 identity=identity,
-                revocations=Revocations(state.revocations),
+                revocations=revocations,
+                stopped=stopped,
                 evidence=state.evidence / spec.run_id,
                 terms_accepted=frozenset(settings.terms_accepted),
                 personal_sessions=frozenset(settings.personal_sessions),
-                breaker=Breaker(settings.breaker_limits if settings.breaker else None),
+                breaker=breaker,
             )
-            run = cls(spec, recorder, ground, accounts, here)
+            run = cls(spec, recorder, ground, accounts, here, writer)
             run._live = live
             await recorder.write(
                 records.RUN_STARTED,
@@ -146,6 +169,7 @@ class Run:
                 controls=sum(len(account.controls) for account in planned),
             )
             employees = {employee.name: employee for employee in spec.inventory.employees}
+            await recorder.meet(spec.inventory.employees, subjects)
             await asyncio.gather(*(recorder.plan(employees[name], of_one) for name, of_one in accounts.items()))
             await asyncio.gather(*(run._settle_bad_data(account) for account in planned))
             run._resources = stack.pop_all()
@@ -193,6 +217,24 @@ class Run:
         ends = await asyncio.gather(*waiting, return_exceptions=True)
         return not any(isinstance(end, NotBegun) for end in ends)
 
+    async def perform(self, act: Act) -> dict[str, Any]:
+        """Carry out an act for somebody who found the log locked by this run; one at a time.
+
+        Raises InputError where it must wait for the end of the run, AuditError where it cannot be recorded.
+        """
+        async with self._acting:
+            if self._writer is None or self._closing:
+                raise AgentError(f"Run {self.spec.run_id} is ending; give the command again.")
+            return await perform(act, self._writer, self._needs)
+
+    def _needs(self, employee: str) -> str | None:
+        """Why somebody cannot be erased now: the run has not finished with them."""
+        accounts, visiting = self._accounts.get(employee, ()), self._visits.get(employee)
+        is_finished = all(self._recorder.is_finished(each, control) for each in accounts for control in each.controls)
+        if is_finished and (visiting is None or visiting.done()):
+            return None
+        return f"Run {self.spec.run_id} has yet to finish with {employee}; wait until it has. Nobody was erased."
+
     def knows(self, employee: str) -> bool:
         """True if the employee is in the plan."""
         return employee in self._accounts
@@ -221,7 +263,7 @@ class Run:
             visit.cancel()
         if self._visits:
             await asyncio.wait(self._visits.values(), timeout=1)
-        async with self._resources:
+        async with self._acting, self._resources:
             await self._recorder.close(stopped)
 
 

@@ -10,7 +10,7 @@ import copy
 import re
 import time
 from collections.abc import Callable, Mapping, MutableMapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import orjson
@@ -33,6 +33,11 @@ LOG_HEARTBEAT: Final = "log.heartbeat"
 LOG_KEY_ROTATED: Final = "log.key_rotated"
 LOG_PRUNED: Final = "log.pruned"
 SUBJECT_ERASED: Final = "subject.erased"
+MANDATE_MET: Final = "mandate.met"
+MANDATE_REVOKED: Final = "mandate.revoked"
+MANDATE_RENEWED: Final = "mandate.renewed"
+SERVICE_STOPPED: Final = "service.stopped"
+SERVICE_STARTED: Final = "service.started"
 
 COMMON_ORDER: Final = ("v", "seq", "at", "monotonic_ms", "event", "run")
 COMMON: Final = frozenset(COMMON_ORDER)
@@ -80,6 +85,10 @@ def _time(value: Any) -> bool:
         return False
     datetime.fromisoformat(value)  # raises ValueError for a day that is none
     return True
+
+
+def _day(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 10 and bool(date.fromisoformat(value))  # raises ValueError
 
 
 def _or_none(kind: Kind) -> Kind:
@@ -151,6 +160,41 @@ FIELDS: Final[dict[str, dict[str, Kind]]] = {
     LOG_KEY_ROTATED: {"operator": _number, "vkey": _text},
     LOG_PRUNED: {"operator": _number, "before": _number, "keys": _texts},
     SUBJECT_ERASED: {"operator": _number, "subject": _text_or_none, "sessions": _number, "evidence": _number},
+    MANDATE_MET: {
+        "subject": _text,
+        "mandate_hmac": _text,
+        "services": _texts,
+        "granted_on": _day,
+        "expires_on": _day,
+        "revoked_on": _or_none(_day),
+        "assurance": _text,
+    },
+    MANDATE_REVOKED: {
+        "operator": _number_or_none,
+        "operator_claimed": _text_or_none,
+        "subject": _text_or_none,
+        "reference_hmac": _text_or_none,
+        "revoked_on": _day,
+    },
+    MANDATE_RENEWED: {
+        "operator": _number,
+        "operator_claimed": _text_or_none,
+        "subject": _text_or_none,
+        "reference_hmac": _text_or_none,
+    },
+    SERVICE_STOPPED: {
+        "operator": _number_or_none,
+        "operator_claimed": _text_or_none,
+        "service": _text,
+        "reference": _text_or_none,
+        "stopped_on": _day,
+    },
+    SERVICE_STARTED: {
+        "operator": _number,
+        "operator_claimed": _text_or_none,
+        "service": _text,
+        "reference": _text,
+    },
 }
 """The allow-list: the fields that each event carries beside the common ones, all of them and no others, and what may
 stand in each."""
@@ -220,6 +264,15 @@ def parse(line: bytes) -> dict[str, Any] | None:
     return record
 
 
+def is_stamped(record: Mapping[str, Any]) -> bool:
+    """True if number and monotonic clock of a record, of any version, are as `render` writes and `parse` takes them.
+
+    No more of it is checked: this is asked for every record that is verified.
+    """
+    seq, clock = record["seq"], record["monotonic_ms"]
+    return type(seq) is type(clock) is int and 0 <= seq <= MAX_NUMBER and 0 <= clock <= MAX_NUMBER
+
+
 def newer(version: int) -> str:
     """The sentence for a log that a later version of this program has written to."""
     return (
@@ -249,7 +302,11 @@ def _stamp(_logger: object, _method: str, record: Record) -> Record:
     """Add version and clocks: UTC for people, the monotonic clock to notice a UTC clock that jumped."""
     at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     clock = {"at": at, "monotonic_ms": time.monotonic_ns() // 1_000_000}
-    return {"v": SCHEMA_VERSION, "seq": record.pop("seq"), **clock, **record}
+    stamped = {"v": SCHEMA_VERSION, "seq": record.pop("seq"), **clock, **record}
+    wrong = sorted(name for name, kind in _COMMON_KINDS.items() if not kind(stamped[name]))
+    if wrong:
+        raise AuditError(f"{stamped['event']}: the audit log holds no such value in {', '.join(wrong)}.")
+    return stamped
 
 
 _PROCESSORS: Final = (

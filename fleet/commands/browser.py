@@ -18,5 +18,5 @@ def _group() -> None:
 @app.command()
 def install() -> None:
     """Use the browser that is there; else download Playwright's headless shell, else install the system's package."""
-    program = install_browser(lambda line: people.print(line, markup=False))
+    program = install_browser(lambda line: people.print(line))
     typer.echo(f"{program.name} at {program.path}: {program.version()}")

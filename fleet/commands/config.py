@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +31,7 @@ from fleet.commands.options import (
     WORKERS,
     Output,
     Switch,
+    screen,
 )
 from fleet.config import Configuration, Given, Kind, Origin, Settings, config_places, configure
 from fleet.report.table import shown
@@ -93,7 +93,7 @@ def show(
     if output is Output.JSON:
         typer.echo(json.dumps(_envelope(configuration, values), ensure_ascii=False))
         return
-    console = Console(highlight=False)
+    console = screen()
     console.print()
     console.print(_table(configuration, values))
     console.print()

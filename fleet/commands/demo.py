@@ -14,7 +14,7 @@ import typer
 from fleet.audit.keys import read_keys
 from fleet.audit.segments import segments
 from fleet.audit.verify import Verdict, verify
-from fleet.browser.find import install_browser
+from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.commands.options import STATE, complain, people
 from fleet.commands.run import prepare, progress, show
@@ -35,7 +35,7 @@ def demo(state: STATE = None) -> None:
     Needs no network and touches no real account. Then a service challenges everybody, and the rest are left alone; at
     the end the log is verified, and tampered with on copies. Exit code 0 if all of it went as it must.
     """
-    install_browser(lambda line: people.print(line, markup=False))
+    find_browser()  # without one it says what to run: nothing is downloaded or installed that nobody asked for
     sources = [str(ansible_content() / "inventory.example.yml")]
     folder = Path(state) if state else default_state() / "demo" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     identity, log_key = (str(folder.with_name(f"{folder.name}-{name}")) for name in ("identity.txt", "log-key.pem"))
@@ -60,8 +60,8 @@ def demo(state: STATE = None) -> None:
     is_left_alone = count_outcomes(third.results) == {Outcome.CHALLENGED: 3, Outcome.NOT_RUN: 3}
     people.rule("The log is checked, and tampered with on copies", align="left")
     is_caught = _tamper(spec.settings.state_dir.audit)
-    people.print(f"See every record:  fleet audit show --state {shown(folder)}", markup=False, soft_wrap=True)
-    people.print(f"See it as a page:  fleet report --state {shown(folder)}", markup=False, soft_wrap=True)
+    people.print(f"See every record:  fleet audit show --state {shown(folder)}", soft_wrap=True)
+    people.print(f"See it as a page:  fleet report --state {shown(folder)}", soft_wrap=True)
     if first.errors or second.errors or third.errors or not (unchanged and is_left_alone and is_caught):
         raise typer.Exit(1)
 
@@ -107,7 +107,7 @@ def _tamper(places: AuditDir) -> bool:
             verification = verify(copy, read_keys(copy.vkey))
         found.append(verification.verdict)
         said = "; ".join(finding.what for finding in verification.findings) or f"all {verification.signed} are signed"
-        people.print(f"{what:25} {verification.verdict.name:10} {said}", markup=False, soft_wrap=True)
+        people.print(f"{what:25} {verification.verdict.name:10} {said}", soft_wrap=True)
     return found == [verdict for _, _, verdict in cases]
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fleet.audit.log import wait_until_free
 from fleet.commands.machines import Pipeline
 from fleet.commands.options import (
     BREAKER,
@@ -34,16 +37,18 @@ from fleet.commands.options import (
     complain,
     people,
     say,
+    screen,
 )
 from fleet.config import Given, Settings, configure
-from fleet.errors import FleetError
-from fleet.forecast import forecast
+from fleet.errors import BusyError, FleetError, InputError
+from fleet.forecast import forecast, hours_of
+from fleet.interruption import interruptible
 from fleet.inventory import read_inventory
 from fleet.notify.send import Notifier
-from fleet.pipeline import RunReport, execute, interruptible
+from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names
 from fleet.report.envelope import envelope
-from fleet.report.forecast import forecast_envelope, print_forecast
+from fleet.report.forecast import duration, forecast_envelope, print_forecast
 from fleet.report.notice import run_notice
 from fleet.report.table import print_report
 from fleet.selection import EVERYTHING, Selection, require_no_shrink
@@ -69,7 +74,7 @@ def run(
     notify_file: NOTIFY_FILE = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say who, what and how long; touch nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
-    new: Annotated[bool, typer.Option("--new", help="Only what no run has read yet.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Only what no run has done yet.")] = False,
     only_failed: Annotated[
         str | None,
         typer.Option("--only-failed", metavar="RUN", help="Only what did not end well in a run, or in 'last'."),
@@ -82,6 +87,9 @@ def run(
         bool,
         typer.Option("--accept-shrink", help="Half of the employees of the last run, or more, are gone on purpose."),
     ] = False,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="SECONDS", help="So long for another run to end; none: without a limit.")
+    ] = "0",
     junit_file: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML, too.")
     ] = None,
@@ -117,18 +125,22 @@ def run(
             pipeline.expect()
         with interruptible() as interruption, interruption.at_once():
             sources = inventory or []
-            configuration = configure(given, sources)
+            configuration, wait_within = configure(given, sources), _seconds(wait)
             notifier = Notifier(None if plan else configuration.channels)
-            spec, names = prepare(
-                configuration.settings, sources, limit, selection, check=check, accept_shrink=accept_shrink
-            )
+            prepared = partial(prepare, configuration.settings, sources, limit, selection)
+            spec, names = prepared(check=check, accept_shrink=accept_shrink)
+            if not plan and _has_waited(spec.settings, wait_within):
+                # Log and inventory may say something else by now.
+                spec, names = prepared(check=check, accept_shrink=accept_shrink)
         if spec.inventory.rehearsal:
             notifier.require_loopback()
-        for warning in spec.inventory.warnings:
+        for warning in (*spec.inventory.warnings, *(f"Ansible warns: {remark}" for remark in spec.inventory.remarks)):
             say(warning, "yellow")
         if plan:
             _tell(spec, names, output)
             return
+        for sentence in _hours(spec, names):
+            say(sentence)
         with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
             report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, advance)
     except FleetError as error:
@@ -150,10 +162,40 @@ def run(
     raise typer.Exit(report.exit_code)
 
 
+def _seconds(wait: str) -> float:
+    if wait == "none":
+        return math.inf
+    if not wait.isdecimal() or len(wait) > 9:
+        raise InputError(f"--wait {wait}: give a number of seconds, or none for no limit.")
+    return float(wait)
+
+
+def _has_waited(settings: Settings, within: float) -> bool:
+    """Wait until no other run writes to this state; True if one did. Raises BusyError when time is over."""
+    places = settings.state_dir.audit
+    try:
+        return wait_until_free(places, 0)
+    except BusyError as busy:
+        if not within:
+            raise
+        say(f"{busy.owner} is writing to {settings.state}; this run waits until it has ended.")
+    return wait_until_free(places, within)
+
+
 def _notified(notifier: Notifier, report: RunReport, spec: RunSpec | None) -> RunReport:
     """The report, after others were told of it; that somebody could not be told is an error of the tool."""
+    if not notifier:
+        return report  # what a notice says is asked of the whole log
     notice = run_notice(report, spec.settings.state_dir.audit if spec else None)
     return report.having(notifier.tell(notice)) if notice else report
+
+
+def _hours(spec: RunSpec, names: dict[str, str]) -> Iterator[str]:
+    """What people must know of a run that may wait for hours: it is told before it waits."""
+    for service, hours in hours_of(spec):
+        opens_in = hours.opens_in(datetime.now())
+        waits = f"its accounts wait {duration(opens_in)}" if opens_in else "whoever is not reached in them waits"
+        yield f"{names.get(service, service)} is visited {hours} only (fleet.yml: hours, local time): {waits}."
 
 
 def _nothing(spec: RunSpec) -> str:
@@ -168,7 +210,7 @@ def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
     if output is Output.JSON:
         typer.echo(forecast_envelope(spec, seen, names))
     else:
-        print_forecast(Console(highlight=False), spec, seen, names)
+        print_forecast(screen(), spec, seen, names)
 
 
 def prepare(
@@ -186,7 +228,7 @@ def prepare(
     inventory = read_inventory(sources, catalogue.recipes, limit, cwd=Path.cwd())
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
-    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())
+    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator(), recipes_sha256=dict(catalogue.digests))
     if not accept_shrink:
         require_no_shrink(spec)
     return selection.of(spec), service_names(catalogue)
@@ -196,7 +238,7 @@ def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
     """Print a report for people."""
     places = spec.settings.state_dir
     evidence = places.evidence / spec.run_id
-    print_report(Console(highlight=False), report, names, places.audit.log, evidence)
+    print_report(screen(), report, names, places.audit.log, evidence)
     if not report.results and not report.errors:
         people.print("Nothing was planned: nobody here has an account that these options ask for.")
 

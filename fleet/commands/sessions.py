@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from fleet.catalogue import Catalogue
-from fleet.commands.options import INVENTORY, RECIPES, STATE, say, settings_of
+from fleet.commands.options import INVENTORY, RECIPES, STATE, say, screen, settings_of
 from fleet.employee import SAFE_NAME
 from fleet.errors import InputError
 from fleet.gates import is_personal
@@ -112,7 +111,7 @@ def list_(state: STATE = None) -> None:
             info.employee, info.service, _age(info.sealed_at), f"{expires} (over)" if info.is_expired else expires
         )
     if table.row_count:
-        Console(highlight=False).print(table)
+        screen().print(table)
     else:
         typer.echo("No sessions yet; import one with: fleet sessions import -i INVENTORY EMPLOYEE SERVICE FILE")
 

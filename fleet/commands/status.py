@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +27,7 @@ from fleet.commands.options import (
     Output,
     complain,
     people,
+    screen,
     with_log,
 )
 from fleet.config import Given, Settings, configure
@@ -96,7 +96,7 @@ def _tell_drift(report: DriftReport, names: dict[str, str], now: datetime, outpu
     if output is Output.JSON:
         typer.echo(json.dumps(drift_envelope(report, names, now, exit_code, errors)))
     else:
-        print_drift(Console(highlight=False), report, now)
+        print_drift(screen(), report, now)
     complain(errors)
     return exit_code
 
@@ -125,7 +125,7 @@ def _of_log(known: dict[str, Subject], found: dict[Key, Standing]) -> Iterator[R
 
 
 def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedelta) -> None:
-    console, everything = Console(highlight=False), Coverage("all", tuple(rows))
+    console, everything = screen(), Coverage("all", tuple(rows))
     if not rows:
         people.print("No control is known: no run has ended yet.")
         return

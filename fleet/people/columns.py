@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fleet.errors import InputError
-from fleet.people.export import Encoding, Export, listed
-from fleet.yamlfile import load_model
+from fleet.people.cells import plain
+from fleet.people.export import Export, listed
 
 GROUPS = ("site", "department", "country")
 """Each value of such a column is a group; a person's variables stand in that of the first which the export has."""
@@ -65,45 +59,10 @@ _HEADERS: dict[str, tuple[str, ...]] = {
 _ACCOUNT_HEADERS = {
     "profile": ("{} profile", "{} profile url", "{} url", "{}", "profil {}", "{} profil", "profilo {}", "url {}"),
     "name": ("{} name", "{} display name"),
-    "owner": ("{} owner",),
 }
+"""No `owner`: the company's accounts need no mandate, so a column says that only where --map names it."""
 FIELDS = ("name", *_HEADERS)
 """The fields that a column can hold, beside those of an account (`linkedin.profile`, `.name`, `.owner`)."""
-
-Header = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-
-
-class Remembered(BaseModel):
-    """`staff.import.yml`, beside the inventory `staff.yml`: how the export was read the last time."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    columns: dict[str, Header] = Field(default_factory=dict)
-    encoding: Encoding | None = None
-    groups: dict[str, tuple[Header, ...]] = Field(default_factory=dict)
-    """By field, the groups that imports made or found: people move between those of one field."""
-    keep: tuple[Header, ...] = ()
-    """People whom the HR system does not know, such as a press office: they never leave."""
-
-
-def place_of_remembered(inventory: Path) -> Path:
-    """Where the columns of an inventory's imports are remembered."""
-    return inventory.with_name(f"{inventory.stem}.import.yml")
-
-
-def read_remembered(path: Path) -> Remembered:
-    """What was remembered; nothing yet where there is no file. Raises InputError as `load_model` does."""
-    return load_model(path, Remembered) if path.exists() else Remembered()
-
-
-def render_remembered(remembered: Remembered) -> str:
-    """The file's text."""
-    data = {key: value for key, value in remembered.model_dump(mode="json").items() if value}
-    return (
-        "# How 'fleet inventory import' reads the export: field: column. Mend it here, or with --map FIELD=COLUMN.\n"
-        "# Names under 'keep' stay in the inventory although the export does not have them.\n"
-        + yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=1000)
-    )
 
 
 @dataclass(frozen=True)
@@ -112,6 +71,8 @@ class Columns:
 
     header: tuple[str, ...]
     indexes: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+    """What the export has and no field could take, in sentences."""
 
     def name(self, field: str) -> str:
         """What the export calls the column of a field."""
@@ -122,9 +83,17 @@ class Columns:
         return {field: self.name(field) for field in self.indexes}
 
     @property
-    def unused(self) -> int:
-        """How many columns are not looked at."""
-        return len(self.header) - len(set(self.indexes.values()))
+    def unread(self) -> tuple[str, ...]:
+        """The columns that no field is read from."""
+        read = set(self.indexes.values())
+        return tuple(name.strip() or "(no name)" for index, name in enumerate(self.header) if index not in read)
+
+
+def known_headers(remembered: Mapping[str, str], given: Mapping[str, str]) -> frozenset[str]:
+    """The columns of addresses and names, as `plain` says them: by these a header is told from the lines above it."""
+    told = {**remembered, **given}
+    names = [told[field] for field in ("email", "name") if told.get(field)] or _HEADERS["email"]
+    return frozenset(map(plain, names))
 
 
 def parse_map(values: Iterable[str]) -> dict[str, str]:
@@ -146,13 +115,12 @@ def choose_columns(
     Raises InputError that names every field or column that cannot be.
     """
     header = export.header.cells
-    wanted = {**(remembered or _guess(header, services)), **given}
-    wanted = {field: column for field, column in wanted.items() if column}
+    guess, notes = _guess(header, services, given) if not remembered else (remembered, ())
+    wanted = {field: column for field, column in {**guess, **given}.items() if column}
     known = (*FIELDS, *(f"{service}.{key}" for service in sorted(services) for key in ACCOUNT))
     mistakes, indexes = [], {}
     for field, column in wanted.items():
-        found = [index for index, name in enumerate(header) if name.strip() == column]
-        found = found or [index for index, name in enumerate(header) if _plain(name) == _plain(column)]
+        found = export.called(column)
         option = f"--map '{field}=COLUMN'"
         is_needed = field in ("email", "name") and not {"email", "name"} <= wanted.keys()
         way_out = "." if is_needed else f", or leave it out with --map {field}="
@@ -166,14 +134,14 @@ def choose_columns(
         elif len(found) > 1:
             mistakes.append(
                 f"{export.path}:{export.header.line}: has {len(found)} columns '{column}' for {field}; rename all but "
-                f"one, or choose another with {option}"
+                f"one, choose another with {option}{way_out}"
             )
         else:
             indexes[field] = found[0]
     mistakes += _missing(export, wanted)
     if mistakes:
         raise InputError(listed(mistakes))
-    return Columns(header, indexes)
+    return Columns(header, indexes, tuple(f"{export.path}:{export.header.line}: {note}" for note in notes))
 
 
 def _missing(export: Export, wanted: Mapping[str, str]) -> list[str]:
@@ -195,30 +163,35 @@ def _missing(export: Export, wanted: Mapping[str, str]) -> list[str]:
     return mistakes
 
 
-def _guess(header: tuple[str, ...], services: Collection[str]) -> dict[str, str]:
-    plain = {_plain(name): name.strip() for name in reversed(header)}
+def _guess(
+    header: tuple[str, ...], services: Collection[str], given: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Field to column by usual headers; and which fields are left out, because two columns have their header."""
+    columns = {plain(name): name.strip() for name in reversed(header)}
+    often = Counter(name.strip() for name in header)
     usual = dict(_HEADERS)
     for service in services:
         for key, forms in _ACCOUNT_HEADERS.items():
-            usual[f"{service}.{key}"] = tuple(form.format(_plain(service)) for form in forms)
-    guess, taken = {}, set()
+            usual[f"{service}.{key}"] = tuple(form.format(plain(service)) for form in forms)
+    guess, taken, notes = {}, set(), []
     for field, names in usual.items():
-        for name in names:
-            if name in plain and name not in taken:
-                guess[field] = plain[name]
-                taken.add(name)
-                break
+        there = [name for name in names if name in columns and name not in taken]
+        # Nobody is read without an address, so two columns of addresses are a mistake and not passed over.
+        single = [name for name in there if field == "email" or often[columns[name]] == 1]
+        if single:
+            guess[field] = columns[single[0]]
+            taken.add(single[0])
+        elif there and field not in given:
+            column = columns[there[0]]
+            notes.append(
+                f"has {often[column]} columns '{column}', so none is read for {field}; rename one, or choose another "
+                f"with --map '{field}=COLUMN'."
+            )
     if any(f"mandate.{part}" not in guess for part in MANDATE):
         guess = {field: column for field, column in guess.items() if not field.startswith("mandate.")}
-    return {
+    accounts = {
         field: column
         for field, column in guess.items()
-        if field.partition(".")[2] not in ("name", "owner") or f"{field.partition('.')[0]}.profile" in guess
+        if field.partition(".")[2] != "name" or f"{field.partition('.')[0]}.profile" in guess
     }
-
-
-def _plain(header: str) -> str:
-    """A header without case, accents and punctuation."""
-    spelled = unicodedata.normalize("NFKD", header.casefold().replace("#", " number "))
-    bare = "".join(one for one in spelled if not unicodedata.combining(one))
-    return " ".join(re.findall(r"[^\W_]+", bare))
+    return accounts, notes

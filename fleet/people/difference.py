@@ -37,6 +37,15 @@ class Changed:
 
 
 @dataclass(frozen=True)
+class Authority:
+    """What an export gives that lets an account be set, in words, and what there was of it before."""
+
+    employee: str
+    before: str | None
+    after: str
+
+
+@dataclass(frozen=True)
 class Difference:
     """What an import would do."""
 
@@ -47,6 +56,8 @@ class Difference:
     """Not in the export, and staying all the same."""
     before: int
     """People in the inventory so far."""
+    authority: tuple[Authority, ...]
+    """Mandates and owners among what is new or changed, in the export's order."""
 
     @property
     def is_nothing(self) -> bool:
@@ -90,7 +101,39 @@ def compare(
         tuple(one for one in gone if keep is not None and one.name not in keep),
         tuple(one for one in gone if keep is None or one.name in keep),
         len(employees),
+        tuple(one for person in people for one in _authority(person, known.get(person.name))),
     )
+
+
+def _authority(person: Person, employee: Employee | None) -> Iterator[Authority]:
+    """A person's mandate and the owners of accounts, as far as the inventory does not say them already."""
+    now, new = values_of(employee) if employee else {}, dict(leaves(person.variables))
+    after = _mandate({**now, **new})
+    before = _mandate(now)
+    if after and after != before:
+        yield Authority(person.name, before, after)
+    for path, owner in new.items():
+        was = now.get(path, _EMPLOYEE)
+        if path[0] == "fleet_accounts" and path[-1] == "owner" and owner != was:
+            yield Authority(person.name, _ownership(path[1], was) if employee else None, _ownership(path[1], owner))
+
+
+_EMPLOYEE = "employee"
+"""Whose an account is where nothing is said."""
+
+
+def _mandate(values: Mapping[tuple[str, ...], Any]) -> str | None:
+    """A mandate in one line."""
+    said = {path[1]: _shown(value) for path, value in values.items() if path[0] == "fleet_mandate"}
+    if not said:
+        return None
+    return f"mandate {said['reference']} for {said['services']}, {said['granted_on']} to {said['expires_on']}"
+
+
+def _ownership(service: str, owner: str) -> str:
+    if owner == _EMPLOYEE:
+        return f"{service} is the employee's: it needs a mandate"
+    return f"{service} is the company's: it needs no mandate"
 
 
 def _changes(person: Person, employee: Employee, groups: Mapping[str, Collection[str]]) -> Iterator[Change]:

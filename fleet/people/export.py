@@ -10,14 +10,15 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
 from pathlib import Path
 
 from fleet.errors import InputError
-from fleet.paths import read_regular
+from fleet.people.cells import plain
+from fleet.people.titles import below_titles, is_total, unquoted
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_ROWS = 100_000
@@ -26,6 +27,16 @@ MAX_CELL = 10_000
 """Characters in a cell, used or not; a longer one is a quote that was never closed."""
 MAX_MISTAKES = 50
 """Nobody reads more of them at once."""
+
+
+STDIN = Path("-")
+
+
+class OnBadRow(StrEnum):
+    """What is done about a row that cannot be read."""
+
+    REFUSE = "refuse"
+    SKIP = "skip"
 
 
 class Encoding(StrEnum):
@@ -46,6 +57,14 @@ class Row:
 
 
 @dataclass(frozen=True)
+class BrokenRow:
+    """A row that has not the header's cells, and what is wrong with it."""
+
+    row: Row
+    mistakes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Export:
     """A whole export: every row has as many cells as the header."""
 
@@ -54,12 +73,33 @@ class Export:
     rows: tuple[Row, ...]
     ends_with_line_end: bool
     """False for a file that may have been cut in its last cell; some systems never write a last line end."""
+    above: tuple[int, ...] = ()
+    """The filled lines above the header: titles, dates, who ran the report."""
+    totals: tuple[Row, ...] = ()
+    """Rows below the last person that count people."""
+    broken: tuple[BrokenRow, ...] = ()
+    """Rows that were left out, if that was asked for."""
+
+    def called(self, name: str) -> list[int]:
+        """Where the columns of a name are: spelled just so, or else the same but for case, accents, punctuation."""
+        header = self.header.cells
+        exact = [index for index, one in enumerate(header) if one.strip() == name]
+        return exact or [index for index, one in enumerate(header) if plain(one) == plain(name)]
 
 
-def read_export(path: Path, encoding: Encoding | None = None) -> Export:
-    """Read an export. Raises InputError that lists all its mistakes as `file:line: what; what to do`."""
+def read_export(
+    path: Path,
+    encoding: Encoding | None = None,
+    headers: Collection[str] = (),
+    on_bad_row: OnBadRow = OnBadRow.REFUSE,
+) -> Export:
+    """Read an export, from standard input if the path is `-`.
+
+    `headers` are names of columns (as `plain` says them) of which the header has one, so that it is found below titles.
+    Raises InputError that lists all mistakes as `file:line: what; what to do`.
+    """
     try:
-        data = read_regular(path, MAX_BYTES + 1)
+        data = _read(path)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); give the file that your HR system wrote."
@@ -79,12 +119,40 @@ def read_export(path: Path, encoding: Encoding | None = None) -> Export:
             raise InputError(
                 f"{path}:1: 'sep=' needs a separator behind it; write sep=; (or a comma, a tab), or drop the line."
             )
-    _refuse_title(path, text, separators, skipped)
+    above, text = below_titles(text, separators, headers)
     delimiter = _delimiter(text, separators)
-    header, *rows = _rows(path, text, delimiter, skipped) or [Row(1, ())]
+    header, *rows = _rows(path, text, delimiter, skipped + len(above)) or [Row(1, ())]
     if len(rows) > MAX_ROWS:
         raise InputError(f"{path} has more than {MAX_ROWS:,} rows; import the people of one country at a time.")
-    return Export(path, header, tuple(rows), text.endswith(("\n", "\r")))
+    last = len(rows)
+    while last and is_total(rows[last - 1].cells):
+        last -= 1
+    broken = [BrokenRow(row, what) for row in rows[:last] if (what := tuple(_misshapen(header.cells, row.cells)))]
+    if (mistakes := [*_misshapen(header.cells, header.cells)]) or (broken and on_bad_row is OnBadRow.REFUSE):
+        told = [f"{path}:{header.line}: {what}" for what in mistakes]
+        told += (f"{path}:{one.row.line}: {what}" for one in broken for what in one.mistakes)
+        raise InputError(listed(told) if mistakes else f"{listed(told)}\n{WAY_OUT}")
+    lost = {one.row.line for one in broken}
+    return Export(
+        path,
+        header,
+        tuple(row for row in rows[:last] if row.line not in lost),
+        text.endswith(("\n", "\r")),
+        tuple(number for number, line in enumerate(above, skipped + 1) if line.strip(f" \r\n{separators}")),
+        tuple(rows[last:]),
+        tuple(broken),
+    )
+
+
+WAY_OUT = "Nothing was written. Fix these rows, or leave them out by name: --on-bad-row skip"
+
+
+def _read(path: Path) -> bytes:
+    """What a file, a pipe or standard input holds, up to one byte more than is taken. Raises OSError."""
+    if path == STDIN:
+        return sys.stdin.buffer.read(MAX_BYTES + 1)
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 _MARKS = {
@@ -128,65 +196,36 @@ def _is_utf_8(data: bytes) -> bool:
     return True
 
 
-def _refuse_title(path: Path, text: str, separators: str, skipped: int) -> None:
-    """Raise InputError for a first line that has one cell where the second has more: a title, such as some systems
-    write above the header."""
-    lines = enumerate(io.StringIO(text, newline=None), skipped + 1)
-    filled = [(number, line) for number, line in islice(lines, 20) if line.strip(f" \n{separators}")][:2]
-    if len(filled) < 2:
-        return
-    (number, title), (following, header) = filled
-    is_whole, names = title.count('"') % 2 == 0, _filled(header, separators)
-    if is_whole and title[0] not in separators and _filled(title, separators) == 1 < names:
-        raise InputError(
-            f"{path}:{number}: does not look like a header: it has one name, and line {following} has {names} cells; "
-            "take what stands above the header out of the file."
-        )
-
-
-def _filled(line: str, separators: str) -> int:
-    """How many cells of a line have something in them, by the separator that gives most."""
-    return max(sum(bool(cell.strip()) for cell in _unquoted(line).split(one)) for one in separators)
-
-
 def _delimiter(text: str, separators: str) -> str:
     """What separates the header's names, outside of quotes; a comma where there is but one column."""
-    header = _unquoted(re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
+    header = unquoted(re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
     return max(separators, key=header.count)
 
 
-def _unquoted(line: str) -> str:
-    """A line with a sign in place of each quoted cell."""
-    return re.sub(r'"[^"]*"', "x", line)
-
-
 def _rows(path: Path, text: str, delimiter: str, skipped: int) -> list[Row]:
-    """Header and rows; blank ones are left out. Raises InputError with every mistake."""
+    """Header and rows; blank ones are left out. Raises InputError for what is no CSV."""
     rows: list[Row] = []
-    mistakes: list[str] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = skipped + 1
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 rows.append(Row(line, tuple(cells)))
-                mistakes += (f"{path}:{line}: {what}" for what in _misshapen(rows[0].cells, cells))
             line = skipped + reader.line_num + 1
-            if len(mistakes) > MAX_MISTAKES or len(rows) > MAX_ROWS + 1:
+            if len(rows) > MAX_ROWS + 1:
                 break
     except csv.Error as error:
-        mistakes.append(f"{path}:{line}: {_words(str(error))}")
-    if mistakes:
-        raise InputError(listed(mistakes))
+        raise InputError(f"{path}:{line}: {_words(str(error))}") from None
     return rows
 
 
-def _misshapen(header: tuple[str, ...], cells: list[str]) -> Iterator[str]:
+def _misshapen(header: tuple[str, ...], cells: tuple[str, ...]) -> Iterator[str]:
+    """What is wrong with a row's form."""
     if len(cells) != len(header):
         what = "too few, so the file was cut or a line is broken" if len(cells) < len(header) else "too many"
         yield (
-            f"has {len(cells)} cells where the header has {len(header)}: {what}; "
-            "export it again, with cells that hold separators in quotes."
+            f"has {len(cells)} cells where the header has {len(header)}: {what}; export it again, with cells that hold "
+            "separators in quotes, or take the line out if it is nobody's."
         )
     if len(cells) > MAX_COLUMNS:
         yield f"has more than {MAX_COLUMNS} columns; export the needed ones alone."

@@ -7,6 +7,7 @@ import stat
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,20 @@ from fleet.employee import Employee, Problem
 from fleet.errors import InputError
 from fleet.inventory import Inventory, gaps_in_mandates, read_inventory
 from fleet.paths import read_regular, runtime_dir, sync_folder, write_private
-from fleet.people.columns import (
-    GROUPS,
-    Columns,
-    Remembered,
-    choose_columns,
-    place_of_remembered,
-    read_remembered,
-    render_remembered,
-)
+from fleet.people.columns import GROUPS, Columns, choose_columns, known_headers
 from fleet.people.difference import Difference, compare, leaves, values_of
 from fleet.people.editing import edited
-from fleet.people.export import Encoding, Export, listed, read_export
-from fleet.people.rows import Person, read_people
+from fleet.people.export import Export, listed, read_export
+from fleet.people.leaving import Leaver, Leavers, leavers_of, rows_where, without_leavers
+from fleet.people.rows import LeftOut, Person, read_people
+from fleet.people.wishes import (
+    Remembered,
+    Wishes,
+    place_of_remembered,
+    read_remembered,
+    refuse_guessed_ownership,
+    render_remembered,
+)
 from fleet.recipe import Recipe
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -43,11 +45,22 @@ class Import:
     export: Export
     columns: Columns
     people: tuple[Person, ...]
+    left_out: tuple[LeftOut, ...]
+    """Rows with mistakes; none unless that was asked for."""
+    leavers: tuple[Leaver, ...]
+    """Rows that say that somebody has left; the people of none of them were taken unless that was asked for."""
+    warnings: tuple[str, ...]
     difference: Difference
     before: bytes | None
     text: str
     remembered: Remembered
     was_remembered: Remembered
+
+    @property
+    def names_left_out(self) -> frozenset[str]:
+        """Employees of the inventory who stay as they are, because their rows have mistakes."""
+        meant = {name for one in self.left_out for name in one.names}
+        return frozenset(one.name for one in self.difference.kept if one.name in meant)
 
     def write(self) -> None:
         """Put the text in the inventory's place, whole or not at all, and remember the columns.
@@ -67,31 +80,33 @@ class Import:
             ) from None
 
 
-def prepare(
-    path: Path,
-    inventory: Path,
-    services: Mapping[str, Recipe],
-    given: Mapping[str, str],
-    encoding: Encoding | None = None,
-    keep: Collection[str] | None = (),
-) -> Import:
+def prepare(path: Path, inventory: Path, recipes: Mapping[str, Recipe], wishes: Wishes) -> Import:
     """Read an export and an inventory, and make the inventory's new text. Changes nothing.
 
-    `given` is field to column, above what is remembered; `keep` names who stays although the export does not have
-    them, beside those remembered; None for everybody. Raises InputError with all mistakes of what is read first.
+    Raises InputError with all mistakes of what is read first.
     """
     inventory = inventory.resolve()
     if inventory.suffix not in ENDINGS or inventory.is_dir():
         raise InputError(f"{inventory} is no YAML file; an import is written into one, such as: -i staff.yml")
     if not inventory.parent.is_dir():
         raise InputError(f"{inventory.parent}: there is no such folder; make it, or mend the path given with -i.")
-    was_remembered = read_remembered(place_of_remembered(inventory))
-    encoding = encoding or was_remembered.encoding
-    export = read_export(path, encoding)
-    columns = choose_columns(export, services, was_remembered.columns, given)
-    people = read_people(export, columns, services)
+    place = place_of_remembered(inventory)
+    was_remembered = read_remembered(place)
+    refuse_guessed_ownership(was_remembered, wishes.columns, place)
+    encoding = wishes.encoding or was_remembered.encoding
+    where = dict(wishes.where or was_remembered.where)
+    leaving = wishes.leavers or was_remembered.leavers or Leavers.REFUSE
+    headers = known_headers(was_remembered.columns, wishes.columns)
+    export = read_export(path, encoding, headers, wishes.on_bad_row)
+    columns = choose_columns(export, recipes, was_remembered.columns, wishes.columns)
+    export = rows_where(export, where)
+    leavers = leavers_of(export, columns.indexes.values(), where, date.today())
+    export = without_leavers(export, leavers, leaving)
+    found = read_people(export, columns, recipes, wishes.on_bad_row)
+    people = found.persons
     before = _read(inventory)
-    employees = _employees(inventory, before, services)
+    employees = _employees(inventory, before, recipes)
+    keep = wishes.keep
     _require_known(keep or (), {one.name for one in employees} | {one.name for one in people}, inventory, path)
     groups = {
         field: tuple(
@@ -100,16 +115,38 @@ def prepare(
         for field in GROUPS
         if field in columns.indexes
     }
-    kept = None if keep is None else {*keep, *was_remembered.keep}
+    meant = {name for one in found.left_out for name in one.names}
+    kept = None if keep is None else {*keep, *was_remembered.keep, *meant}
     difference = compare(people, employees, groups, kept)
     _refuse_other_letters(difference, inventory, export, columns)
     text = before.decode() if before is not None else ""
     if not difference.is_nothing:
         text = edited(inventory.name, text, difference, groups)
-        _prove(inventory, text, Goal(export, people, difference, employees, groups), services)
-    keeps = tuple(sorted({*was_remembered.keep, *(keep or ())}))
-    remembered = Remembered(columns=columns.names(), encoding=encoding, groups=groups, keep=keeps)
-    return Import(inventory, export, columns, people, difference, before, text, remembered, was_remembered)
+        _prove(inventory, text, Goal(export, people, difference, employees, groups), recipes)
+    owners = {*was_remembered.mapped, *(name for name in wishes.columns if name.endswith(".owner"))}
+    remembered = Remembered(
+        columns=columns.names(),
+        mapped=tuple(sorted(owners & columns.indexes.keys())),
+        encoding=encoding,
+        groups=groups,
+        keep=tuple(sorted({*was_remembered.keep, *(keep or ())})),
+        where=where,
+        leavers=None if leaving is Leavers.REFUSE else leaving,
+    )
+    return Import(
+        inventory,
+        export,
+        columns,
+        people,
+        found.left_out,
+        leavers,
+        (*columns.notes, *found.warnings),
+        difference,
+        before,
+        text,
+        remembered,
+        was_remembered,
+    )
 
 
 def _read(inventory: Path) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -10,9 +10,10 @@ from rich.text import Text
 
 from fleet.counting import counted
 from fleet.leavers import Leavers
-from fleet.people.columns import place_of_remembered
-from fleet.people.difference import Difference, leaves, values_of
+from fleet.people.difference import Authority, Difference, leaves, values_of
 from fleet.people.importing import Import
+from fleet.people.leaving import Leavers as LeaversWish
+from fleet.people.wishes import place_of_remembered
 from fleet.report.words import visible
 
 MOST_JOINED = 20
@@ -20,29 +21,56 @@ MOST_JOINED = 20
 
 
 def columns_lines(found: Import) -> Iterator[str]:
-    """How the export was read: the columns in full where that is new."""
+    """How the export was read: the columns in full where that is new, those that are not read always."""
     people = f"{found.export.path}: {counted(len(found.people), 'employee')}"
+    unread = found.columns.unread
+    rest = f"not read: {_some(unread)}" if unread else ""
     if found.remembered.columns == found.was_remembered.columns:
-        yield f"{people}, read as {place_of_remembered(found.inventory).name} says."
-        return
-    names: dict[str, list[str]] = {}
-    for field, column in found.columns.names().items():
-        names.setdefault(column, []).append(field)
-    if "name" not in found.columns.indexes:
-        names[found.columns.name("email")].append("name")
-    unused = found.columns.unused
-    rest = f"; {counted(unused, 'column')} {'is' if unused == 1 else 'are'} not looked at" if unused else ""
-    yield f"{people}, read so (--map FIELD=COLUMN changes it){rest}:"
-    width = max(map(len, names))
-    for column, fields in names.items():
-        yield f"  {column:{width}}  {', '.join(fields)}"
+        yield f"{people}, read as {place_of_remembered(found.inventory).name} says{rest and f'; {rest}'}."
+    else:
+        names: dict[str, list[str]] = {}
+        for field, column in found.columns.names().items():
+            names.setdefault(column, []).append(field)
+        if "name" not in found.columns.indexes:
+            names[found.columns.name("email")].append("name")
+        yield f"{people}, read so (--map FIELD=COLUMN changes it){rest and f'; {rest}'}:"
+        width = max(map(len, names))
+        for column, fields in names.items():
+            yield f"  {column:{width}}  {', '.join(fields)}"
+    if found.export.above:
+        header, above = found.export.header.line, ", ".join(map(str, found.export.above))
+        yield f"{found.export.path}:{header}: this line is taken as the header; passed over above it: {above}."
+
+
+def passed_over_lines(found: Import) -> Iterator[str]:
+    """What is worth a look: rows that are nobody or were left out, by name and with what is wrong, and warnings."""
+    path = found.export.path
+    for row in found.export.totals:
+        text = " ".join(cell.strip() for cell in row.cells if cell.strip())
+        yield f"{path}:{row.line}: '{text}' is a total, so nobody was read from this line."
+    if found.leavers:
+        is_taken = found.remembered.leavers is LeaversWish.TAKE
+        done = "brought in all the same" if is_taken else "left out"
+        yield f"{path}: {counted(len(found.leavers), 'row')} {done}, because somebody has left: {_some(found.leavers)}."
+    for one in found.left_out:
+        yield f"{path}:{one.line}: {one.who} is left out: {' '.join(one.mistakes)}"
+    yield from found.warnings
+
+
+def _some(things: Sequence[object]) -> str:
+    """The first of them, and how many more there are."""
+    more = len(things) - MOST_JOINED
+    return ", ".join(map(str, things[:MOST_JOINED])) + (f" and {more} more" if more > 0 else "")
 
 
 def counts_line(found: Import) -> str:
     """The difference in numbers."""
     difference = found.difference
     same = difference.before - len(difference.changed) - len(difference.left) - len(difference.kept)
-    kept = f", {len(difference.kept)} kept that the export does not have" if difference.kept else ""
+    bad = len(found.names_left_out)
+    absent = len(difference.kept) - bad
+    kept = f", {absent} kept that the export does not have" if absent else ""
+    kept += f", {bad} kept whose rows are left out" if bad else ""
     if difference.is_nothing:
         return f"Nothing to change in {visible(found.inventory.name)}: {same} as they are{kept}."
     rest = f", {same} as they are" if difference.before else ""
@@ -82,6 +110,19 @@ def difference_table(difference: Difference) -> Table:
     return table
 
 
+def authority_table(authorities: Sequence[Authority]) -> Table:
+    """Each mandate and each account of the company's that an import writes or changes, person by person."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("Authority", overflow="fold")
+    table.add_column("What the export gives", overflow="fold", ratio=1)
+    for one in authorities:
+        what = Text(visible(one.after))
+        if one.before:
+            what.append("\nuntil now ", "dim").append(visible(one.before))
+        table.add_row(Text(visible(one.employee)), what)
+    return table
+
+
 def _facts(name: str, values: Mapping[tuple[str, ...], Any]) -> Iterator[str]:
     """What tells people apart; an address that says no more than the name is left out."""
     for path, value in values.items():
@@ -89,7 +130,8 @@ def _facts(name: str, values: Mapping[tuple[str, ...], Any]) -> Iterator[str]:
         if value is not None and len(path) == 1 and not is_name:
             yield value
         elif path[-1] == "profile":
-            yield f"{path[1]} {value}"
+            owner = " (the company's)" if values.get((*path[:-1], "owner")) == "company" else ""
+            yield f"{path[1]} {value}{owner}"
         elif path == ("fleet_mandate", "reference"):
             yield f"mandate {value}"
 
@@ -108,6 +150,8 @@ def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
         "version": 1,
         "inventory": str(found.inventory),
         "columns": found.columns.names(),
+        "not_read": list(found.columns.unread),
+        "header_line": found.export.header.line,
         "written": is_written,
         "joined": [
             {"employee": one.name, "line": one.line, "groups": list(one.groups.values()), "variables": one.variables}
@@ -126,6 +170,13 @@ def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
         ],
         "left": [one.name for one in difference.left],
         "kept": [one.name for one in difference.kept],
+        "authority": [
+            {"employee": one.employee, "before": one.before, "after": one.after} for one in difference.authority
+        ],
+        "left_out": [{"line": one.line, "who": one.who, "mistakes": list(one.mistakes)} for one in found.left_out],
+        "totals": [one.line for one in found.export.totals],
+        "leavers": [{"line": one.line, "column": one.column, "value": one.value} for one in found.leavers],
+        "warnings": list(found.warnings),
     }
 
 

@@ -15,6 +15,7 @@ from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Finding, Order, Visit
 from fleet.paths import REHEARSAL_RECIPES
+from fleet.patience import LIMIT
 from fleet.rehearsal.behavior import Case, Dom, Save, Trouble
 from fleet.rehearsal.cases import CASES, CONTROLS
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
@@ -35,8 +36,6 @@ NAMES = (
 NO_BROWSER = {"no_session"}
 LASTS = {"endless_script"}
 """Tested apart: it takes a core for as long as it is looked at."""
-LONGEST = 100_000
-"""Milliseconds within which every control has ended, sixteen accounts at a time."""
 DECLARED = {
     "linkedin": (
         r"GET /in/me/|GET /in/[^/]+/",
@@ -170,7 +169,8 @@ class TestGallery:
         case, findings = CASES[service][name], walked.journals[f"{service}-{name}"].findings
         assert sorted(finding.control for finding in findings) == sorted(CONTROLS[service])
         assert {(finding.outcome, finding.reason) for finding in findings} == {(case.outcome, case.reason)}
-        assert max(finding.duration_ms for finding in findings) < LONGEST
+        # The product's own bound, which a busy machine meets as well; how fast it is `make bench` tells.
+        assert max(finding.duration_ms for finding in findings) < 1000 * LIMIT
 
     @pytest.mark.parametrize(("service", "name"), gallery())
     def test_nothing_is_claimed_that_the_server_does_not_bear_out(
@@ -211,9 +211,17 @@ class TestGallery:
         assert "lidc" in {cookie["name"] for cookie in state["cookies"]}
 
     def test_a_429_is_heard_with_its_retry_after(self, walked: Walked) -> None:
-        """So that the next visits wait; who met none asks for nothing."""
+        """So that the next visits wait; who met none, or only beside the page and its data, asks for nothing."""
+        assert walked.visits["linkedin-beside_busy"].ending.retry_after is None
         assert walked.visits["linkedin-rate_limited"].ending.retry_after == 60
         assert walked.visits["linkedin-switched_on"].ending.retry_after is None
+
+    @pytest.mark.parametrize("name", ["renamed", "renamed_out"])
+    def test_what_a_renamed_control_is_called_is_told(self, walked: Walked, name: str) -> None:
+        """So that its recipe can be fixed; nobody else's label is told."""
+        told = {who: [one.label for one in journal.findings] for who, journal in walked.journals.items()}
+        assert told[f"linkedin-{name}"] == ["Do not use my data for training content creation AI models"]
+        assert told["linkedin-switched_on_named"] == [None]
 
     def test_nothing_is_handed_back_where_nothing_was_read(self, walked: Walked) -> None:
         """A signed-out visit must not overwrite a session."""
@@ -222,6 +230,12 @@ class TestGallery:
 
 @pytest.mark.xdist_group("gallery-in-check-mode")
 class TestGalleryInCheckMode:
+    @pytest.mark.parametrize(("service", "name"), gallery())
+    def test_it_says_what_a_real_run_will_do(self, checked: Walked, service: str, name: str) -> None:
+        """What a real run would not press is not said to be settable, and has its very reason."""
+        findings = checked.journals[f"{service}-{name}"].findings
+        assert {(finding.outcome, finding.reason) for finding in findings} == {CASES[service][name].in_check}
+
     @pytest.mark.parametrize(("service", "name"), gallery())
     def test_check_mode_touches_nothing(self, checked: Walked, service: str, name: str) -> None:
         """No intent, no press, no key, and no request that could write."""

@@ -16,6 +16,7 @@ from fleet.paths import REHEARSAL_RECIPES
 from fleet.people import importing
 from fleet.people.document import scalar
 from fleet.people.importing import Import, prepare
+from fleet.people.wishes import Wishes
 from tests.conftest import ROOT
 
 SERVICES = load_catalogue([REHEARSAL_RECIPES]).recipes
@@ -47,7 +48,7 @@ def prepared(folder: Path, csv: str, inventory: str | None = EXAMPLE, keep: tupl
     (folder / "people.csv").write_text(csv, "utf-8")
     if inventory is not None:
         (folder / "staff.yml").write_bytes(inventory.encode())
-    return prepare(folder / "people.csv", folder / "staff.yml", SERVICES, {}, keep=keep)
+    return prepare(folder / "people.csv", folder / "staff.yml", SERVICES, Wishes(keep=keep))
 
 
 def changed_lines(found: Import) -> list[str]:
@@ -66,10 +67,10 @@ class TestMinimalChange:
 
     def test_a_changed_value_changes_its_line_alone(self, tmp_path: Path) -> None:
         """In braces too, and what else stands there stays."""
-        found = prepared(tmp_path, EVERYBODY.replace(CIARA, f"{CIARA}no"))
+        found = prepared(tmp_path, EVERYBODY.replace(CIARA, f"{CIARA}0123"))
         assert changed_lines(found) == [
             "-            linkedin: {profile: ciara-byrne, name: Ciara Byrne}",
-            "+            linkedin: {profile: 'no', name: Ciara Byrne}",
+            "+            linkedin: {profile: '0123', name: Ciara Byrne}",
         ]
 
     def test_who_leaves_takes_their_comment_along_and_no_other(self, tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ class TestForms:
     )
     def test_an_inventory_that_is_there_and_empty_is_filled(self, tmp_path: Path, inventory: str) -> None:
         """In whatever way nobody is written; comments and variables stay; the second time nothing is to do."""
-        csv = "Email,Site,LinkedIn\nanna@b.example,Lyon,a\nbob@b.example,Cork,b\ncarl@b.example,,\n"
+        csv = "Email,Site,LinkedIn\nanna@b.example,Lyon,anna-k\nbob@b.example,Cork,bob-b\ncarl@b.example,,\n"
         if inventory.strip() in ("", "---", "# nobody yet"):
             found = prepared(tmp_path, csv, inventory)
         else:

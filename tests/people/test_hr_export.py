@@ -9,7 +9,7 @@ import pytest
 
 from fleet.errors import InputError
 from fleet.people import export as module
-from fleet.people.export import Encoding, Export, read_export
+from fleet.people.export import Encoding, Export, OnBadRow, read_export
 
 TEXT = "Work Email,Location\nanna@company.example,Zürich\n"
 ROWS = [(2, ("anna@company.example", "Zürich"))]
@@ -103,9 +103,13 @@ class TestForms:
 
 class TestCutFiles:
     def test_each_broken_row_is_named(self, tmp_path: Path) -> None:
-        """All of them at once."""
-        said = refused(tmp_path, "a,b\n1\n1,2\n1,2,3\n").splitlines()
+        """All of them at once, and the option that leaves them out; with it, they are kept apart."""
+        *said, way_out = refused(tmp_path, "a,b\n1\n1,2\n1,2,3\n").splitlines()
+        assert way_out == "Nothing was written. Fix these rows, or leave them out by name: --on-bad-row skip"
         assert [line.partition(":")[2][:20] for line in said] == ["2: has 1 cells where", "4: has 3 cells where"]
+        assert all(line.endswith("or take the line out if it is nobody's.") for line in said)
+        found = read_export(tmp_path / "people.csv", on_bad_row=OnBadRow.SKIP)
+        assert ([row.line for row in found.rows], [one.row.line for one in found.broken]) == ([3], [2, 4])
         assert "too few, so the file was cut" in said[0] and "too many" in said[1]
 
     @pytest.mark.parametrize(
@@ -126,19 +130,6 @@ class TestCutFiles:
     def test_what_is_no_whole_file_is_refused(self, tmp_path: Path, data: bytes | str, sentence: str) -> None:
         """With the line, where there is one."""
         assert refused(tmp_path, data).startswith(sentence)
-
-    @pytest.mark.parametrize(
-        "title", ["Employee report 2026", "Employee report 2026,,", '"Report, of 2026"', "\n\nReport"]
-    )
-    @pytest.mark.parametrize("separator", [",", ";", "\t"])
-    def test_a_title_above_the_header_is_named(self, tmp_path: Path, title: str, separator: str) -> None:
-        """Some systems write one; each of its rows would be called too long, or no column known."""
-        text = title.replace(",,", separator * 2) + "\nWork Email,Site,City\na@b.example,x,y\n".replace(",", separator)
-        line = 1 + title.count("\n")
-        assert refused(tmp_path, text) == (
-            f"people.csv:{line}: does not look like a header: it has one name, and line {line + 1} has 3 cells; take "
-            "what stands above the header out of the file."
-        )
 
     @pytest.mark.parametrize(
         "text", ["Email\na@b.example\n", 'Worker\n"Keller, Anna"\n', '"Work\nEmail",Site\na@b.example,x\n', "a\n"]
@@ -167,4 +158,59 @@ class TestCutFiles:
 
     def test_no_more_than_fifty_mistakes_are_listed(self, tmp_path: Path) -> None:
         """Nobody reads more."""
-        assert len(refused(tmp_path, "a,b\n" + "1\n" * 80).splitlines()) == 51
+        assert len(refused(tmp_path, "a,b\n" + "1\n" * 80).splitlines()) == 52
+
+
+class TestAround:
+    """What stands above and below the people."""
+
+    @pytest.mark.parametrize(
+        "titles",
+        [
+            "Employee report 2026",
+            "Employee report 2026,,",
+            '"Report, of 2026"',
+            "\n\nReport",
+            "Active Employees as of 2026-11-01\nRun by: HR\n",
+            "sep=,\nReport",
+            "Run by:,HR\nDate:,2026-11-01,\n",
+        ],
+    )
+    @pytest.mark.parametrize("separator", [",", ";", "\t"])
+    def test_titles_above_the_header_are_passed_over(self, tmp_path: Path, titles: str, separator: str) -> None:
+        """One or several; the header's line is told, and the lines of people are those of the file."""
+        if separator != "," and '"' in titles:
+            titles = titles.replace(", ", f"{separator} ")
+        text = f"{titles}\nWork Email,Site,City\na@b.example,x,y\n".replace(",", separator)
+        path = tmp_path / "people.csv"
+        path.write_text(text)
+        found = read_export(path, headers={"work email"})
+        line = 1 + titles.count("\n") + 1
+        assert (found.header.line, found.header.cells[0]) == (line, "Work Email")
+        assert found.rows[0].line == line + 1
+        filled = [number for number, one in enumerate(titles.split("\n"), 1) if one and not one.startswith("sep=")]
+        assert list(found.above) == filled
+
+    def test_a_person_is_no_title(self, tmp_path: Path) -> None:
+        """A line with an address stays where it is, and so does what is called as a column but stands below people."""
+        for text in ("Email\na@b.example,Dublin\n", "a@b.example\nEmail,Site\n"):
+            assert "cells where the header has 1" in refused(tmp_path, text)
+        path = tmp_path / "people.csv"
+        path.write_text("Who,Contact by\nx,y\nz,email\n")
+        assert read_export(path, headers={"email"}).header.line == 3  # as --map email=email says
+        assert read_export(path).header.line == 1
+
+    @pytest.mark.parametrize(
+        "total",
+        ["Total: 2,,", "Grand Total,2,", "Row Count,2", "Count: 1 000;".replace(";", ","), "\n,Summe,2", "Total 2"],
+    )
+    def test_totals_below_the_last_person_are_nobody(self, tmp_path: Path, total: str) -> None:
+        """Whatever their cells."""
+        found = read(tmp_path, f"a,b,c\n1,2,3\n{total}\n")
+        assert ([row.cells for row in found.rows], len(found.totals)) == ([("1", "2", "3")], 1)
+
+    @pytest.mark.parametrize("row", ["Total,x@b.example,", "Total,,", "Totalis 2,,", "Anna,2,"])
+    def test_somebody_is_no_total(self, tmp_path: Path, row: str) -> None:
+        """Nor is what stands above people."""
+        assert read(tmp_path, f"a,b,c\n1,2,3\n{row}\n").totals == ()
+        assert read(tmp_path, "a,b,c\nTotal: 2,,\n1,2,3\n").totals == ()

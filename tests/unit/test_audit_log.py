@@ -12,17 +12,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fleet.audit import records
 from fleet.audit.log import AuditLog
-from fleet.audit.segments import read_last_run, read_records
+from fleet.audit.segments import Growing, read_last_run, read_records
 from fleet.errors import AuditError, BusyError
-from fleet.paths import make_private_dir
+from fleet.paths import make_private_dir, write_private
 from tests.full_disk import WAYS, FullDisk, SizeLimit
-from tests.logs import FINISHED, STARTED, finish, lay, lines, log_path, open_log
+from tests.logs import FINISHED, STARTED, finish, lay, lines, log_path, open_log, shrink
 
 
 class TestWriting:
@@ -104,6 +105,18 @@ class TestWriting:
 
 
 class TestAllowList:
+    @pytest.mark.parametrize("clock", [-1, 10**12 + 1])
+    async def test_a_clock_that_no_reader_takes_is_not_written(
+        self, log: AuditLog, folder: Path, monkeypatch: pytest.MonkeyPatch, clock: int
+    ) -> None:
+        """The kernel's clock is the one thing that a record holds and nobody has given it."""
+        await finish(log, "c0")
+        # No machine has been up for so long.
+        monkeypatch.setattr(records, "time", SimpleNamespace(monotonic_ns=lambda: clock * 1_000_000))
+        with pytest.raises(AuditError, match=r"control\.finished: the audit log holds no such value in monotonic_ms"):
+            await finish(log, "c1")
+        assert [record["control"] for record in lines(folder)] == ["c0"]
+
     @pytest.mark.parametrize(
         ("event", "fields", "message"),
         [
@@ -328,6 +341,31 @@ class TestReading:
         assert list(read_records(folder / "log")) == []
         assert list(read_last_run(folder / "log")) == []
         assert not folder.exists()
+
+    async def test_what_grows_is_read_once(self, log: AuditLog, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Record by record, over the end of a segment; what was read already is spoiled here, and nobody sees it."""
+        shrink(monkeypatch, 4)
+        growing = Growing(folder / "log")
+        assert list(growing.new()) == []
+        for first in (0, 3, 6):
+            for _ in range(3):
+                await finish(log)
+            assert [record["seq"] for _, record in growing.new()] == [first, first + 1, first + 2]
+            assert list(growing.new()) == []
+            for path in (folder / "log").glob("*.jsonl"):
+                with path.open("r+b") as file:
+                    file.write(b"spoiled")
+
+    async def test_a_prune_meanwhile_shows_nothing_twice(self, log: AuditLog, folder: Path) -> None:
+        """It writes the file anew, with fewer lines."""
+        for _ in range(3):
+            await finish(log)
+        growing = Growing(folder / "log")
+        assert len(list(growing.new())) == 3
+        await finish(log)
+        kept = log_path(folder).read_bytes().splitlines(keepends=True)[2:]
+        write_private(log_path(folder), b"".join(kept))
+        assert [record["seq"] for _, record in growing.new()] == [3]
 
     async def test_a_line_that_is_no_record_is_named(self, log: AuditLog, folder: Path) -> None:
         """By its file; to say where is the business of `verify`."""

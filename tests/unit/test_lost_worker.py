@@ -19,12 +19,13 @@ from fleet.agent.run import Run
 from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
 from fleet.audit.subjects import Subject
-from fleet.configfile import Pause
 from fleet.employee import Account, Employee
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading
 from fleet.optout import Ending, Journal, Order, VisitorLost
+from fleet.pace import Pace
 from fleet.plan import PlannedAccount
+from fleet.register import Register
 from fleet.sessions import Opened
 from fleet.storage_state import StorageState
 from tests.logs import lines
@@ -63,10 +64,11 @@ class Desk:
             run_id="r1",
             check=False,
             recorder=self.recorder,
-            pacing=Pacing(1, Pause(shortest=3600, longest=3600)),
+            pacing=Pacing(1, {"linkedin": Pace(3600, 3600)}),
             sessions=sessions,
             identity=pyrage.x25519.Identity.generate(),
-            revocations=Revocations(folder / "revocations.yml"),
+            revocations=Revocations(folder / "revocations"),
+            stopped=Register(folder / "stopped"),
             evidence=folder / "evidence",
             terms_accepted=frozenset({"linkedin"}),
             personal_sessions=frozenset({"linkedin"}),

@@ -6,14 +6,13 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from fleet.audit.ledger import Key, Ledger
 from fleet.audit.segments import read_run
 from fleet.audit.subjects import known_names
-from fleet.commands.options import REHEARSAL, STATE, Output, people, settings_of, with_log
+from fleet.commands.options import REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.model import Reason, Result, control_name
 from fleet.paths import AuditDir
 from fleet.report.words import visible
@@ -48,7 +47,7 @@ def diff(
         control = control_name(whose["service"], whose["control"])
         table.add_row(Text(visible(whose["employee"])), Text(control), _words(old), _words(new))
     if changed:
-        Console(highlight=False).print(table)
+        screen().print(table)
     people.print(f"{len(changed)} differ, {same} are the same.")
 
 

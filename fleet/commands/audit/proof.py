@@ -8,12 +8,11 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
 from fleet.audit.keys import read_keys
 from fleet.audit.notes import NoteError
 from fleet.audit.proof import MAX_TEXT_BYTES, Proof, Prover, find_proofs
-from fleet.commands.options import REHEARSAL, STATE, settings_of, with_log, write_output
+from fleet.commands.options import REHEARSAL, STATE, screen, settings_of, with_log, write_output
 from fleet.errors import InputError
 
 EXIT_NOT_PROVED = 15
@@ -52,18 +51,18 @@ def verify_proof(
         raise InputError(f"{file} cannot be read ({error.strerror}).") from None
     if not proofs:
         raise InputError(f"{file} holds no proof; a proof begins with the line c2sp.org/tlog-proof@v1.")
-    keys, console, failed = read_keys(key), Console(highlight=False), False
+    keys, console, failed = read_keys(key), screen(), False
     for text in proofs:
         try:
             proof = Proof.parse(text)
             checkpoint = proof.check(keys)
         except NoteError as error:
             failed = True
-            console.print(f"NOT PROVED: {error}.", style="bold red", markup=False, soft_wrap=True)
+            console.print(f"NOT PROVED: {error}.", style="bold red", soft_wrap=True)
             continue
         where = f"record {proof.index} of the {checkpoint.size} that {checkpoint.origin} has signed"
-        console.print(f"Proved: {where}", style="bold green", markup=False, soft_wrap=True)
-        console.print(_readable(proof.line), markup=False, soft_wrap=True)
+        console.print(f"Proved: {where}", style="bold green", soft_wrap=True)
+        console.print(_readable(proof.line), soft_wrap=True)
     if failed:
         raise typer.Exit(EXIT_NOT_PROVED)
 

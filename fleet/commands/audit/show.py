@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from fleet.audit import records
-from fleet.audit.segments import segments
-from fleet.audit.subjects import known_names
+from fleet.audit.segments import Growing
+from fleet.audit.subjects import Subject, known_subjects
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
-from fleet.commands.options import REHEARSAL, STATE, Output, people, settings_of, with_log
+from fleet.commands.options import REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.counting import counted
+from fleet.evidence import Kind, read_evidence
 from fleet.model import control_name
-from fleet.paths import AuditDir
+from fleet.paths import StateDir
 from fleet.report.words import visible
 
 POLL_SECONDS = 0.5
@@ -39,41 +41,73 @@ def show(
     state: STATE = None,
 ) -> None:
     """Show records, oldest first. Employees are named from the side store; the log itself has pseudonyms only."""
-    places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
-    choice = Choice.of(places, known_names(places.subjects), run, employee, service, outcome, since)
+    state_dir = with_log(settings_of(state), rehearsal=rehearsal).state_dir
+    places, known = state_dir.audit, Known.at(state_dir)
+    choice = Choice.of(places, known.names, run, employee, service, outcome, since)
     if follow:
-        _follow(places, choice, output)
+        _follow(state_dir, choice, output)
         return
     chosen = [record for _, record in choice.read(places)]
     if output is Output.JSON:
-        typer.echo(json.dumps({"version": 1, "records": [_named(record, choice.names) for record in chosen]}))
+        typer.echo(json.dumps({"version": 1, "records": [known.named(record) for record in chosen]}))
     elif not chosen:
         people.print("No record matches.")
     else:
-        Console(highlight=False).print(_table(chosen, choice.names, is_headed=True))
+        screen().print(_table(chosen, known, is_headed=True))
 
 
-def _follow(places: AuditDir, choice: Choice, output: Output) -> None:
+@dataclass(frozen=True)
+class Known:
+    """What is known outside of the log of those whom it names by pseudonyms."""
+
+    names: Mapping[str, str]
+    subjects: Mapping[str, Subject]
+    evidence: Path
+
+    @classmethod
+    def at(cls, state: StateDir) -> Known:
+        """All that a state knows now."""
+        people_there = known_subjects(state.audit.subjects)
+        subjects = {subject.pseudonym: subject for subject in people_there.values()}
+        return cls({subject.pseudonym: name for name, subject in people_there.items()}, subjects, state.evidence)
+
+    def named(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """A record with its employee, and what the service calls a control that is called otherwise."""
+        if "subject" not in record:
+            return dict(record)
+        label = self.label(record)
+        more = {} if label is None else {"label_text": label}
+        return {**record, "employee": self.names.get(record["subject"] or ""), **more}
+
+    def label(self, record: Mapping[str, Any]) -> str | None:
+        """What the service calls the control, if that was kept and is what was recorded."""
+        if record.get("label") is None:
+            return None
+        who, folder = self.subjects.get(record["subject"]), self.evidence / (record["run"] or "")
+        kept = read_evidence(folder, who, record["service"], record["control"], Kind.LABEL, record["label"])
+        return kept.decode("utf-8", "replace") if kept is not None else None
+
+
+def _follow(state: StateDir, choice: Choice, output: Output) -> None:
     """Until Ctrl-C. The file is looked at again and again: a file that grows tells nobody."""
-    console, following, seen = Console(highlight=False), 0, -1
+    console, log, is_headed = screen(), Growing(state.audit.log), True
+    known = Known.at(state)
     while True:
-        written = sum(segment.path.stat().st_size for segment in segments(places.log) if segment.path.exists())
-        found = [record for _, record in choice.read(places, following)] if written != seen else []
-        seen, names = written, known_names(places.subjects)  # a run may have met somebody new
+        read = [record for _, record in log.new()]
+        about = {record["subject"] for record in read if record.get("subject")}
+        if about - known.names.keys() or any(record["event"] == records.SUBJECT_ERASED for record in read):
+            known = Known.at(state)  # a run has met somebody new, or somebody is nobody any more
+        found = [record for record in read if choice.includes(record)]
         for record in found:
             if output is Output.JSON:
-                typer.echo(json.dumps(_named(record, names)))
+                typer.echo(json.dumps(known.named(record)))
         if found and output is Output.TEXT:
-            console.print(_table(found, names, is_headed=not following))
-        following = max([following, *(record["seq"] + 1 for record in found)])
+            console.print(_table(found, known, is_headed=is_headed))
+            is_headed = False
         time.sleep(POLL_SECONDS)
 
 
-def _named(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {**record, "employee": names.get(record["subject"] or "")} if "subject" in record else dict(record)
-
-
-def _table(chosen: list[dict[str, Any]], names: Mapping[str, str], *, is_headed: bool) -> Table:
+def _table(chosen: list[dict[str, Any]], known: Known, *, is_headed: bool) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=is_headed)
     for heading, width in (("Seq", 6), ("Time (UTC)", 19), ("Employee", 14)):
         table.add_column(heading, no_wrap=True, min_width=width)
@@ -83,13 +117,13 @@ def _table(chosen: list[dict[str, Any]], names: Mapping[str, str], *, is_headed:
         table.add_row(
             str(record["seq"]),
             record["at"][:19].replace("T", " "),
-            Text(visible(names.get(subject, subject))),
-            Text(record["event"], "bold").append("\n" + visible(", ".join(_words(record))), "not bold"),
+            Text(visible(known.names.get(subject, subject))),
+            Text(record["event"], "bold").append("\n" + visible(", ".join(_words(record, known))), "not bold"),
         )
     return table
 
 
-def _words(record: Mapping[str, Any]) -> Iterator[str]:
+def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
     event = record["event"]
     if event == records.RUN_STARTED:
         yield f"run {record['run']}"
@@ -115,6 +149,9 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
             yield "read back"
         if (record["http_status"] or 0) >= 400:
             yield f"HTTP {record['http_status']}"
+        if record.get("label"):
+            label = known.label(record)
+            yield "label not kept any more" if label is None else f"label there: “{label}”"
         if record["refused_hosts"]:
             yield f"refused hosts: {', '.join(record['refused_hosts'])}"
         if record["worker"]:
@@ -136,6 +173,34 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"{counted(record['sessions'], 'session')}, {counted(record['evidence'], 'picture')}"
     elif event == records.LOG_HEARTBEAT:
         yield f"operator uid {record['operator']}"
+    elif event == records.MANDATE_MET:
+        yield f"for {', '.join(record['services']) or 'no service that can be named'}"
+        yield f"from {record['granted_on']} to {record['expires_on']}"
+        if record["revoked_on"]:
+            yield f"revoked on {record['revoked_on']}"
+        yield record["assurance"]
+    elif event in (records.MANDATE_REVOKED, records.MANDATE_RENEWED, records.SERVICE_STOPPED, records.SERVICE_STARTED):
+        yield from _words_of_authority(record)
+
+
+def _words_of_authority(record: Mapping[str, Any]) -> Iterator[str]:
+    """What an act of an operator opened or shut, on what reference, and by whom."""
+    event = record["event"]
+    if event == records.MANDATE_REVOKED:
+        yield f"since {record['revoked_on']}"
+    elif event == records.MANDATE_RENEWED:
+        yield "counts again"
+    elif event == records.SERVICE_STOPPED:
+        yield f"{record['service']} is shut to all runs since {record['stopped_on']}"
+    else:
+        yield f"{record['service']} is open again"
+    if record.get("reference"):
+        yield f"reference {record['reference']}"
+    elif record.get("reference_hmac"):
+        yield "with a reference"
+    yield "operator unknown" if record["operator"] is None else f"operator uid {record['operator']}"
+    if record["operator_claimed"]:
+        yield f"said to be {record['operator_claimed']}"
 
 
 def _name(service: str | None, control: str | None) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -16,7 +15,7 @@ from fleet.audit.keys import read_keys
 from fleet.audit.segments import SEGMENT_RECORDS, segments
 from fleet.audit.verify import Verdict, Verification
 from fleet.audit.verify import verify as check
-from fleet.commands.options import REHEARSAL, STATE, Output, people, settings_of, with_log
+from fleet.commands.options import REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.counting import counted
 from fleet.errors import InputError
 from fleet.paths import AuditDir
@@ -89,15 +88,15 @@ def _print(places: AuditDir, found: Verification, *, is_key_from_elsewhere: bool
         table.add_row("Recovered", f"records {spans}: unsigned when the next writer found them")
     if found.set_back:
         table.add_row("Clock", f"set back before {counted(len(found.set_back), 'record')}, first {found.set_back[0]:,}")
-    console = Console(highlight=False)
+    console = screen()
     console.print(table)
     console.print()
     console.print(SAYS[found.verdict], style="bold green" if found.verdict is Verdict.OK else "bold red")
     for finding in found.findings:
-        console.print(f"- {finding.what}", markup=False, soft_wrap=True)
+        console.print(f"- {finding.what}", soft_wrap=True)
     console.print()
     for line in _doubts(found, is_key_from_elsewhere=is_key_from_elsewhere):
-        console.print(line, markup=False, soft_wrap=not console.is_terminal)
+        console.print(line, soft_wrap=not console.is_terminal)
 
 
 def _doubts(found: Verification, *, is_key_from_elsewhere: bool) -> list[str]:

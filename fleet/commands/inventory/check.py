@@ -24,6 +24,8 @@ def check(
     catalogue = catalogue_for(settings, rehearsal=True)
     read = read_inventory(inventory or [], catalogue.recipes, limit)
     mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read))]
+    for remark in read.remarks:
+        say(f"Ansible warns: {remark}", "yellow")
     for mistake in mistakes:
         say(mistake)
     accounts = sum(len(employee.accounts) for employee in read.employees)

@@ -8,19 +8,32 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from fleet.commands.options import RECIPES, Output, confirm, say, settings_of
+from fleet.commands.options import RECIPES, Output, confirm, say, screen, settings_of
+from fleet.counting import counted
 from fleet.errors import InputError
-from fleet.people.columns import parse_map, place_of_remembered
-from fleet.people.export import Encoding
+from fleet.model import EXIT_PERSON_NEEDED
+from fleet.people.columns import parse_map
+from fleet.people.export import Encoding, OnBadRow
 from fleet.people.importing import Import, prepare
+from fleet.people.leaving import Leavers, parse_where
+from fleet.people.wishes import Wishes, place_of_remembered
 from fleet.plan import catalogue_for
-from fleet.report.people import columns_lines, counts_line, difference_table, import_envelope
+from fleet.report.people import (
+    authority_table,
+    columns_lines,
+    counts_line,
+    difference_table,
+    import_envelope,
+    passed_over_lines,
+)
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Export of the HR system: CSV, UTF-8 or UTF-16.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Export of the HR system: CSV, UTF-8 or UTF-16. - is stdin."),
+    ],
     inventory: Annotated[
         Path,
         typer.Option("-i", "--inventory", "-o", metavar="FILE", help="YAML inventory to write; made if there is none."),
@@ -32,6 +45,17 @@ def import_(
     encoding: Annotated[
         Encoding | None, typer.Option("--encoding", help="For a file that does not say it itself.")
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="COLUMN=VALUE", help="Only such rows. Repeatable: any VALUE; remembered."),
+    ] = None,
+    leavers: Annotated[
+        Leavers | None,
+        typer.Option("--leavers", help="Rows that say that somebody has left [default: refuse]. Remembered."),
+    ] = None,
+    on_bad_row: Annotated[
+        OnBadRow, typer.Option("--on-bad-row", help="Refuse all for a bad row, or leave it out by name.")
+    ] = OnBadRow.REFUSE,
     check: Annotated[bool, typer.Option("-C", "--check", help="Show the difference; write nothing.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Write without asking.")] = False,
     keep: Annotated[
@@ -49,17 +73,27 @@ def import_(
 
     All mistakes are named by line, and nothing is written then. What the export does not say stays as it is.
 
-    Exit codes: 0 written, or nothing to write; 1 not wanted at the question; 2 refused, and nothing was written.
+    Exit codes: 0 written, or nothing to write; 1 not wanted at the question; 2 refused, and nothing was written;
+    3 rows were left out (--on-bad-row skip), the others as with 0.
     """
     settings = settings_of(recipes=recipes, inventory=[str(inventory)])
-    services = catalogue_for(settings, rehearsal=True).recipes
-    found = prepare(file, inventory, services, parse_map(mapped or ()), encoding, None if keep_left else keep or ())
+    wishes = Wishes(
+        parse_map(mapped or ()),
+        encoding,
+        None if keep_left else keep or (),
+        parse_where(where or ()),
+        leavers,
+        on_bad_row,
+    )
+    found = prepare(file, inventory, catalogue_for(settings, rehearsal=True).recipes, wishes)
     if output is Output.TEXT:
         _show(found)
     if not check:
         _write(found, inventory, yes=yes, accept_shrink=accept_shrink)
     if output is Output.JSON:
         typer.echo(json.dumps(import_envelope(found, is_written=not check and not found.difference.is_nothing)))
+    if found.left_out:
+        raise typer.Exit(EXIT_PERSON_NEEDED)
 
 
 def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) -> None:
@@ -70,8 +104,10 @@ def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) ->
             "is the whole export. Nothing was written; --accept-shrink does, --keep-left lets nobody leave."
         )
     if not difference.is_nothing and not yes:
+        held = counted(len({one.employee for one in difference.authority}), "employee")
+        given = f", with authority for the accounts of {held}" if difference.authority else ""
         left = f", and take {len(difference.left)} out of it" if difference.left else ""
-        confirm(f"Write {name}{left}?", "--yes")
+        confirm(f"Write {name}{given}{left}?", "--yes")
     found.write()
     if difference.is_nothing:
         return
@@ -81,14 +117,19 @@ def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) ->
 
 
 def _show(found: Import) -> None:
-    console = Console(highlight=False)
+    console = screen()
     for line in columns_lines(found):
         say(line, "dim")
+    for line in passed_over_lines(found):
+        say(line, "yellow")
     if not found.export.ends_with_line_end:
-        last = found.export.rows[-1].line
+        last = max(row.line for row in (*found.export.rows, *found.export.totals))
         say(f"{found.export.path}:{last}: the last line has no end; see that it was not cut.", "yellow")
     if not found.difference.is_nothing:
         console.print()
         console.print(difference_table(found.difference))
+        console.print()
+    if found.difference.authority:
+        console.print(authority_table(found.difference.authority))
         console.print()
     console.print(counts_line(found))

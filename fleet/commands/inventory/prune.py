@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shlex
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from fleet.acts import Erase
 from fleet.commands.options import (
     INVENTORY,
     LOG_KEY,
@@ -19,16 +18,18 @@ from fleet.commands.options import (
     confirm,
     people,
     say,
+    screen,
     settings_of,
     with_log,
 )
 from fleet.counting import counted
 from fleet.errors import InputError
 from fleet.inventory import Inventory, read_inventory
-from fleet.leavers import Leavers, find_leavers, remove_leavers
+from fleet.leavers import Leavers, find_leavers
 from fleet.people.difference import shrinks_by_half
 from fleet.plan import catalogue_for
 from fleet.report.people import leavers_envelope, leavers_table
+from fleet.writing import carry_out
 
 
 def prune(
@@ -65,10 +66,12 @@ def prune(
             )
         if not yes:
             confirm(f"Delete all that leads to {len(gone)} of them?", "--yes")
-        erased = asyncio.run(remove_leavers(settings.state_dir, settings.log_key, gone))
+        # A withdrawn mandate stays withdrawn: whoever comes back under that name must give a new one.
+        act = Erase(employees=[one.employee for one in gone])
+        erased = carry_out(settings, "fleet inventory prune", act)["erased"]
         if output is Output.TEXT:
-            sessions = sum(each.sessions for each in erased.values())
-            pictures = sum(each.evidence for each in erased.values())
+            sessions = sum(each["sessions"] for each in erased.values())
+            pictures = sum(each["evidence"] for each in erased.values())
             removed = f"{counted(sessions, 'session')}, {counted(pictures, 'picture')}"
             typer.echo(f"{len(erased)} removed: {removed}. It is in the log.")
     elif gone and output is Output.TEXT:
@@ -82,7 +85,7 @@ def _show(found: Leavers, read: Inventory) -> None:
     if not found.people:
         people.print(f"Everybody whom the state knows ({found.known}) is in the inventory.")
         return
-    Console(highlight=False).print(leavers_table(found))
+    screen().print(leavers_table(found))
     say(
         f"{len(found.people)} in no inventory any more; the state knows {found.known} people, the inventory names "
         f"{len(read.employees)}."

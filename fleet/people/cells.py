@@ -1,0 +1,108 @@
+"""What one cell of an export holds: text without what no inventory may hold, an address, a language, a group's name."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+
+from babel import Locale
+
+LANGUAGES = ("en", "fr", "de", "it")
+"""Languages whose names for languages are understood: an HR system says `German` or `Deutsch`."""
+
+_FORMULA = "=+-@\t\r＝＋－＠"
+"""What makes a cell a formula (https://owasp.org/www-community/attacks/CSV_Injection), full-width forms included."""
+_NOTHING = frozenset({"-", "--", "–", "—", "n/a", "#n/a", "none"})
+"""What people and programs write for an empty cell."""
+_JINJA = ("{{", "{%", "{#")
+_LETTERS = str.maketrans({"ł": "l", "ø": "o", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
+"""Small letters that Unicode does not take apart into one of a-z and an accent; `ß` is `ss` in small letters."""
+_SPACING = re.compile(r"[\s.,_-]")
+"""What two spellings of one place differ in: St. Gallen, St Gallen."""
+_NO_GROUPS = frozenset({"all", "ungrouped", "hosts", "children", "vars"})
+
+
+def clean(cell: str) -> str:
+    """A cell without spaces around it, and with plain spaces in it: HR systems export no-break ones.
+
+    A sign for nothing, such as `-` or `n/a`, is empty.
+    """
+    text = "".join(" " if unicodedata.category(one) == "Zs" else one for one in cell).strip(" ")
+    return "" if text.casefold() in _NOTHING else text
+
+
+def danger(text: str) -> str | None:
+    """What no value of an inventory may hold, in words; None if there is nothing of it."""
+    if text.startswith(tuple(_FORMULA)):
+        return "begins like a formula (= + - @ or a tab), which a spreadsheet would run; write the value itself."
+    if any(mark in text for mark in _JINJA):
+        return "holds a Jinja template, which Ansible would run as code; write the value itself."
+    hidden = next((one for one in text if not one.isprintable() and unicodedata.category(one) != "Zs"), None)
+    if hidden:
+        return f"holds the invisible character U+{ord(hidden):04X}; remove it."
+    return None
+
+
+def plain(header: str) -> str:
+    """A header, or a word of a cell, without case, accents and punctuation."""
+    spelled = unicodedata.normalize("NFKD", header.casefold().replace("#", " number "))
+    bare = "".join(one for one in spelled if not unicodedata.combining(one))
+    return " ".join(re.findall(r"[^\W_]+", bare))
+
+
+def address(text: str) -> str:
+    """The e-mail address in a cell: also of `mailto:a@b.example` and `Anna Keller <a@b.example>`.
+
+    Raises ValueError for several addresses. What is no address stays as it is: the inventory's own rules refuse it.
+    """
+    if text.count("@") > 1:
+        raise ValueError("holds more than one address; keep the work address alone.")
+    named = re.fullmatch(r"[^<>]*<([^<>]+)>", text)
+    linked = re.fullmatch(r"mailto:([^?]+)(?:\?.*)?", named[1].strip() if named else text, re.IGNORECASE)
+    return (linked[1] if linked else named[1] if named else text).strip()
+
+
+def name_of(email: str) -> str:
+    """The name that an address gives: what stands before its `@`, without accents and apostrophes."""
+    return re.sub("['’`´]", "", bare(email.partition("@")[0]))
+
+
+def language(text: str) -> str:
+    """A language's code, also from its name in one of four languages; what is neither stays, and is refused."""
+    if text.isascii() and re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*", text):
+        head, *rest = re.split("[-_]", text)
+        return "-".join([head.lower(), *rest])
+    return _languages().get(text.partition("(")[0].strip().casefold(), text)
+
+
+@cache
+def _languages() -> dict[str, str]:
+    return {str(name).casefold(): code for known in LANGUAGES for code, name in Locale(known).languages.items()}
+
+
+def bare(value: str) -> str:
+    """A value in small letters, those of a-z without accents. In other scripts a mark makes another letter: й, ガ."""
+    kept = ""
+    for one in unicodedata.normalize("NFKD", value.casefold().translate(_LETTERS)):
+        if not (unicodedata.combining(one) and kept[-1:].isascii()):
+            kept += one
+    return unicodedata.normalize("NFC", kept)
+
+
+def same_place(value: str) -> str:
+    """What is equal for two spellings of one site, department or country."""
+    return _SPACING.sub("", bare(value))
+
+
+def group_name(field: str, value: str) -> str | None:
+    """A group's name as Ansible wants it: `Research & Development` is `research_development`, `東京` stays.
+
+    None where none can be made: nothing but punctuation, letters with marks that Ansible takes for none (`मुंबई`), or
+    more than 100 characters.
+    """
+    small = bare(value)
+    name = "_".join(re.findall(r"[^\W_]+", small))
+    if not name or len(name) > 100 or any(unicodedata.category(one)[0] == "M" for one in small):
+        return None
+    return f"{field}_{name}" if name[:1].isdigit() or name in _NO_GROUPS else name
