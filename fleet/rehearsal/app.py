@@ -57,7 +57,8 @@ def _truth(world: World, token: str) -> Router:
             return Response(status_code=404)
         if not account.case.has_session:
             return JSONResponse(None)
-        return JSONResponse({"cookies": _SERVICES[account.who.service].session_cookies(account), "origins": []})
+        service = _SERVICES[account.who.service]
+        return JSONResponse({"cookies": service.session_cookies(account), "origins": service.origins(account)})
 
     async def value(request: Request) -> Response:
         wanted = await request.json()
