@@ -111,11 +111,11 @@ class SessionStore:
     def _path(self, employee: str, service: str) -> Path:
         return self._state.sessions / f"{employee}.{service}.age"
 
-    def seal(self, employee: str, recipe: Recipe, state: StorageState) -> SessionInfo:
+    def seal(self, employee: str, recipe: Recipe, state: StorageState, *, durable: bool = True) -> SessionInfo:
         """Seal a session over an older one of the same account. Raises InputError if it is too large."""
         sealed, info = self._sealed(employee, recipe, state)
         with self._locked():
-            self._write(sealed, info)
+            self._write(sealed, info, durable=durable)
         return info
 
     def seal_back(self, employee: str, recipe: Recipe, opened: Opened, state: StorageState) -> bool:
@@ -139,9 +139,9 @@ class SessionStore:
         sealed = pyrage.encrypt(content, list(self._read_recipients()))
         return sealed, SessionInfo(employee, recipe.service, time.time(), own.expires_at(recipe))
 
-    def _write(self, sealed: bytes, info: SessionInfo) -> None:
+    def _write(self, sealed: bytes, info: SessionInfo, *, durable: bool = True) -> None:
         path = self._path(info.employee, info.service)
-        write_private(path, sealed, durable=True)
+        write_private(path, sealed, durable=durable)
         times = _Times(sealed_at=info.sealed_at, expires_at=info.expires_at)
         write_private(path.with_suffix(".json"), times.model_dump_json().encode())
 
