@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -170,7 +169,7 @@ def inventory_of(
 
 def _place(source: str, cwd: Path) -> str:
     """A source as a whole path; a list of hosts is what it is."""
-    return source if "," in source else os.path.realpath(cwd / source)
+    return source if "," in source else str((cwd / source).resolve())
 
 
 def _list_hosts(

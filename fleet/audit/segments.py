@@ -159,6 +159,31 @@ def read_lines(folder: Path, since: int = 0) -> Iterator[tuple[bytes, dict[str, 
             yield from ((line, record) for line, record in _lines_of(segment) if record["seq"] >= since)
 
 
+class Growing:
+    """A log that is written meanwhile: each look reads what is new, and nothing else."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._next = 0
+        self._file: tuple[int, int] | None = None
+        """The segment that is read, and its file's inode: a prune writes the file anew."""
+        self._offset = 0
+
+    def new(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        """The complete records since the last look, oldest first, each with its line. Raises as `read_records` does."""
+        for segment in segments(self._folder):
+            if segment.first + SEGMENT_RECORDS <= self._next or not segment.path.exists():
+                continue
+            file = segment.first, segment.path.stat().st_ino
+            if file != self._file:
+                self._file, self._offset = file, 0
+            for line, record in _lines_of(segment, self._offset):
+                self._offset += len(line) + 1
+                if record["seq"] >= self._next:
+                    self._next = record["seq"] + 1
+                    yield line, record
+
+
 def read_last_run(folder: Path) -> Iterator[dict[str, Any]]:
     """The records from the newest `run.started` on; none if no run was ever recorded. Raises as `read_records` does."""
     later: list[Segment] = []

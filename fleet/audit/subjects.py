@@ -11,7 +11,7 @@ import hmac
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,18 +100,23 @@ class Subjects:
         return self.everybody().get(employee)
 
     def lock(self) -> None:
-        """Wait until nobody reads, and keep everybody out until `forget`. Raises AuditError."""
+        """Wait until nobody reads, and keep everybody out until `forget` or `unlock`. Raises AuditError."""
         try:
             self._database.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:
             raise _cannot_be_written(error) from None
 
-    def forget(self, employee: str) -> None:
-        """Delete an employee's row, and what the file still holds of it. Raises AuditError."""
+    def unlock(self) -> None:
+        """Let everybody in again; nobody is forgotten."""
+        self._database.rollback()
+
+    def forget(self, employees: Iterable[str]) -> None:
+        """Delete the rows of employees, and what the file still holds of them. Raises AuditError."""
+        rows = [(employee,) for employee in employees]
         try:
             with self._database:
-                self._database.execute("DELETE FROM subjects WHERE employee = ?", (employee,))
-                self._database.execute("DELETE FROM mandates WHERE employee = ?", (employee,))
+                self._database.executemany("DELETE FROM subjects WHERE employee = ?", rows)
+                self._database.executemany("DELETE FROM mandates WHERE employee = ?", rows)
             self._database.execute("VACUUM")
         except sqlite3.Error as error:
             raise _cannot_be_written(error) from None

@@ -185,6 +185,8 @@ def _has_waited(settings: Settings, within: float) -> bool:
 
 def _notified(notifier: Notifier, report: RunReport, spec: RunSpec | None) -> RunReport:
     """The report, after others were told of it; that somebody could not be told is an error of the tool."""
+    if not notifier:
+        return report  # what a notice says is asked of the whole log
     notice = run_notice(report, spec.settings.state_dir.audit if spec else None)
     return report.having(notifier.tell(notice)) if notice else report
 

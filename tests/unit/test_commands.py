@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from fleet.commands.run import _notified
+from fleet.notify.send import Notifier
+from fleet.pipeline import RunReport
 from tests.conftest import OBEYING_MODES, ROOT
 from tests.receivers import Webhook, webhook
 
@@ -412,6 +415,14 @@ class TestPlan:
             ({"shortest": 15.0, "longest": 25.0}, "08:00-18:00")
         ]
         assert told["lacking"] == ([] if os.geteuid() else [told["lacking"][0]])
+
+
+def test_where_nobody_is_told_the_log_is_not_read_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notice counts drift, from all readings since ever; a run that notifies nobody ends without that."""
+    report = RunReport("r1", check=False, started_at="2026-01-01T00:00:00Z", errors=["The agent ended."])
+    # What is not read leaves no trace that could be looked at.
+    monkeypatch.setattr("fleet.commands.run.run_notice", lambda *_, **__: pytest.fail("the log was read"))
+    assert _notified(Notifier(), report, None) is report
 
 
 class TestAgentThatDies:

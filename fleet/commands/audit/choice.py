@@ -67,9 +67,10 @@ class Choice:
 
     def read(self, places: AuditDir, first: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """The chosen records from number `first` on, each with its line."""
-        return ((line, record) for line, record in read_lines(places.log, first) if self._includes(record))
+        return ((line, record) for line, record in read_lines(places.log, first) if self.includes(record))
 
-    def _includes(self, record: Mapping[str, Any]) -> bool:
+    def includes(self, record: Mapping[str, Any]) -> bool:
+        """True if a record is chosen."""
         return (
             (self.run is None or record.get("run") == self.run)
             and (self.service is None or record.get("service") == self.service)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.audit import records
-from fleet.audit.segments import segments
+from fleet.audit.segments import Growing
 from fleet.audit.subjects import Subject, known_subjects
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
 from fleet.commands.options import REHEARSAL, STATE, Output, people, screen, settings_of, with_log
@@ -90,18 +90,20 @@ class Known:
 
 def _follow(state: StateDir, choice: Choice, output: Output) -> None:
     """Until Ctrl-C. The file is looked at again and again: a file that grows tells nobody."""
-    places = state.audit
-    console, following, seen = screen(), 0, -1
+    console, log, is_headed = screen(), Growing(state.audit.log), True
+    known = Known.at(state)
     while True:
-        written = sum(segment.path.stat().st_size for segment in segments(places.log) if segment.path.exists())
-        found = [record for _, record in choice.read(places, following)] if written != seen else []
-        seen, known = written, Known.at(state)  # a run may have met somebody new
+        read = [record for _, record in log.new()]
+        about = {record["subject"] for record in read if record.get("subject")}
+        if about - known.names.keys() or any(record["event"] == records.SUBJECT_ERASED for record in read):
+            known = Known.at(state)  # a run has met somebody new, or somebody is nobody any more
+        found = [record for record in read if choice.includes(record)]
         for record in found:
             if output is Output.JSON:
                 typer.echo(json.dumps(known.named(record)))
         if found and output is Output.TEXT:
-            console.print(_table(found, known, is_headed=not following))
-        following = max([following, *(record["seq"] + 1 for record in found)])
+            console.print(_table(found, known, is_headed=is_headed))
+            is_headed = False
         time.sleep(POLL_SECONDS)
 
 
