@@ -173,8 +173,15 @@ def read_regular(path: Path, most: int) -> bytes:
 def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write a file that is 0600 from its first byte and never seen half written (temporary name, then rename).
 
-    With `durable` it is on the disk under its name when this returns. Raises OSError.
+    With `durable` it is on the disk under its name when this returns. Raises OSError that names the file.
     """
+    try:
+        _write_private(path, data, durable=durable)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _write_private(path: Path, data: bytes, *, durable: bool) -> None:
     # Its whole name, by which what a crash leaves is found, unless a name may not be as long as that.
     kept = path.name if len(os.fsencode(path.name)) <= _MOST_OF_A_NAME else path.name[:40]
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{kept}.")
