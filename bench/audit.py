@@ -42,6 +42,7 @@ FIELDS = {
     "http_status": 200,
     "refused_hosts": [],
     "worker": None,
+    "label": None,
 }
 
 

@@ -19,6 +19,23 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NO_MANDATE,
         Reason.MANDATE_MISSES_SERVICE,
     ): "Ask {employee} whether the mandate may cover {service}, and add it to its services.",
+    (
+        Outcome.NO_MANDATE,
+        Reason.REVOCATIONS_UNREADABLE,
+    ): "Administrator: 'fleet mandates list' says why revocations cannot be read; until then, nothing is pressed.",
+    (
+        Outcome.NOT_PERMITTED,
+        Reason.SERVICE_STOPPED,
+    ): "Leave {service} alone: it was stopped for all runs. 'fleet services start' opens it again.",
+    (
+        Outcome.NOT_PERMITTED,
+        Reason.STOPS_UNREADABLE,
+    ): "Administrator: 'fleet services list' says why stops cannot be read; until then, nobody is visited.",
+    (
+        Outcome.NOT_PERMITTED,
+        Reason.PERSONAL_SESSION,
+    ): "Ask {employee} to do it in person, or decide in fleet.yml (personal_sessions) to use personal sessions at "
+    "{service}.",
     (Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION): "Ask {employee} to sign in to {service}, then import that session.",
     (Outcome.CHALLENGED, Reason.CAPTCHA): "Ask {employee} to sign in to {service} and solve the CAPTCHA in person.",
     (Outcome.CHALLENGED, Reason.CODE): "Ask {employee} to sign in to {service} and enter the code it sent.",

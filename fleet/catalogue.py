@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from fleet.errors import InputError
 from fleet.paths import CATALOGUE
 from fleet.recipe import Recipe
-from fleet.yamlfile import load_model
+from fleet.yamlfile import read_model
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def load_catalogue(folders: Iterable[Path] = ()) -> Catalogue:
             raise InputError(f"{folder} holds no recipe (*.yml); docs/recipes.md shows how to write one.")
         for path in files:
             try:
-                recipe = load_model(path, Recipe)
+                recipe, document = read_model(path, Recipe)
             except InputError as error:
                 mistakes.append(str(error))
                 continue
@@ -58,7 +57,7 @@ def load_catalogue(folders: Iterable[Path] = ()) -> Catalogue:
                 )
             else:
                 recipes[recipe.service] = recipe
-                digests[recipe.service] = hashlib.sha256(path.read_bytes()).hexdigest()
+                digests[recipe.service] = document.sha256
                 paths[recipe.service] = path
     if mistakes:
         raise InputError("\n".join(mistakes))

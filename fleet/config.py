@@ -60,7 +60,9 @@ class Settings:
     breaker_limits: BreakerLimits = field(default_factory=BreakerLimits)
     pause: Pause = field(default_factory=Pause)
     terms_accepted: dict[str, str] = field(default_factory=dict)
+    personal_sessions: dict[str, str] = field(default_factory=dict)
     sandbox: bool = True
+    sandbox_accepted_by: str | None = None
 
     @property
     def state_dir(self) -> StateDir:
@@ -134,6 +136,7 @@ KEYS = (
     Key("notify_file", "--notify-file", is_path=True),
     Key("smtp", default=lambda: DEFAULT_SMTP),
     Key("terms_accepted", default=dict),
+    Key("personal_sessions", default=dict),
     Key("sandbox", default=lambda: True),
     Key("accepted_by"),
 )
@@ -182,7 +185,9 @@ class Configuration:
             breaker_limits=BreakerLimits() if self["breaker"] == "off" else self["breaker"],
             pause=self["pause"],
             terms_accepted=dict(self["terms_accepted"]),
+            personal_sessions=dict(self["personal_sessions"]),
             sandbox=self["sandbox"],
+            sandbox_accepted_by=self["accepted_by"],
         )
 
     @property

@@ -65,6 +65,9 @@ class ConfigFile(_Strict):
     terms_accepted: dict[Name, Name] = Field(
         default_factory=dict, description="Service: reference of the decision to accept what its terms forbid."
     )
+    personal_sessions: dict[Name, Name] = Field(
+        default_factory=dict, description="Service: reference of the decision to use sessions of personal accounts."
+    )
     breaker: BreakerLimits = BreakerLimits()
     pause: Pause = Pause()
     sandbox: bool = True

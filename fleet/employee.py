@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, Vali
 from fleet.mandates import Mandate
 from fleet.mistakes import Shape, mistakes
 from fleet.model import Reason
+from fleet.recipe import Recipe
 from fleet.sourcelines import SourceLines
 from fleet.waivers import Waiver
 
@@ -127,7 +128,7 @@ def read_employee(
     name: str,
     variables: dict[str, Any],
     inherited: dict[str, Any],
-    services: Mapping[str, frozenset[str]],
+    services: Mapping[str, Recipe],
     lines: SourceLines,
 ) -> Employee:
     own = {whole(key): _plain(value) for key, value in variables.items() if key.startswith("fleet_")}
@@ -173,7 +174,7 @@ def read_employee(
     return Employee(name, email, locale, accounts, mandate, waivers, case, tuple(problems))
 
 
-def _read_accounts(data: Any, services: Mapping[str, frozenset[str]], refuse: Any) -> dict[str, Account]:
+def _read_accounts(data: Any, services: Mapping[str, Recipe], refuse: Any) -> dict[str, Account]:
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -192,9 +193,16 @@ def _read_accounts(data: Any, services: Mapping[str, frozenset[str]], refuse: An
             )
             continue
         try:
-            accounts[service] = Account.model_validate(value)
+            account = Account.model_validate(value)
         except ValidationError as error:
             _refuse_each(error, path, refuse, service)
+            continue
+        if account.owner == "company" and services[service].accounts == "personal":
+            name = services[service].name
+            what = f"{name} accounts belong to their members by its terms; remove owner, and give a mandate."
+            refuse(f"{path}.owner", what, service)
+            continue
+        accounts[service] = account
     return accounts
 
 

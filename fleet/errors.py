@@ -19,7 +19,15 @@ class InputError(FleetError):
 
 
 class BusyError(InputError):
-    """Another run is writing to this state directory."""
+    """Somebody else is writing to this state directory: `owner` says who, such as a run.
+
+    `socket` is where a run can be asked to write, as its lock says; None for a command that will soon be done.
+    """
+
+    def __init__(self, message: str, owner: str = "", socket: str | None = None) -> None:
+        super().__init__(message)
+        self.owner = owner
+        self.socket = socket
 
 
 class WorkerError(FleetError):

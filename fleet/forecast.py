@@ -19,6 +19,7 @@ from fleet.plan import (
     planned_accounts,
     require_safe_start,
 )
+from fleet.register import Register
 from fleet.sessions import SessionStore
 
 VISIT = 12.0
@@ -70,7 +71,7 @@ def forecast(spec: RunSpec) -> Forecast:
     if not rehearsal:
         accounts = (account for of_one in planned.values() for account in of_one)
         live = frozenset(one.service for one in accounts if one.service and is_live(one, settings.network))
-    revoked = Revocations(settings.state_dir.revocations).all()
+    revoked, stopped = Revocations(settings.state_dir.revocations), Register(settings.state_dir.stopped_services)
     with_session = {(info.employee, info.service) for info in SessionStore(settings.state_dir).list()}
     history = History(spec)
     in_turn = history.turns()
@@ -84,7 +85,9 @@ def forecast(spec: RunSpec) -> Forecast:
                     control,
                     live=account.service in live,
                     revoked=revoked,
+                    stopped=stopped,
                     terms_accepted=settings.terms_accepted,
+                    personal_sessions=settings.personal_sessions,
                 )
                 # A rehearsal makes its sessions itself.
                 if refused is None and not rehearsal and (employee, account.service) not in with_session:

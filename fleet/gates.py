@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Container
 from datetime import UTC, date, datetime
 
-from fleet.employee import Employee
+from fleet.employee import Account, Employee
+from fleet.errors import InputError
 from fleet.model import Outcome, Reason
 from fleet.plan import PlannedAccount
+from fleet.recipe import Recipe
 
 Refusal = tuple[Outcome, Reason | None]
 
@@ -17,15 +19,26 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def lacking_authority(employee: Employee, service: str, revoked: Collection[str]) -> Reason | None:
+def is_shut(service: str, stopped: Container[str]) -> Reason | None:
+    """Why nobody may be visited at a service now, or None; `stopped` are the services that were stopped."""
+    try:
+        return Reason.SERVICE_STOPPED if service in stopped else None
+    except InputError:
+        return Reason.STOPS_UNREADABLE
+
+
+def lacking_authority(employee: Employee, service: str, revoked: Container[str]) -> Reason | None:
     """Why nothing may be touched for this employee there, or None. `owner: company` needs no mandate.
 
     `revoked` are the employees whose mandates were taken back.
     """
     if employee.accounts[service].owner == "company":
         return None
-    if employee.name in revoked:
-        return Reason.MANDATE_REVOKED
+    try:
+        if employee.name in revoked:
+            return Reason.MANDATE_REVOKED
+    except InputError:
+        return Reason.REVOCATIONS_UNREADABLE
     if employee.mandate is None:
         return Reason.NO_MANDATE_GIVEN
     return employee.mandate.refusal(employee.name, service, today())
@@ -44,8 +57,10 @@ def refusal(
     control: str | None,
     *,
     live: bool,
-    revoked: Collection[str],
-    terms_accepted: Collection[str],
+    revoked: Container[str],
+    stopped: Container[str],
+    terms_accepted: Container[str],
+    personal_sessions: Container[str],
 ) -> Refusal | None:
     """How a planned control ends without a visit, or None if it may be visited; the first gate that is shut counts."""
     if account.recipe is None or control is None or account.employee.problem_for(account.service) is not None:
@@ -53,9 +68,19 @@ def refusal(
     service = account.recipe.service
     if any(waiver.covers(service, control, today()) for waiver in account.employee.waivers):
         return Outcome.WAIVED, None
+    shut = is_shut(service, stopped)
+    if shut is not None:
+        return Outcome.NOT_PERMITTED, shut
     lacking = lacking_authority(account.employee, service, revoked)
     if lacking is not None:
         return Outcome.NO_MANDATE, lacking
     if live and account.recipe.terms.automation == "forbidden" and service not in terms_accepted:
         return Outcome.NOT_PERMITTED, Reason.TERMS_FORBID
+    if live and service not in personal_sessions and is_personal(account.employee.accounts[service], account.recipe):
+        return Outcome.NOT_PERMITTED, Reason.PERSONAL_SESSION
     return None
+
+
+def is_personal(account: Account, recipe: Recipe) -> bool:
+    """True if the account is the employee's own, so that using its session is for the organization to decide."""
+    return recipe.accounts == "personal" or (recipe.accounts == "either" and account.owner == "employee")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,9 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fleet.ansible_words import first_cause, warnings_of
 from fleet.employee import PERSONAL, Employee, Problem, read_employee, whole
+from fleet.environment import ansible_inventory, inventory_environment
 from fleet.errors import FleetError, InputError
-from fleet.paths import ansible_content, look
+from fleet.paths import ansible_content
+from fleet.recipe import Recipe
 from fleet.sourcelines import SourceLines
 
 
@@ -33,7 +34,9 @@ class Inventory:
     digest: str
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What the plugins of ours had to say of a directory that they could read, such as who is left out."""
+    """What stands in a source and is not in force, such as people of a directory who are left out."""
+    remarks: tuple[str, ...] = ()
+    """What else Ansible warned of; it need not be a mistake."""
     total: int | None = None
     """Everybody that the sources name, also if only some of them are meant; None if they were read with a limit."""
 
@@ -75,28 +78,31 @@ class Inventory:
 
 def read_inventory(
     sources: Sequence[str],
-    services: Mapping[str, frozenset[str]],
+    services: Mapping[str, Recipe],
     limit: str | None = None,
     ansible_python: str = sys.executable,
     cwd: Path | None = None,
 ) -> Inventory:
     """Read `sources` (files, directories, scripts, plugins: what `ansible -i` takes).
 
-    `services` maps each known service to its controls. `ansible_python` is the interpreter that has Ansible;
+    `services` maps each known service to its recipe. `ansible_python` is the interpreter that has Ansible;
     the caller's environment, ansible.cfg and `cwd` count, as they would for ansible-playbook.
 
     Raises InputError if a source is missing, cannot be parsed, or holds no employee (after `limit`).
     """
     if not sources:
         raise InputError("No inventory given; pass one with -i, such as: -i inventory.example.yml")
-    listing, warnings = _list_hosts(sources, limit, ansible_python, cwd)
-    return replace(inventory_of(listing, sources, services, limit, cwd), warnings=warnings)
+    listing, losses, remarks = _list_hosts(sources, limit, ansible_python, cwd)
+    inventory = inventory_of(listing, sources, services, limit, cwd)
+    if limit is None:  # with a limit, accounts of others are not known
+        losses += tuple(map(str, _lost_accounts(inventory, cwd)))
+    return replace(inventory, warnings=losses, remarks=remarks)
 
 
 def inventory_of(
     listing: dict[str, Any],
     sources: Sequence[str],
-    services: Mapping[str, frozenset[str]],
+    services: Mapping[str, Recipe],
     limit: str | None = None,
     cwd: Path | None = None,
 ) -> Inventory:
@@ -149,8 +155,9 @@ def inventory_of(
 
 def _list_hosts(
     sources: Sequence[str], limit: str | None, ansible_python: str, cwd: Path | None
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    command = [ansible_python, "-m", "ansible", "inventory", "--list", "--export"]
+) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
+    """The answer of ansible-inventory, and what it warned of: losses, and all else."""
+    command = [*ansible_inventory(ansible_python), "--list", "--export"]
     # So that what lies beside the play counts as it does for ansible-playbook: our inventory plugins do.
     command.append(f"--playbook-dir={ansible_content() / 'playbooks'}")
     command += [f"--inventory={source}" for source in sources]  # with the sign: never options of their own
@@ -158,63 +165,47 @@ def _list_hosts(
         raise InputError("--limit is empty, which would mean everybody; name somebody, or leave it out.")
     if limit:
         command.append(f"--limit={limit}")
-    environment = os.environ | {
-        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
-        "ANSIBLE_DUPLICATE_YAML_DICT_KEY": "error",
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_FORCE_COLOR": "0",
-        # The answer holds personal values: it is for us alone, not for the operator's Ansible log, and nothing else.
-        "ANSIBLE_LOG_PATH": os.devnull,
-        "ANSIBLE_DEBUG": "0",
-        "ANSIBLE_VERBOSITY": "0",
-    }
+    environment = inventory_environment()
     try:
         done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", env=environment, cwd=cwd, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
+            cwd=cwd,
+            check=False,
         )
     except OSError as error:
         raise FleetError(f"Ansible cannot be started with {ansible_python}: {error.strerror}.") from None
     if done.returncode != 0:
-        raise InputError(_first_cause(done.stderr, sources, cwd))
+        raise InputError(first_cause(done.stderr, sources, limit, cwd))
     try:
         listing: dict[str, Any] = json.loads(done.stdout)
     except (ValueError, RecursionError):
         raise FleetError("ansible-inventory did not answer with JSON; run it by hand to see what it prints.") from None
-    return listing, tuple(" ".join(said.split()) for said in _WARNING.findall(done.stderr))
+    return listing, *warnings_of(done.stderr)
 
 
-# Ansible before 2.19 breaks its lines for a terminal that is not there.
-_WARNING = re.compile(r"^\[WARNING\]: +(fleet_(?:scim|ldap): .+?)(?=\n\n|\n\[|\nERROR|\Z)", re.DOTALL | re.MULTILINE)
-_FAILED_PLUGIN = re.compile(r"with '?auto'? plugin:\s+(.+?)(?=\n\n|\n\[|\nERROR|\Z)", re.DOTALL)
+def _lost_accounts(inventory: Inventory, cwd: Path | None) -> Iterator[Problem]:
+    """Accounts that one place gives an employee and a later one takes away: Ansible lets the last one win.
 
-
-def _first_cause(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
-    """One sentence from what ansible-inventory printed: file, line, cause."""
-    for source in sources:
-        path = (cwd or Path.cwd()) / source
-        if "," not in source and (look(path) is None or not path.exists()):
-            return f"{source}: there is no such inventory; mend the path given with -i."
-        if "," not in source and not os.access(path, os.R_OK):
-            return f"{source} cannot be read (Permission denied); see that this user may read it."
-    unwritable = re.search(r"Unable to create local directories ['\"]?(/[^'\":\s]+)", stderr)
-    if unwritable:
-        return f"Ansible cannot write to {unwritable[1]}; let it, or give it a folder of its own with ANSIBLE_HOME."
-    dates = list(SourceLines(sources, cwd).impossible_dates())
-    if dates:
-        return "\n".join(f"{date}; write it as YYYY-MM-DD." for date in dates)
-    cause = re.search(r"YAML parsing failed: (.+)", stderr)
-    origin = re.search(r"Origin: (/\S+?:\d+)(?::\d+)?$", stderr, re.MULTILINE)
-    if cause:
-        where = origin.group(1) if origin else ", ".join(sources)
-        return f"{where}: {cause.group(1).rstrip('.')}; mend the YAML."
-    if "ModuleNotFoundError" in stderr or "No module named ansible" in stderr:
-        return "Ansible is not installed beside fleet; install ansible-core there."
-    plugin = _FAILED_PLUGIN.search(stderr)
-    if plugin and "no root 'plugin' key" not in plugin[1]:
-        return f"{', '.join(sources)} cannot be read by Ansible: {' '.join(plugin[1].split())}"
-    said = [line for line in stderr.splitlines() if line.strip()]
-    last = [line for line in said if line.startswith("[ERROR]")] or said[-1:]
-    return f"{', '.join(sources)} cannot be read by Ansible: {(last or ['no reason given'])[0]}"
+    Sources that name each employee's accounts but once, as they mostly do, are not parsed for it.
+    """
+    lines = SourceLines(inventory.sources, cwd)
+    if lines.mentions("fleet_accounts") <= sum(bool(employee.accounts) for employee in inventory.employees):
+        return
+    for employee in inventory.employees:
+        places = lines.values_of(employee.name, "fleet_accounts")
+        for where, accounts in places if any(value != places[0][1] for _, value in places) else ():
+            for service, account in accounts.items() if isinstance(accounts, dict) else ():
+                kept = employee.accounts.get(service)
+                profile = account.get("profile") if isinstance(account, dict) else None
+                if isinstance(profile, str) and (kept is None or kept.profile != profile):
+                    message = (
+                        f"{profile} is lost: another place gives {employee.name} other accounts; keep one of them."
+                    )
+                    yield Problem(employee.name, f"fleet_accounts.{service}", message, where)
 
 
 def _parents_first(groups: Mapping[str, Any]) -> list[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 from fleet.audit.subjects import known_subjects
 from fleet.mandates import Revocations
 from fleet.paths import StateDir
-from fleet.retention import Erased, erase_all
 from fleet.sessions import SessionStore
 
 
@@ -64,12 +62,3 @@ def find_leavers(state: StateDir, present: Collection[str]) -> Leavers:
         for name in sorted((known | revoked.keys()) - set(present))
     ]
     return Leavers(tuple(people), len(known))
-
-
-async def remove_leavers(state: StateDir, log_key: Path, leavers: Sequence[Leaver]) -> dict[str, Erased]:
-    """Delete what leads to them, each as `fleet audit erase` does, under one lock.
-
-    A withdrawn mandate stays withdrawn: whoever comes back under that name must give a new one. What was cut short is
-    finished by finding and removing again. Raises as `erase_all` does.
-    """
-    return await erase_all(state, log_key, "fleet inventory prune", [one.employee for one in leavers])

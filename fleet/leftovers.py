@@ -20,10 +20,12 @@ PLAY = "play-"
 """What the name of a play's folder begins with."""
 WORKER = "worker-"
 """What the name of a worker's folder begins with."""
+_BORN = "."
+"""What the name of a folder begins with until it is held."""
 _PLAY_ALONE = re.compile(r"[0-9]+-[0-9]+")
 """Number and start time of a play without `fleet run` (roles/optout/action_plugins/optout.py)."""
 _STARTING = 60.0
-"""Seconds for which the folder of an agent may be there before the agent holds it."""
+"""Seconds for which a folder may be there before it is held."""
 
 
 def hold(folder: Path) -> int:
@@ -39,8 +41,10 @@ def hold(folder: Path) -> int:
 @contextlib.contextmanager
 def held_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A private folder that goes with all processes that name it, at the end, or with the next `sweep`."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))  # born 0700
-    held = hold(folder)
+    # Born 0700, and held before it has the name by which `sweep` knows what must be held.
+    born = Path(tempfile.mkdtemp(prefix=f"{_BORN}{prefix}", dir=parent))
+    held = hold(born)
+    folder = born.rename(parent / born.name.removeprefix(_BORN))
     try:
         yield folder
     finally:
@@ -67,9 +71,10 @@ def sweep(runtime: Path) -> None:
 
 def _is_stale(folder: Path) -> bool:
     try:
+        is_born = folder.name.startswith((_BORN + PLAY, _BORN + WORKER))
         is_of_agent = RUN_ID.fullmatch(folder.name) or _PLAY_ALONE.fullmatch(folder.name)
         is_young = time.time() - folder.stat().st_mtime < _STARTING
-        if folder.name.startswith((PLAY, WORKER)) or (is_of_agent and not is_young):
+        if folder.name.startswith((PLAY, WORKER)) or ((is_of_agent or is_born) and not is_young):
             return not _is_held(folder)
     except OSError:
         pass  # gone meanwhile, or not ours

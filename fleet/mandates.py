@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from fleet.errors import InputError
 from fleet.model import Reason
-from fleet.paths import write_private
+from fleet.paths import look, sync_folder
+from fleet.register import Entry, Register, is_name
 from fleet.yamlfile import read_yaml
 
 
@@ -68,37 +71,64 @@ class Mandate(BaseModel):
         return None
 
 
-class Revocations:
+class Revocations(Register):
     """Mandates taken back, kept in the state directory: they win over any inventory.
 
-    The file is read anew at each question, because a revocation counts from the moment it is made,
-    also in the middle of a run.
+    Looked up anew at each question, because a revocation counts from the moment it is made, also in the middle of a
+    run. `revocations.yml` beside the folder, which earlier versions wrote, counts as well until it is taken over.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._older = folder.with_name(f"{folder.name}.yml")
+        self._read: tuple[tuple[int, ...], dict[str, date]] | None = None
 
-    def all(self) -> dict[str, date]:
-        """Who revoked, and on which day. Raises InputError if the file is damaged."""
-        if not self._path.exists():
-            return {}
+    def prepare(self) -> None:
+        """As Register has it; and take over what an earlier version has written, once all of it is durable.
+
+        Raises InputError if that cannot be read or kept.
+        """
+        super().prepare()
+        older = self._of_older_version()
+        if look(self._older) is None or not all(map(is_name, older)):
+            return
         try:
-            return {employee: _iso_date(day) for employee, day in read_yaml(self._path).data.items()}
-        except (AttributeError, ValueError):
-            raise InputError(f"{self._path} is damaged: each line must be 'EMPLOYEE: YYYY-MM-DD'.") from None
+            for employee, day in older.items():
+                self.add(employee, day, is_durable=False)
+            os.sync()  # once for all of them
+            self._older.unlink()
+            sync_folder(self._older.parent)
+        except OSError as error:
+            raise InputError(f"{self._older} cannot be taken over ({error.strerror}); make room.") from None
 
-    def add(self, employee: str, day: date) -> None:
-        """Record that `employee` revoked on `day`; the first day stays."""
-        self._write({employee: day} | self.all())
+    def __contains__(self, employee: object) -> bool:
+        """True if an employee has revoked. Raises InputError where that cannot be seen."""
+        return super().__contains__(employee) or employee in self._of_older_version()
 
-    def remove(self, employee: str) -> bool:
-        """Forget a revocation, for a mandate given anew. Returns whether there was one."""
-        revoked = self.all()
-        if employee not in revoked:
-            return False
-        self._write({name: day for name, day in revoked.items() if name != employee})
-        return True
+    def entries(self) -> Iterator[Entry]:
+        """Who has revoked, by name. Raises InputError if that cannot be read."""
+        found = {employee: Entry(employee, day) for employee, day in self._of_older_version().items()}
+        for entry in super().entries():
+            first = min(entry.since, found[entry.name].since) if entry.name in found else entry.since
+            found[entry.name] = replace(entry, since=first)
+        yield from (found[name] for name in sorted(found))
 
-    def _write(self, revoked: dict[str, date]) -> None:
-        text = yaml.safe_dump({name: day.isoformat() for name, day in sorted(revoked.items())}, allow_unicode=True)
-        write_private(self._path, text.encode(), durable=True)
+    def remove(self, employee: str) -> None:
+        """Let a mandate count again. Raises InputError if that cannot be done."""
+        self.prepare()
+        if employee in self._of_older_version():
+            raise InputError(f"{employee} stands in {self._older}, which cannot be taken over; remove that line.")
+        super().remove(employee)
+
+    def _of_older_version(self) -> dict[str, date]:
+        there = look(self._older)
+        if there is None:
+            return {}
+        seen = (there.st_mtime_ns, there.st_ctime_ns, there.st_size, there.st_ino)
+        if self._read is None or self._read[0] != seen:
+            try:
+                revoked = {name: _iso_date(day) for name, day in read_yaml(self._older).data.items()}
+            except (AttributeError, ValueError):
+                raise InputError(f"{self._older} is damaged: each line must be 'EMPLOYEE: YYYY-MM-DD'.") from None
+            self._read = seen, revoked
+        return self._read[1]

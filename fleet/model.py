@@ -133,8 +133,12 @@ class Reason(StrEnum):
     MANDATE_REVOKED = "mandate_revoked"
     MANDATE_OF_ANOTHER = "mandate_of_another"
     MANDATE_MISSES_SERVICE = "mandate_misses_service"
+    REVOCATIONS_UNREADABLE = "revocations_unreadable"
     # not_permitted
     TERMS_FORBID = "terms_forbid"
+    SERVICE_STOPPED = "service_stopped"
+    STOPS_UNREADABLE = "stops_unreadable"
+    PERSONAL_SESSION = "personal_session"
     # sign_in_needed
     NO_SESSION = "no_session"
     SESSION_EXPIRED = "session_expired"
@@ -185,6 +189,15 @@ class Reason(StrEnum):
     AUDIT_FAILED = "audit_failed"
     PLAY_ENDED = "play_ended"
     CIRCUIT_OPEN = "circuit_open"
+
+
+STOPPING = frozenset({Reason.SERVICE_STOPPED, Reason.STOPS_UNREADABLE})
+"""Reasons that shut a whole service."""
+
+
+def outcome_of_refusal(reason: Reason) -> Outcome:
+    """How a control ends that must not be pressed after all, for the reason found a moment before the press."""
+    return Outcome.NOT_PERMITTED if reason in STOPPING else Outcome.NO_MANDATE
 
 
 class ControlKind(StrEnum):

@@ -16,7 +16,7 @@ from fleet.browser.engine import Engine
 from fleet.browser.gone import BrowserGone
 from fleet.browser.tab import Tab
 from fleet.browser.traffic import Sent
-from fleet.model import Outcome, Reading, Reason
+from fleet.model import Outcome, Reading, Reason, outcome_of_refusal
 from fleet.patience import LIMIT, SECOND_LOAD_AFTER
 from fleet.reading import Reader
 from fleet.recipe import Control, Recipe
@@ -45,7 +45,7 @@ class Journal(Protocol):
     """What a visit asks of the one who keeps the records."""
 
     async def permit(self, control: str) -> Reason | None:
-        """Look at the mandate now; why the control must not be touched, or None."""
+        """Look at mandate and service now; why the control must not be touched, or None."""
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
         """Record that the control is about to be pressed; returns once that is durable."""
@@ -198,7 +198,7 @@ class Visit:
             return Finding(name, Outcome.WOULD_OPT_OUT, before, before, picture=picture)
         refusal = await self.journal.permit(name)
         if refusal is not None:
-            return Finding(name, Outcome.NO_MANDATE, before, before, refusal)
+            return Finding(name, outcome_of_refusal(refusal), before, before, refusal)
         await self.journal.intend(name, before, picture)
         self._intended[name] = before
         return await self._prove(reader, name, before, *await self._set(tab, control))

@@ -16,6 +16,8 @@ from fleet.errors import InputError
 PACKAGE = Path(__file__).parent
 CATALOGUE = PACKAGE / "services"
 REHEARSAL_RECIPES = PACKAGE / "rehearsal" / "services"
+_MOST_OF_A_NAME = 200
+"""Bytes of a file's name that its temporary name may hold; most filesystems take 255."""
 
 
 def default_state() -> Path:
@@ -173,7 +175,9 @@ def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
 
     With `durable` it is on the disk under its name when this returns. Raises OSError.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    # Its whole name, by which what a crash leaves is found, unless a name may not be as long as that.
+    kept = path.name if len(os.fsencode(path.name)) <= _MOST_OF_A_NAME else path.name[:40]
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{kept}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -281,12 +285,17 @@ class StateDir:
 
     @property
     def revocations(self) -> Path:
-        """Mandates that were taken back."""
-        return self.root / "revocations.yml"
+        """Mandates that were taken back, a file for each employee."""
+        return self.root / "revocations"
+
+    @property
+    def stopped_services(self) -> Path:
+        """Services that nobody may be visited at, a file for each."""
+        return self.root / "stopped"
 
     @property
     def _folders(self) -> tuple[Path, ...]:
-        return self.sessions, self.audit.root, self.evidence, self.runs
+        return self.sessions, self.audit.root, self.evidence, self.runs, self.revocations, self.stopped_services
 
     def create(self) -> None:
         """Make the folders that are missing.
@@ -294,7 +303,7 @@ class StateDir:
         Raises InputError as `make_private_dir` and `require_safe_way` do, and for a folder that holds other things.
         """
         ours = {path.name for path in self._folders} | {"rehearsal", "demo"}
-        if not self.recipients.exists() and self.root.is_dir() and {path.name for path in self.root.iterdir()} - ours:
+        if look(self.recipients) is None and self.root.is_dir() and {path.name for path in self.root.iterdir()} - ours:
             raise InputError(f"{self.root} holds other things; choose a folder of its own, with --state.")
         for folder in (self.root, *self._folders):
             make_private_dir(folder)
@@ -313,7 +322,8 @@ class StateDir:
         if not self.recipients.is_file():
             raise InputError(f"{self.root} is not a state directory yet; run: {make}")
         for folder in self._folders:
-            if folder.exists():
+            is_there = look(folder) is not None
+            if is_there:
                 require_private(folder)
-            if not os.access(folder if folder.exists() else self.root, os.W_OK | os.X_OK):
+            if not os.access(folder if is_there else self.root, os.W_OK | os.X_OK):
                 raise InputError(f"{folder} is not writable; mend its mode (chmod 700 {folder}) and run again.")

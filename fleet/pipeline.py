@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from types import FrameType
 
 from fleet.agent.client import ENDED, AgentClient
 from fleet.agent.start import start_agent
@@ -22,6 +20,7 @@ from fleet.audit.subjects import known_names
 from fleet.crew import Crew
 from fleet.errors import AgentError, FleetError
 from fleet.history import History
+from fleet.interruption import Interrupted, interruptible
 from fleet.leftovers import reap
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
 from fleet.plan import RunSpec
@@ -101,47 +100,6 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
         # An agent that ended in good order left the log open only if it could not write it.
         why_open = Reason.AGENT_ENDED if agent.returncode else Reason.AUDIT_FAILED
         return _report(spec, errors, why_open, interrupted=interruption.asked)
-
-
-class Interrupted(FleetError):
-    """Somebody has asked for the end before the run had begun."""
-
-    exit_code = EXIT_INTERRUPTED
-
-
-@dataclass
-class Interruption:
-    """Whether somebody has asked for the end."""
-
-    asked: bool = False
-    _is_at_once: bool = False
-
-    def ask(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
-        if self._is_at_once:
-            self._is_at_once = False
-            raise Interrupted("The run was interrupted before anybody was visited; run it again.")
-
-    @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Meanwhile it raises Interrupted, whatever is being waited for."""
-        self._is_at_once = True
-        try:
-            yield
-        finally:
-            self._is_at_once = False
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Turn Ctrl-C and SIGTERM into a request that is noticed between steps."""
-    interruption = Interruption()
-    before = {number: signal.signal(number, interruption.ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interruption
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted: bool) -> list[str]:

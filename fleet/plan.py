@@ -21,7 +21,8 @@ from fleet.recipe import Recipe
 Planned = tuple[str, str | None, str | None]
 """Employee, service, control."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What the log may hold of a service that an inventory names."""
 MAX_UNKNOWN = 20
 """So many services without a recipe are named for one employee: the plan of each must fit into a record."""
 
@@ -39,6 +40,8 @@ class RunSpec:
     """The run that this one goes on with."""
     only: frozenset[Planned] | None = None
     """Nothing else is planned; None for all that the inventory and the filters ask for."""
+    recipes_sha256: dict[str, str] | None = None
+    """Service to the digest of the recipe that it was planned with; None where the agent itself makes the plan."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,6 @@ def catalogue_for(settings: Settings, *, rehearsal: bool) -> Catalogue:
     return load_catalogue([*own, *settings.recipes])
 
 
-def services_of(catalogue: Catalogue) -> dict[str, frozenset[str]]:
-    """Service to its controls, as reading an inventory needs it."""
-    return {service: frozenset(recipe.controls) for service, recipe in catalogue.recipes.items()}
-
-
 def service_names(recipes: Iterable[Recipe]) -> dict[str, str]:
     """Service to the name that people know it by."""
     return {recipe.service: recipe.name for recipe in recipes}
@@ -98,7 +96,7 @@ def plan_accounts(employee: Employee, settings: Settings, catalogue: Catalogue) 
     Bad data is planned too, with service or control None as far as it cannot be read: it must end in the log.
     """
     given = [*employee.accounts, *(problem.service for problem in employee.problems if problem.service is not None)]
-    unknown = [service for service in given if _NAME.fullmatch(service) and catalogue.get(service) is None]
+    unknown = [service for service in given if SERVICE_NAME.fullmatch(service) and catalogue.get(service) is None]
     nameable = {*catalogue.recipes, *unknown[:MAX_UNKNOWN]}
     # Those that cannot be named are one entry: the log could not tell them apart.
     services = dict.fromkeys(service if service in nameable else None for service in given)
@@ -138,6 +136,17 @@ def _narrowed(account: PlannedAccount, only: frozenset[Planned] | None) -> Plann
         control for control in account.controls if (account.employee.name, account.service, control) in only
     )
     return replace(account, controls=controls) if controls else None
+
+
+def require_same_recipes(spec: RunSpec, accounts: Iterable[PlannedAccount], catalogue: Catalogue) -> None:
+    """Refuse recipes that were edited since the run was planned. Raises InputError."""
+    if spec.recipes_sha256 is None:
+        return
+    for service in dict.fromkeys(account.recipe.service for account in accounts if account.recipe):
+        if catalogue.digests[service] != spec.recipes_sha256.get(service):
+            raise InputError(
+                f"{catalogue.paths[service]} was edited after this run was planned; run again. Nobody was visited."
+            )
 
 
 def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: Network) -> None:

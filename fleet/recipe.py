@@ -227,6 +227,12 @@ class Recipe(_Strict):
         description="Cookies without which nobody is signed in; the proof trusts no others.",
     )
     terms: Terms = Field(description="What the service's terms say of automated access.")
+    accounts: Literal["personal", "organization", "either"] = Field(
+        default="either",
+        description="Whose the accounts are by the service's terms: the member's, the organization's, or, with either, "
+        "what `owner` of an account says. Live runs use stored sessions of personal accounts only where fleet.yml has "
+        "personal_sessions for the service.",
+    )
     identity: Identity = Field(description="How to see who is signed in.")
     profile: ProfileForm | None = Field(
         default=None, description="What profiles look like, for imports from HR; without it any text is one."

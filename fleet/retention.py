@@ -5,6 +5,7 @@ Both are recorded first. The log stays whole and can still be verified afterward
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -15,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from fleet.audit import records
-from fleet.audit.keys import read_keys, read_signing_key
+from fleet.audit.keys import read_keys
 from fleet.audit.log import AuditLog
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_records, segments
 from fleet.audit.subjects import Subjects
-from fleet.errors import InputError
 from fleet.model import RUN_ID
 from fleet.paths import StateDir, sync_folder, write_private
 from fleet.sessions import SessionStore
@@ -34,33 +34,13 @@ class Erased:
     evidence: int
 
 
-async def erase(state: StateDir, log_key: Path, employee: str) -> Erased:
-    """Delete what leads to `employee`: row, key, sessions and pictures. A withdrawn mandate stays withdrawn.
+async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
+    """Delete what leads to each of these people: row, key, sessions and pictures. A withdrawn mandate stays withdrawn.
 
-    Raises InputError if nothing is known of them; as `AuditLog` and `Subjects` do.
+    Those of whom nothing is known are not in the answer. Each is recorded before anything of theirs goes. Raises as
+    `AuditLog` and `Subjects` do: who is not erased by then is still known, and can be erased again.
     """
-    erased = await erase_all(state, log_key, "fleet audit erase", [employee])
-    if not erased:
-        raise InputError(f"Nothing is known of '{employee}': no run has met them, and there is no session.")
-    return erased[employee]
-
-
-async def erase_all(state: StateDir, log_key: Path, owner: str, employees: Iterable[str]) -> dict[str, Erased]:
-    """Erase several people under one lock; `owner` is what a second writer is told. Those of whom nothing is known are
-    not in the answer.
-
-    Each is recorded before anything of theirs goes. Raises as `AuditLog` and `Subjects` do: who is not erased by then
-    is still known, and can be erased again.
-    """
-    log = AuditLog(state.audit, owner, read_signing_key(state.audit, log_key))
-    try:
-        subjects = Subjects(state.audit.subjects)
-        try:
-            found = {employee: await _erase_one(state, log, subjects, employee) for employee in employees}
-        finally:
-            subjects.close()
-    finally:
-        log.close()
+    found = {employee: await _erase_one(state, log, subjects, employee) for employee in employees}
     return {employee: erased for employee, erased in found.items() if erased is not None}
 
 
@@ -72,7 +52,7 @@ async def _erase_one(state: StateDir, log: AuditLog, subjects: Subjects, employe
     pseudonym = subject.pseudonym if subject else None
     # With what a crash may have left of them: temporary files begin with a dot.
     pictures = list(state.evidence.glob(f"*/*{pseudonym}*")) if subject else []
-    rests = [path for path in state.sessions.glob(f"*{employee}.*") if _is_rest_of(path.name, employee)]
+    rests = [path for path in state.sessions.glob(f"*{employee[:38]}*") if _is_rest_of(path.name, employee)]
     live = {state.sessions / f"{employee}.{service}.age" for service in services}
     counts = {"sessions": len(services), "evidence": len(pictures)}
     subjects.lock()
@@ -89,34 +69,36 @@ async def _erase_one(state: StateDir, log: AuditLog, subjects: Subjects, employe
 def _is_rest_of(name: str, employee: str) -> bool:
     """True for a side file, or a temporary one, of one of this employee's sessions; not of `anna.keller` for `anna`."""
     own = rf"\.?{re.escape(employee)}\.[a-z0-9_]+(\.(age|json))?(\.[a-z0-9_]{{8}})?"
-    return re.fullmatch(own, name) is not None
+    # Temporary names once kept no more than 40 characters of the file's.
+    cut = rf"(?=.{{50}}$)\.{re.escape(f'{employee}.'[:40])}[a-z0-9_]*(\.[a-z]*)?\.[a-z0-9_]{{8}}"
+    return re.fullmatch(f"{own}|{cut}", name) is not None
 
 
-async def prune(state: StateDir, log_key: Path, before: date) -> int:
+async def prune(state: StateDir, log: AuditLog, before: date) -> int:
     """Take out the records of runs that ended before a day (UTC), with their pictures and diagnostics.
 
     Their hashes stay. Returns the first record that is still there. Raises as `AuditLog` does.
     """
-    log = AuditLog(state.audit, "fleet audit prune", read_signing_key(state.audit, log_key))
-    try:
-        places = state.audit
-        cut, runs = _cut(read_records(places.log), before.isoformat())
-        if cut > _first(places.log):
-            # The keys stand here again: the records that introduced them may be among those that go.
-            keys = [str(key) for key in read_keys(places.vkey)]
-            await log.append(records.LOG_PRUNED, None, operator=os.getuid(), before=cut, keys=keys)
-            log.sign()
-        for run in filter(RUN_ID.fullmatch, runs):
-            shutil.rmtree(state.evidence / run, ignore_errors=True)
-            state.diagnostics(run).unlink(missing_ok=True)
+    places = state.audit
+    cut, runs = await asyncio.to_thread(lambda: _cut(read_records(places.log), before.isoformat()))
+    if cut > _first(places.log):
+        # The keys stand here again: the records that introduced them may be among those that go.
+        keys = [str(key) for key in read_keys(places.vkey)]
+        await log.append(records.LOG_PRUNED, None, operator=os.getuid(), before=cut, keys=keys)
+        await asyncio.to_thread(log.sign)
+    for run in filter(RUN_ID.fullmatch, runs):
+        shutil.rmtree(state.evidence / run, ignore_errors=True)
+        state.diagnostics(run).unlink(missing_ok=True)
+
+    def take_out() -> None:
         # Also what an earlier prune that was cut short has left.
         for segment in segments(places.log):
             if segment.first < cut:
                 _take_out(segment, cut)
         sync_folder(places.log)
-        return max(cut, _first(places.log))
-    finally:
-        log.close()
+
+    await asyncio.to_thread(log.replace_files, take_out)
+    return max(cut, _first(places.log))
 
 
 def _cut(everything: Iterator[Mapping[str, Any]], day: str) -> tuple[int, list[str]]:

@@ -18,6 +18,7 @@ from typing import IO, Any
 import ansible_runner
 import ansible_runner.streaming
 
+from fleet.environment import play_environment
 from fleet.errors import FleetError
 from fleet.leftovers import PLAY, held_folder, sweep
 from fleet.paths import ansible_content, runtime_dir
@@ -34,7 +35,9 @@ MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event of a play."""
 PR_SET_TIMERSLACK, PR_GET_TIMERSLACK = 29, 30
 
-_PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR", "TMPDIR", "SSH_AUTH_SOCK")
+_DISPLAY = str(Path(ansible_runner.__file__).parent / "display_callback")
+_RUNNERS_OWN = ("ANSIBLE_STDOUT_CALLBACK", "AWX_ISOLATED_DATA_DIR", "RUNNER_OMIT_EVENTS", "RUNNER_ONLY_FAILED_EVENTS")
+"""What Runner tells its display in the environment of a play."""
 
 
 def shards(employees: Sequence[str], workers: int = 0, forks: int = 1) -> Iterator[Sequence[str]]:
@@ -70,12 +73,11 @@ def run_play(
             event_handler=heard,
             cancel_callback=is_canceled,
         )
-        own = {key: value for key, value in runner.config.env.items() if key not in os.environ}
-        # Runner hands on (and writes down) the whole environment; the play needs a few names of it.
+        # Runner hands on (and writes down) the whole environment, and builds its own settings upon the caller's.
         runner.config.env = {
-            **own,
-            **{key: runner.config.env[key] for key in ("ANSIBLE_CALLBACK_PLUGINS",) if key in runner.config.env},
-            **_environment(agent_socket),
+            **_environment(agent_socket, private),
+            **{key: runner.config.env[key] for key in _RUNNERS_OWN},
+            "ANSIBLE_CALLBACK_PLUGINS": _DISPLAY,
         }
         with _coarse_sleep():
             runner.run()
@@ -146,7 +148,7 @@ def serve_play(agent_socket: Path) -> None:
     try:
         # Ansible's own workers are no part of its process group: they go with the folder.
         with held_folder(agent_socket.parent, PLAY) as private, output, _coarse_sleep():
-            environment = _environment(agent_socket) | {"ANSIBLE_HOME": str(private)}  # nothing is to be left here
+            environment = _environment(agent_socket, private)
             os.environ.clear()
             os.environ.update(environment)
             _WorkerWithoutFiles(
@@ -216,7 +218,7 @@ def _arguments(private: Path, employees: Sequence[str], run_id: str, *, check: b
     inventory = private / "employees.ini"
     inventory.write_text("[employees]\n" + "".join(f"{name}\n" for name in employees), "utf-8")
     # Ansible asks for finished workers every millisecond; while browsers work that is a core's time for nothing.
-    # The play's folder is the working directory, so this file is read unless ANSIBLE_CONFIG names another.
+    # `play_environment` names this file as the play's configuration.
     (private / "ansible.cfg").write_text("[defaults]\ninternal_poll_interval = 0.02\n", "utf-8")
     return {
         "private_data_dir": str(private),
@@ -229,15 +231,9 @@ def _arguments(private: Path, employees: Sequence[str], run_id: str, *, check: b
     }
 
 
-def _environment(agent_socket: Path) -> dict[str, str]:
-    """What a play is given of this process's environment, and what it needs beside."""
-    return {
-        **{key: os.environ[key] for key in os.environ if key in _PASSED_ON or key.startswith("ANSIBLE_")},
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "ANSIBLE_ROLES_PATH": str(ansible_content() / "roles"),
-        "ANSIBLE_RETRY_FILES_ENABLED": "False",
-        "FLEET_AGENT": str(agent_socket),
-    }
+def _environment(agent_socket: Path, private: Path) -> dict[str, str]:
+    """What a play is given: nothing of the caller's Ansible, and the agent to ask."""
+    return {**play_environment(private), "FLEET_AGENT": str(agent_socket)}
 
 
 @contextlib.contextmanager

@@ -5,7 +5,10 @@ Ansible's own listing has no lines. Where a source is a script or a plugin, its 
 
 from __future__ import annotations
 
+import ast
+import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +47,27 @@ class SourceLines:
     def of_group(self, group: str, variable: str) -> str:
         """Where a variable of a group is written."""
         return self._find(None, group, f"vars.{variable}", "group_vars")
+
+    def mentions(self, variable: str) -> int:
+        """How often a variable's name stands in the sources: cheap to know, as nothing is parsed for it."""
+        return sum(_text(path).count(variable) for path in self._paths())
+
+    def values_of(self, host: str, variable: str) -> list[tuple[str, object]]:
+        """Each place (`file:line`) that gives a host this variable, and the value there, as far as it is plain."""
+        found = []
+        for place in self._places().get(host, ()):
+            if place.above in ("hosts", "host_vars/") and isinstance(place.node, yaml.MappingNode):
+                for key, value in place.node.value:
+                    with suppress(yaml.YAMLError, ValueError):
+                        if key.value == variable:
+                            plain = yaml.SafeLoader("").construct_object(value, deep=True)
+                            found.append((f"{self._short(place.file)}:{key.start_mark.line + 1}", plain))
+        for file, root in self._files().items():
+            if root is None:
+                for line, name, variables in _ini_hosts(_text(file)):
+                    if name == host and variable in variables:
+                        found.append((f"{self._short(file)}:{line}", variables[variable]))
+        return found
 
     def impossible_dates(self) -> Iterator[str]:
         """`file:line: key.path: …` for each unquoted date that is none (2026-13-01): YAML itself fails on those."""
@@ -88,16 +112,19 @@ class SourceLines:
 
     def _files(self) -> dict[Path, yaml.Node | None]:
         if self._roots is None:
-            self._roots = {}
-            for source in self._sources:
-                place = self._cwd / source
-                base = place if place.is_dir() else place.parent
-                files = [place] if place.is_file() else sorted(place.glob("*.y*ml")) if place.is_dir() else []
-                if files:
-                    files += sorted(base.glob("host_vars/*.y*ml")) + sorted(base.glob("group_vars/*.y*ml"))
-                for file in files:
-                    self._roots.setdefault(file, _compose(file))
+            self._roots = {path: _compose(path) for path in self._paths()}
         return self._roots
+
+    def _paths(self) -> list[Path]:
+        """The files of the sources that may be read as text, once each."""
+        files: list[Path] = []
+        for source in self._sources:
+            place = self._cwd / source
+            base = place if place.is_dir() else place.parent
+            own = [place] if place.is_file() else sorted(filter(_is_static, place.glob("*"))) if place.is_dir() else []
+            if own:
+                files += own + sorted(base.glob("host_vars/*.y*ml")) + sorted(base.glob("group_vars/*.y*ml"))
+        return list(dict.fromkeys(files))
 
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
@@ -119,12 +146,43 @@ def _scalars(node: yaml.Node | None, path: str, seen: set[int]) -> Iterator[tupl
             yield from _scalars(value, "" if name in ("hosts", "children") else f"{path}.{name}".lstrip("."), seen)
 
 
+def _is_static(path: Path) -> bool:
+    return path.is_file() and (path.suffix in ("", ".ini") or path.match("*.y*ml"))
+
+
+def _text(file: Path) -> str:
+    try:
+        return read_regular(file, MAX_BYTES).decode()
+    except (OSError, ValueError):
+        return ""
+
+
 def _compose(file: Path) -> yaml.Node | None:
     try:
         # A file that is no YAML is an INI file, a script or a broken one: Ansible has the last word on it.
-        return compose(read_regular(file, MAX_BYTES).decode(), with_aliases=True)
-    except (OSError, ValueError, OverflowError, yaml.YAMLError, NotPlain):
+        return compose(_text(file), with_aliases=True)
+    except (ValueError, OverflowError, yaml.YAMLError, NotPlain):
         return None
+
+
+def _ini_hosts(text: str) -> Iterator[tuple[int, str, dict[str, object]]]:
+    """Line, name and variables of each host of an INI inventory, as Ansible reads them; ranges are left out."""
+    section = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("["):
+            section = line
+        elif "=" in line and ":vars]" not in section and ":children]" not in section:
+            with suppress(ValueError):
+                name, *assignments = shlex.split(line, comments=True)
+                pairs = (assignment.partition("=") for assignment in assignments)
+                yield number, name, {variable: _ini_value(value) for variable, _, value in pairs}
+
+
+def _ini_value(text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def _entries(file: Path, node: yaml.Node, seen: set[int], above: str | None = None) -> Iterator[tuple[str, _Place]]:

@@ -6,6 +6,7 @@ This reads the core words of YAML 1.2 only (true, false, null, decimal numbers);
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class YamlFile:
 
     path: Path
     data: Any
+    sha256: str
+    """Of the very bytes that `data` was read from."""
     _root: yaml.Node | None
 
     def line_of(self, location: tuple[int | str, ...]) -> int:
@@ -91,7 +94,8 @@ def read_yaml(path: Path) -> YamlFile:
         raise InputError(f"{path}:{line}: not valid YAML: {error.problem or error.context}.") from None
     except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML lets numbers pass that are out of range
         raise InputError(f"{path}: not valid YAML (a character that YAML does not allow).") from None
-    return YamlFile(path, _construct(path, root) if root else None, root)
+    data = _construct(path, root) if root else None
+    return YamlFile(path, data, hashlib.sha256(content).hexdigest(), root)
 
 
 class _Loader(yaml.SafeLoader):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
 ROOT = Path(__file__).parent.parent
 _WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--")
@@ -14,8 +19,37 @@ OBEYING_MODES = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
 """Before a command: even root is bound by the modes of files then, as users and services are."""
 
 
+# What most people have, whatever the developer's own is: fixtures of a module come before those of a test.
+os.umask(0o022)
+
+
+@contextmanager
+def as_it_was() -> Iterator[None]:
+    """Put back what a command or an agent in this very process sets for good; pytest does so for warnings."""
+    umask = os.umask(0o022)
+    environment, temporary, hook = os.environ.copy(), tempfile.tempdir, sys.excepthook
+    structured, level, disabled = structlog.get_config(), logging.root.level, logging.root.manager.disable
+    try:
+        yield
+    finally:
+        os.umask(umask)
+        os.environ.clear()
+        os.environ.update(environment)
+        tempfile.tempdir, sys.excepthook = temporary, hook
+        structlog.configure(**structured)
+        logging.root.setLevel(level)
+        logging.disable(disabled)
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_traces() -> Iterator[None]:
+    """No test depends on what another one has left, so that their order does not matter."""
+    with as_it_was():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_home(no_traces: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test has a home of its own, so that none reads or writes the developer's state."""
     for name in list(os.environ):
         if name.startswith(("FLEET_", "XDG_", "ANSIBLE_")) and name not in ("FLEET_BROWSER", "XDG_CACHE_HOME"):

@@ -66,6 +66,9 @@ STARTED = {
     "resumes": None,
     "rehearsal": True,
     "sandbox": True,
+    "sandbox_accepted_by": None,
+    "terms_accepted": {},
+    "personal_sessions": {},
     "inventory_sha256": "0",
     "inventory_employees": None,
     "sources_sha256": "0",
@@ -87,6 +90,7 @@ FINISHED = {
     "http_status": None,
     "refused_hosts": [],
     "worker": None,
+    "label": None,
 }
 INTENDED = {
     "subject": "s_1",

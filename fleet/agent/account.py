@@ -15,13 +15,14 @@ from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
 from fleet.errors import AuditError, SessionError
-from fleet.gates import lacking_authority, refusal
+from fleet.gates import is_shut, lacking_authority, refusal
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Ending, Finding, NotBegun, Order, Visitor, VisitorLost
 from fleet.paths import make_private_dir, write_private
 from fleet.plan import PlannedAccount
 from fleet.recipe import Recipe
+from fleet.register import Register
 from fleet.sessions import SessionStore, StorageState, is_storable
 
 
@@ -36,8 +37,10 @@ class Ground:
     sessions: SessionStore
     identity: pyrage.x25519.Identity
     revocations: Revocations
+    stopped: Register
     evidence: Path
     terms_accepted: frozenset[str]
+    personal_sessions: frozenset[str]
     breaker: Breaker
     in_use: dict[str, asyncio.Lock] = field(default_factory=dict)
     """One lock per session: a session is used once at a time."""
@@ -102,7 +105,6 @@ class AccountVisit:
 
     async def _controls_that_may_be_touched(self) -> list[str]:
         ground, free = self._ground, []
-        revoked = ground.revocations.all()
         for control in self._account.controls:
             if ground.recorder.is_finished(self._account, control):
                 continue  # when somebody else was to visit
@@ -110,8 +112,10 @@ class AccountVisit:
                 self._account,
                 control,
                 live=self._live,
-                revoked=revoked,
+                revoked=ground.revocations,
+                stopped=ground.stopped,
                 terms_accepted=ground.terms_accepted,
+                personal_sessions=ground.personal_sessions,
             )
             if refused is not None:
                 await ground.recorder.finish(self._account, control, *refused)
@@ -160,8 +164,9 @@ class AccountVisit:
         ground.breaker.observe(service, self._employee.name, troubles)
 
     async def permit(self, control: str) -> Reason | None:
-        """The mandate again, a moment before the click: it may have been revoked, or the day may have turned."""
-        return lacking_authority(self._employee, self._recipe.service, self._ground.revocations.all())
+        """Service and mandate again, a moment before the click: stopped or revoked meanwhile, or the day has turned."""
+        ground, service = self._ground, self._recipe.service
+        return is_shut(service, ground.stopped) or lacking_authority(self._employee, service, ground.revocations)
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
         """Record the intent, with the picture of the control as it was."""

@@ -11,9 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from fleet.agent.protocol import VERSION
-from fleet.errors import AgentError, InputError, WorkerError
+from fleet.errors import AgentError, BusyError, InputError, WorkerError
 
 ENDED = "The agent ended before the run did; what it did is in the audit log."
+
+
+class AgentGone(AgentError):
+    """There is no agent at a socket any more, or it hung up."""
+
+
+class AgentHangs(AgentError):
+    """An agent does not answer in time."""
 
 
 class AgentClient:
@@ -39,9 +47,9 @@ class AgentClient:
                 connection.connect(str(self.socket_path))
                 yield connection
         except TimeoutError:
-            raise AgentError(f"The agent did not answer for {within:.0f} s.") from None
+            raise AgentHangs(f"The agent did not answer for {within:.0f} s.") from None
         except (OSError, ValueError):
-            raise AgentError(ENDED) from None
+            raise AgentGone(ENDED) from None
 
     def ask(self, operation: str, within: float, **fields: Any) -> dict[str, Any]:
         """Ask and wait for the answer, at most `within` seconds. Raises AgentError if the agent is gone or hangs."""
@@ -55,6 +63,8 @@ class AgentClient:
         answer = self.ask(operation, within, **fields)
         if "worker" in answer and "error" in answer:
             raise WorkerError(answer["error"], answer["worker"])
+        if "busy" in answer:
+            raise BusyError(answer["error"])
         if "error" in answer:
             raise (InputError if answer.get("exit_code") == InputError.exit_code else AgentError)(answer["error"])
         return answer

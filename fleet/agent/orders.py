@@ -90,7 +90,7 @@ class Ordered:
     """What went wrong here, not there: nothing further is recorded."""
 
     async def permit(self, control: str) -> dict[str, Any]:
-        """Look at the mandate."""
+        """Look at mandate and service."""
         self._require(control)
         reason = await self._kept(self.journal.permit(control))
         (self.permitted if reason is None else self.refused).add(control)
@@ -128,7 +128,7 @@ class Ordered:
                 return found.before is not None and is_out
             case Outcome.WOULD_OPT_OUT:
                 return self.order.check and found.after is Reading.IN
-            case Outcome.NO_MANDATE:
+            case Outcome.NO_MANDATE | Outcome.NOT_PERMITTED:
                 return found.control in self.refused
             case outcome:
                 return outcome in _SEEN

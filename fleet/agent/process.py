@@ -22,7 +22,7 @@ from fleet.errors import InputError
 from fleet.inventory import read_inventory
 from fleet.leftovers import hold, sweep
 from fleet.paths import require_private, runtime_dir
-from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, services_of
+from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id
 from fleet.variables import given_from_variables, selection_from_variables
 
 
@@ -40,7 +40,7 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
             spec = await asyncio.to_thread(spec_of_play, order["play"])
         scrub_environment()  # only now: Ansible reads the play's inventory in the environment that the play has
         _log_to(spec)
-        return await Run.open(spec, workers)
+        return await Run.open(spec, workers, socket_path)
 
     asyncio.run(Agent(socket_path, open_run, belongs_to_play="play" in order).serve(owners))
     sweep(runtime_dir())  # if our owner was killed, its play is left
@@ -87,7 +87,7 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
             "fleet.yml names workers, which only 'fleet run' uses: start it with that, or take them out of the file."
         )
     # Whether this is a rehearsal stands in the inventory, and which services there are depends on it.
-    every = services_of(catalogue_for(settings, rehearsal=True))
+    every = catalogue_for(settings, rehearsal=True).recipes
     inventory = read_inventory(sources, every, ansible_python=play["ansible_python"], cwd=cwd)
     if inventory.rehearsal:
         settings = settings.for_rehearsal()

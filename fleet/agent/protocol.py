@@ -3,11 +3,13 @@
     {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID, "visiting": N, "workers": [NAME, ...]}
     {"v": 1, "op": "visit", "employee": NAME}        -> {"v": 1, "results": [...]}
     {"v": 1, "op": "finish"}                         -> {"v": 1, "run": ID, "counts": {...}, "log": PATH}
+    {"v": 1, "op": "act", "act": {"act": ACT, ...}}  -> {"v": 1, ...}  for a command that found the log locked (acts.py)
     {"v": 1, "op": "loopback"}                       -> {"v": 1, "loopback": [ADDRESS, ...]}
     {"v": 1, "op": "work", "worker": NAME, "ways": {ADDRESS: ADDRESS}}  and from then on as channel.py has it
     {"v": 1, "op": "assign", "worker": NAME, "employees": [NAME, ...]}  -> {"v": 1, "socket": PATH}
 
-Any answer may be {"v": 1, "error": SENTENCE, "exit_code": N} instead. Names only go in: no secret, no authority.
+Any answer may be {"v": 1, "error": SENTENCE, "exit_code": N} instead. Names only go in, no secret; with
+`act` also what a command of the same user would write into the state itself.
 """
 
 from __future__ import annotations

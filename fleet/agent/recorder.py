@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fleet.audit import records
 from fleet.audit.closing import close_run
 from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
-from fleet.audit.subjects import Subject
+from fleet.audit.subjects import Subject, Subjects
 from fleet.employee import Employee
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reason, Result
-from fleet.plan import PlannedAccount
+from fleet.plan import SERVICE_NAME, PlannedAccount
+
+MAX_SERVICES = 100
+"""So many of a mandate's services fit into a record."""
 
 
 class Recorder:
@@ -53,6 +56,35 @@ class Recorder:
             authority="mandate" if mandate else None,
             mandate_hmac=subject.hmac("mandate", mandate.reference) if mandate else None,
         )
+
+    async def meet(self, employees: Iterable[Employee], store: Subjects) -> None:
+        """Write `mandate.met` for each mandate that no run has met as it is now. Raises AuditError."""
+        known, new = store.met(), dict[str, str]()
+        writing = []
+        for employee in employees:
+            mandate, subject = employee.mandate, self.subjects[employee.name]
+            if mandate is None or mandate.employee != employee.name:
+                continue  # authority is personal: one that names somebody else is no mandate
+            fingerprint = subject.hmac("met", mandate.model_dump_json())
+            if known.get(employee.name) == fingerprint:
+                continue
+            new[employee.name] = fingerprint
+            services = sorted({service for service in mandate.services if SERVICE_NAME.fullmatch(service)})
+            writing.append(
+                self.write(
+                    records.MANDATE_MET,
+                    subject=subject.pseudonym,
+                    mandate_hmac=subject.hmac("mandate", mandate.reference),
+                    services=services[:MAX_SERVICES],
+                    granted_on=mandate.granted_on.isoformat(),
+                    expires_on=mandate.expires_on.isoformat(),
+                    revoked_on=mandate.revoked_on.isoformat() if mandate.revoked_on else None,
+                    assurance="claimed",
+                )
+            )
+        await asyncio.gather(*writing)
+        if new:
+            store.meet(new)  # afterwards: after a crash it is recorded once more, and never not at all
 
     async def finish(
         self, account: PlannedAccount, control: str | None, outcome: Outcome, reason: Reason | None = None, **seen: Any

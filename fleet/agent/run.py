@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from fleet import __version__
+from fleet.acts import Act, Writer, perform, settle
 from fleet.agent.account import AccountVisit, Ground
 from fleet.agent.breaker import Breaker
 from fleet.agent.browsers import is_in_sandbox, open_engine, proxied_hosts
@@ -18,7 +21,7 @@ from fleet.audit import records
 from fleet.audit.closing import close_open_run
 from fleet.audit.keys import read_signing_key
 from fleet.audit.ledger import Ledger
-from fleet.audit.log import AuditLog
+from fleet.audit.log import PATIENCE, AuditLog
 from fleet.audit.subjects import Subjects
 from fleet.browser.engine import Engine
 from fleet.errors import AgentError
@@ -34,8 +37,10 @@ from fleet.plan import (
     is_live,
     planned_accounts,
     require_safe_start,
+    require_same_recipes,
     service_names,
 )
+from fleet.register import Register
 from fleet.rehearsal.stage import raise_stage
 from fleet.selectors import require_selectors
 from fleet.sessions import SessionStore, read_identity
@@ -51,8 +56,11 @@ class Run:
         ground: Ground,
         accounts: dict[str, list[PlannedAccount]],
         here: Visitor | None,
+        writer: Writer | None = None,
     ) -> None:
         self.spec = spec
+        self._writer = writer
+        self._acting = asyncio.Lock()
         self._here = here
         self._recorder = recorder
         self._ground = ground
@@ -65,9 +73,10 @@ class Run:
         self._closing = False
 
     @classmethod
-    async def open(cls, spec: RunSpec, workers: Workers) -> Run:
+    async def open(cls, spec: RunSpec, workers: Workers, socket: Path | None = None) -> Run:
         """Check everything, lock the log, start rehearsal and browsers (here, or at its workers), write the plan.
 
+        `socket` is where others can ask this run to write to the log for them.
         Raises FleetError, with nothing touched, if the run cannot be.
         """
         settings, rehearsal = spec.settings, spec.inventory.rehearsal
@@ -75,6 +84,7 @@ class Run:
         check_filters(settings, catalogue)
         accounts = planned_accounts(spec, catalogue)
         planned = [account for of_one in accounts.values() for account in of_one]
+        require_same_recipes(spec, planned, catalogue)
         async with AsyncExitStack() as stack:
             network = settings.network
             if rehearsal and not network.resolve:
@@ -85,11 +95,17 @@ class Run:
             state = settings.state_dir
             state.check()
             identity = read_identity(settings.identity)
-            log = AuditLog(state.audit, f"run {spec.run_id}", read_signing_key(state.audit, settings.log_key))
+            key = read_signing_key(state.audit, settings.log_key)
+            log = AuditLog(state.audit, f"run {spec.run_id}", key, socket=socket, patience=PATIENCE)
             stack.callback(log.close)
             await close_open_run(state.audit.log, log)
             subjects = Subjects(state.audit.subjects)
             stack.callback(subjects.close)
+            writer = Writer(state, log, subjects)
+            await settle(writer)
+            revocations, stopped = Revocations(state.revocations), Register(state.stopped_services)
+            revocations.prepare()
+            stopped.prepare()
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
             browsers: list[Worker] | list[Engine]
@@ -117,12 +133,14 @@ class Run:
                 pacing=Pacing(settings.forks * len(browsers), settings.pause),
                 sessions=SessionStore(state),
                 identity=identity,
-                revocations=Revocations(state.revocations),
+                revocations=revocations,
+                stopped=stopped,
                 evidence=state.evidence / spec.run_id,
                 terms_accepted=frozenset(settings.terms_accepted),
+                personal_sessions=frozenset(settings.personal_sessions),
                 breaker=Breaker(settings.breaker_limits if settings.breaker else None),
             )
-            run = cls(spec, recorder, ground, accounts, here)
+            run = cls(spec, recorder, ground, accounts, here, writer)
             run._live = live
             await recorder.write(
                 records.RUN_STARTED,
@@ -133,6 +151,9 @@ class Run:
                 resumes=spec.resumes,
                 rehearsal=rehearsal,
                 sandbox=sandbox,
+                sandbox_accepted_by=None if settings.sandbox else settings.sandbox_accepted_by,
+                terms_accepted=_decided(settings.terms_accepted, recipes),
+                personal_sessions=_decided(settings.personal_sessions, recipes),
                 inventory_sha256=spec.inventory.digest,
                 inventory_employees=spec.inventory.total,
                 sources_sha256=spec.inventory.sources_digest,
@@ -141,6 +162,7 @@ class Run:
                 controls=sum(len(account.controls) for account in planned),
             )
             employees = {employee.name: employee for employee in spec.inventory.employees}
+            await recorder.meet(spec.inventory.employees, subjects)
             await asyncio.gather(*(recorder.plan(employees[name], of_one) for name, of_one in accounts.items()))
             await asyncio.gather(*(run._settle_bad_data(account) for account in planned))
             run._resources = stack.pop_all()
@@ -188,6 +210,24 @@ class Run:
         ends = await asyncio.gather(*waiting, return_exceptions=True)
         return not any(isinstance(end, NotBegun) for end in ends)
 
+    async def perform(self, act: Act) -> dict[str, Any]:
+        """Carry out an act for somebody who found the log locked by this run; one at a time.
+
+        Raises InputError where it must wait for the end of the run, AuditError where it cannot be recorded.
+        """
+        async with self._acting:
+            if self._writer is None or self._closing:
+                raise AgentError(f"Run {self.spec.run_id} is ending; give the command again.")
+            return await perform(act, self._writer, self._needs)
+
+    def _needs(self, employee: str) -> str | None:
+        """Why somebody cannot be erased now: the run has not finished with them."""
+        accounts, visiting = self._accounts.get(employee, ()), self._visits.get(employee)
+        is_finished = all(self._recorder.is_finished(each, control) for each in accounts for control in each.controls)
+        if is_finished and (visiting is None or visiting.done()):
+            return None
+        return f"Run {self.spec.run_id} has yet to finish with {employee}; wait until it has. Nobody was erased."
+
     def knows(self, employee: str) -> bool:
         """True if the employee is in the plan."""
         return employee in self._accounts
@@ -216,5 +256,10 @@ class Run:
             visit.cancel()
         if self._visits:
             await asyncio.wait(self._visits.values(), timeout=1)
-        async with self._resources:
+        async with self._acting, self._resources:
             await self._recorder.close(stopped)
+
+
+def _decided(references: Mapping[str, str], services: Collection[str]) -> dict[str, str]:
+    """The references of decisions that concern a service of the plan."""
+    return {service: references[service] for service in sorted(references.keys() & services)}

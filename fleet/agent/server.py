@@ -12,13 +12,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from fleet.acts import ACT
 from fleet.advice import next_step
 from fleet.agent.diagnostics import diagnostics, note_unhandled, without_text
 from fleet.agent.listening import listen, parse
 from fleet.agent.protocol import result_fields
 from fleet.agent.remote import Worker, Workers
 from fleet.agent.run import Run
-from fleet.errors import AgentError, FleetError, WorkerError
+from fleet.errors import AgentError, BusyError, FleetError, WorkerError
 from fleet.leftovers import reap
 from fleet.model import Reason, Result
 
@@ -124,6 +127,8 @@ class Agent:
             return self._refusal(error)
         except asyncio.CancelledError:
             return {"error": "the run was interrupted", "exit_code": 130}
+        if request["op"] == "act":
+            return await self._act(run, request.get("act"))
         if request["op"] == "ready":
             return {"run": run.spec.run_id, "visiting": self._visiting, "workers": self._workers.names}
         if request["op"] == "visit":
@@ -133,7 +138,19 @@ class Agent:
     @staticmethod
     def _refusal(error: FleetError) -> dict[str, Any]:
         worker = {"worker": error.worker} if isinstance(error, WorkerError) else {}
-        return {"error": str(error), "exit_code": error.exit_code, **worker}
+        busy = {"busy": True} if isinstance(error, BusyError) else {}
+        return {"error": str(error), "exit_code": error.exit_code, **worker, **busy}
+
+    async def _act(self, run: Run, given: object) -> dict[str, Any]:
+        """Carry out an act for a command; it may hand over what an act is made of, and nothing else."""
+        try:
+            act = ACT.validate_python(given)
+        except ValidationError:
+            return {"error": f"Run {run.spec.run_id} does not know such an act; use the release that it runs with."}
+        try:
+            return await run.perform(act)
+        except FleetError as error:
+            return self._refusal(error)
 
     async def _loopback(self) -> dict[str, Any]:
         """What the workers must reach here, as soon as that is known. Raises what keeps the run from opening."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 
 from pydantic import TypeAdapter
 
 from fleet.agent.client import AgentClient
+from fleet.environment import PYTHON
 from fleet.errors import FleetError
 from fleet.paths import make_private_dir, runtime_dir
 from fleet.plan import RunSpec
@@ -43,7 +43,7 @@ def start_agent(
     own = os.pidfd_open(os.getpid())
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fleet", "agent", "--socket", str(folder / "agent.sock"), "--owner-fd", str(own)],
+            [*PYTHON, "-m", "fleet", "agent", "--socket", str(folder / "agent.sock"), "--owner-fd", str(own)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -17,6 +17,11 @@ _KINDS = {
     records.LOG_KEY_ROTATED: ("configuration", "change"),
     records.LOG_PRUNED: ("configuration", "deletion"),
     records.SUBJECT_ERASED: ("configuration", "deletion"),
+    records.MANDATE_MET: ("iam", "info"),
+    records.MANDATE_REVOKED: ("iam", "change"),
+    records.MANDATE_RENEWED: ("iam", "change"),
+    records.SERVICE_STOPPED: ("configuration", "change"),
+    records.SERVICE_STARTED: ("configuration", "change"),
 }
 """`event.category` and `event.type`, in ECS's allowed values; everything else is (configuration, info)."""
 _SAID = {*records.COMMON, "subject", "operator", "outcome", "reason", "duration_ms"}
@@ -43,7 +48,7 @@ def as_ecs(line: bytes, record: Mapping[str, Any], origin: str, employee: str | 
         "original": line.decode(),
     }
     user: dict[str, Any] = {}
-    if "operator" in record:
+    if record.get("operator") is not None:
         user["id"] = str(record["operator"])
     if record.get("subject"):
         user["target"] = {"id": record["subject"]} | ({"name": employee} if employee else {})

@@ -13,7 +13,9 @@ import errno
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -22,19 +24,26 @@ from fleet.audit import records
 from fleet.audit.notes import SigningKey
 from fleet.audit.recovery import recover
 from fleet.audit.tail import Tail
-from fleet.errors import AuditError, BusyError, FleetError
-from fleet.paths import AuditDir, make_private_dir, sync_folder
+from fleet.errors import AuditError, BusyError, FleetError, InputError
+from fleet.paths import AuditDir, look, make_private_dir, sync_folder
 
 BALLAST_BYTES = 8 * 1024 * 1024
 """Room for some 20,000 records: the end of a run whose disk is full."""
+PATIENCE = 5.0
+"""Seconds in which a command that writes to the log has done."""
+_POLL = 0.05
+"""Seconds between two looks whether another writer has ended."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class AuditLog:
     """Appends records; group commit: all that wait are written and synced together, in order."""
 
-    def __init__(self, places: AuditDir, owner: str, key: SigningKey) -> None:
-        """Open for writing; `owner` is what a second writer is told, such as a run id.
+    def __init__(
+        self, places: AuditDir, owner: str, key: SigningKey, *, socket: Path | None = None, patience: float = 0.0
+    ) -> None:
+        """Open for writing; `owner` is what a second writer is told, such as a run id, and `socket` where it may ask
+        this one to write for it. For a writer without one, which is soon done, `patience` seconds are waited.
 
         A torn last line (a crash in the middle of a write) is moved to `torn/`; that, and records that nobody had
         signed yet, are recorded.
@@ -46,7 +55,7 @@ class AuditLog:
         make_private_dir(places.log)
         with contextlib.ExitStack() as opened:
             try:
-                opened.callback(os.close, _take_lock(places, owner))
+                opened.callback(_release, _take_lock(places, owner, socket, patience))
                 sync_folder(places.root)
                 # The key in hand alone: whoever can write to the folder can add others to it.
                 found = recover(places, key.verifier)
@@ -97,6 +106,15 @@ class AuditLog:
         self._places.ballast.unlink()
         self._failure, self._next_seq = None, self._tail.size
         return True
+
+    def replace_files(self, work: Callable[[], None]) -> None:
+        """Do what writes files of the log anew, while nothing is appended to them. Raises AuditError."""
+
+        def working() -> None:
+            work()
+            self._tail.reopen()
+
+        self._try(working)
 
     def sign(self) -> None:
         """Sign all records now. Raises AuditError."""
@@ -167,17 +185,58 @@ class AuditLog:
                 raise self._failure from None
 
 
-def _take_lock(places: AuditDir, owner: str) -> int:
+def wait_until_free(places: AuditDir, within: float) -> bool:
+    """Wait `within` seconds for a run that writes to a log, and a few for any other command; True if that took time.
+
+    Raises BusyError when time is over.
+    """
+    if look(places.lock) is None:
+        return False
+    try:
+        descriptor = os.open(places.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise InputError(f"{places.lock} cannot be opened ({error.strerror}); fix its mode.") from None
+    try:
+        longest, is_for_runs = max(within, PATIENCE), within > 0
+        return _wait_for(descriptor, fcntl.LOCK_SH, places, longest, is_waiting_for_runs=is_for_runs)
+    finally:
+        os.close(descriptor)
+
+
+def _take_lock(places: AuditDir, owner: str, socket: Path | None, patience: float) -> int:
     descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        first = os.read(descriptor, 200).decode("utf-8", "replace").strip() or "another run"
+        _wait_for(descriptor, fcntl.LOCK_EX, places, patience, is_waiting_for_runs=False)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{owner} (process {os.getpid()})\n{socket or ''}".encode(), 0)
+    except BaseException:
         os.close(descriptor)
-        raise BusyError(f"{first} is writing to {places.root.parent}; wait until it has ended.") from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{owner} (process {os.getpid()})".encode())
+        raise
     return descriptor
+
+
+def _release(descriptor: int) -> None:
+    try:
+        os.ftruncate(descriptor, 0)  # the next one's name is not there at once
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, lock: int, places: AuditDir, within: float, *, is_waiting_for_runs: bool) -> bool:
+    deadline, has_waited = time.monotonic() + within, False
+    while True:
+        try:
+            fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
+            return has_waited
+        except BlockingIOError:
+            first, _, socket = os.pread(descriptor, 400, 0).decode("utf-8", "replace").strip().partition("\n")
+            if (socket and not is_waiting_for_runs) or time.monotonic() >= deadline:
+                first = first or "another run"
+                raise BusyError(
+                    f"{first} is writing to {places.root.parent}; wait until it has ended.", first, socket or None
+                ) from None
+        has_waited = True
+        time.sleep(_POLL)
 
 
 def _lay_in_ballast(places: AuditDir) -> None:

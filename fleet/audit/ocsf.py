@@ -27,6 +27,11 @@ _CLASSES = {
     records.CONTROL_INTENDED: (_ENTITY, 3),  # Update
     records.CONTROL_FINISHED: (_FINDING, 1),  # Create
     records.SUBJECT_ERASED: (_ENTITY, 4),  # Delete
+    records.MANDATE_MET: (_ENTITY, 2),  # Read
+    records.MANDATE_REVOKED: (_ENTITY, 3),  # Update
+    records.MANDATE_RENEWED: (_ENTITY, 3),  # Update
+    records.SERVICE_STOPPED: (_APPLICATION, 8),  # Update
+    records.SERVICE_STARTED: (_APPLICATION, 8),  # Update
     records.LOG_KEY_ROTATED: (_APPLICATION, 8),  # Update
 }
 """Class and activity; everything else is (Application Lifecycle, Other)."""
@@ -71,7 +76,7 @@ def as_ocsf(line: bytes, record: Mapping[str, Any], origin: str, employee: str |
     else:
         event |= _finding(record, at)
         event["resources"] = [_resource(record, employee)]
-    if "operator" in record and class_ == _ENTITY:
+    if record.get("operator") is not None and class_ == _ENTITY:
         event["actor"] = {"user": {"uid": str(record["operator"])}}
     return event
 

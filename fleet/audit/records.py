@@ -6,10 +6,11 @@ no free text, no page text, no exception text, no personal value in clear.
 
 from __future__ import annotations
 
+import copy
 import re
 import time
 from collections.abc import Callable, Mapping, MutableMapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import orjson
@@ -18,7 +19,8 @@ import structlog
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""Of what is written. Older records keep their version and are read as `ADDED` says; newer ones are refused."""
 MAX_LINE_BYTES: Final = 8 * 1024
 
 RUN_STARTED: Final = "run.started"
@@ -31,6 +33,11 @@ LOG_HEARTBEAT: Final = "log.heartbeat"
 LOG_KEY_ROTATED: Final = "log.key_rotated"
 LOG_PRUNED: Final = "log.pruned"
 SUBJECT_ERASED: Final = "subject.erased"
+MANDATE_MET: Final = "mandate.met"
+MANDATE_REVOKED: Final = "mandate.revoked"
+MANDATE_RENEWED: Final = "mandate.renewed"
+SERVICE_STOPPED: Final = "service.stopped"
+SERVICE_STARTED: Final = "service.started"
 
 COMMON_ORDER: Final = ("v", "seq", "at", "monotonic_ms", "event", "run")
 COMMON: Final = frozenset(COMMON_ORDER)
@@ -59,7 +66,7 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _digests(value: Any) -> bool:
+def _named_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
@@ -80,6 +87,10 @@ def _time(value: Any) -> bool:
     return True
 
 
+def _day(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 10 and bool(date.fromisoformat(value))  # raises ValueError
+
+
 def _or_none(kind: Kind) -> Kind:
     return lambda value: value is None or kind(value)
 
@@ -91,7 +102,7 @@ _reason: Kind = frozenset({*Reason, None}).__contains__
 _text_or_none, _number_or_none = _or_none(_text), _or_none(_number)
 
 _COMMON_KINDS: Final[dict[str, Kind]] = {
-    "v": lambda value: type(value) is int and value == SCHEMA_VERSION,
+    "v": lambda value: type(value) is int and 1 <= value <= SCHEMA_VERSION,
     "seq": _number,
     "at": _time,
     "monotonic_ms": _number,
@@ -109,10 +120,13 @@ FIELDS: Final[dict[str, dict[str, Kind]]] = {
         "resumes": _text_or_none,
         "rehearsal": _flag,
         "sandbox": _flag,
+        "sandbox_accepted_by": _text_or_none,
+        "terms_accepted": _named_texts,
+        "personal_sessions": _named_texts,
         "inventory_sha256": _text,
         "inventory_employees": _number_or_none,
         "sources_sha256": _text,
-        "recipes_sha256": _digests,
+        "recipes_sha256": _named_texts,
         "employees": _number,
         "controls": _number,
     },
@@ -138,6 +152,7 @@ FIELDS: Final[dict[str, dict[str, Kind]]] = {
         "http_status": _number_or_none,
         "refused_hosts": _texts,
         "worker": _text_or_none,
+        "label": _text_or_none,
     },
     RUN_FINISHED: {"counts": _counts, "stopped": _reason, "exit_code": _number},
     LOG_RECOVERED: {"bytes": _number_or_none, "sha256": _text_or_none, "unsigned": _number},
@@ -145,9 +160,52 @@ FIELDS: Final[dict[str, dict[str, Kind]]] = {
     LOG_KEY_ROTATED: {"operator": _number, "vkey": _text},
     LOG_PRUNED: {"operator": _number, "before": _number, "keys": _texts},
     SUBJECT_ERASED: {"operator": _number, "subject": _text_or_none, "sessions": _number, "evidence": _number},
+    MANDATE_MET: {
+        "subject": _text,
+        "mandate_hmac": _text,
+        "services": _texts,
+        "granted_on": _day,
+        "expires_on": _day,
+        "revoked_on": _or_none(_day),
+        "assurance": _text,
+    },
+    MANDATE_REVOKED: {
+        "operator": _number_or_none,
+        "operator_claimed": _text_or_none,
+        "subject": _text_or_none,
+        "reference_hmac": _text_or_none,
+        "revoked_on": _day,
+    },
+    MANDATE_RENEWED: {
+        "operator": _number,
+        "operator_claimed": _text_or_none,
+        "subject": _text_or_none,
+        "reference_hmac": _text_or_none,
+    },
+    SERVICE_STOPPED: {
+        "operator": _number_or_none,
+        "operator_claimed": _text_or_none,
+        "service": _text,
+        "reference": _text_or_none,
+        "stopped_on": _day,
+    },
+    SERVICE_STARTED: {
+        "operator": _number,
+        "operator_claimed": _text_or_none,
+        "service": _text,
+        "reference": _text,
+    },
 }
 """The allow-list: the fields that each event carries beside the common ones, all of them and no others, and what may
 stand in each."""
+
+ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
+    2: {
+        RUN_STARTED: {"sandbox_accepted_by": None, "terms_accepted": {}, "personal_sessions": {}},
+        CONTROL_FINISHED: {"label": None},
+    },
+}
+"""What each version added to events of earlier ones, with the value that an older record is read with."""
 
 NOTHING_READ: Final[Mapping[str, Any]] = {
     "before": None,
@@ -158,20 +216,44 @@ NOTHING_READ: Final[Mapping[str, Any]] = {
     "http_status": None,
     "refused_hosts": [],
     "worker": None,
+    "label": None,
 }
 """What `control.finished` says of a control whose page nobody has seen."""
 
 Record = MutableMapping[str, Any]
 
 
+def _added_since(version: int, event: str) -> dict[str, Any]:
+    """The fields that an event has gained after a version, with the values that stand for them in older records."""
+    return {
+        name: value
+        for added_in, events in ADDED.items()
+        if added_in > version
+        for name, value in events.get(event, {}).items()
+    }
+
+
 _ALL_KINDS: Final = {event: {**_COMMON_KINDS, **kinds} for event, kinds in FIELDS.items()}
+_LATER: Final = {(version, event): _added_since(version, event) for version in (1,) for event in FIELDS}
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
-    """A line (without LF) as the record that this version would write; None if it is none."""
+    """A line (without LF) as a record of this version, or None if it is not a record.
+
+    Fields that came later than the record get the values of `ADDED`. Raises AuditError for a record of a newer version.
+    """
     try:
         record: dict[str, Any] = orjson.loads(line)
-        kinds = _ALL_KINDS[record["event"]]
+        version = record["v"]
+        if type(version) is int and version > SCHEMA_VERSION:
+            raise AuditError(newer(version))
+        event = record["event"]
+        kinds = _ALL_KINDS[event]
+        if version != SCHEMA_VERSION:
+            later = _LATER[version, event]
+            if later.keys() & record.keys():
+                return None
+            record |= copy.deepcopy(later)
         if record.keys() != kinds.keys() or len(line) >= MAX_LINE_BYTES:
             return None
         for name, kind in kinds.items():  # no generator: this is done for every record that is read
@@ -180,6 +262,23 @@ def parse(line: bytes) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return record
+
+
+def is_stamped(record: Mapping[str, Any]) -> bool:
+    """True if number and monotonic clock of a record, of any version, are as `render` writes and `parse` takes them.
+
+    No more of it is checked: this is asked for every record that is verified.
+    """
+    seq, clock = record["seq"], record["monotonic_ms"]
+    return type(seq) is type(clock) is int and 0 <= seq <= MAX_NUMBER and 0 <= clock <= MAX_NUMBER
+
+
+def newer(version: int) -> str:
+    """The sentence for a log that a later version of this program has written to."""
+    return (
+        f"The audit log holds records of version {version}, and this Fleet Opt-Out reads versions up to "
+        f"{SCHEMA_VERSION}; update it. Nothing was touched."
+    )
 
 
 def _require_exact_fields(_logger: object, _method: str, record: Record) -> Record:
@@ -203,7 +302,11 @@ def _stamp(_logger: object, _method: str, record: Record) -> Record:
     """Add version and clocks: UTC for people, the monotonic clock to notice a UTC clock that jumped."""
     at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     clock = {"at": at, "monotonic_ms": time.monotonic_ns() // 1_000_000}
-    return {"v": SCHEMA_VERSION, "seq": record.pop("seq"), **clock, **record}
+    stamped = {"v": SCHEMA_VERSION, "seq": record.pop("seq"), **clock, **record}
+    wrong = sorted(name for name, kind in _COMMON_KINDS.items() if not kind(stamped[name]))
+    if wrong:
+        raise AuditError(f"{stamped['event']}: the audit log holds no such value in {', '.join(wrong)}.")
+    return stamped
 
 
 _PROCESSORS: Final = (

@@ -16,6 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.errors import AuditError
+from fleet.paths import look
+
+# What STRICT says, word by word: that needs SQLite 3.37, and RHEL 9 has 3.34. Stores that have it stay as they are.
+_TABLE = """
+CREATE TABLE IF NOT EXISTS subjects (
+    employee TEXT PRIMARY KEY CHECK (typeof(employee) = 'text'),
+    pseudonym TEXT NOT NULL UNIQUE CHECK (typeof(pseudonym) = 'text'),
+    key BLOB NOT NULL CHECK (typeof(key) = 'blob'),
+    locale TEXT CHECK (typeof(locale) IN ('text', 'null'))
+)
+"""
 
 
 @dataclass(frozen=True)
@@ -36,19 +47,20 @@ class Subjects:
     """The side store `audit/subjects.sqlite` (0600)."""
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
+        if look(path) is None:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         try:
             self._database = sqlite3.connect(path, check_same_thread=False)
+            self._database.execute(_TABLE)
             self._database.execute(
-                "CREATE TABLE IF NOT EXISTS subjects"
-                " (employee TEXT PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE, key BLOB NOT NULL, locale TEXT) STRICT"
+                "CREATE TABLE IF NOT EXISTS mandates (employee TEXT PRIMARY KEY, fingerprint TEXT NOT NULL)"
             )
             self._database.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
         except sqlite3.Error as error:
-            raise AuditError(
-                f"{path} cannot be opened as the store of pseudonyms ({error}); see that the disk has room."
-            ) from None
+            advice = "see that the disk has room"
+            if "malformed database schema" in str(error):
+                advice = f"SQLite {sqlite3.sqlite_version} is too old for it: give this Python 3.37 or newer"
+            raise AuditError(f"{path} cannot be opened as the store of pseudonyms ({error}); {advice}.") from None
 
     def of(self, locales: Mapping[str, str | None]) -> dict[str, Subject]:
         """The subjects of these employees, whose languages are remembered for their receipts.
@@ -68,6 +80,21 @@ class Subjects:
             raise _cannot_be_written(error) from None
         return {name: known[name] for name in locales}
 
+    def met(self) -> dict[str, str]:
+        """By employee, the fingerprint of the mandate that the log was told of last. Raises AuditError."""
+        try:
+            return dict(self._database.execute("SELECT employee, fingerprint FROM mandates").fetchall())
+        except sqlite3.Error as error:
+            raise _cannot_be_read(error) from None
+
+    def meet(self, fingerprints: Mapping[str, str]) -> None:
+        """Remember which mandates the log was told of. Raises AuditError."""
+        try:
+            with self._database:
+                self._database.executemany("INSERT OR REPLACE INTO mandates VALUES (?, ?)", fingerprints.items())
+        except sqlite3.Error as error:
+            raise _cannot_be_written(error) from None
+
     def get(self, employee: str) -> Subject | None:
         """One employee's subject; None for somebody whom no run has met."""
         return self.everybody().get(employee)
@@ -84,6 +111,7 @@ class Subjects:
         try:
             with self._database:
                 self._database.execute("DELETE FROM subjects WHERE employee = ?", (employee,))
+                self._database.execute("DELETE FROM mandates WHERE employee = ?", (employee,))
             self._database.execute("VACUUM")
         except sqlite3.Error as error:
             raise _cannot_be_written(error) from None
@@ -100,9 +128,13 @@ class Subjects:
         try:
             rows = self._database.execute("SELECT employee, pseudonym, key, locale FROM subjects").fetchall()
         except sqlite3.Error as error:
-            raise AuditError(f"The store of pseudonyms cannot be read ({error}); give it back from a copy.") from None
+            raise _cannot_be_read(error) from None
         for name, *subject in rows:
             yield name, Subject(*subject)
+
+
+def _cannot_be_read(error: sqlite3.Error) -> AuditError:
+    return AuditError(f"The store of pseudonyms cannot be read ({error}); give it back from a copy.")
 
 
 def _cannot_be_written(error: sqlite3.Error) -> AuditError:
@@ -111,7 +143,7 @@ def _cannot_be_written(error: sqlite3.Error) -> AuditError:
 
 def known_subjects(path: Path) -> dict[str, Subject]:
     """Everybody in a store that need not be there yet, by employee. Raises AuditError if it cannot be read."""
-    if not path.exists():
+    if look(path) is None:
         return {}
     subjects = Subjects(path)
     try:

@@ -113,6 +113,12 @@ class Tail:
         write_checkpoint(self._places.checkpoints, checkpoint.size, checkpoint.signed(self.keys))
         self._signed = checkpoint.size
 
+    def reopen(self) -> None:
+        """Go on in the file that has the open segment's name now: it was written anew."""
+        file = self._open(self._before.size)
+        os.close(self._file)
+        self._file, self._bytes = file, os.fstat(file).st_size
+
     def _roll_back(self) -> None:
         """Take away what a failed write has left behind the last good line, as well as can be."""
         try:

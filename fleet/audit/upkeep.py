@@ -12,16 +12,9 @@ from fleet.audit.notes import SigningKey, VerifierKey
 from fleet.paths import AuditDir
 
 
-async def beat(places: AuditDir, key_path: Path) -> None:
-    """Record that the log is alive, and sign it: silence is then something else than a log that was cut.
-
-    Raises as `AuditLog` and `read_signing_key` do.
-    """
-    log = AuditLog(places, "fleet audit checkpoint", read_signing_key(places, key_path))
-    try:
-        await log.append(records.LOG_HEARTBEAT, None, operator=os.getuid())
-    finally:
-        log.close()
+async def beat(log: AuditLog) -> None:
+    """Record that the log is alive: silence is then something else than a log that was cut. Raises AuditError."""
+    await log.append(records.LOG_HEARTBEAT, None, operator=os.getuid())
 
 
 async def rotate_key(places: AuditDir, key_path: Path) -> VerifierKey:

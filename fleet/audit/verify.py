@@ -6,6 +6,7 @@ It reads and changes nothing, and it may run while the log is being written.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -25,7 +26,15 @@ from fleet.audit.notes import (
     open_checkpoint,
     parse_checkpoint,
 )
-from fleet.audit.records import LOG_KEY_ROTATED, LOG_PRUNED, LOG_RECOVERED, MAX_LINE_BYTES
+from fleet.audit.records import (
+    LOG_KEY_ROTATED,
+    LOG_PRUNED,
+    LOG_RECOVERED,
+    MAX_LINE_BYTES,
+    SCHEMA_VERSION,
+    is_stamped,
+    newer,
+)
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
 from fleet.audit.tree import Frontier
 from fleet.errors import AuditError
@@ -117,6 +126,7 @@ class _Verifier:
         self._pruned_end = 0
         self._at = ""
         self._has_bad_line = False
+        self._newest_version = 0
 
     def run(self) -> Verification:
         wanted = {*self._sizes, *(size for anchor in self._anchors for size in _claimed_size(anchor))}
@@ -130,6 +140,9 @@ class _Verifier:
             what = "the last record is" if unsigned == 1 else f"the last {unsigned} records are"
             why = " yet: the log is being written" if self._report.is_being_written else ""
             self._report.find(Verdict.UNSIGNED_TAIL, f"{what} not signed{why}")
+        if self._newest_version > SCHEMA_VERSION and self._report.verdict.value <= Verdict.TORN_TAIL.value:
+            # What newer events mean for keys and gaps is not known here, so "OK" would be a guess.
+            raise AuditError(newer(self._newest_version))
         return self._report
 
     def _walk(self, wanted: Sequence[int]) -> None:
@@ -173,12 +186,15 @@ class _Verifier:
         try:
             record = orjson.loads(line)
             seq, at, event = record["seq"], record["at"], record["event"]
+            is_record = is_stamped(record) and isinstance(at, str) and len(line) < MAX_LINE_BYTES
         except (ValueError, KeyError, TypeError):
-            seq, at, event, record = None, "", "", {}
-        if type(seq) is not int or seq != number or len(line) >= MAX_LINE_BYTES or not isinstance(at, str):
+            seq, at, event, record, is_record = None, "", "", {}, False
+        if not is_record or seq != number:
             said = f"says that it is record {seq}" if type(seq) is int and seq != number else "is not a record"
             self._note_line(number, said)
             return
+        version = record.get("v")
+        self._newest_version = max(self._newest_version, version if type(version) is int else 0)
         if at < self._at:
             self._report.set_back.append(number)
         self._at = at
@@ -299,8 +315,27 @@ def _claimed_size(anchor: Anchor) -> Iterator[int]:
 def is_locked(places: AuditDir) -> bool:
     """True if somebody is writing to the log. Looks at the kernel's list, so that no writer can be in our way."""
     try:
-        inode = places.lock.stat().st_ino
+        lock = _as_locks_name_it(places.lock)
         locks = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return False
-    return any(" FLOCK " in lock and f":{inode} " in lock for lock in locks)
+    return any(" FLOCK " in line and any(word.endswith(lock) for word in line.split()) for line in locks)
+
+
+def _as_locks_name_it(path: Path) -> str:
+    """`MAJOR:MINOR:INODE` of a file in /proc/locks; `:INODE` where its filesystem is not known.
+
+    Another disk may have a locked file of the same number. The device is the mount's, which on btrfs and overlays is
+    another one than stat has. Raises OSError.
+    """
+    descriptor = os.open(path, os.O_PATH)
+    try:
+        said = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+        inode = os.fstat(descriptor).st_ino
+    finally:
+        os.close(descriptor)
+    known = {name: value.strip() for name, _, value in (line.partition(":") for line in said)}
+    mounts = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    device = next((words[2] for words in mounts if words[0] == known.get("mnt_id")), None)
+    name = f":{known.get('ino', inode)}"  # Linux names it there since 5.14
+    return name if device is None else "{:02x}:{:02x}".format(*map(int, device.split(":"))) + name

@@ -11,12 +11,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from fleet.environment import PYTHON
 from fleet.errors import BrowserMissingError
 
 _SYSTEM = (
@@ -34,8 +34,9 @@ _APPLICATIONS = (
     ("/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge", "Microsoft Edge"),
 )
 _PACKAGE = "chromium-headless-shell"
-_HELP = (
-    "No browser was found; install Debian's package chromium-headless-shell, Google Chrome, Chromium or "
+_MISSING = "No browser was found; run 'fleet browser install', or name one with FLEET_BROWSER."
+_NOT_INSTALLED = (
+    "No browser could be installed; install Debian's package chromium-headless-shell, Google Chrome, Chromium or "
     "Microsoft Edge, or name one with FLEET_BROWSER."
 )
 
@@ -82,7 +83,7 @@ def find_browser() -> BrowserProgram:
     for application, name in _APPLICATIONS:
         if Path(application).is_file():
             return BrowserProgram(Path(application), name)
-    raise BrowserMissingError(_HELP)
+    raise BrowserMissingError(_MISSING)
 
 
 def install_browser(say: object = None) -> BrowserProgram:
@@ -97,7 +98,7 @@ def install_browser(say: object = None) -> BrowserProgram:
         if os.environ.get("FLEET_BROWSER"):
             raise
     tell("Downloading Playwright's headless shell …")
-    if _succeeds([sys.executable, "-m", "playwright", "install", "chromium-headless-shell"]):
+    if _succeeds([*PYTHON, "-m", "playwright", "install", "chromium-headless-shell"]):
         own = _playwright_headless_shell()
         if own is not None:
             return BrowserProgram(own, "Playwright's headless shell")
@@ -107,7 +108,10 @@ def install_browser(say: object = None) -> BrowserProgram:
         environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
         _succeeds([*elevated, *environment, "apt-get", "update"])
         _succeeds([*elevated, *environment, "apt-get", "install", "-y", "--no-install-recommends", _PACKAGE])
-    return find_browser()
+    try:
+        return find_browser()
+    except BrowserMissingError:
+        raise BrowserMissingError(_NOT_INSTALLED) from None
 
 
 def _succeeds(command: list[str]) -> bool:

@@ -14,7 +14,7 @@ import typer
 from fleet.audit.keys import read_keys
 from fleet.audit.segments import segments
 from fleet.audit.verify import Verdict, verify
-from fleet.browser.find import install_browser
+from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.commands.options import STATE, complain, people
 from fleet.commands.run import prepare, progress, show
@@ -35,7 +35,7 @@ def demo(state: STATE = None) -> None:
     Needs no network and touches no real account. Then a service challenges everybody, and the rest are left alone; at
     the end the log is verified, and tampered with on copies. Exit code 0 if all of it went as it must.
     """
-    install_browser(lambda line: people.print(line))
+    find_browser()  # without one it says what to run: nothing is downloaded or installed that nobody asked for
     sources = [str(ansible_content() / "inventory.example.yml")]
     folder = Path(state) if state else default_state() / "demo" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     identity, log_key = (str(folder.with_name(f"{folder.name}-{name}")) for name in ("identity.txt", "log-key.pem"))

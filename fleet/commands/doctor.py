@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
 from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, WORKERS, screen, settings_of
 from fleet.config import Settings
+from fleet.environment import play_environment
 from fleet.errors import FleetError, WorkerError
 from fleet.leftovers import WORKER, held_folder
 from fleet.model import EXIT_TOOL_FAILED
@@ -148,8 +150,9 @@ def _ansible() -> Check:
     if importlib.util.find_spec("ansible") is None or not playbook.is_file():
         return Check("Playbook", False, str(playbook), "install fleet-optout again; its playbook is missing")
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "--syntax-check", "-i", "x,", str(playbook)]
-    environment = os.environ | {"ANSIBLE_ROLES_PATH": str(ansible_content() / "roles")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = play_environment(Path(folder))
+        done = subprocess.run(command, capture_output=True, check=False, env=environment, cwd=folder)
     mend = "" if done.returncode == 0 else "run it by hand: " + " ".join(command)
     return Check("Playbook", done.returncode == 0, str(playbook), mend)
 

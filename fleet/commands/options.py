@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 
 from fleet.config import Given, Settings, resolve_settings
-from fleet.errors import InputError
+from fleet.errors import AuditError, FleetError, InputError
 from fleet.paths import look, write_private
 from fleet.report.words import visible
 
@@ -118,6 +119,25 @@ def confirm(question: str, option: str) -> None:
     if not typer.confirm(question, err=True):
         say("Nothing was done.")
         raise typer.Exit(1)
+
+
+def reference_of(text: str | None) -> str | None:
+    """What an act rests on, as the log can hold it. Raises InputError."""
+    reference = text and text.strip()
+    if text is not None and (not reference or len(reference) > 200 or not reference.isprintable()):
+        raise InputError("--reference: give one line of 1 to 200 characters, such as the number of a letter.")
+    return reference
+
+
+@contextmanager
+def require_recorded(what: str) -> Iterator[None]:
+    """Where recording fails, say that what was shut is shut all the same. Raises AuditError."""
+    try:
+        yield
+    except FleetError as error:
+        raise AuditError(
+            f"{what}, but it is not in the audit log yet: {error} The next command or run that writes records it."
+        ) from None
 
 
 def settings_of(

@@ -11,7 +11,7 @@ import typer
 from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, people, settings_of
 from fleet.errors import InputError
 from fleet.inventory import read_inventory
-from fleet.plan import catalogue_for, services_of
+from fleet.plan import catalogue_for
 from fleet.rehearsal.stage import raise_stage
 from fleet.report.table import shown
 
@@ -39,7 +39,7 @@ def rehearsal(
     """
     settings = settings_of(state, identity, None, inventory, log_key)
     catalogue = catalogue_for(settings, rehearsal=True)
-    employees = read_inventory(inventory or [], services_of(catalogue), cwd=Path.cwd())
+    employees = read_inventory(inventory or [], catalogue.recipes, cwd=Path.cwd())
     if not employees.rehearsal:
         sources = ", ".join(employees.sources)
         raise InputError(

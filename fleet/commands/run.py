@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from fleet.audit.log import wait_until_free
 from fleet.commands.machines import Pipeline
 from fleet.commands.options import (
     BREAKER,
@@ -36,12 +39,13 @@ from fleet.commands.options import (
     screen,
 )
 from fleet.config import Given, Settings, configure
-from fleet.errors import FleetError
+from fleet.errors import BusyError, FleetError, InputError
 from fleet.forecast import forecast
+from fleet.interruption import interruptible
 from fleet.inventory import read_inventory
 from fleet.notify.send import Notifier
-from fleet.pipeline import RunReport, execute, interruptible
-from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names, services_of
+from fleet.pipeline import RunReport, execute
+from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names
 from fleet.report.envelope import envelope
 from fleet.report.forecast import forecast_envelope, print_forecast
 from fleet.report.notice import run_notice
@@ -82,6 +86,9 @@ def run(
         bool,
         typer.Option("--accept-shrink", help="Half of the employees of the last run, or more, are gone on purpose."),
     ] = False,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="SECONDS", help="So long for another run to end; none: without a limit.")
+    ] = "0",
     junit_file: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML, too.")
     ] = None,
@@ -117,14 +124,16 @@ def run(
             pipeline.expect()
         with interruptible() as interruption, interruption.at_once():
             sources = inventory or []
-            configuration = configure(given, sources)
+            configuration, wait_within = configure(given, sources), _seconds(wait)
             notifier = Notifier(None if plan else configuration.channels)
-            spec, names = prepare(
-                configuration.settings, sources, limit, selection, check=check, accept_shrink=accept_shrink
-            )
+            prepared = partial(prepare, configuration.settings, sources, limit, selection)
+            spec, names = prepared(check=check, accept_shrink=accept_shrink)
+            if not plan and _has_waited(spec.settings, wait_within):
+                # Log and inventory may say something else by now.
+                spec, names = prepared(check=check, accept_shrink=accept_shrink)
         if spec.inventory.rehearsal:
             notifier.require_loopback()
-        for warning in spec.inventory.warnings:
+        for warning in (*spec.inventory.warnings, *(f"Ansible warns: {remark}" for remark in spec.inventory.remarks)):
             say(warning, "yellow")
         if plan:
             _tell(spec, names, output)
@@ -148,6 +157,26 @@ def run(
         people.print(_nothing(spec))
     complain(report.errors)
     raise typer.Exit(report.exit_code)
+
+
+def _seconds(wait: str) -> float:
+    if wait == "none":
+        return math.inf
+    if not wait.isdecimal() or len(wait) > 9:
+        raise InputError(f"--wait {wait}: give a number of seconds, or none for no limit.")
+    return float(wait)
+
+
+def _has_waited(settings: Settings, within: float) -> bool:
+    """Wait until no other run writes to this state; True if one did. Raises BusyError when time is over."""
+    places = settings.state_dir.audit
+    try:
+        return wait_until_free(places, 0)
+    except BusyError as busy:
+        if not within:
+            raise
+        say(f"{busy.owner} is writing to {settings.state}; this run waits until it has ended.")
+    return wait_until_free(places, within)
 
 
 def _notified(notifier: Notifier, report: RunReport, spec: RunSpec | None) -> RunReport:
@@ -183,10 +212,10 @@ def prepare(
     """The run that the options describe, and the names of its services. Raises InputError."""
     # Whether this is a rehearsal stands in the inventory, and which services there are depends on it.
     catalogue = catalogue_for(settings, rehearsal=True)
-    inventory = read_inventory(sources, services_of(catalogue), limit, cwd=Path.cwd())
+    inventory = read_inventory(sources, catalogue.recipes, limit, cwd=Path.cwd())
     if inventory.rehearsal:
         settings = settings.for_rehearsal()
-    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator())
+    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator(), recipes_sha256=dict(catalogue.digests))
     if not accept_shrink:
         require_no_shrink(spec)
     return selection.of(spec), service_names(catalogue)

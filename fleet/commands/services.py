@@ -5,21 +5,41 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.table import Table
 
+from fleet.acts import Settle, Start
 from fleet.browser.engine import Engine
 from fleet.browser.find import BrowserProgram, find_browser
 from fleet.browser.network import Network
 from fleet.catalogue import Catalogue, load_catalogue
-from fleet.commands.options import RECIPES, people, screen, settings_of
+from fleet.commands.options import (
+    LOG_KEY,
+    RECIPES,
+    REHEARSAL,
+    STATE,
+    people,
+    reference_of,
+    require_recorded,
+    say,
+    screen,
+    settings_of,
+)
+from fleet.config import Settings
 from fleet.errors import BrowserMissingError, InputError
+from fleet.plan import SERVICE_NAME, catalogue_for, claimed_operator
 from fleet.recipe import json_schema
+from fleet.register import Register
 from fleet.selectors import require_selectors
+from fleet.writing import carry_out
 
-app = typer.Typer(no_args_is_help=True, help="Look at the catalogue and check recipes.")
+app = typer.Typer(no_args_is_help=True, help="Look at the catalogue, check recipes, and stop a service at once.")
+
+SERVICE = Annotated[str, typer.Argument(help="Service, such as linkedin.")]
 
 
 def _catalogue(recipes: list[str] | None) -> Catalogue:
@@ -27,8 +47,8 @@ def _catalogue(recipes: list[str] | None) -> Catalogue:
 
 
 @app.command("list")
-def list_(recipes: RECIPES = None) -> None:
-    """List every control that can be opted out of, and what the service's terms say of automation."""
+def list_(recipes: RECIPES = None, state: STATE = None) -> None:
+    """List every control that can be opted out of, what the service's terms say of automation, and what is stopped."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("Control", no_wrap=True)
     table.add_column("Setting", overflow="fold", ratio=1)
@@ -39,16 +59,86 @@ def list_(recipes: RECIPES = None) -> None:
             seen = control.verified_live or "not yet"
             table.add_row(f"{recipe.service}.{name}", control.title, control.kind, recipe.terms.automation, seen)
     screen().print(table)
+    for entry in Register(settings_of(state).state_dir.stopped_services).entries():
+        rests_on = f" ({entry.reference})" if entry.reference else ""
+        say(f"{entry.name} has been stopped since {entry.since.isoformat()}{rests_on}: no run visits it.", "yellow")
 
 
 @app.command()
-def show(service: Annotated[str, typer.Argument(help="Service, such as linkedin.")], recipes: RECIPES = None) -> None:
+def show(service: SERVICE, recipes: RECIPES = None) -> None:
     """Show a recipe as it stands in its file, sources and all."""
     catalogue = _catalogue(recipes)
     if catalogue.get(service) is None:
         raise InputError(f"There is no recipe for '{service}'; known are {', '.join(catalogue.recipes)}.")
     typer.echo(f"# {catalogue.paths[service]}")
     typer.echo(catalogue.paths[service].read_text("utf-8").rstrip())
+
+
+@app.command()
+def stop(
+    service: SERVICE,
+    reference: Annotated[
+        str | None, typer.Option("--reference", metavar="TEXT", help="Whose decision, such as a ticket; no name.")
+    ] = None,
+    recipes: RECIPES = None,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+    log_key: LOG_KEY = None,
+) -> None:
+    """Shut a service to all runs, also to one that is under way: nobody is visited there, and nothing is pressed.
+
+    It counts first and is recorded then, by the run that is writing where there is one. Exit code 1: it counts, and is
+    recorded by the next command or run that writes.
+    """
+    if not SERVICE_NAME.fullmatch(service):
+        raise InputError(f"'{service}' cannot be the name of a service.")
+    settings = _stopping(recipes, state, log_key, rehearsal=rehearsal)
+    try:
+        known = catalogue_for(settings, rehearsal=True).recipes
+    except InputError as error:  # an emergency does not wait until a recipe is fixed
+        say(f"Whether there is a recipe for {service} could not be seen: {error}", "yellow")
+    else:
+        if service not in known:
+            raise InputError(f"There is no recipe for '{service}'; known are {', '.join(known)}. Nothing was stopped.")
+    stopped = Register(settings.state_dir.stopped_services)
+    is_new = stopped.add(
+        service,
+        datetime.now(UTC).date(),
+        reference=reference_of(reference),
+        operator=os.getuid(),
+        operator_claimed=claimed_operator(),
+    )
+    typer.echo(f"{service} {'is stopped as of now' if is_new else 'was stopped already'}.")
+    with require_recorded(f"{service} is stopped"):
+        carry_out(settings, "fleet services stop", Settle(), lambda: stopped.is_recorded(service))
+
+
+@app.command()
+def start(
+    service: SERVICE,
+    reference: Annotated[
+        str, typer.Option("--reference", metavar="TEXT", help="Whose decision, such as a ticket; no name.")
+    ],
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+    log_key: LOG_KEY = None,
+) -> None:
+    """Open a service again that was stopped. It is recorded first."""
+    settings = _stopping(None, state, log_key, rehearsal=rehearsal)
+    try:
+        act = Start(service=service, reference=reference_of(reference) or "", operator_claimed=claimed_operator())
+    except ValidationError:
+        raise InputError(f"'{service}' cannot be the name of a service.") from None
+    carry_out(settings, "fleet services start", act)
+    typer.echo(f"{service} is visited again.")
+
+
+def _stopping(recipes: list[str] | None, state: str | None, log_key: str | None, *, rehearsal: bool) -> Settings:
+    settings = settings_of(state, recipes=recipes, log_key=log_key)
+    if rehearsal:
+        settings = settings.for_rehearsal()
+    settings.state_dir.check()
+    return settings
 
 
 @app.command()

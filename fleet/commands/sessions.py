@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +14,9 @@ from fleet.catalogue import Catalogue
 from fleet.commands.options import INVENTORY, RECIPES, STATE, say, screen, settings_of
 from fleet.employee import SAFE_NAME
 from fleet.errors import InputError
+from fleet.gates import is_personal
 from fleet.inventory import Inventory, read_inventory
-from fleet.plan import catalogue_for, services_of
+from fleet.plan import catalogue_for
 from fleet.sessions import SessionStore, is_over, parse_storage_state
 
 app = typer.Typer(no_args_is_help=True, help="Import, list and remove sealed sessions.")
@@ -37,12 +39,12 @@ def import_(
         raise InputError("Give EMPLOYEE SERVICE FILE, or --from DIR with files named EMPLOYEE.SERVICE.json.")
     settings = settings_of(state, None, recipes, inventory)
     catalogue = catalogue_for(settings, rehearsal=False)
-    people_known = read_inventory(inventory or [], services_of(catalogue))
+    people_known = read_inventory(inventory or [], catalogue.recipes)
     settings.state_dir.check()
     store = SessionStore(settings.state_dir)
     if folder is None:
         assert employee is not None and service is not None and file is not None
-        _import_one(store, people_known, catalogue, employee, service, file)
+        _import_one(store, people_known, catalogue, settings.personal_sessions, employee, service, file)
         return
     if not folder.is_dir():
         raise InputError(f"--from {folder}: not a folder.")
@@ -53,7 +55,7 @@ def import_(
     for path in files:
         name, _, slug = path.stem.rpartition(".")
         try:
-            _import_one(store, people_known, catalogue, name, slug, path)
+            _import_one(store, people_known, catalogue, settings.personal_sessions, name, slug, path)
         except InputError as error:
             refused.append(str(error))
     if refused:
@@ -63,7 +65,13 @@ def import_(
 
 
 def _import_one(
-    store: SessionStore, inventory: Inventory, catalogue: Catalogue, name: str, service: str, path: Path
+    store: SessionStore,
+    inventory: Inventory,
+    catalogue: Catalogue,
+    personal_sessions: Collection[str],
+    name: str,
+    service: str,
+    path: Path,
 ) -> None:
     recipe = catalogue.get(service)
     if recipe is None:
@@ -90,7 +98,10 @@ def _import_one(
             f"{name} must sign in to {recipe.name} again."
         )
     store.seal(name, recipe, state)
-    typer.echo(f"Sealed the session of {name} at {recipe.name}. Delete {path}: it is still open.")
+    unused = ""
+    if service not in personal_sessions and is_personal(employee.accounts[service], recipe):
+        unused = f", which live runs leave unused until fleet.yml has personal_sessions: {{{service}: REFERENCE}}"
+    typer.echo(f"Sealed the session of {name} at {recipe.name}{unused}. Delete {path}: it is still open.")
 
 
 @app.command("list")

@@ -35,7 +35,7 @@ from fleet.errors import InputError
 from fleet.inventory import Inventory, read_inventory
 from fleet.model import EXIT_OK, EXIT_TOOL_FAILED
 from fleet.notify.send import Notifier
-from fleet.plan import catalogue_for, plan_accounts, service_names, services_of
+from fleet.plan import catalogue_for, plan_accounts, service_names
 from fleet.report.drift import DriftReport, drift_envelope, print_drift
 from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
 from fleet.report.words import visible, whole_percents, words_for
@@ -70,7 +70,7 @@ def status(
     configuration = configure(given, inventory or ())
     catalogue = catalogue_for(configuration.settings, rehearsal=True)
     names = service_names(catalogue)
-    everybody = read_inventory(inventory, services_of(catalogue), cwd=Path.cwd()) if inventory else None
+    everybody = read_inventory(inventory, catalogue.recipes, cwd=Path.cwd()) if inventory else None
     if everybody and not configuration.settings.is_state_given:  # one that was named holds real runs or rehearsed ones
         everybody.require_own_state(is_rehearsal=rehearsal)
     settings = with_log(configuration.settings, rehearsal=rehearsal)

@@ -80,7 +80,7 @@ class Import:
             ) from None
 
 
-def prepare(path: Path, inventory: Path, recipes: Mapping[str, Recipe], wishes: Wishes) -> Import:
+def prepare(path: Path, inventory: Path, services: Mapping[str, Recipe], wishes: Wishes) -> Import:
     """Read an export and an inventory, and make the inventory's new text. Changes nothing.
 
     Raises InputError with all mistakes of what is read first.
@@ -90,7 +90,6 @@ def prepare(path: Path, inventory: Path, recipes: Mapping[str, Recipe], wishes: 
         raise InputError(f"{inventory} is no YAML file; an import is written into one, such as: -i staff.yml")
     if not inventory.parent.is_dir():
         raise InputError(f"{inventory.parent}: there is no such folder; make it, or mend the path given with -i.")
-    services = {service: frozenset(recipe.controls) for service, recipe in recipes.items()}
     place = place_of_remembered(inventory)
     was_remembered = read_remembered(place)
     refuse_guessed_ownership(was_remembered, wishes.columns, place)
@@ -103,7 +102,7 @@ def prepare(path: Path, inventory: Path, recipes: Mapping[str, Recipe], wishes: 
     export = rows_where(export, where)
     leavers = leavers_of(export, columns.indexes.values(), where, date.today())
     export = without_leavers(export, leavers, leaving)
-    found = read_people(export, columns, recipes, wishes.on_bad_row)
+    found = read_people(export, columns, services, wishes.on_bad_row)
     people = found.persons
     before = _read(inventory)
     employees = _employees(inventory, before, services)
@@ -163,7 +162,7 @@ def _read(inventory: Path) -> bytes | None:
     return data
 
 
-def _employees(inventory: Path, content: bytes | None, services: Mapping[str, frozenset[str]]) -> tuple[Employee, ...]:
+def _employees(inventory: Path, content: bytes | None, services: Mapping[str, Recipe]) -> tuple[Employee, ...]:
     """Who is in the inventory so far. One with mistakes is not written into: nothing tells old ones from new."""
     if content is None or not _has_hosts(content):
         return ()
@@ -215,7 +214,7 @@ class Goal:
     groups: Mapping[str, Collection[str]]
 
 
-def _prove(inventory: Path, text: str, goal: Goal, services: Mapping[str, frozenset[str]]) -> None:
+def _prove(inventory: Path, text: str, goal: Goal, services: Mapping[str, Recipe]) -> None:
     """Let Ansible read the new text, in a private copy of its place. Raises InputError if it reads anything else."""
     with tempfile.TemporaryDirectory(dir=runtime_dir()) as name:
         folder = Path(name).resolve()

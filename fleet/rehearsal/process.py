@@ -9,7 +9,6 @@ import select
 import signal
 import ssl
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Self
 from urllib.parse import urlencode
 
+from fleet.environment import PYTHON
 from fleet.errors import FleetError, InputError
 from fleet.paths import PACKAGE
 from fleet.rehearsal.account import RehearsalAccount
@@ -129,7 +129,7 @@ def start_rehearsal(accounts: Sequence[RehearsalAccount], world_file: Path | Non
     path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(
-            [sys.executable, "-m", "fleet.rehearsal"],
+            [*PYTHON, "-m", "fleet.rehearsal"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,

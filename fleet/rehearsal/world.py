@@ -110,6 +110,7 @@ class World:
             {
                 "employee": account.who.employee,
                 "service": account.who.service,
+                "case": account.who.case,
                 "token": account.token,
                 "controls": account.controls,
                 "writes": account.writes,
@@ -122,6 +123,8 @@ class World:
 def _account(who: RehearsalAccount, known: dict[tuple[str, str], dict[str, Any]]) -> Account:
     case, names = CASES[who.service][who.case], CONTROLS[who.service]
     kept = known.get((who.employee, who.service), {})
+    if kept.get("case", who.case) != who.case:
+        kept = {}  # another story, which begins at its own beginning
     values, writes = kept.get("controls", {}), kept.get("writes", {})
     return Account(
         who=who,

@@ -15,6 +15,7 @@ from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Finding, Order, Visit
 from fleet.paths import REHEARSAL_RECIPES
+from fleet.patience import LIMIT
 from fleet.rehearsal.behavior import Case, Dom, Save, Trouble
 from fleet.rehearsal.cases import CASES, CONTROLS
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
@@ -34,8 +35,6 @@ NAMES = (
 NO_BROWSER = {"no_session"}
 LASTS = {"endless_script"}
 """Tested apart: it takes a core for as long as it is looked at."""
-LONGEST = 100_000
-"""Milliseconds within which every control has ended, sixteen accounts at a time."""
 DECLARED = {
     "linkedin": (
         r"GET /in/me/|GET /in/[^/]+/",
@@ -168,7 +167,8 @@ class TestGallery:
         case, findings = CASES[service][name], walked.journals[f"{service}-{name}"].findings
         assert sorted(finding.control for finding in findings) == sorted(CONTROLS[service])
         assert {(finding.outcome, finding.reason) for finding in findings} == {(case.outcome, case.reason)}
-        assert max(finding.duration_ms for finding in findings) < LONGEST
+        # The product's own bound, which a busy machine meets as well; how fast it is `make bench` tells.
+        assert max(finding.duration_ms for finding in findings) < 1000 * LIMIT
 
     @pytest.mark.parametrize(("service", "name"), gallery())
     def test_nothing_is_claimed_that_the_server_does_not_bear_out(

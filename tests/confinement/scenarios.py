@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fleet.audit.segments import read_starts
 from fleet.browser import chromium
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
@@ -24,12 +25,13 @@ from fleet.catalogue import load_catalogue
 from fleet.config import Given, resolve_settings
 from fleet.inventory import read_inventory
 from fleet.paths import write_private
-from fleet.plan import catalogue_for, services_of
+from fleet.plan import catalogue_for
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.rehearsal.stage import raise_stage
 from fleet.sessions import SessionStore, StorageState
 from fleet.state import make_state
 from tests.confinement.listener import Listener
+from tests.inventories import at_linkedin
 from tests.workers.sshd import SSHD, Sshd
 
 FLEET = str(Path(sys.executable).with_name("fleet"))
@@ -45,7 +47,7 @@ def rehearsed() -> dict[str, Any]:
     inventory = _inventory({"reaches.out": "reaches_out", "asked": "challenge_code", "out": "session_over"})
     settings = resolve_settings(Given(state=str(HOME / "state")), [inventory])
     catalogue = catalogue_for(settings, rehearsal=True)
-    stage = raise_stage(read_inventory([inventory], services_of(catalogue)), settings, catalogue)
+    stage = raise_stage(read_inventory([inventory], catalogue.recipes), settings, catalogue)
     ways = [part for host, at in stage.network.resolve.items() for part in ("--resolve", f"{host}={at}")]
     result: dict[str, Any] = {"own": f"lo tcp {stage.rehearsal.address}"}
     for name, check in (("checked", ["--check"]), ("run", [])):
@@ -71,11 +73,21 @@ def behind_proxy() -> dict[str, Any]:
             given = StorageState.model_validate(rehearsal.storage_state(name, "linkedin"))
             sessions.seal(name, LINKEDIN, given)
         options = ("--proxy", "http://127.0.0.1:3128", "--trust-spki", rehearsal.spki)
-        accepted = {"terms_accepted": {"linkedin": "test"}, "sandbox": False, "accepted_by": "test"}
+        decided = {"linkedin": "test"}
+        accepted = {
+            "terms_accepted": decided,
+            "personal_sessions": decided,
+            "sandbox": False,
+            "accepted_by": "test",
+        }
         (HOME / "fleet.yml").write_text(json.dumps(accepted))
         refused = _run(inventory, *options)
-        (HOME / "fleet.yml").write_text(json.dumps(accepted | {"proxy_credentials": "proxy.txt"}))
         write_private(HOME / "proxy.txt", b"ann:geheim")
+        accepted["proxy_credentials"] = "proxy.txt"
+        (HOME / "fleet.yml").write_text(json.dumps(accepted | {"personal_sessions": {}}))
+        undecided = _run(inventory, *options)
+        written_while_undecided = sum(row["writes"]["ai_training"] for row in rehearsal.truth())
+        (HOME / "fleet.yml").write_text(json.dumps(accepted))
         asked_before = set(re.findall(r"CONNECT (\S+)", log.read_text()))
         listener = Listener()
         done = _run(inventory, *options)
@@ -83,6 +95,11 @@ def behind_proxy() -> dict[str, Any]:
         asked = set(re.findall(r"Request .*: (.*) HTTP/1", log.read_text()))
         return {
             "by_worker": _by_worker(inventory, *options) if SSHD and os.geteuid() == 0 else None,
+            "undecided": [undecided.returncode, json.loads(undecided.stdout)["results"], written_while_undecided],
+            "decisions": [
+                {name: started[name] for name in ("terms_accepted", "personal_sessions", "sandbox_accepted_by")}
+                for started in read_starts(settings.state_dir.audit.log)
+            ][::-1][:2],
             "refused": [refused.returncode, json.loads(refused.stdout)["errors"]],
             "asked_before": asked_before,
             "outcomes": _outcomes(done),
@@ -124,11 +141,7 @@ def _tinyproxy() -> Iterator[Path]:
 
 
 def _inventory(cases: dict[str, str], *, rehearsal: bool = True) -> str:
-    hosts = {
-        name: {"fleet_accounts": {"linkedin": {"profile": name, "owner": "company"}}}
-        | ({"fleet_rehearsal_case": {"linkedin": case}} if rehearsal else {})
-        for name, case in cases.items()
-    }
+    hosts = {name: at_linkedin(name, case=case if rehearsal else None) for name, case in cases.items()}
     path = HOME / "staff.yml"
     path.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": rehearsal}, "hosts": hosts}}))
     return str(path)

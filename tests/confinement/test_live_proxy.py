@@ -27,6 +27,23 @@ class TestLiveBehindAProxy:
         assert live["outcomes"] == {"reaches.out": "opted_out", "plain": "opted_out"}
         assert live["writes"] == {"reaches.out": 1, "plain": 1}
 
+    def test_personal_sessions_are_left_unused_until_the_organization_has_decided(self, live: Any) -> None:
+        """Each such account ends `not_permitted`, reason `personal_session`, exit 3, and nothing was written there."""
+        code, results, written = live["undecided"]
+        assert code == 3
+        assert {row["employee"]: (row["outcome"], row["reason"]) for row in results} == dict.fromkeys(
+            ("reaches.out", "plain"), ("not_permitted", "personal_session")
+        )
+        assert written == 0
+
+    def test_the_log_names_the_decisions_that_the_run_rested_on(self, live: Any) -> None:
+        """Terms, personal sessions and the missing sandbox, each with its reference, for the run before and after."""
+        accepted = {"terms_accepted": {"linkedin": "test"}, "sandbox_accepted_by": "test"}
+        assert live["decisions"] == [
+            accepted | {"personal_sessions": {}},
+            accepted | {"personal_sessions": {"linkedin": "test"}},
+        ]
+
     def test_the_proxys_log_shows_the_recipes_hosts_and_nothing_else(self, live: Any) -> None:
         """In tinyproxy's own words."""
         assert sorted(live["asked"]) == [f"CONNECT {host}" for host in HOSTS]

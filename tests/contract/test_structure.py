@@ -16,19 +16,19 @@ from tests.conftest import ROOT
 
 FLOORS = (
     {"errors", "model"},
-    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh"},
-    {"yamlfile"},
+    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh", "interruption"},
+    {"yamlfile", "register", "environment"},
     {"mandates", "sourcelines"},
-    {"waivers"},
-    {"employee", "recipe"},
+    {"waivers", "ansible_words", "recipe"},
+    {"employee"},
     {"inventory", "catalogue", "sessions", "audit", "browser", "notify", "configfile"},
     {"config", "state", "retention", "people", "recognition", "selectors", "patience"},
-    {"reading", "plan", "leavers"},
+    {"reading", "plan", "leavers", "acts"},
     {"optout", "gates", "history", "selection"},
     {"forecast", "variables"},
     {"rehearsal"},
     {"agent", "runner"},
-    {"crew"},
+    {"crew", "writing"},
     {"pipeline"},
     {"report"},
     {"commands"},
@@ -91,6 +91,12 @@ def wrong_way(where: str, source: str) -> list[str]:
     return [name for name in imports(source) if name.split(".")[0] == "fleet" and area(name) not in below]
 
 
+def python_without_safe_path(source: str) -> list[int]:
+    """Lines on which a command begins with this interpreter, and not with `PYTHON` of fleet/environment.py."""
+    commands = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.List) and node.elts)
+    return [node.lineno for node in commands if ast.unparse(node.elts[0]) == "sys.executable"]
+
+
 def strangers(path: str, source: str) -> list[str]:
     """Packages that a file imports although another one is their front door."""
     packages = {name.split(".")[0] for name in imports(source)}
@@ -125,10 +131,18 @@ class TestImports:
         """What runs the play knows nothing of browsers, sessions or recipes."""
         names = set(imports((ROOT / "fleet/runner.py").read_text("utf-8")))
         assert {name for name in names if name.startswith("fleet")} == {
+            "fleet.environment",
             "fleet.errors",
             "fleet.leftovers",
             "fleet.paths",
         }
+
+    def test_no_program_of_ours_imports_from_the_working_directory(self) -> None:
+        """Whoever may write there would have their code run: each Python that we start is told otherwise."""
+        found = {str(path): python_without_safe_path(path.read_text("utf-8")) for path in SOURCES}
+        assert {path: lines for path, lines in found.items() if lines} == {}
+        assert python_without_safe_path("import sys\nrun([sys.executable, '-m', 'fleet'])") == [2]
+        assert python_without_safe_path("run([*PYTHON, '-m', 'fleet'])") == []
 
     def test_each_heavy_package_has_one_front_door(self) -> None:
         """Playwright, Ansible Runner, age and the web server are imported where the table says, and nowhere else."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -53,6 +54,16 @@ def test_a_run_works_from_the_wheel_alone(installed: Path, tmp_path: Path) -> No
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, ""), verb
+
+
+def test_the_license_comes_with_it(installed: Path) -> None:
+    """Its whole text, as its authors ask for, in the repository and in the wheel, which names it as SPDX does."""
+    text = (ROOT / "LICENSE").read_bytes()
+    # https://www.gnu.org/licenses/gpl-3.0.txt
+    assert hashlib.sha256(text).hexdigest() == "3972dc9744f6499f0f9b2dbf76696f2ae7ad8af9b23dde66d6af86c9dfb36986"
+    [information] = installed.glob("fleet_optout-*.dist-info")
+    assert (information / "licenses" / "LICENSE").read_bytes() == text
+    assert "License-Expression: GPL-3.0-or-later" in (information / "METADATA").read_text("utf-8").splitlines()
 
 
 def test_the_directory_plugins_work_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:

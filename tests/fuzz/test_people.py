@@ -16,12 +16,12 @@ from fleet.employee import SAFE_NAME
 from fleet.errors import InputError
 from fleet.inventory import gaps_in_mandates, inventory_of
 from fleet.paths import REHEARSAL_RECIPES
-from fleet.plan import RunSpec, plan_accounts, services_of
+from fleet.plan import RunSpec, plan_accounts
 from fleet.sessions import StorageState, parse_storage_state
 from tests.fuzz.cases import altered, fuzz, mutated, texts, values
 
 CATALOGUE = load_catalogue([REHEARSAL_RECIPES])
-SERVICES = services_of(CATALOGUE)
+SERVICES = CATALOGUE.recipes
 SETTINGS = Settings(Path("/nowhere"), Path("/nowhere"), Path("/nowhere"))
 
 ANNA = {
@@ -44,7 +44,7 @@ ANNA = {
 }
 LISTING = {
     "_meta": {
-        "hostvars": {"anna": ANNA, "bob": {"fleet_accounts": {"linkedin": {"profile": "b", "owner": "company"}}}}
+        "hostvars": {"anna": ANNA, "bob": {"fleet_accounts": {"intranet": {"profile": "b", "owner": "company"}}}}
     },
     "all": {"children": ["ungrouped", "lyon", "staff"]},
     "staff": {"children": ["lyon"], "vars": {"fleet_locale": "de"}},

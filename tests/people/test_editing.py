@@ -17,11 +17,9 @@ from fleet.people import importing
 from fleet.people.document import scalar
 from fleet.people.importing import Import, prepare
 from fleet.people.wishes import Wishes
-from fleet.plan import services_of
 from tests.conftest import ROOT
 
-RECIPES = load_catalogue([REHEARSAL_RECIPES])
-SERVICES = services_of(RECIPES)
+SERVICES = load_catalogue([REHEARSAL_RECIPES]).recipes
 EXAMPLE = (ROOT / "inventory.example.yml").read_text("utf-8")
 EVERYBODY = """Email,Site,LinkedIn
 anna.keller@company.example,Dublin,
@@ -50,7 +48,7 @@ def prepared(folder: Path, csv: str, inventory: str | None = EXAMPLE, keep: tupl
     (folder / "people.csv").write_text(csv, "utf-8")
     if inventory is not None:
         (folder / "staff.yml").write_bytes(inventory.encode())
-    return prepare(folder / "people.csv", folder / "staff.yml", RECIPES.recipes, Wishes(keep=keep))
+    return prepare(folder / "people.csv", folder / "staff.yml", SERVICES, Wishes(keep=keep))
 
 
 def changed_lines(found: Import) -> list[str]:

@@ -15,6 +15,7 @@ import yaml
 from junitparser import JUnitXml
 
 from tests.conftest import ROOT
+from tests.inventories import at_linkedin
 from tests.pipelines.runners import Job, run_github, run_gitlab, run_unit
 from tests.playbook.helpers import BIN
 
@@ -43,8 +44,9 @@ class Machine:
         """Commit an inventory with these people; those who have no mandate are named `unasked`."""
         hosts: dict[str, Any] = {
             name: {
-                "fleet_accounts": {"linkedin": {"profile": name} | ({} if name == "unasked" else {"owner": "company"})},
-                "fleet_rehearsal_case": {"linkedin": case},
+                variable: value
+                for variable, value in at_linkedin(name, case=case).items()
+                if variable != "fleet_mandate" or name != "unasked"
             }
             for name, case in cases.items()
         }

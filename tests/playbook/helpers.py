@@ -21,7 +21,7 @@ EXAMPLE = str(ROOT / "inventory.example.yml")
 
 EXAMPLE_COUNTS = {
     "already_opted_out": 1,
-    "opted_out": 6,
+    "opted_out": 8,
     "not_offered": 3,
     "waived": 1,
     "no_mandate": 2,

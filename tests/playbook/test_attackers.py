@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.inventories import at_linkedin
 from tests.playbook.helpers import BIN, fleet, has_intent, nothing_runs, processes, records, state, wait_until
 
 pytestmark = pytest.mark.xdist_group("pipeline")
@@ -18,8 +19,8 @@ all:
   vars: {fleet_rehearsal: true}
   hosts:
     good:
-      fleet_accounts: {linkedin: {profile: good, owner: company}}
-      fleet_rehearsal_case: {linkedin: switched_on}
+      fleet_accounts: {intranet: {profile: good, owner: company}}
+      fleet_rehearsal_case: {intranet: switched_on}
       # What belongs to Ansible decides nothing here: each play gets an inventory of names alone.
       ansible_connection: "{{ lookup('pipe', 'touch MARK-connection') }}"
       ansible_python_interpreter: "MARK-interpreter; touch MARK-interpreter"
@@ -29,17 +30,17 @@ all:
       optout_recipes: ["{{ lookup('pipe', 'touch MARK-recipes') }}"]
     template:
       fleet_email: "{{ lookup('pipe', 'touch MARK-email') }}"
-      fleet_accounts: {linkedin: {profile: x, owner: company}}
+      fleet_accounts: {intranet: {profile: x, owner: company}}
     sum:
-      fleet_accounts: {linkedin: {profile: "{{ 7 * 7 }}", owner: company}}
-      fleet_rehearsal_case: {linkedin: switched_on}
+      fleet_accounts: {intranet: {profile: "{{ 7 * 7 }}", owner: company}}
+      fleet_rehearsal_case: {intranet: switched_on}
     unsafe:
-      fleet_accounts: {linkedin: {profile: !unsafe "{{ lookup('pipe', 'touch MARK-unsafe') }}", owner: company}}
+      fleet_accounts: {intranet: {profile: !unsafe "{{ lookup('pipe', 'touch MARK-unsafe') }}", owner: company}}
     steps:
-      fleet_accounts: {linkedin: {profile: "..", owner: company}}
+      fleet_accounts: {intranet: {profile: "..", owner: company}}
     '-e@MARK-option': &account
-      fleet_accounts: {linkedin: {profile: x, owner: company}}
-      fleet_rehearsal_case: {linkedin: switched_on}
+      fleet_accounts: {intranet: {profile: x, owner: company}}
+      fleet_rehearsal_case: {intranet: switched_on}
     '--become': *account
     '../../MARK-path': *account
     'range[1:2]/x': *account
@@ -79,10 +80,7 @@ def test_hostile_data_is_recorded_as_bad_and_does_nothing(tmp_path: Path) -> Non
 
 def test_what_every_user_can_see_of_a_run_names_nobody(tmp_path: Path) -> None:
     """In the middle of a visit: no employee, profile or port for debugging on any command line, no open file."""
-    zoe = {
-        "fleet_accounts": {"linkedin": {"profile": "zoe-quartz-9", "owner": "company"}},
-        "fleet_rehearsal_case": {"linkedin": "switched_on"},
-    }
+    zoe = at_linkedin("zoe.quartz", "zoe-quartz-9", "switched_on")
     staff = tmp_path / "staff.yml"
     staff.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": True}, "hosts": {"zoe.quartz": zoe}}}))
     run = subprocess.Popen([str(BIN / "fleet"), "run", "-i", str(staff)], stdout=subprocess.DEVNULL)

@@ -21,6 +21,7 @@ import pytest
 
 from fleet.audit import records as schema
 from fleet.paths import runtime_dir
+from tests.inventories import at_linkedin
 from tests.playbook.helpers import BIN, Entry, entries, fleet, processes, records, stored, wait_until
 
 STEPS = {
@@ -46,13 +47,7 @@ def own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def staff(tmp_path: Path) -> str:
     """The inventory of the six."""
-    hosts = {
-        name: {
-            "fleet_accounts": {"linkedin": {"profile": f"profile-{name}", "owner": "company"}},
-            "fleet_rehearsal_case": {"linkedin": case},
-        }
-        for name, case in STEPS.items()
-    }
+    hosts = {name: at_linkedin(name, f"profile-{name}", case) for name, case in STEPS.items()}
     path = tmp_path / "staff.yml"
     path.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": True}, "hosts": hosts}}))
     return str(path)
@@ -126,8 +121,11 @@ def nothing_is_left() -> bool:
     return of_run() == [] and list(runtime_dir().iterdir()) == []
 
 
-def check_the_end(run: subprocess.Popen[str], within: float) -> dict[str, Any] | None:
-    """Wait for the end of a run; every planned control has exactly one, none of them claims too much."""
+def check_the_end(run: subprocess.Popen[str], within: float, *, reports: bool = True) -> dict[str, Any]:
+    """Wait for the end of a run; every planned control has exactly one, none of them claims too much.
+
+    Returns what `fleet run` printed; empty where nobody is left who `reports`.
+    """
     try:
         output, _ = run.communicate(timeout=within)
     finally:
@@ -136,8 +134,8 @@ def check_the_end(run: subprocess.Popen[str], within: float) -> dict[str, Any] |
     run_id = next(record["run"] for record in records() if record["event"] == schema.RUN_STARTED)
     intended = set(entries(schema.CONTROL_INTENDED, run_id))
     truth = stored()
-    if any(record["event"] == schema.RUN_FINISHED for record in records()):
-        assert Counter(entries(schema.CONTROL_FINISHED, run_id)) == Counter(dict.fromkeys(KEYS.values(), 1))
+    assert [record["run"] for record in records() if record["event"] == schema.RUN_FINISHED] == [run_id]
+    assert Counter(entries(schema.CONTROL_FINISHED, run_id)) == Counter(dict.fromkeys(KEYS.values(), 1))
     ends = dict(
         zip(
             entries(schema.CONTROL_FINISHED, run_id),
@@ -151,10 +149,12 @@ def check_the_end(run: subprocess.Popen[str], within: float) -> dict[str, Any] |
         assert writes <= (entry in intended), entry
         # An intent has an end that says what became of it, or says that it is not known.
         assert not (entry in intended and outcome in ("not_run", "error")), (entry, outcome)
-    report: dict[str, Any] | None = json.loads(output) if output else None
-    if report is not None:
-        told = {(row["employee"], row["service"], row["control"]): row["outcome"] for row in report["results"]}
-        assert told == ends
+    if not reports:
+        assert output == ""
+        return {}
+    report: dict[str, Any] = json.loads(output)
+    told = {(row["employee"], row["service"], row["control"]): row["outcome"] for row in report["results"]}
+    assert told == ends
     return report
 
 
@@ -189,16 +189,14 @@ class TestKilled:
         """SIGKILL of any part: no false claim, an end for every intent, no process, no profile left, and it goes on."""
         run = start(staff)
         strike(victim, signal.SIGKILL)
-        report = check_the_end(run, 90)
-        assert (report is None) is (victim == "fleet")
+        report = check_the_end(run, 90, reports=victim != "fleet")
         if victim == "agent":
-            assert report is not None
             sentence = "The agent ended before the run did; what it did is in the audit log."
             assert (report["errors"], report["exit_code"]) == ([sentence], 1)
             cut_off = {row["employee"]: row["outcome"] for row in report["results"] if row["reason"] == "agent_ended"}
             # Pressed and not read back is not known; whoever was not pressed was not reached.
             assert (cut_off["saving"], cut_off["proof"], cut_off["page"]) == ("unknown", "unknown", "not_run")
-        if report is not None and victim in ("browser", "renderers", "driver"):
+        if victim in ("browser", "renderers", "driver"):
             check_that_a_new_browser_did_the_rest(report)
         check_that_the_next_run_goes_on(staff, resume=victim in ("agent", "ansible-playbook", "fleet"))
 
@@ -210,7 +208,6 @@ class TestStopped:
         run = start(staff)
         strike(victim, signal.SIGSTOP)
         report = check_the_end(run, 150)
-        assert report is not None
         check_that_a_new_browser_did_the_rest(report)
 
     @pytest.mark.parametrize(
@@ -225,7 +222,6 @@ class TestStopped:
         run = start(staff)
         strike(victim, signal.SIGSTOP)
         report = check_the_end(run, 150)
-        assert report is not None
         assert said in report["errors"] and report["exit_code"] == 1
         check_that_the_next_run_goes_on(staff, resume=True)
 
@@ -237,4 +233,4 @@ class TestStopped:
         wait_until(lambda: time.monotonic() - began > 5)
         run.send_signal(signal.SIGCONT)
         report = check_the_end(run, 90)
-        assert report is not None and (report["errors"], report["exit_code"]) == ([], 0)
+        assert (report["errors"], report["exit_code"]) == ([], 0)

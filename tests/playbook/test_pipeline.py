@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.inventories import at_linkedin
 from tests.playbook.helpers import (
     BIN,
     EXAMPLE,
@@ -44,8 +45,8 @@ class TestFleetRun:
         assert [record["seq"] for record in written] == list(range(len(written)))
         events = Counter(str(record["event"]) for record in written)
         assert events["run.planned"] == 13
-        assert events["control.finished"] == 18
-        assert events["control.intended"] == 7
+        assert events["control.finished"] == 20
+        assert events["control.intended"] == 9
         assert written[-1]["counts"] == first["counts"]
         assert "anna" not in json.dumps(written)
         again = json.loads(fleet("run", "-i", EXAMPLE, "-l", "anna.keller", "--output", "json").stdout)
@@ -67,7 +68,7 @@ class TestFleetRun:
             (["-i", EXAMPLE, "--resolve", "a.example:443=10.0.0.1:1"], "not a loopback address"),
             (["-i", EXAMPLE, "--proxy", "http://ann:secret@proxy:3128"], "leave user and password out"),
             (["-i", EXAMPLE, "--recipes", "/nowhere"], "is not a folder of recipes"),
-            (["-i", EXAMPLE, "-l", "nobody"], "no employees that match"),
+            (["-i", EXAMPLE, "-l", "nobody"], "nobody matches nobody in"),
         ],
     )
     def test_bad_input_is_one_sentence_and_exit_2(self, arguments: list[str], message: str) -> None:
@@ -82,10 +83,9 @@ class TestFleetRun:
         """After three the rest are not even opened; the next run begins with them; `--breaker off` visits all."""
         staff = tmp_path / "staff.yml"
         accounts = {
-            f"person.{number}": {
-                "fleet_accounts": {"linkedin": {"profile": f"person-{number}", "owner": "company"}},
-                "fleet_rehearsal_case": {"linkedin": "challenge_captcha" if number < 4 else "already_out"},
-            }
+            f"person.{number}": at_linkedin(
+                f"person.{number}", f"person-{number}", "challenge_captcha" if number < 4 else "already_out"
+            )
             for number in range(6)
         }
         staff.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": True}, "hosts": accounts}}))
@@ -110,7 +110,7 @@ class TestFleetRun:
         told = json.loads(fleet("run", "-i", EXAMPLE, "--plan", "--output", "json").stdout)
         assert len(told["visits"]) == 15
         assert [row["outcome"] for row in told["left_alone"]] == ["no_mandate", "no_mandate", "waived"]
-        assert told["seconds"] == [44, 44]
+        assert told["seconds"] == [32, 32]
         assert not state().exists() and nothing_runs()
 
     def test_ctrl_c_is_recorded_and_a_later_run_goes_on(self) -> None:
@@ -123,7 +123,7 @@ class TestFleetRun:
         output, _ = run.communicate(timeout=30)
         report = json.loads(output)
         assert run.returncode == report["exit_code"] == 130
-        assert sum(report["counts"].values()) == 18
+        assert sum(report["counts"].values()) == 20
         assert records()[-1]["stopped"] == "interrupted"
         wait_until(nothing_runs)
         left = {key(row) for row in report["results"] if row["outcome"] in ("not_run", "unknown")}

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -104,6 +105,18 @@ class TestWriting:
 
 
 class TestAllowList:
+    @pytest.mark.parametrize("clock", [-1, 10**12 + 1])
+    async def test_a_clock_that_no_reader_takes_is_not_written(
+        self, log: AuditLog, folder: Path, monkeypatch: pytest.MonkeyPatch, clock: int
+    ) -> None:
+        """The kernel's clock is the one thing that a record holds and nobody has given it."""
+        await finish(log, "c0")
+        # No machine has been up for so long.
+        monkeypatch.setattr(records, "time", SimpleNamespace(monotonic_ns=lambda: clock * 1_000_000))
+        with pytest.raises(AuditError, match=r"control\.finished: the audit log holds no such value in monotonic_ms"):
+            await finish(log, "c1")
+        assert [record["control"] for record in lines(folder)] == ["c0"]
+
     @pytest.mark.parametrize(
         ("event", "fields", "message"),
         [

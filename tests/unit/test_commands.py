@@ -111,6 +111,13 @@ class TestSessions:
         imported = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
         assert imported.returncode == 0, imported.stderr
         assert "left out what belongs to shop.example" in " ".join(imported.stderr.split())
+        assert imported.stdout == (
+            "Sealed the session of anna.keller at LinkedIn, which live runs leave unused until fleet.yml has "
+            f"personal_sessions: {{linkedin: REFERENCE}}. Delete {file}: it is still open.\n"
+        )
+        Path(staff).with_name("fleet.yml").write_text("personal_sessions: {linkedin: DPO-7}\n")
+        again = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
+        assert again.stdout == f"Sealed the session of anna.keller at LinkedIn. Delete {file}: it is still open.\n"
         [sealed] = Path(os.environ["HOME"]).rglob("*.age")
         assert sealed.name == "anna.keller.linkedin.age"
         assert oct(sealed.stat().st_mode & 0o777) == "0o600"

@@ -17,6 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from fleet.acts import Writer
 from fleet.audit import records
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.log import AuditLog
@@ -320,7 +321,8 @@ class LogMachine(RuleBasedStateMachine):
         store = Subjects(self._state.audit.subjects)
         store.of({"anna.keller": None})
         store.close()
-        self._runner.run(erase(self._state, self._key, "anna.keller"))
+        with Writer.opened(self._state, self._key, "erase") as writer:
+            self._runner.run(erase(self._state, writer.log, writer.subjects, ["anna.keller"]))
         assert b"anna.keller" not in self._state.audit.subjects.read_bytes()
         self._is_torn = False
 
@@ -329,7 +331,8 @@ class LogMachine(RuleBasedStateMachine):
     def prune(self) -> None:
         """Everything that there is: no run is under way."""
         if self._lines():
-            first = self._runner.run(prune(self._state, self._key, date(2999, 1, 1)))
+            with Writer.opened(self._state, self._key, "prune") as writer:
+                first = self._runner.run(prune(self._state, writer.log, date(2999, 1, 1)))
             assert [line["event"] for line in self._lines()] == [records.LOG_PRUNED]
             assert self._lines()[0]["before"] == first == self._lines()[0]["seq"]
             self._acknowledged, self._is_torn = [], False

@@ -21,6 +21,7 @@ from tests.logs import FINISHED, INTENDED, STARTED, open_log
 SCHEMA = json.loads((Path(__file__).parent / "vectors" / "ocsf-1.8.0.json").read_text())
 CLASSES = {2003: "compliance_finding", 3004: "entity_management", 6002: "application_lifecycle"}
 PLANNED = {"subject": "s_1", "planned": [["linkedin", "ai_training"]], "authority": None, "mandate_hmac": None}
+ACT = {"operator": 1000, "operator_claimed": "ops"}
 OTHERS = [
     (records.LOG_RECOVERED, {"bytes": None, "sha256": None, "unsigned": 3}),
     (records.LOG_HEARTBEAT, {"operator": 1000}),
@@ -28,6 +29,32 @@ OTHERS = [
     (records.LOG_PRUNED, {"operator": 1000, "before": 3, "keys": ["name+id+key"]}),
     (records.SUBJECT_ERASED, {"operator": 1000, "subject": "s_1", "sessions": 1, "evidence": 1}),
     (records.SUBJECT_ERASED, {"operator": 1000, "subject": None, "sessions": 1, "evidence": 0}),
+    (
+        records.MANDATE_MET,
+        {
+            "subject": "s_1",
+            "mandate_hmac": "0",
+            "services": ["linkedin"],
+            "granted_on": "2026-01-01",
+            "expires_on": "2026-12-31",
+            "revoked_on": None,
+            "assurance": "claimed",
+        },
+    ),
+    (records.MANDATE_REVOKED, {"subject": "s_1", **ACT, "reference_hmac": "0", "revoked_on": "2026-03-01"}),
+    (
+        records.MANDATE_REVOKED,
+        {
+            "operator": None,
+            "operator_claimed": None,
+            "subject": None,
+            "reference_hmac": None,
+            "revoked_on": "2026-03-01",
+        },
+    ),
+    (records.MANDATE_RENEWED, {"subject": "s_1", **ACT, "reference_hmac": "0"}),
+    (records.SERVICE_STOPPED, {"service": "linkedin", **ACT, "reference": None, "stopped_on": "2026-03-01"}),
+    (records.SERVICE_STARTED, {"service": "linkedin", **ACT, "reference": "OPS-7"}),
 ]
 
 
@@ -151,7 +178,11 @@ class TestOcsf:
 class TestEcs:
     def test_the_fields_are_those_of_ecs(self, lines: list[tuple[bytes, dict[str, Any]]]) -> None:
         """With its allowed values for kind, category, type and outcome."""
-        allowed = {"process": {"start", "end"}, "configuration": {"change", "deletion", "info"}}
+        allowed = {
+            "process": {"start", "end"},
+            "configuration": {"change", "deletion", "info"},
+            "iam": {"change", "info"},
+        }
         for text, (line, record) in zip(export(Format.ECS, lines, "log", {}), lines, strict=True):
             document = json.loads(text)
             event = document["event"]

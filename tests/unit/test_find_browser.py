@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from fleet.browser.find import find_browser, install_browser
 from fleet.errors import BrowserMissingError
+from tests.playbook.helpers import BIN
 
 
 @pytest.fixture
@@ -50,10 +52,25 @@ def test_a_named_browser_wins(programs: Path, monkeypatch: pytest.MonkeyPatch) -
         install_browser()
 
 
-def test_no_browser_is_one_sentence_that_says_what_to_install(programs: Path) -> None:
-    """Where nothing is found, the packages are named."""
-    with pytest.raises(BrowserMissingError, match="install Debian's package chromium-headless-shell, Google Chrome"):
+def test_no_browser_is_one_sentence_that_says_what_to_do(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to run where nothing is found, and which packages to install where that does not help."""
+    with pytest.raises(BrowserMissingError, match="No browser was found; run 'fleet browser install', or name one"):
         find_browser()
+    monkeypatch.setenv("PLAYWRIGHT_DOWNLOAD_HOST", "http://127.0.0.1:1")  # nobody answers there
+    with pytest.raises(BrowserMissingError, match="install Debian's package chromium-headless-shell, Google Chrome"):
+        install_browser(print)
+
+
+def test_the_demo_installs_nothing(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs no network: without a browser it ends with the command that installs one."""
+    calls = tmp_path / "calls"
+    for name in ("env", "sudo", "true", "apt-get"):
+        add(programs, name, f"echo {name} >> {calls}")
+    monkeypatch.setenv("PLAYWRIGHT_DOWNLOAD_HOST", "http://127.0.0.1:1")  # nobody answers there
+    done = subprocess.run([BIN / "fleet", "demo"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "No browser was found; run 'fleet browser install'" in " ".join(done.stderr.split())
+    assert not calls.exists() and not (tmp_path / "home/.local").exists()
 
 
 def test_what_is_missing_is_installed_by_the_systems_packages(

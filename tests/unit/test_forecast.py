@@ -51,7 +51,8 @@ def settings(tmp_path: Path) -> Settings:
     make_state(settings.state_dir, settings.identity, settings.log_key)
     for name in ("anna", "ben", "carla", "dora"):
         SessionStore(settings.state_dir).seal(name, LINKEDIN, StorageState(cookies=[], origins=[]))
-    return replace(settings, terms_accepted={"linkedin": "board minutes 12"})
+    decided = {"linkedin": "board minutes 12"}
+    return replace(settings, terms_accepted=decided, personal_sessions=decided)
 
 
 def look(settings: Settings, *people: Employee) -> Forecast:
@@ -93,6 +94,13 @@ class TestForecast:
         seen = look(replace(settings, terms_accepted={}), person("anna"))
         assert [(one.outcome, one.reason) for one in seen.left_alone] == [("not_permitted", "terms_forbid")]
         assert (seen.visits, seen.services, seen.seconds) == ((), (), (0.0, 0.0))
+
+    def test_personal_sessions_that_nobody_decided_to_use_leave_everybody_alone(self, settings: Settings) -> None:
+        """The terms alone do not permit it; on this machine nobody needs to decide."""
+        undecided = replace(settings, personal_sessions={"intranet": "board minutes 13"})
+        seen = look(undecided, person("anna"))
+        assert [(one.outcome, one.reason) for one in seen.left_alone] == [("not_permitted", "personal_session")]
+        assert look(replace(undecided, network=ON_THIS_MACHINE), person("anna")).left_alone == ()
 
     def test_what_a_run_would_refuse_is_refused(self, settings: Settings) -> None:
         """The breaker cannot be off for live services."""

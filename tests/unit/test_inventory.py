@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from fleet.catalogue import load_catalogue
 from fleet.employee import Employee
 from fleet.errors import InputError
 from fleet.inventory import Inventory, gaps_in_mandates, read_inventory
 from fleet.mandates import Mandate, Revocations
 from fleet.model import Reason
+from fleet.paths import REHEARSAL_RECIPES
 from fleet.waivers import Waiver
 
-SERVICES = {"linkedin": frozenset({"ai_training"}), "intranet": frozenset({"newsletter"})}
+SERVICES = load_catalogue([REHEARSAL_RECIPES]).recipes
 GOOD = """
 all:
   children:
@@ -29,7 +33,7 @@ all:
             expires_on: 2027-01-01}
         bob:
           fleet_locale: de
-          fleet_accounts: {linkedin: {profile: bob-b, owner: company}}
+          fleet_accounts: {intranet: {profile: bob-b, owner: company}}
 """
 
 
@@ -50,7 +54,7 @@ class TestReading:
         assert (anna.locale, bob.locale) == ("fr", "de")
         assert anna.accounts["linkedin"].profile == "anna-k"
         assert anna.mandate is not None and anna.mandate.reference == "M1"
-        assert bob.accounts["linkedin"].owner == "company" and bob.mandate is None
+        assert bob.accounts["intranet"].owner == "company" and bob.mandate is None
         assert list(inventory.all_problems()) == []
         assert inventory.rehearsal is False
 
@@ -81,7 +85,7 @@ class TestReading:
         ("text", "message"),
         [
             ("all:\n  hosts:\n    anna: {a: 1, a: 2}\n", "staff.yml:3: Found duplicate mapping key 'a'"),
-            ("all:\n  hosts: [\n", "mend the YAML"),
+            ("all:\n  hosts: [\n", "fix the YAML"),
             ("", "no employees"),
         ],
     )
@@ -90,6 +94,96 @@ class TestReading:
         with pytest.raises(InputError) as caught:
             read(tmp_path, text)
         assert message in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("name", "text", "message"),
+        [
+            (
+                "staff.yml",
+                "all:\n  children:\n    no: {hosts: {anna: }}\n",
+                "staff.yml cannot be read by Ansible: Unable to add group False: Invalid empty/false group name",
+            ),
+            (
+                "staff.yml",
+                "all:\n  hosts:\n    00123:\n",
+                "staff.yml cannot be read by Ansible: Host pattern 83 must be a string. Enclose integers/floats in",
+            ),
+            (
+                "hosts",
+                "[lyon:childs]\nanna\n",
+                "hosts cannot be read by Ansible: Section [lyon:childs] has unknown type: childs",
+            ),
+        ],
+    )
+    def test_the_cause_that_ansible_told_is_told(self, tmp_path: Path, name: str, text: str, message: str) -> None:
+        """Of several plugins that tried, the one whose file it is says why it could not be read."""
+        with pytest.raises(InputError) as caught:
+            read(tmp_path, text, name=name)
+        assert message in str(caught.value)
+
+    def test_a_key_that_ansible_skips_is_told(self, tmp_path: Path) -> None:
+        """A typing error in a group would lose all its people without a word; other warnings of Ansible are remarks."""
+        inventory = read(tmp_path, GOOD.replace("    lyon:\n", "    lyon:\n      childern: {rhone: }\n"))
+        assert [warning.partition(" in group")[0] for warning in inventory.warnings] == [
+            "Skipping unexpected key (childern)"
+        ]
+        inventory = read(tmp_path, GOOD.replace("    lyon:\n", "    my-team: {hosts: {my-team: }}\n    lyon:\n"))
+        assert inventory.warnings == ()
+        assert inventory.remarks == ("Found both group and host with same name: my-team",)
+
+    @pytest.mark.parametrize("limit", ["anna,typo", "all:!typo", "typo"])
+    def test_a_limit_that_matches_nobody_is_an_error(self, tmp_path: Path, limit: str) -> None:
+        """Somebody would be left out, or not be left out, for a typing error that nobody was told of."""
+        with pytest.raises(InputError, match=f"--limit {limit}: typo matches nobody in staff.yml; fix the name"):
+            read(tmp_path, GOOD, limit)
+
+    def test_a_vault_password_that_nobody_can_type_is_asked_for_in_vain(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without a terminal Ansible's question ends at once, with a sentence; other passwords are not asked for."""
+        monkeypatch.setenv("ANSIBLE_ASK_PASS", "1")
+        monkeypatch.setenv("ANSIBLE_BECOME_ASK_PASS", "1")
+        assert len(read(tmp_path, GOOD).employees) == 2
+        monkeypatch.setenv("ANSIBLE_ASK_VAULT_PASS", "1")
+        command = ["setsid", "-w", sys.executable, "-P", "-m", "fleet", "inventory", "check", "-i", "staff.yml"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.PIPE, check=False)
+        assert (done.returncode, done.stderr) == (
+            2,
+            "Error: Ansible asks for a vault password, and there is no terminal to ask at; "
+            "set ANSIBLE_VAULT_PASSWORD_FILE.\n",
+        )
+
+    @pytest.mark.parametrize("locale", ["C", "POSIX", "xx_YY.UTF-8"])
+    def test_no_locale_keeps_an_inventory_from_being_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: str
+    ) -> None:
+        """Ansible itself refuses a locale that is not UTF-8 or not installed, as cron and containers have it."""
+        monkeypatch.setenv("LC_ALL", locale)
+        inventory = read(tmp_path, GOOD.replace("profile: anna-k", "profile: anna-k, name: Ànna"))
+        assert employee(inventory, "anna").accounts["linkedin"].name == "Ànna"
+
+    def test_the_settings_of_the_callers_ansible_count(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An ansible.cfg in the working directory chooses plugins and vault passwords, as for ansible-playbook."""
+        (tmp_path / "ansible.cfg").write_text("[inventory]\nenable_plugins = ini\n", "utf-8")
+        with pytest.raises(InputError, match="cannot be read by Ansible"):
+            read(tmp_path, GOOD)
+
+    def test_a_script_imports_what_lies_beside_it_and_not_what_lies_in_the_working_directory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the caller has written is run as ever; a stray module of anybody's is not."""
+        (tmp_path / "json.py").write_text("raise SystemExit('a stray module was run')\n", "utf-8")
+        (tmp_path / "scripts").mkdir()
+        (tmp_path / "scripts" / "helper.py").write_text("PEOPLE = ['dora']\n", "utf-8")
+        script = tmp_path / "scripts" / "people.py"
+        script.write_text(
+            f"#!{sys.executable}\nimport json, helper\n"
+            "print(json.dumps({'staff': {'hosts': helper.PEOPLE}, '_meta': {'hostvars': {}}}))\n",
+            "utf-8",
+        )
+        script.chmod(0o755)
+        monkeypatch.chdir(tmp_path)
+        assert [one.name for one in read_inventory(["scripts/people.py"], SERVICES).employees] == ["dora"]
 
     def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
         """Ansible itself exits 0 on a path that does not exist."""
@@ -119,6 +213,17 @@ class TestAuthority:
         assert employee(inventory, "bob").mandate is None
         assert "group_vars/all.yml:1" in str(inventory.problems[0])
 
+    def test_the_company_owns_no_account_that_is_personal_by_the_terms(self, tmp_path: Path) -> None:
+        """`owner: company` at LinkedIn opens nothing and is told with file and line; at the intranet it counts."""
+        accounts = "{linkedin: {profile: press, owner: company}, intranet: {profile: press, owner: company}}"
+        press = employee(read(tmp_path, f"all:\n  hosts:\n    press:\n      fleet_accounts: {accounts}\n"), "press")
+        assert list(press.accounts) == ["intranet"]
+        assert [str(problem) for problem in press.problems] == [
+            "staff.yml:4: press: fleet_accounts.linkedin.owner: LinkedIn accounts belong to their members by its "
+            "terms; remove owner, and give a mandate."
+        ]
+        assert press.problem_for("linkedin") is not None and press.problem_for("intranet") is None
+
     @pytest.mark.parametrize(
         ("change", "day", "reason"),
         [
@@ -144,13 +249,13 @@ class TestAuthority:
 
     def test_a_revocation_wins_and_its_first_day_stays(self, tmp_path: Path) -> None:
         """Revoking is kept in the state; revoking again does not move the day, renewing forgets it."""
-        revocations = Revocations(tmp_path / "revocations.yml")
-        revocations.add("anna", date(2026, 3, 1))
-        revocations.add("anna", date(2026, 4, 1))
+        revocations = Revocations(tmp_path / "revocations")
+        assert revocations.add("anna", date(2026, 3, 1)) is True
+        assert revocations.add("anna", date(2026, 4, 1)) is False
         assert revocations.all() == {"anna": date(2026, 3, 1)}
-        assert revocations.remove("anna") is True
+        assert "anna" in revocations and "ben" not in revocations
+        revocations.remove("anna")
         assert revocations.all() == {}
-        assert revocations.remove("anna") is False
 
     def test_a_waiver_ends_after_its_last_day(self) -> None:
         """In force on the expiry day, not on the next; without a control it covers all of the service."""
@@ -160,6 +265,39 @@ class TestAuthority:
         assert waiver.covers("linkedin", "ai_training", date(2026, 6, 30)) is True
         assert waiver.covers("linkedin", "ai_training", date(2026, 7, 1)) is False
         assert waiver.covers("intranet", "newsletter", date(2026, 6, 1)) is False
+
+
+class TestLostAccounts:
+    """Ansible lets the last of several places win, and says nothing of the others."""
+
+    INI = """
+[dublin]
+anna fleet_accounts='{"linkedin": {"profile": "anna-k"}}'
+bob fleet_accounts='{"linkedin": {"profile": "bob-b"}}'
+[lyon]
+anna fleet_accounts='{"linkedin": {"profile": "somebody-else"}}'
+"""
+
+    def test_an_account_that_another_place_replaces_is_named(self, tmp_path: Path) -> None:
+        """In one INI file; in two YAML files; in the folder host_vars. With its file and line, if accounts differ."""
+        inventory = read(tmp_path, self.INI, name="hosts")
+        assert inventory.warnings == (
+            "hosts:3: anna: fleet_accounts.linkedin: anna-k is lost: another place gives anna other accounts; "
+            "keep one of them.",
+        )
+        (tmp_path / "more.yml").write_text("all: {hosts: {bob: {fleet_accounts: {intranet: {profile: robert}}}}}\n")
+        (tmp_path / "staff.yml").write_text(GOOD)
+        [warning] = read_inventory(["staff.yml", "more.yml"], SERVICES, cwd=tmp_path).warnings
+        assert warning.startswith("staff.yml:14: bob: fleet_accounts.intranet: bob-b is lost")
+        (tmp_path / "host_vars").mkdir()
+        (tmp_path / "host_vars" / "anna.yml").write_text("fleet_accounts: {intranet: {profile: anna-k}}\n")
+        [warning] = read(tmp_path, GOOD).warnings
+        assert warning.startswith("staff.yml:9: anna: fleet_accounts.linkedin: anna-k is lost")
+
+    def test_the_same_account_twice_is_no_loss(self, tmp_path: Path) -> None:
+        """As is an inventory that is given twice, and a comment that speaks of accounts."""
+        same = self.INI.replace("somebody-else", "anna-k") + "# fleet_accounts= stands above\n"
+        assert read(tmp_path, same, name="hosts").warnings == ()
 
 
 class TestMistakes:

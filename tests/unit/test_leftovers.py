@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.leftovers import hold, reap, sweep
+from fleet.leftovers import PLAY, WORKER, held_folder, hold, reap, sweep
 from tests.playbook.helpers import BIN, wait_until
 
 HOUR_AGO = time.time() - 3600
@@ -30,11 +30,23 @@ def folder(runtime: Path, name: str, *, is_old: bool = True) -> Path:
 class TestSweep:
     def test_what_nobody_holds_is_removed(self, tmp_path: Path) -> None:
         """The folders of an agent, of an agent without `fleet run`, and of a play, however young."""
-        for name in ("20260101T000000Z-0a1b2c", "4711-1234567"):
+        for name in ("20260101T000000Z-0a1b2c", "4711-1234567", ".play-x1y2z3", ".worker-x1y2z3"):
             folder(tmp_path, name)
         folder(tmp_path, "play-x1y2z3", is_old=False)
         sweep(tmp_path)
         assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == []
+
+    @pytest.mark.parametrize("prefix", [PLAY, WORKER])
+    def test_a_folder_is_not_swept_away_before_it_is_held(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+    ) -> None:
+        """Another agent may sweep between the two steps of a play's beginning."""
+        # No test can stop a process there, so the sweep is put there.
+        monkeypatch.setattr("fleet.leftovers.hold", lambda made: (sweep(tmp_path), hold(made))[1])
+        with held_folder(tmp_path, prefix) as made:
+            sweep(tmp_path)
+            assert made.is_dir() and made.name.startswith(prefix)
+        assert not made.exists()
 
     def test_what_is_held_or_just_begins_stays(self, tmp_path: Path) -> None:
         """A living run, a living play, and an agent that is being started."""

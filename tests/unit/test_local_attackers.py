@@ -73,6 +73,13 @@ def served() -> Iterator[Served]:
     served.close()
 
 
+@pytest.mark.parametrize("outcome", Outcome)
+def test_the_role_counts_outcomes_as_the_product_does(outcome: Outcome) -> None:
+    """It may not import the product, so it has the two lists of what is changed and what is failed a second time."""
+    assert (outcome in PLUGIN.CHANGED) is outcome.is_changed
+    assert (outcome in PLUGIN.FAILED) is outcome.is_failed
+
+
 class TestSocket:
     @needs_root
     def test_another_user_is_not_answered_even_where_the_modes_let_them_in(self, served: Served) -> None:
@@ -93,7 +100,8 @@ class TestSocket:
 
     def test_an_agent_does_not_listen_in_a_folder_that_others_can_enter(self, tmp_path: Path) -> None:
         """Looked at when it starts, whoever has started it."""
-        (tmp_path / "run").mkdir(mode=0o755)
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run").chmod(0o755)  # whatever the umask is
         with deadline(5), pytest.raises(InputError, match="is open to other users"):
             run_agent(tmp_path / "run" / "agent.sock", [], {"play": {}})
 
@@ -130,7 +138,7 @@ class TestRuntimeFolder:
             lambda path: path.symlink_to("/nowhere"),
             lambda path: (path.with_name("theirs").mkdir(mode=0o700), path.symlink_to(path.with_name("theirs"))),
             lambda path: os.mkfifo(path, 0o600),
-            lambda path: path.mkdir(mode=0o755),
+            lambda path: (path.mkdir(), path.chmod(0o755)),
         ],
         ids=["file", "dangling link", "link", "pipe", "open folder"],
     )
@@ -298,7 +306,8 @@ class TestPipesInPlaceOfFiles:
         (tmp_path / "host_vars").mkdir()
         (tmp_path / "staff.yml").write_text("all: {hosts: {anna: {}}}")
         os.mkfifo(tmp_path / "host_vars" / "anna.yml")
-        os.mkfifo(state.revocations)
+        older = state.root / "revocations.yml"
+        os.mkfifo(older)
         with deadline(5):
             with pytest.raises(SessionError, match="not a regular file"):
                 SessionStore(state).open("anna", "linkedin", read_identity(tmp_path / "keys" / "identity.txt"))

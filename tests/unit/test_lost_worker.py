@@ -25,6 +25,7 @@ from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading
 from fleet.optout import Ending, Journal, Order, VisitorLost
 from fleet.plan import PlannedAccount
+from fleet.register import Register
 from fleet.sessions import StorageState
 from tests.logs import lines
 from tests.visits import ORDER, PROVED
@@ -65,9 +66,11 @@ class Desk:
             pacing=Pacing(1, Pause(shortest=3600, longest=3600)),
             sessions=sessions,
             identity=pyrage.x25519.Identity.generate(),
-            revocations=Revocations(folder / "revocations.yml"),
+            revocations=Revocations(folder / "revocations"),
+            stopped=Register(folder / "stopped"),
             evidence=folder / "evidence",
             terms_accepted=frozenset({"linkedin"}),
+            personal_sessions=frozenset({"linkedin"}),
             breaker=Breaker(None),
         )
         self._folder = folder

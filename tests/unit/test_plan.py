@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from fleet.agent.remote import Worker, Workers
+from fleet.agent.run import Run
 from fleet.catalogue import load_catalogue
 from fleet.config import Settings
 from fleet.employee import Account, Employee, Problem
+from fleet.errors import InputError
+from fleet.inventory import Inventory
 from fleet.model import Reason
-from fleet.plan import plan_accounts
+from fleet.paths import CATALOGUE as CATALOGUE_FOLDER
+from fleet.plan import RunSpec, plan_accounts
 
 CATALOGUE = load_catalogue()
 
@@ -21,6 +28,28 @@ def planned(employee: Employee, **settings: tuple[str, ...]) -> list[tuple[str |
 
 def without_recipe(service: str) -> Problem:
     return Problem("anna", "fleet_accounts", "unknown service", "staff.yml", service, Reason.UNKNOWN_SERVICE)
+
+
+async def test_a_recipe_that_was_edited_since_it_was_planned_is_not_used(tmp_path: Path) -> None:
+    """What was shown and asked for is what is done: the run is refused before it has made or touched anything."""
+    (tmp_path / "recipes").mkdir()
+    recipe, folder = tmp_path / "recipes" / "wiki.yml", tmp_path / "state"
+    text = (CATALOGUE_FOLDER / "linkedin.yml").read_text("utf-8").replace("service: linkedin", "service: wiki")
+    recipe.write_text(text, "utf-8")
+    settings = Settings(folder, tmp_path / "identity", tmp_path / "key", recipes=(recipe.parent,))
+    inventory = Inventory(
+        ("staff.yml",), (Employee("anna", accounts={"wiki": Account(profile="anna")}),), rehearsal=True, digest="0"
+    )
+    digests = dict(load_catalogue(settings.recipes).digests)
+    recipe.write_text(text + "# edited\n", "utf-8")
+    with pytest.raises(InputError, match=r"wiki\.yml was edited after this run was planned; run again\."):
+        await Run.open(RunSpec("r1", False, inventory, settings, recipes_sha256=digests), Workers(never))
+    assert not folder.exists()
+
+
+async def never(_employee: object, _worker: Worker) -> dict[str, object]:
+    """No worker asks in these tests."""
+    raise AssertionError
 
 
 class TestPlan:

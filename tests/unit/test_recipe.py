@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from fleet.catalogue import load_catalogue
 from fleet.errors import InputError
-from fleet.paths import CATALOGUE, REHEARSAL_RECIPES
+from fleet.paths import CATALOGUE, REHEARSAL_RECIPES, read_regular
 from fleet.recipe import Recipe, fill_profile, host_port
 from fleet.yamlfile import load_model
 
@@ -52,6 +53,21 @@ class TestCatalogue:
         """A recipe is found by its file name."""
         text = refusal(folder, LINKEDIN.replace("service: linkedin", "service: wiki"), "other.yml")
         assert "service is 'wiki', so the file must be wiki.yml" in text
+
+    def test_the_digest_is_that_of_what_was_read(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The log names the recipe that acted, also where somebody saves the file meanwhile."""
+        text = LINKEDIN.replace("service: linkedin", "service: wiki")
+        (folder / "wiki.yml").write_text(text, "utf-8")
+
+        def read_and_edit(path: Path, most: int) -> bytes:
+            content = read_regular(path, most)
+            if path.parent == folder:
+                path.write_text("edited", "utf-8")
+            return content
+
+        # No test can edit a file at just that moment.
+        monkeypatch.setattr("fleet.yamlfile.read_regular", read_and_edit)
+        assert load_catalogue([folder]).digests["wiki"] == hashlib.sha256(text.encode()).hexdigest()
 
     def test_an_empty_folder_is_refused(self, folder: Path) -> None:
         """A mistyped --recipes must not silently mean no recipes."""

@@ -428,23 +428,38 @@ class TestRecipe:
 
 class TestProcess:
     def test_a_world_file_outlives_the_process(self, tmp_path: Path) -> None:
-        """Values, counts and sessions last; what the case says of behavior is as given now."""
+        """Values, counts and sessions last."""
         world = tmp_path / "world.json"
         with start_rehearsal([account("anna"), account("ben", "already_out")], world) as rehearsal:
             before = rehearsal.storage_state("anna", "linkedin")
             assert before is not None
             switch_off(rehearsal, cookies_of(rehearsal, "anna", "linkedin"))
         assert world.stat().st_mode & 0o777 == 0o600
-        with start_rehearsal([account("anna", "session_over")], world) as rehearsal:
+        with start_rehearsal([account("anna")], world) as rehearsal:
             after = rehearsal.storage_state("anna", "linkedin")
             assert after is not None
             assert [c["value"] for c in after["cookies"]] == [c["value"] for c in before["cookies"]]
             truth = truth_of(rehearsal, "anna")
             assert (truth["controls"], truth["writes"]) == ({"ai_training": "out"}, {"ai_training": 1})
-            answer = ask(rehearsal, WWW, AI_SETTING, cookies_of(rehearsal, "anna", "linkedin"))
-            assert answer.headers["location"] == "/login"
-        with start_rehearsal([account("ben")], world) as rehearsal:
+        with start_rehearsal([account("ben", "already_out")], world) as rehearsal:
             assert truth_of(rehearsal, "ben")["controls"] == {"ai_training": "out"}
+
+    def test_another_case_begins_at_its_own_beginning(self, tmp_path: Path) -> None:
+        """Who is given one is not taken for who they were; worlds that name no case are read as before."""
+        world = tmp_path / "world.json"
+        with start_rehearsal([account("anna", "already_out"), account("ben")], world) as rehearsal:
+            switch_off(rehearsal, cookies_of(rehearsal, "ben", "linkedin"))
+        with start_rehearsal([account("anna", "switched_on"), account("ben", "save_fails")], world) as rehearsal:
+            for name in ("anna", "ben"):
+                truth = truth_of(rehearsal, name)
+                assert (truth["controls"], truth["writes"]) == ({"ai_training": "in"}, {"ai_training": 0})
+        older = json.loads(world.read_text())
+        for kept in older["accounts"]:
+            del kept["case"]
+            kept["controls"]["ai_training"] = "out"
+        world.write_text(json.dumps(older))
+        with start_rehearsal([account("anna", "switched_on")], world) as rehearsal:
+            assert truth_of(rehearsal, "anna")["controls"] == {"ai_training": "out"}
 
     def test_a_damaged_world_file_is_named(self, tmp_path: Path) -> None:
         """A file that is not ours is refused, not overwritten."""

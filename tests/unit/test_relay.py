@@ -234,15 +234,16 @@ class TestRelay:
 
     async def test_nothing_is_read_that_nobody_takes(self) -> None:
         """A service that sends without end to a browser that does not read is stopped after a few buffers."""
-        sent = 0
+        sent, offered, waits = 0, 40_000_000, 0
 
         async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            nonlocal sent
+            nonlocal sent, waits
             await reader.readuntil(b"\r\n\r\n")
             writer.write(OPEN)
-            while sent < 40_000_000:
+            while sent < offered:
                 writer.write(bytes(65536))
-                await asyncio.wait_for(writer.drain(), 0.5)
+                waits = writer.transport.get_write_buffer_size()
+                await writer.drain()
                 sent += 65536
 
         async with relayed(floods) as port, AsyncExitStack() as stack:
@@ -250,10 +251,12 @@ class TestRelay:
             stack.callback(writer.close)
             writer.write(connect())
             await reader.readexactly(len(OPEN))
-            before = -1
-            while before != sent:  # until a whole turn brings nothing new
-                before = sent
-                await asyncio.sleep(0.3)
+            before, turns = sent, 0
+            # All three ends are in this loop, so turns are counted and not seconds: however slow the machine is, the
+            # relay had a hundred of them to take what waits for it.
+            while sent < offered and turns < 100:
+                await asyncio.sleep(0.003)
+                before, turns = sent, turns + 1 if sent == before and waits else 0
             assert 0 < sent < 20_000_000  # what the kernel's buffers hold, and not what was offered
 
     async def test_a_mapped_host_never_goes_to_the_proxy(self) -> None:

@@ -52,6 +52,41 @@ class TestSubjects:
         Subjects(tmp_path / "subjects.sqlite").of(dict.fromkeys(["anna.keller"]))
         assert stat.S_IMODE((tmp_path / "subjects.sqlite").stat().st_mode) == 0o600
 
+    def test_an_older_sqlite_can_read_it(self, tmp_path: Path) -> None:
+        """RHEL 9 has 3.34: nothing in the file needs a newer one, and wrong types are refused all the same."""
+        store = Subjects(tmp_path / "subjects.sqlite")
+        store.close()
+        with sqlite3.connect(tmp_path / "subjects.sqlite") as database:
+            [(schema,)] = database.execute("SELECT sql FROM sqlite_master WHERE type = 'table'").fetchall()
+            assert "STRICT" not in schema  # came with 3.37
+            for row in ((b"anna", "s_1", b"key", None), ("anna", b"s_1", b"key", None), ("anna", "s_1", "key", None)):
+                with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed"):
+                    database.execute("INSERT INTO subjects VALUES (?, ?, ?, ?)", row)
+
+    def test_a_store_of_before_goes_on(self, tmp_path: Path) -> None:
+        """Those that were made with STRICT keep everybody, and take on who is new."""
+        with sqlite3.connect(tmp_path / "subjects.sqlite") as database:
+            database.execute(
+                "CREATE TABLE subjects"
+                " (employee TEXT PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE, key BLOB NOT NULL, locale TEXT) STRICT"
+            )
+            database.execute("INSERT INTO subjects VALUES ('anna.keller', 's_1', x'00', 'de')")
+        store = Subjects(tmp_path / "subjects.sqlite")
+        assert store.of({"anna.keller": "fr", "brian.walsh": None})["anna.keller"].pseudonym == "s_1"
+        assert set(store.everybody()) == {"anna.keller", "brian.walsh"}
+        store.close()
+
+    def test_a_store_that_needs_a_newer_sqlite_says_so(self, tmp_path: Path) -> None:
+        """And not that the disk is full."""
+        path = tmp_path / "subjects.sqlite"
+        Subjects(path).close()
+        with sqlite3.connect(path) as database:
+            # What this SQLite does not know, as older ones do not know STRICT.
+            database.execute("PRAGMA writable_schema = ON")
+            database.execute("UPDATE sqlite_master SET sql = sql || ' NEWER' WHERE type = 'table'")
+        with pytest.raises(AuditError, match=r"SQLite [0-9.]+ is too old for it: give this Python 3\.37 or newer"):
+            Subjects(path)
+
     @pytest.mark.parametrize("content", [b"no database, " * 100, None])
     def test_a_store_that_cannot_be_used_is_said_in_a_sentence(self, tmp_path: Path, content: bytes | None) -> None:
         """Damaged, or a folder in its place: the run does not begin."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,26 @@ class TestWholeLog:
         what = "the last 2 records are not signed yet: the log is being written"
         assert says(folder) == (Verdict.UNSIGNED_TAIL, [what])
         log.close()
+
+    def test_a_lock_on_another_disk_hides_no_tear(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Files are numbered disk by disk; the log is being written only while its own lock is held."""
+        shared = Path("/dev/shm")
+        if shared.stat().st_dev == folder.stat().st_dev:
+            pytest.skip("needs two disks: /dev/shm is not one of its own here")
+        with log_path(folder).with_name("000000000032.jsonl").open("ab") as file:
+            file.write(b'{"v":1')
+        inode = (folder / "lock").stat().st_ino
+        with tempfile.TemporaryDirectory(dir=shared) as elsewhere:
+            # No number can be asked for, so the kernel's list has the other lock under the number of ours.
+            other = Path(elsewhere) / "lock"
+            other.touch()
+            with other.open() as held:
+                fcntl.flock(held, fcntl.LOCK_EX)
+                said = Path("/proc/locks").read_text().replace(f":{other.stat().st_ino} ", f":{inode} ")
+            assert f":{inode} " in said
+            (listed := Path(elsewhere) / "locks").write_text(said)
+            monkeypatch.setattr("fleet.audit.verify.Path", lambda path: listed if path == "/proc/locks" else Path(path))
+            assert check(folder).verdict is Verdict.TORN_TAIL
 
     def test_an_empty_log_passes(self, tmp_path: Path) -> None:
         """There is nothing to sign."""
@@ -425,7 +447,9 @@ class TestKeys:
 
     def test_a_heartbeat_is_a_record_and_a_checkpoint(self, place: AuditDir) -> None:
         """So that a day without runs is not a day without trace."""
-        asyncio.run(beat(place, place.root.parent / "log-key.pem"))
+        log = open_log(place.root)
+        asyncio.run(beat(log))
+        log.close()
         last = list(segments.read_records(place.log))[-1]
         assert (last["seq"], last["event"], last["run"]) == (40, records.LOG_HEARTBEAT, None)
         assert sizes(place.checkpoints)[-1] == 41
@@ -542,6 +566,18 @@ class TestForgery:
         with pytest.raises(AuditError, match="record 40 is not a record"):
             open_log(place.root)
         assert check(place.root).verdict.value >= Verdict.UNSIGNED_TAIL.value
+
+    @pytest.mark.parametrize("clock", [-1, 10**12 + 1, 10**30, 1.5, True, None, "0"])
+    def test_a_clock_that_no_reader_takes_is_no_record_to_anybody(self, place: AuditDir, clock: object) -> None:
+        """Not even where the log's own key signs it: reader and verifier say so of the same record."""
+        planted = json.loads(log_path(place.root).read_bytes().splitlines()[0])
+        line = json.dumps(planted | {"seq": 40, "monotonic_ms": clock}, separators=(",", ":")).encode()
+        with (place.log / "000000000032.jsonl").open("ab") as file:
+            file.write(line + b"\n")
+        self.sign_as_thief(place, read_signing_key(place, place.root.parent / "log-key.pem"))
+        with pytest.raises(AuditError, match="holds a line that is no record"):
+            list(segments.read_records(place.log))
+        assert says(place.root) == (Verdict.MODIFIED, ["record 40 is not a record"])
 
     @pytest.mark.parametrize(
         "line",

@@ -18,6 +18,7 @@ import pytest
 
 from fleet.audit import records as schema
 from fleet.paths import runtime_dir
+from tests.inventories import at_linkedin
 from tests.playbook.helpers import (
     BIN,
     EXAMPLE,
@@ -86,13 +87,7 @@ def visited_at() -> Counter[str | None]:
 
 def staff(tmp_path: Path, cases: dict[str, str]) -> str:
     """An inventory of employees at LinkedIn, each with the rehearsal's case."""
-    hosts = {
-        name: {
-            "fleet_accounts": {"linkedin": {"profile": name.replace(".", "-"), "owner": "company"}},
-            "fleet_rehearsal_case": {"linkedin": case},
-        }
-        for name, case in cases.items()
-    }
+    hosts = {name: at_linkedin(name, name.replace(".", "-"), case) for name, case in cases.items()}
     path = tmp_path / "staff.yml"
     path.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": True}, "hosts": hosts}}))
     return str(path)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import date, datetime
 from typing import Annotated
 
 import typer
 
+from fleet.acts import Erase, Prune
 from fleet.commands.options import LOG_KEY, REHEARSAL, STATE, settings_of, with_log
-from fleet.retention import erase as erase_employee
-from fleet.retention import prune as prune_log
+from fleet.errors import InputError
+from fleet.writing import carry_out
 
 
 def erase(
@@ -24,9 +24,12 @@ def erase(
     Copies of the state directory must be treated alike. A mandate that was taken back stays taken back.
     """
     settings = with_log(settings_of(state, log_key=log_key), rehearsal=rehearsal)
-    erased = asyncio.run(erase_employee(settings.state_dir, settings.log_key, employee))
-    who = f"{employee} was {erased.pseudonym}" if erased.pseudonym else f"No run had met {employee}"
-    typer.echo(f"{who}; deleted: {erased.sessions} sessions, {erased.evidence} pictures.")
+    erased = carry_out(settings, "fleet audit erase", Erase(employees=[employee]))["erased"].get(employee)
+    if erased is None:
+        raise InputError(f"Nothing is known of '{employee}': no run has met them, and there is no session.")
+    # Not the pseudonym: what is printed may be kept, and would lead from the log to the person again.
+    met = "" if erased["pseudonym"] else " No run had met them."
+    typer.echo(f"{employee} is erased: {erased['sessions']} sessions, {erased['evidence']} pictures.{met}")
 
 
 def prune(
@@ -41,5 +44,5 @@ def prune(
     """Take out the records, pictures and diagnostics of old runs. Hashes stay, so that all later proofs hold."""
     settings = with_log(settings_of(state, log_key=log_key), rehearsal=rehearsal)
     day = date(before.year, before.month, before.day)
-    first = asyncio.run(prune_log(settings.state_dir, settings.log_key, day))
+    first = carry_out(settings, "fleet audit prune", Prune(before=day))["first"]
     typer.echo(f"The log begins with record {first} now." if first else "Nothing is that old.")

@@ -135,6 +135,34 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"{counted(record['sessions'], 'session')}, {counted(record['evidence'], 'picture')}"
     elif event == records.LOG_HEARTBEAT:
         yield f"operator uid {record['operator']}"
+    elif event == records.MANDATE_MET:
+        yield f"for {', '.join(record['services']) or 'no service that can be named'}"
+        yield f"from {record['granted_on']} to {record['expires_on']}"
+        if record["revoked_on"]:
+            yield f"revoked on {record['revoked_on']}"
+        yield record["assurance"]
+    elif event in (records.MANDATE_REVOKED, records.MANDATE_RENEWED, records.SERVICE_STOPPED, records.SERVICE_STARTED):
+        yield from _words_of_authority(record)
+
+
+def _words_of_authority(record: Mapping[str, Any]) -> Iterator[str]:
+    """What an act of an operator opened or shut, on what reference, and by whom."""
+    event = record["event"]
+    if event == records.MANDATE_REVOKED:
+        yield f"since {record['revoked_on']}"
+    elif event == records.MANDATE_RENEWED:
+        yield "counts again"
+    elif event == records.SERVICE_STOPPED:
+        yield f"{record['service']} is shut to all runs since {record['stopped_on']}"
+    else:
+        yield f"{record['service']} is open again"
+    if record.get("reference"):
+        yield f"reference {record['reference']}"
+    elif record.get("reference_hmac"):
+        yield "with a reference"
+    yield "operator unknown" if record["operator"] is None else f"operator uid {record['operator']}"
+    if record["operator_claimed"]:
+        yield f"said to be {record['operator_claimed']}"
 
 
 def _name(service: str | None, control: str | None) -> str:

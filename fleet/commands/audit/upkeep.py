@@ -6,10 +6,11 @@ import asyncio
 
 import typer
 
+from fleet.acts import Checkpoint
 from fleet.audit.checkpoints import read_newest
-from fleet.audit.upkeep import beat
 from fleet.audit.upkeep import rotate_key as rotate
 from fleet.commands.options import LOG_KEY, REHEARSAL, STATE, people, settings_of, with_log
+from fleet.writing import carry_out
 
 
 def checkpoint(state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False) -> None:
@@ -18,9 +19,8 @@ def checkpoint(state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSA
     Once a day from cron: a log that is cut then lacks days, and does not merely look as if nothing had happened.
     """
     settings = with_log(settings_of(state, log_key=log_key), rehearsal=rehearsal)
-    places = settings.state_dir.audit
-    asyncio.run(beat(places, settings.log_key))
-    typer.echo(read_newest(places.checkpoints), nl=False)
+    carry_out(settings, "fleet audit checkpoint", Checkpoint())
+    typer.echo(read_newest(settings.state_dir.audit.checkpoints), nl=False)
 
 
 def rotate_key(state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False) -> None:

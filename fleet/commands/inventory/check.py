@@ -8,7 +8,7 @@ from fleet.commands.options import INVENTORY, LIMIT, RECIPES, say, settings_of
 from fleet.counting import counted
 from fleet.inventory import gaps_in_mandates, read_inventory
 from fleet.model import EXIT_BAD_INPUT
-from fleet.plan import catalogue_for, services_of
+from fleet.plan import catalogue_for
 
 
 def check(
@@ -22,8 +22,10 @@ def check(
     """
     settings = settings_of(recipes=recipes, inventory=inventory)
     catalogue = catalogue_for(settings, rehearsal=True)
-    read = read_inventory(inventory or [], services_of(catalogue), limit)
+    read = read_inventory(inventory or [], catalogue.recipes, limit)
     mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read))]
+    for remark in read.remarks:
+        say(f"Ansible warns: {remark}", "yellow")
     for mistake in mistakes:
         say(mistake)
     accounts = sum(len(employee.accounts) for employee in read.employees)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shlex
 from typing import Annotated
 
 import typer
 
+from fleet.acts import Erase
 from fleet.commands.options import (
     INVENTORY,
     LOG_KEY,
@@ -25,10 +25,11 @@ from fleet.commands.options import (
 from fleet.counting import counted
 from fleet.errors import InputError
 from fleet.inventory import Inventory, read_inventory
-from fleet.leavers import Leavers, find_leavers, remove_leavers
+from fleet.leavers import Leavers, find_leavers
 from fleet.people.difference import shrinks_by_half
-from fleet.plan import catalogue_for, services_of
+from fleet.plan import catalogue_for
 from fleet.report.people import leavers_envelope, leavers_table
+from fleet.writing import carry_out
 
 
 def prune(
@@ -50,7 +51,7 @@ def prune(
     Exit codes: 0 listed or removed; 1 not wanted at the question; 2 refused, and nothing was removed.
     """
     settings = settings_of(state, inventory=inventory, log_key=log_key)
-    read = read_inventory(inventory or [], services_of(catalogue_for(settings, rehearsal=True)))
+    read = read_inventory(inventory or [], catalogue_for(settings, rehearsal=True).recipes)
     read.require_own_state(is_rehearsal=rehearsal)
     settings = with_log(settings, rehearsal=rehearsal)
     found = find_leavers(settings.state_dir, {employee.name for employee in read.employees})
@@ -65,10 +66,12 @@ def prune(
             )
         if not yes:
             confirm(f"Delete all that leads to {len(gone)} of them?", "--yes")
-        erased = asyncio.run(remove_leavers(settings.state_dir, settings.log_key, gone))
+        # A withdrawn mandate stays withdrawn: whoever comes back under that name must give a new one.
+        act = Erase(employees=[one.employee for one in gone])
+        erased = carry_out(settings, "fleet inventory prune", act)["erased"]
         if output is Output.TEXT:
-            sessions = sum(each.sessions for each in erased.values())
-            pictures = sum(each.evidence for each in erased.values())
+            sessions = sum(each["sessions"] for each in erased.values())
+            pictures = sum(each["evidence"] for each in erased.values())
             removed = f"{counted(sessions, 'session')}, {counted(pictures, 'picture')}"
             typer.echo(f"{len(erased)} removed: {removed}. It is in the log.")
     elif gone and output is Output.TEXT:

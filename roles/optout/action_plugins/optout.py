@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": answer["error"], "outcomes": []}
         outcomes = answer["results"]
         result["outcomes"] = outcomes
-        result["changed"] = any(one["outcome"] in ("opted_out", "would_opt_out", "submitted") for one in outcomes)
+        result["changed"] = any(one["outcome"] in CHANGED for one in outcomes)
         result["failed"] = any(one["outcome"] in FAILED for one in outcomes)
         result["msg"] = " ".join(sentence(one) for one in outcomes) or f"Nothing is planned for {employee}."
         if "agent" in answer:
@@ -71,6 +71,8 @@ class ActionModule(ActionBase):
         }
 
 
+# As fleet/model.py has them, which may be in another environment.
+CHANGED = frozenset(("opted_out", "would_opt_out", "submitted"))
 FAILED = frozenset(
     ("sign_in_needed", "challenged", "wrong_account", "page_changed", "not_saved", "unknown", "error", "not_run")
 )

@@ -1,0 +1,39 @@
+"""Tests do not depend on their order: what one of them leaves in its process is gone before the next."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from fleet.agent.process import scrub_environment, settle
+from fleet.cli import app
+from tests.conftest import as_it_was
+
+
+def process() -> list[object]:
+    """What commands and agents set for good, as it is now."""
+    umask = os.umask(0o022)
+    os.umask(umask)
+    return [umask, tempfile.gettempdir(), dict(os.environ), sys.excepthook, structlog.get_config()]
+
+
+def test_what_commands_and_agents_set_for_good_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in a test's own process, they change each of these; after the test none of it is left."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("SSLKEYLOGFILE", "planted")
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    before = process()
+    with as_it_was():
+        CliRunner().invoke(app, ["services", "list"])
+        assert process()[0] == 0o077
+        settle(folder)
+        scrub_environment()
+        assert [one == other for one, other in zip(before, process(), strict=True)] == [False] * 5
+    assert process() == before
