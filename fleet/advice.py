@@ -55,6 +55,19 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (Outcome.PAGE_CHANGED, Reason.NOT_FOUND): "Recipe author: the control was not found on the page of {service}.",
     (Outcome.PAGE_CHANGED, Reason.SEVERAL): "Recipe author: {service} shows the control more than once.",
     (Outcome.PAGE_CHANGED, Reason.COVERED): "Recipe author: something covers the control at {service}.",
+    **{
+        (
+            outcome,
+            Reason.LABEL,
+        ): "Recipe author: {service} shows another label at the control. Check what it means now; "
+        "if the setting is the same, add it to the recipe's names."
+        for outcome in (Outcome.PAGE_CHANGED, Outcome.UNKNOWN)
+    },
+    (
+        Outcome.PAGE_CHANGED,
+        Reason.DEAD,
+    ): "Recipe author: no script of {service} listens to the control. Check that the page loads fully, "
+    "and that the recipe names its Save button.",
     (
         Outcome.PAGE_CHANGED,
         Reason.STATE_UNREADABLE,

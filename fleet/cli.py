@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import sys
 from contextlib import suppress
@@ -76,6 +77,13 @@ def _end(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)  # as shells count it
 
 
+def _has_no_reader() -> bool:
+    """True if whoever read our output has gone."""
+    look = select.poll()
+    look.register(sys.stdout.fileno(), 0)
+    return any(happened & (select.POLLERR | select.POLLHUP) for _, happened in look.poll(0))
+
+
 def main() -> None:
     """Run the command line. A FleetError becomes a sentence and an exit code; a bug keeps its traceback."""
     _forbid_core_dumps()
@@ -88,6 +96,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
+        if not _has_no_reader():
+            raise  # of another pipe: a bug
         # The reader of our output has gone (a pager, head): nothing to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_TOOL_FAILED)

@@ -14,6 +14,7 @@ from fleet.browser.network import Network, parse_resolve, parse_spki
 from fleet.browser.proxy import parse_proxy
 from fleet.configfile import MAX_FORKS, MAX_WORKERS, BreakerLimits, ConfigFile, Pause
 from fleet.errors import InputError
+from fleet.hours import Hours
 from fleet.notify.targets import DEFAULT_SMTP, Channels, parse_smtp, parse_target
 from fleet.paths import StateDir, default_identity, default_log_key, default_state, look
 from fleet.ssh import WorkerAddress, parse_worker
@@ -59,6 +60,7 @@ class Settings:
     breaker: bool = True
     breaker_limits: BreakerLimits = field(default_factory=BreakerLimits)
     pause: Pause = field(default_factory=Pause)
+    hours: dict[str, Hours] = field(default_factory=dict)
     terms_accepted: dict[str, str] = field(default_factory=dict)
     personal_sessions: dict[str, str] = field(default_factory=dict)
     sandbox: bool = True
@@ -132,6 +134,7 @@ KEYS = (
     Key("proxy_credentials", is_path=True),
     Key("breaker", "--breaker", default=BreakerLimits),
     Key("pause", default=Pause),
+    Key("hours", default=dict),
     Key("notify", "--notify", default=tuple),
     Key("notify_file", "--notify-file", is_path=True),
     Key("smtp", default=lambda: DEFAULT_SMTP),
@@ -184,6 +187,7 @@ class Configuration:
             breaker=self["breaker"] != "off",
             breaker_limits=BreakerLimits() if self["breaker"] == "off" else self["breaker"],
             pause=self["pause"],
+            hours={service: Hours.parse(text) for service, text in self["hours"].items()},
             terms_accepted=dict(self["terms_accepted"]),
             personal_sessions=dict(self["personal_sessions"]),
             sandbox=self["sandbox"],

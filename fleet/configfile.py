@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from fleet.hours import Hours
 
 VERSION = 1
 """Of the form of fleet.yml."""
 MAX_FORKS = 64
 MAX_WORKERS = 32
+MIN_PAUSE = 5.0
+"""Seconds, where a service's terms do not allow automation."""
+MAX_PAUSE = 3600.0
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -30,17 +35,35 @@ class BreakerLimits(_Strict):
     visits: Count = 20
 
 
-class Pause(_Strict):
-    """Seconds between two visits to one live service, drawn anew each time."""
-
-    shortest: float = Field(default=15, ge=5, le=3600)
-    longest: float = Field(default=25, ge=5, le=3600)
+class _InOrder(_Strict):
+    shortest: float
+    longest: float
 
     @model_validator(mode="after")
-    def _in_order(self) -> Pause:
+    def _in_order(self) -> Self:
         if self.longest < self.shortest:
             raise ValueError("longest must not be below shortest")
         return self
+
+
+class ServicePause(_InOrder):
+    """Seconds between two visits to one service; 0 and 0 for none, and several at a time."""
+
+    shortest: float = Field(ge=0, le=MAX_PAUSE)
+    longest: float = Field(ge=0, le=MAX_PAUSE)
+
+
+class Pause(_InOrder):
+    """Seconds between two visits to one live service, drawn anew each time."""
+
+    shortest: float = Field(default=15, ge=MIN_PAUSE, le=MAX_PAUSE)
+    longest: float = Field(default=25, ge=MIN_PAUSE, le=MAX_PAUSE)
+    services: dict[Name, ServicePause] = Field(default_factory=dict, description="Services with pauses of their own.")
+
+
+def _hours(text: str) -> str:
+    Hours.parse(text)
+    return text
 
 
 class ConfigFile(_Strict):
@@ -70,6 +93,9 @@ class ConfigFile(_Strict):
     )
     breaker: BreakerLimits = BreakerLimits()
     pause: Pause = Pause()
+    hours: dict[Name, Annotated[str, AfterValidator(_hours)]] = Field(
+        default_factory=dict, description="Service: HH:MM-HH:MM, local time, in which its visits may begin."
+    )
     sandbox: bool = True
     accepted_by: Name | None = Field(default=None, description="Who accepted `sandbox: false`.")
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from fleet.config import Settings
+from fleet.errors import InputError
 from fleet.gates import refusal
 from fleet.history import History
+from fleet.hours import Hours
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reason, Result
+from fleet.pace import Pace, pace_of
 from fleet.plan import (
     PlannedAccount,
     RunSpec,
@@ -18,6 +23,7 @@ from fleet.plan import (
     is_live,
     planned_accounts,
     require_safe_start,
+    require_sandbox,
 )
 from fleet.register import Register
 from fleet.sessions import SessionStore
@@ -30,51 +36,63 @@ START = 8.0
 
 @dataclass(frozen=True)
 class ServiceForecast:
-    """What would be visited at one service. `seconds` is the shortest and the longest time that it would take."""
+    """What would be visited at one service. `seconds` is the shortest and the longest time that it would take.
+
+    `pace` is None on this machine.
+    """
 
     service: str
     accounts: int
     controls: int
-    live: bool
+    pace: Pace | None
     seconds: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """`visits` in their order; `left_alone` with the outcome that each would get without a visit."""
+    """`visits` in their order; `left_alone` with the outcome that each would get without a visit.
+
+    `lacking` says in sentences what a run needs that is not here.
+    """
 
     visits: tuple[PlannedAccount, ...]
     left_alone: tuple[Result, ...]
     services: tuple[ServiceForecast, ...]
+    lacking: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> tuple[float, float]:
         """The shortest and the longest time for all: services are visited side by side."""
         if not self.services:
             return 0.0, 0.0
-        live = [one.seconds for one in self.services if one.live]
-        # What is not live shares the contexts, so it takes its time one service after the other.
-        local = [one.seconds for one in self.services if not one.live]
-        sides = [*live, (sum(low for low, _ in local), sum(high for _, high in local))]
+        alone = [one.seconds for one in self.services if one.pace and (one.pace.has_pauses or one.pace.hours)]
+        # The others share the contexts, so they take their time one service after the other.
+        shared = [one.seconds for one in self.services if not one.pace or not (one.pace.has_pauses or one.pace.hours)]
+        sides = [*alone, (sum(low for low, _ in shared), sum(high for _, high in shared))]
         return START + max(low for low, _ in sides), START + max(high for _, high in sides)
 
 
-def forecast(spec: RunSpec) -> Forecast:
-    """Look into the plan of a run. Raises InputError where the run would be refused."""
+def forecast(spec: RunSpec, now: datetime | None = None) -> Forecast:
+    """Look into the plan of a run that begins now (local time). Nothing is started, and no secret is read.
+
+    Raises InputError where the run would be refused for what it was given.
+    """
+    now = now or datetime.now()
     settings, rehearsal = spec.settings, spec.inventory.rehearsal
     catalogue = catalogue_for(settings, rehearsal=rehearsal)
     check_filters(settings, catalogue)
     planned = planned_accounts(spec, catalogue)
     if not rehearsal or settings.network.resolve:
         require_safe_start(spec, [account for of_one in planned.values() for account in of_one], settings.network)
-    live: frozenset[str] = frozenset()
+    paces: dict[str, Pace] = {}
     if not rehearsal:
-        accounts = (account for of_one in planned.values() for account in of_one)
-        live = frozenset(one.service for one in accounts if one.service and is_live(one, settings.network))
+        accounts = [account for of_one in planned.values() for account in of_one]
+        live = {one.recipe.service: one.recipe for one in accounts if one.recipe and is_live(one, settings.network)}
+        paces = {service: pace_of(recipe, settings) for service, recipe in live.items()}
     revoked, stopped = Revocations(settings.state_dir.revocations), Register(settings.state_dir.stopped_services)
     with_session = {(info.employee, info.service) for info in SessionStore(settings.state_dir).list()}
     history = History(spec)
-    in_turn = history.turns()
+    in_turn = history.turns(now)
     visits, left_alone = [], []
     for employee in [*in_turn, *(name for name in planned if name not in in_turn)]:
         for account in planned[employee]:
@@ -83,7 +101,7 @@ def forecast(spec: RunSpec) -> Forecast:
                 refused = refusal(
                     account,
                     control,
-                    live=account.service in live,
+                    live=account.service in paces,
                     revoked=revoked,
                     stopped=stopped,
                     terms_accepted=settings.terms_accepted,
@@ -105,20 +123,45 @@ def forecast(spec: RunSpec) -> Forecast:
             by_service.setdefault(visit.service, []).append(visit)
     usual = history.usual_seconds()
     services = tuple(
-        _service(service, own, usual.get(service, VISIT), settings, live=service in live)
+        _service(service, own, usual.get(service, VISIT), settings, paces.get(service), now)
         for service, own in by_service.items()
     )
-    return Forecast(tuple(visits), tuple(left_alone), services)
+    lacking = () if rehearsal else tuple(_lacking(settings, is_live=bool(paces)))
+    return Forecast(tuple(visits), tuple(left_alone), services, lacking)
+
+
+def hours_of(spec: RunSpec) -> Iterator[tuple[str, Hours]]:
+    """The live services of a run that are visited in certain hours only."""
+    if spec.settings.hours and not spec.inventory.rehearsal:
+        catalogue = catalogue_for(spec.settings, rehearsal=False)
+        planned = planned_accounts(spec, catalogue).values()
+        live = {one.service for of_one in planned for one in of_one if is_live(one, spec.settings.network)}
+        yield from ((service, hours) for service, hours in spec.settings.hours.items() if service in live)
 
 
 def _service(
-    service: str, own: list[PlannedAccount], visit: float, settings: Settings, *, live: bool
+    service: str, own: list[PlannedAccount], visit: float, settings: Settings, pace: Pace | None, now: datetime
 ) -> ServiceForecast:
-    if live:
-        shortest, longest = (
-            len(own) * visit + (len(own) - 1) * pause for pause in (settings.pause.shortest, settings.pause.longest)
-        )
+    if pace and pace.has_pauses:
+        low, high = (len(own) * visit + (len(own) - 1) * pause for pause in (pace.shortest, pace.longest))
     else:
-        shortest = longest = math.ceil(len(own) / (settings.forks * max(1, len(settings.workers)))) * visit
+        low = high = math.ceil(len(own) / (settings.forks * max(1, len(settings.workers)))) * visit
+    if pace and pace.hours:
+        low, high = pace.hours.takes(low, now), pace.hours.takes(high, now)
     controls = sum(len(account.controls) for account in own)
-    return ServiceForecast(service, len(own), controls, live, (shortest, longest))
+    return ServiceForecast(service, len(own), controls, pace, (low, high))
+
+
+def _lacking(settings: Settings, *, is_live: bool) -> Iterator[str]:
+    try:
+        settings.state_dir.check()
+    except InputError as error:
+        yield str(error)
+    for what, path in (("age identity", settings.identity), ("key of the audit log", settings.log_key)):
+        if not path.is_file():
+            yield f"There is no {what} at {path}; 'fleet init' makes one."
+    if is_live and not settings.workers:
+        try:
+            require_sandbox(settings.sandbox)
+        except InputError as error:
+            yield str(error)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from datetime import datetime
 from statistics import median
 
 from fleet.audit.ledger import Ledger
@@ -27,14 +28,26 @@ class History:
         names = known_names(places.subjects)
         self._results = last.results(names, absent=Reason.AGENT_ENDED) if last else []
 
-    def turns(self) -> list[str]:
-        """The employees in the inventory's order, last those whom it left challenged or before a changed page.
+    def turns(self, now: datetime | None = None) -> list[str]:
+        """The employees in the inventory's order, but so mixed that each service's are spread evenly over the run.
 
-        If they still are, the others have been visited before the circuit opens.
+        Forks are few: a row of people at one slow service would keep all others waiting. Those at a service that is
+        out of its hours come later, and last those whom the last run left challenged or before a changed page: if they
+        still are, the others have been visited before the circuit opens.
         """
+        now = now or datetime.now()
         stuck = {result.employee for result in self._results if result.outcome in _STUCK}
-        employees = [employee.name for employee in self._spec.inventory.employees if employee.is_name_safe]
-        return sorted(employees, key=lambda name: name in stuck)
+        closed = {service for service, hours in self._spec.settings.hours.items() if hours.opens_in(now)}
+        wanted = self._spec.settings.services
+        employees = [employee for employee in self._spec.inventory.employees if employee.is_name_safe]
+        services = {one.name: [name for name in one.accounts if not wanted or name in wanted] for one in employees}
+        totals, seen = Counter(name for own in services.values() for name in own), Counter[str]()
+        order: dict[str, tuple[bool, bool, float]] = {}
+        for place, (name, own) in enumerate(services.items()):
+            share = max((seen[service] / totals[service] for service in own), default=place / len(services))
+            order[name] = name in stuck, not closed.isdisjoint(own), share
+            seen.update(own)
+        return sorted(services, key=order.__getitem__)
 
     def usual_seconds(self) -> Mapping[str, float]:
         """Service to the seconds that an account took there, its controls together (the median)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -37,13 +38,20 @@ class Inventory:
     """What stands in a source and is not in force, such as people of a directory who are left out."""
     remarks: tuple[str, ...] = ()
     """What else Ansible warned of; it need not be a mistake."""
+    places: tuple[str, ...] = ()
+    """The sources as they are, however they were given: whole paths without links."""
     total: int | None = None
     """Everybody that the sources name, also if only some of them are meant; None if they were read with a limit."""
 
     @property
     def sources_digest(self) -> str:
-        """Names the sources as they were given, so that two runs over the same ones can be compared."""
-        return hashlib.sha256("\0".join(self.sources).encode()).hexdigest()
+        """Names the sources, so that two runs over the same ones can be compared."""
+        return hashlib.sha256("\0".join(self.places or self.sources).encode()).hexdigest()
+
+    def is_of(self, sources_digest: str) -> bool:
+        """True if a run with this digest had the same sources. Older logs have a digest of how they were spelled."""
+        spelled = hashlib.sha256("\0".join(self.sources).encode()).hexdigest()
+        return sources_digest in (self.sources_digest, spelled)
 
     def only(self, names: Collection[str]) -> Inventory:
         """The same inventory with these employees alone."""
@@ -149,8 +157,20 @@ def inventory_of(
     # The digest names what this run was given, so that a report can say which inventory it belongs to.
     canonical = json.dumps({"hosts": hostvars, "groups": groups}, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
-    total = None if limit else len(employees)
-    return Inventory(tuple(map(whole, sources)), tuple(employees), rehearsal, digest, tuple(problems), total=total)
+    return Inventory(
+        tuple(map(whole, sources)),
+        tuple(employees),
+        rehearsal,
+        digest,
+        tuple(problems),
+        places=tuple(whole(_place(source, cwd or Path.cwd())) for source in sources),
+        total=None if limit else len(employees),
+    )
+
+
+def _place(source: str, cwd: Path) -> str:
+    """A source as a whole path; a list of hosts is what it is."""
+    return source if "," in source else os.path.realpath(cwd / source)
 
 
 def _list_hosts(

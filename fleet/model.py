@@ -155,6 +155,8 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"
     SEVERAL = "several"
     COVERED = "covered"
+    LABEL = "label"
+    DEAD = "dead"
     DISABLED = "disabled"
     UNSTABLE = "unstable"
     STATE_UNREADABLE = "state_unreadable"

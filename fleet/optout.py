@@ -17,7 +17,7 @@ from fleet.browser.gone import BrowserGone
 from fleet.browser.tab import Tab
 from fleet.browser.traffic import Sent
 from fleet.model import Outcome, Reading, Reason, outcome_of_refusal
-from fleet.patience import LIMIT, SECOND_LOAD_AFTER
+from fleet.patience import SECOND_LOAD_AFTER, limit
 from fleet.reading import Reader
 from fleet.recipe import Control, Recipe
 from fleet.recognition import Stop, barrier, reading_of, what_to_look_for
@@ -36,6 +36,8 @@ class Finding:
     reason: Reason | None = None
     read_back: bool = False
     picture: bytes | None = None
+    label: str | None = None
+    """What the page calls the control, where that is none of the recipe's names."""
     http_status: int | None = None
     refused_hosts: tuple[str, ...] = ()
     duration_ms: int = 0
@@ -159,11 +161,12 @@ class Visit:
                     self.recipe.hosts, order.storage_state, order.locale, frozenset(self.recipe.session_cookies)
                 )
             )
-            reader = Reader(tab, self.recipe, order.profile, order.check)
+            reader = Reader(tab, self.recipe, order.profile, order.locale)
             for control in controls:
                 started = time.monotonic()
                 try:
-                    finding = await asyncio.wait_for(self._finding(reader, control), LIMIT)
+                    allowed = limit(self.recipe.controls[control].shows_within)
+                    finding = await asyncio.wait_for(self._finding(reader, control), allowed)
                     is_stuck = False
                 except TimeoutError:
                     before, is_stuck = self._intended.get(control), True
@@ -185,15 +188,16 @@ class Visit:
         tab, control = reader.tab, self.recipe.controls[name]
         before = self._intended.get(name)
         if before is not None:
-            # Pressed before a crash: never pressed again, only read.
-            return await self._prove(reader, name, before, True, _not_saved(Reason.BROWSER_CRASHED))
+            # Pressed before a crash: never pressed again, only read. This tab has seen nothing of the press.
+            return await self._prove(reader, name, before, _not_saved(Reason.BROWSER_CRASHED), is_sent=True)
         try:
             first = await reader.read(control, is_proof=False)
+            before, picture = reading_of(first, control), await tab.picture(first.box)
+            if before is Reading.OUT:
+                await reader.see_person()
+                return Finding(name, Outcome.ALREADY_OPTED_OUT, before, before, picture=picture)
         except Stop as stop:
-            return Finding(name, stop.outcome, reason=stop.reason)
-        before, picture = reading_of(first, control), await tab.picture(first.box)
-        if before is Reading.OUT:
-            return Finding(name, Outcome.ALREADY_OPTED_OUT, before, before, picture=picture)
+            return Finding(name, stop.outcome, reason=stop.reason, label=stop.label)
         if self.order.check:
             return Finding(name, Outcome.WOULD_OPT_OUT, before, before, picture=picture)
         refusal = await self.journal.permit(name)
@@ -201,7 +205,8 @@ class Visit:
             return Finding(name, outcome_of_refusal(refusal), before, before, refusal)
         await self.journal.intend(name, before, picture)
         self._intended[name] = before
-        return await self._prove(reader, name, before, *await self._set(tab, control))
+        pressed, trouble = await self._set(tab, control)
+        return await self._prove(reader, name, before, trouble, pressed=pressed, is_sent=tab.has_sent)
 
     async def _set(self, tab: Tab, control: Control) -> tuple[bool, Stop | None]:
         """Press the control, then Save where there is one; whether anything was pressed, and what went wrong."""
@@ -219,24 +224,35 @@ class Visit:
         asked = barrier(self.recipe, await tab.look(wanted), wanted, self.order.profile)
         return True, asked or (_not_saved(trouble) if trouble else None)
 
-    async def _prove(self, reader: Reader, name: str, before: Reading, pressed: bool, trouble: Stop | None) -> Finding:
-        """Load afresh and read back. Whatever was seen to go wrong on the way, the reading decides."""
+    async def _prove(
+        self, reader: Reader, name: str, before: Reading, trouble: Stop | None, *, pressed: bool = True, is_sent: bool
+    ) -> Finding:
+        """Load afresh, read back, and see that it still is the right person's.
+
+        Whatever was seen to go wrong on the way, the reading decides. `is_sent` is False if the press sent nothing.
+        """
         tab, control = reader.tab, self.recipe.controls[name]
         try:
             second = await reader.read(control, is_proof=True)
             if pressed and trouble is None and reading_of(second, control) is Reading.IN:
                 await asyncio.sleep(SECOND_LOAD_AFTER)
                 second = await reader.read(control, is_proof=True)
+            after, picture = reading_of(second, control), await tab.picture(second.box)
+            # What the page sends while it is left counts as well.
+            is_sent = is_sent or tab.has_sent
+            await reader.see_person()
         except Stop as stop:
             reason = Reason.OTHER_PERSON if stop.outcome is Outcome.WRONG_ACCOUNT else stop.reason
-            return Finding(name, Outcome.UNKNOWN, before, reason=reason or (trouble.reason if trouble else None))
-        after, picture = reading_of(second, control), await tab.picture(second.box)
-        if after is Reading.OUT and pressed and not tab.has_sent:
+            reason = reason or (trouble.reason if trouble else None)
+            return Finding(name, Outcome.UNKNOWN, before, reason=reason, label=stop.label)
+        if after is Reading.OUT and pressed and not is_sent:
             # Nothing left the browser, so what the page shows can only come from what the browser keeps.
             return Finding(name, Outcome.UNKNOWN, before, after, Reason.NOT_SENT, read_back=True, picture=picture)
+        if after is Reading.OUT and not pressed:
+            # Somebody else's doing; the next run reads it for what it is.
+            return Finding(name, Outcome.UNKNOWN, before, after, Reason.CLICK_FAILED, read_back=True, picture=picture)
         if after is Reading.OUT:
-            outcome = Outcome.OPTED_OUT if pressed else Outcome.ALREADY_OPTED_OUT
-            return Finding(name, outcome, before, after, read_back=True, picture=picture)
+            return Finding(name, Outcome.OPTED_OUT, before, after, read_back=True, picture=picture)
         end = trouble or _not_saved(Reason.STILL_IN)
         return Finding(name, end.outcome, before, after, end.reason, read_back=True, picture=picture)
 

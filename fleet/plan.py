@@ -15,6 +15,7 @@ from fleet.config import Settings
 from fleet.employee import Employee
 from fleet.errors import InputError
 from fleet.inventory import Inventory
+from fleet.pace import check_paces
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipe import Recipe
 
@@ -80,7 +81,8 @@ def service_names(recipes: Iterable[Recipe]) -> dict[str, str]:
 
 
 def check_filters(settings: Settings, catalogue: Catalogue) -> None:
-    """Refuse --service and --control values that no recipe knows. Raises InputError."""
+    """Refuse --service and --control values that no recipe knows, and paces that cannot be. Raises InputError."""
+    check_paces(settings, catalogue)
     for service in settings.services:
         if catalogue.get(service) is None:
             raise InputError(f"--service {service}: no recipe; there are {', '.join(sorted(catalogue.recipes))}.")
@@ -152,7 +154,8 @@ def require_same_recipes(spec: RunSpec, accounts: Iterable[PlannedAccount], cata
 def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: Network) -> None:
     """Refuse a start that breaks a rule of the whole run.
 
-    Raises InputError if a rehearsal would leave this machine, a live run would be root's, or the breaker is off live.
+    Raises InputError if a rehearsal would leave this machine, or the breaker is off live. Nothing is asked of this
+    machine: that is `require_sandbox`'s.
     """
     live = sorted({account.service for account in accounts if is_live(account, network) and account.service})
     if not live:
@@ -165,8 +168,6 @@ def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: N
         )
     if not spec.settings.breaker:
         raise InputError("--breaker off is for loopback only; leave it out for live services.")
-    if not spec.settings.workers:
-        require_sandbox(spec.settings.sandbox)
 
 
 def require_sandbox(wanted: bool) -> None:

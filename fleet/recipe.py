@@ -6,22 +6,20 @@ docs/recipes.md explains each key to authors; docs/recipe.schema.json is generat
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from fleet.labels import covers, is_one_of, plain_language
 from fleet.mistakes import Shape
 from fleet.model import ControlKind, Reason
+from fleet.patience import UNTIL_SHOWN
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 PROFILE = "{profile}"
-_UNSEEN = r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
-"""Marks that nobody sees: of the direction of a text, of where it may break (Unicode: Bidi_Control, Cf)."""
-
 Slug = Annotated[
     str,
     Shape(r"^[a-z][a-z0-9_]{0,39}$", "a name of lower-case letters, digits and _ such as wiki_2"),
@@ -157,17 +155,34 @@ class Find(_Strict):
 
     css: Text | None = Field(default=None, description="The service's own setting key or another stable attribute.")
     names: Labels = Field(default_factory=dict, description="Exact accessible names (labels) by language.")
+    weak: tuple[Language, ...] = Field(
+        default=(),
+        description="Languages whose names nobody has read off the page: another label there is no contradiction.",
+    )
 
     @model_validator(mode="after")
     def _something(self) -> Self:
         if self.css is None and not self.names:
             raise ValueError("give css, names, or both")
+        unnamed = [language for language in self.weak if language not in self.names]
+        if unnamed:
+            raise ValueError(f"weak: there are no names in {', '.join(unnamed)}")
         return self
 
     @property
     def all_names(self) -> tuple[str, ...]:
         """All labels of all languages, each once."""
         return tuple(dict.fromkeys(name for names in self.names.values() for name in names))
+
+    def contradicts(self, label: str, language: str, locale: str | None) -> bool:
+        """True if what the key finds is called otherwise than the recipe knows, on a page in `language`.
+
+        Where the page does not say its language, the employee's `locale` counts; where nobody says, all names do.
+        """
+        if not self.names or not label.strip() or is_one_of(label, self.all_names):
+            return False
+        spoken = plain_language(language) or plain_language(locale or "")
+        return any(not spoken or covers(one, spoken) for one in self.names if one not in self.weak)
 
 
 class Control(_Strict):
@@ -183,6 +198,9 @@ class Control(_Strict):
     save: Find | None = Field(default=None, description="The Save button; leave out where a change saves itself.")
     ready: Text | None = Field(
         default=None, description="A CSS selector that matches only once the page reacts to clicks."
+    )
+    shows_within: int = Field(
+        default=UNTIL_SHOWN, ge=5, le=90, description="Seconds that the page may take to show the control."
     )
     not_offered: tuple[Sign, ...] = Field(
         default=(), description="Signs by which the page says that this account does not have the control."
@@ -291,25 +309,6 @@ def _selectors(part: Any, where: str) -> Iterator[tuple[str, str]]:
     elif isinstance(part, (list, tuple)):
         for number, value in enumerate(part, 1):
             yield from _selectors(value, f"{where}{number}.")
-
-
-def exact_names(names: Sequence[str]) -> re.Pattern[str]:
-    """A pattern for exactly one of `names`, whatever their case, apostrophes, kinds of space, marks that nobody sees,
-    and ways to write an accent."""
-
-    def character(wanted: str) -> str:
-        if wanted in "'’ʼ":
-            return "['’ʼ]"
-        apart = unicodedata.normalize("NFD", wanted)
-        either = [re.escape(way).replace("/", r"\/") for way in dict.fromkeys((wanted, apart))]
-        return either[0] if len(either) == 1 else f"(?:{'|'.join(either)})"
-
-    def pattern(name: str) -> str:
-        words = re.sub(_UNSEEN, "", unicodedata.normalize("NFC", name)).split()
-        return rf"(?:\s|{_UNSEEN})+".join(f"{_UNSEEN}*".join(map(character, word)) for word in words)
-
-    around = rf"(?:\s|{_UNSEEN})*"
-    return re.compile(f"^{around}(?:{'|'.join(map(pattern, names))}){around}$", re.IGNORECASE)
 
 
 def json_schema() -> dict[str, Any]:

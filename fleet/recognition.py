@@ -10,21 +10,26 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from fleet.browser.snapshot import Seen, Snapshot, Wanted
+from fleet.labels import shown_label
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipe import PROFILE, Control, Recipe, Sign, fill_profile, host_port
 
 
 class Stop(Exception):
-    """The page answered otherwise than hoped: this is the control's outcome."""
+    """The page answered otherwise than hoped: this is the control's outcome. `label` is what another one is called."""
 
-    def __init__(self, outcome: Outcome, reason: Reason | None = None) -> None:
+    def __init__(self, outcome: Outcome, reason: Reason | None = None, label: str | None = None) -> None:
         super().__init__(outcome.value)
         self.outcome = outcome
         self.reason = reason
+        self.label = label
 
 
-def what_to_look_for(recipe: Recipe, control: Control | None) -> Wanted:
-    """What a snapshot of a control's page (or, without one, of the identity page) must tell."""
+def what_to_look_for(recipe: Recipe, control: Control | None, *, is_proof: bool = False) -> Wanted:
+    """What a snapshot of a control's page (or, without one, of the identity page) must tell.
+
+    After a press the property alone decides: some pages leave an attribute as it was for ever.
+    """
     identity = recipe.identity
     read_here = identity.css is not None and (identity.page is None or control is None)
     return Wanted(
@@ -34,6 +39,7 @@ def what_to_look_for(recipe: Recipe, control: Control | None) -> Wanted:
         ready=control.ready if control else None,
         find=control.find if control else None,
         kind=control.kind if control else None,
+        strictly=not is_proof,
     )
 
 
@@ -53,19 +59,24 @@ def barrier(recipe: Recipe, snapshot: Snapshot, wanted: Wanted, profile: str) ->
     for sign in recipe.signed_out:
         if sign in shown or matches_sign(snapshot.address, sign, recipe.page_hosts):
             return Stop(Outcome.SIGN_IN_NEEDED, Reason.SIGNED_OUT)
+    if snapshot.asks_password:
+        return Stop(Outcome.SIGN_IN_NEEDED, Reason.SIGNED_OUT)
     equals = recipe.identity.equals.replace(PROFILE, profile)
     if snapshot.identity and any(_fold(value) != _fold(equals) for value in snapshot.identity):
         return Stop(Outcome.WRONG_ACCOUNT)
     return None
 
 
-def missing(snapshot: Snapshot, control: Control, address: str, *, to_press: bool) -> Stop | None:
+def missing(snapshot: Snapshot, control: Control, address: str, locale: str | None, *, to_press: bool) -> Stop | None:
     """What keeps a snapshot from being a reading, or None. Any of it may still come while the page is built."""
-    reason = _missing_reason(snapshot, control, address, to_press)
-    return Stop(Outcome.PAGE_CHANGED, reason) if reason else None
+    reason = _missing_reason(snapshot, control, address, locale, to_press)
+    label = shown_label(snapshot.controls[0].label) if reason is Reason.LABEL else None
+    return Stop(Outcome.PAGE_CHANGED, reason, label) if reason else None
 
 
-def _missing_reason(snapshot: Snapshot, control: Control, address: str, to_press: bool) -> Reason | None:
+def _missing_reason(
+    snapshot: Snapshot, control: Control, address: str, locale: str | None, to_press: bool
+) -> Reason | None:
     if not same_address(snapshot.address, address):
         return Reason.ADDRESS
     if snapshot.identity == ():
@@ -77,6 +88,8 @@ def _missing_reason(snapshot: Snapshot, control: Control, address: str, to_press
     if len(snapshot.controls) > 1:
         return Reason.SEVERAL
     [seen] = snapshot.controls
+    if control.find.contradicts(seen.label, seen.language, locale):
+        return Reason.LABEL
     if seen.state is None:
         return Reason.STATE_UNREADABLE
     # Only what must be pressed has to be free: an `out` may well stand disabled.

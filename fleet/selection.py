@@ -26,7 +26,7 @@ class Selection:
     resume: bool = False
     """What the last run did not reach, or does not know."""
     new: bool = False
-    """What no run has read yet."""
+    """What no run has done yet. Check mode does nothing, so it does not count."""
     only_failed: str | None = None
     """What did not end well in this run (a run id, or `last`)."""
     stale_days: int | None = None
@@ -71,13 +71,22 @@ class Selection:
 
     def _by_age(self, spec: RunSpec, planned: Iterable[Planned], now: datetime) -> set[Planned]:
         places = spec.settings.state_dir.audit
-        looked_at = last_looks(read_records(places.log))
+        seen = past(read_records(places.log))
         subjects = known_subjects(places.subjects)
+        waivers = {employee.name: employee.waivers for employee in spec.inventory.employees}
         found = set()
         for name, service, control in planned:
             subject = subjects.get(name)
-            at = looked_at.get((subject.pseudonym, service, control)) if subject else None
-            if self.new if at is None else self._is_stale(now - at):
+            known = seen.get((subject.pseudonym, service, control), _NOTHING) if subject else _NOTHING
+            # Whoever was passed over for a waiver is new again once it has ended.
+            is_done = known.is_done or (
+                known.is_waived
+                and service is not None
+                and control is not None
+                and any(waiver.covers(service, control, now.date()) for waiver in waivers[name])
+            )
+            is_stale = known.looked_at is not None and self._is_stale(now - known.looked_at)
+            if (self.new and not is_done) or is_stale:
                 found.add((name, service, control))
         return found
 
@@ -88,15 +97,37 @@ class Selection:
 EVERYTHING = Selection()
 
 
-def last_looks(log: Iterable[Mapping[str, Any]]) -> dict[Key, datetime]:
-    """When each control was read last, or was seen not to be offered; one that nobody could look at has no entry."""
-    found: dict[Key, datetime] = {}
+@dataclass
+class Past:
+    """What the log says of one control."""
+
+    is_done: bool = False
+    """A run that was not in check mode has ended it as done."""
+    is_waived: bool = False
+    """Such a run has passed over it for a waiver."""
+    looked_at: datetime | None = None
+    """When it was read last, or was seen not to be offered."""
+
+
+_NOTHING = Past()
+
+
+def past(log: Iterable[Mapping[str, Any]]) -> dict[Key, Past]:
+    """What the log says of each control that a run has ended."""
+    found: dict[Key, Past] = {}
+    setting: set[str] = set()
     for record in log:
-        if record["event"] == records.CONTROL_FINISHED and (
-            record["before"] or record["after"] or record["outcome"] == Outcome.NOT_OFFERED
-        ):
-            key = record["subject"], record["service"], record["control"]
-            found[key] = datetime.fromisoformat(record["at"])
+        if record["event"] == records.RUN_STARTED and not record["check"]:
+            setting.add(record["run"])
+        if record["event"] != records.CONTROL_FINISHED:
+            continue
+        known = found.setdefault((record["subject"], record["service"], record["control"]), Past())
+        if record["before"] or record["after"] or record["outcome"] == Outcome.NOT_OFFERED:
+            known.looked_at = datetime.fromisoformat(record["at"])
+        if record["run"] in setting:
+            outcome = Outcome(record["outcome"])
+            known.is_waived = known.is_waived or outcome is Outcome.WAIVED
+            known.is_done = known.is_done or (outcome.is_done and outcome is not Outcome.WAIVED)
     return found
 
 
@@ -111,13 +142,13 @@ def require_no_shrink(spec: RunSpec) -> None:
         return
     for record in read_starts(spec.settings.state_dir.audit.log):
         before = record["inventory_employees"]
-        if before is None or record["sources_sha256"] != inventory.sources_digest:
+        if before is None or not inventory.is_of(record["sources_sha256"]):
             continue
         if inventory.total * 2 <= before:
             today = counted(inventory.total, "employee")
             raise InputError(
                 f"{', '.join(inventory.sources)} names {today}; it named {before} in run {record['run']}. Look for "
-                "what is missing, or accept it with --accept-shrink. Nothing was touched."
+                "what is missing, or accept it with --accept-shrink (in a play optout_accept_shrink). Nothing was done."
             )
         return
 

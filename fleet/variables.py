@@ -38,10 +38,19 @@ def given_from_variables(variables: Mapping[str, Any]) -> Given:
 def selection_from_variables(variables: Mapping[str, Any]) -> Selection:
     """Which of the planned controls a play is about. Raises InputError for a number of days that is none."""
     return Selection(
-        new=str(variables.get("optout_new", False)).lower() in ("true", "yes", "on", "1"),
+        new=_is_on(variables, "optout_new"),
         only_failed=_text(variables, "optout_only_failed"),
         stale_days=_number(variables, "optout_stale"),
     )
+
+
+def accept_shrink_from_variables(variables: Mapping[str, Any]) -> bool:
+    """True if half of the employees of the last run, or more, are gone on purpose."""
+    return _is_on(variables, "optout_accept_shrink")
+
+
+def _is_on(variables: Mapping[str, Any], name: str) -> bool:
+    return str(variables.get(name, False)).lower() in ("true", "yes", "on", "1")
 
 
 def _text(variables: Mapping[str, Any], name: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ OBEYING_MODES = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
 
 # What most people have, whatever the developer's own is: fixtures of a module come before those of a test.
 os.umask(0o022)
+# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
 from fleet.errors import AuditError, SessionError
+from fleet.evidence import Kind, file_name
 from fleet.gates import is_shut, lacking_authority, refusal
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading, Reason
@@ -68,19 +69,19 @@ class AccountVisit:
         Raises AuditError, and NotBegun if its visitor was gone before its turn; all else ends as an outcome.
         """
         try:
-            controls = await self._controls_that_may_be_touched()
-            if controls:
-                key = f"{self._employee.name}.{self._recipe.service}"
-                async with (
-                    self._ground.pacing.turn(self._recipe.service, live=self._live),
-                    self._ground.in_use.setdefault(key, asyncio.Lock()),
-                ):
-                    if self._visitor.is_gone:
-                        raise NotBegun
-                    if self._ground.breaker.is_open(self._recipe.service):
-                        await self._leave_alone(controls)
-                    else:
-                        await self._visit(controls)
+            if await self._ready() is None:
+                return  # who is not visited waits for nobody
+            key = f"{self._employee.name}.{self._recipe.service}"
+            async with (
+                self._ground.pacing.turn(self._recipe.service) as turn,
+                self._ground.in_use.setdefault(key, asyncio.Lock()),
+            ):
+                if self._visitor.is_gone:
+                    raise NotBegun
+                ready = await self._ready()  # again: the wait may have been long
+                if ready is not None:
+                    turn.is_spent = True
+                    await self._visit(*ready)
         except (AuditError, NotBegun):
             raise
         except VisitorLost:
@@ -89,10 +90,29 @@ class AccountVisit:
             diagnostics.error("visit.failed", service=self._recipe.service, **without_text(error))
             await self._finish_rest(Reason.INTERNAL)
 
-    async def _leave_alone(self, controls: list[str]) -> None:
-        """Too many others were challenged or found the page changed: this account is not even opened."""
+    async def _ready(self) -> tuple[list[str], StorageState] | None:
+        """The controls that may be touched now, and the session; None once all are finished without a visit."""
+        ground, service = self._ground, self._recipe.service
+        controls = await self._controls_that_may_be_touched()
+        if not controls:
+            return None
+        if ground.breaker.is_open(service):
+            return await self._left_alone(controls, Outcome.NOT_RUN, Reason.CIRCUIT_OPEN)
+        try:
+            state = await asyncio.to_thread(ground.sessions.open, self._employee.name, service, ground.identity)
+        except SessionError as error:
+            return await self._left_alone(controls, Outcome.ERROR, Reason(error.reason))
+        if state is None:
+            return await self._left_alone(controls, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
+        return controls, state
+
+    async def _left_alone(
+        self, controls: list[str], outcome: Outcome, reason: Reason
+    ) -> tuple[list[str], StorageState] | None:
+        """Finish controls of an account that is not even opened: nothing is ready then."""
         for control in controls:
-            await self._ground.recorder.finish(self._account, control, Outcome.NOT_RUN, Reason.CIRCUIT_OPEN)
+            await self._ground.recorder.finish(self._account, control, outcome, reason)
+        return None
 
     async def _finish_rest(self, reason: Reason) -> None:
         recorder = self._ground.recorder
@@ -123,18 +143,8 @@ class AccountVisit:
                 free.append(control)
         return free
 
-    async def _visit(self, controls: list[str]) -> None:
-        ground, name, service = self._ground, self._employee.name, self._recipe.service
-        try:
-            state = await asyncio.to_thread(ground.sessions.open, name, service, ground.identity)
-        except SessionError as error:
-            for control in controls:
-                await ground.recorder.finish(self._account, control, Outcome.ERROR, Reason(error.reason))
-            return
-        if state is None:
-            for control in controls:
-                await ground.recorder.finish(self._account, control, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
-            return
+    async def _visit(self, controls: list[str], state: StorageState) -> None:
+        ground, name = self._ground, self._employee.name
         ending = Ending()
         order = Order(
             recipe=self._recipe,
@@ -161,6 +171,8 @@ class AccountVisit:
             troubles.add(Reason.RATE_LIMITED)
             if not ground.pacing.slow_down(service, ending.retry_after):
                 ground.breaker.open(service)
+        elif self._outcomes and not any(outcome.is_failed for outcome in self._outcomes):
+            ground.pacing.went_well(service)
         ground.breaker.observe(service, self._employee.name, troubles)
 
     async def permit(self, control: str) -> Reason | None:
@@ -181,14 +193,15 @@ class AccountVisit:
             authority="company" if by_company else "mandate",
             mandate_hmac=None if by_company or not mandate else self._subject.hmac("mandate", mandate.reference),
             profile_hmac=self._subject.hmac("profile", self._own.profile),
-            evidence=self._keep(control, "before", picture),
+            evidence=self._keep(control, Kind.BEFORE, picture),
             worker=self._visitor.name,
         )
 
     async def finish(self, finding: Finding) -> None:
         """Record how a control ended."""
         self._outcomes.append(finding.outcome)
-        picture = self._keep(finding.control, "after", finding.picture) if finding.picture is not None else None
+        picture = self._keep(finding.control, Kind.AFTER, finding.picture)
+        label = self._keep(finding.control, Kind.LABEL, finding.label.encode() if finding.label else None)
         await self._ground.recorder.finish(
             self._account,
             finding.control,
@@ -202,12 +215,15 @@ class AccountVisit:
             http_status=finding.http_status,
             refused_hosts=list(finding.refused_hosts),
             worker=self._visitor.name,
+            label=label,
         )
 
-    def _keep(self, control: str, moment: str, picture: bytes) -> str:
-        """Keep a picture in the run's folder; returns the HMAC that goes into the record."""
+    def _keep(self, control: str, kind: Kind, seen: bytes | None) -> str | None:
+        """Keep what was seen, if anything was, in the run's folder; returns the HMAC that goes into the record."""
+        if seen is None:
+            return None
         with contextlib.suppress(FileExistsError):
             make_private_dir(self._ground.evidence)
-        name = f"{self._subject.pseudonym}.{self._recipe.service}.{control}.{moment}.png"
-        write_private(self._ground.evidence / name, picture)
-        return self._subject.hmac("evidence", picture)
+        name = file_name(self._subject.pseudonym, self._recipe.service, control, kind)
+        write_private(self._ground.evidence / name, seen)
+        return self._subject.hmac("evidence", seen)

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 
 from fleet.agent.channel import Refused
 from fleet.browser.tab import MAX_REFUSED_HOSTS
-from fleet.model import Outcome, Reading
+from fleet.labels import shown_label
+from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Ending, Finding, Journal, Order
 from fleet.sessions import is_storable
 
@@ -23,11 +24,10 @@ MAX_DURATION = 24 * 60 * 60 * 1000
 """Milliseconds."""
 _HOST = re.compile(r"[!-~]{1,300}")
 
-_SEEN = {
-    *(Outcome.NOT_OFFERED, Outcome.SIGN_IN_NEEDED, Outcome.CHALLENGED, Outcome.WRONG_ACCOUNT, Outcome.PAGE_CHANGED),
-    *(Outcome.NOT_SAVED, Outcome.UNKNOWN, Outcome.ERROR),
-}
-"""How a visit may end whatever it has read; the others of its ends need a reading or an answer that fits."""
+_WITHOUT_INTENT = {Outcome.NOT_OFFERED, Outcome.PAGE_CHANGED, Outcome.ERROR}
+_WITH_INTENT = {Outcome.NOT_SAVED, Outcome.UNKNOWN}
+_EITHER_WAY = {Outcome.SIGN_IN_NEEDED, Outcome.CHALLENGED, Outcome.WRONG_ACCOUNT}
+"""What stands in the way may do so before or after a press; what was not touched ends otherwise than what was."""
 
 T = TypeVar("T")
 
@@ -49,6 +49,8 @@ def load_finding(fields: Mapping[str, Any]) -> Finding:
     hosts, status = found.refused_hosts, found.http_status
     if len(hosts) > MAX_REFUSED_HOSTS or not all(map(_HOST.fullmatch, hosts)):
         raise ValueError("refused hosts that are none")
+    if found.label is not None and not (found.label and found.label == shown_label(found.label)):
+        raise ValueError("a label that is none")
     if not 0 <= found.duration_ms <= MAX_DURATION or not (status is None or 0 < status < 1000):
         raise ValueError("a number that is none")
     return found
@@ -120,18 +122,20 @@ class Ordered:
         return {}
 
     def _is_possible(self, found: Finding) -> bool:
-        was_in, is_out = found.before is Reading.IN, found.after is Reading.OUT
+        readings, is_intended = (found.before, found.after), found.control in self.intended
+        if (found.read_back and not is_intended) or (found.label is not None and found.reason is not Reason.LABEL):
+            return False
         match found.outcome:
             case Outcome.OPTED_OUT:
-                return was_in and is_out and found.read_back and found.control in self.intended
+                return is_intended and found.read_back and readings == (Reading.IN, Reading.OUT)
             case Outcome.ALREADY_OPTED_OUT:
-                return found.before is not None and is_out
+                return not is_intended and readings == (Reading.OUT, Reading.OUT)
             case Outcome.WOULD_OPT_OUT:
-                return self.order.check and found.after is Reading.IN
+                return self.order.check and readings == (Reading.IN, Reading.IN)
             case Outcome.NO_MANDATE | Outcome.NOT_PERMITTED:
-                return found.control in self.refused
+                return not is_intended and found.control in self.refused
             case outcome:
-                return outcome in _SEEN
+                return outcome in _EITHER_WAY | (_WITH_INTENT if is_intended else _WITHOUT_INTENT)
 
     async def _kept(self, keeping: Awaitable[T]) -> T:
         """What the journal does is no fault of the worker's: its failure ends the visit as it would here."""

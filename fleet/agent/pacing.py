@@ -4,59 +4,110 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from fleet.configfile import Pause
-from fleet.optout import NotBegun
+from fleet.pace import Pace
 
 MAX_WAIT = 15 * 60.0
 """Seconds. A service that asks for a longer break than this is left alone for the rest of the run."""
+MAX_SLOWNESS = 32.0
+GOOD_VISITS = 5
+"""After so many in a row, pauses that a 429 has doubled are halved again."""
+SLOWED = 1.0
+"""Seconds: the pause, before it is doubled, of a service that has none until it answers 429."""
+LOOK_EVERY = 60.0
+"""Seconds. Clocks are set, machines sleep, and a circuit opens while somebody waits."""
+
+
+@dataclass
+class Turn:
+    """One account's turn. Whoever visits nobody leaves it unspent, and it costs no pause."""
+
+    is_spent: bool = False
 
 
 @dataclass
 class _Gate:
+    pace: Pace
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     next_at: float = 0.0
     slowness: float = 1.0
     """Pauses are so many times as long as in good times."""
+    good: int = 0
+    """Visits that went well since the last 429, or since pauses were halved."""
+
+    @property
+    def is_paced(self) -> bool:
+        return self.pace.has_pauses or self.slowness > 1
+
+    def pause(self) -> float:
+        """The pause after a visit, in seconds."""
+        drawn = random.uniform(self.pace.shortest, self.pace.longest)  # noqa: S311 - jitter is no secret
+        return min(MAX_WAIT, self.slowness * (max(drawn, SLOWED) if self.slowness > 1 else drawn))
 
 
 class Pacing:
-    """Lets visits begin. Loopback is limited by forks alone."""
+    """Lets visits begin. A service without a pace, as on loopback, is limited by forks alone."""
 
-    def __init__(self, forks: int, pause: Pause) -> None:
+    def __init__(
+        self,
+        forks: int,
+        paces: Mapping[str, Pace],
+        is_left_alone: Callable[[str], bool] = lambda _service: False,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        """`is_left_alone` says of a service whether anybody would be visited there at all: if not, nobody waits."""
         self._contexts = asyncio.Semaphore(forks)
-        self._pause = pause
-        self._gates: dict[str, _Gate] = {}
+        self._gates = {service: _Gate(pace) for service, pace in paces.items()}
+        self._is_left_alone = is_left_alone
+        self._now = now
 
     @asynccontextmanager
-    async def turn(self, service: str, *, live: bool) -> AsyncIterator[None]:
+    async def turn(self, service: str) -> AsyncIterator[Turn]:
         """Wait until a visit to `service` may begin, and hold its place while it lasts."""
-        if not live:
-            async with self._contexts:
-                yield
-            return
-        gate = self._gates.setdefault(service, _Gate())
-        async with gate.one_at_a_time:
-            await asyncio.sleep(max(0.0, gate.next_at - time.monotonic()))
-            pause = random.uniform(self._pause.shortest, self._pause.longest)  # noqa: S311 - jitter is no secret
+        gate, turn = self._gates.get(service), Turn()
+        async with AsyncExitStack() as places:
+            if gate is not None:
+                await places.enter_async_context(gate.one_at_a_time)
+                while not self._is_left_alone(service) and (left := self._left(gate)) > 0:
+                    await asyncio.sleep(min(left, LOOK_EVERY))
+                if not gate.is_paced:
+                    await places.aclose()
             try:
                 async with self._contexts:
-                    yield
-            except NotBegun:
-                pause = 0.0
-                raise
+                    yield turn
             finally:
-                gate.next_at = max(gate.next_at, time.monotonic() + min(MAX_WAIT, gate.slowness * pause))
+                if gate is not None and turn.is_spent:
+                    gate.next_at = max(gate.next_at, _clock() + gate.pause())
+
+    def _left(self, gate: _Gate) -> float:
+        """Seconds until a visit may begin."""
+        opens_in = gate.pace.hours.opens_in(self._now()) if gate.pace.hours else 0.0
+        return max(gate.next_at - _clock(), opens_in)
 
     def slow_down(self, service: str, retry_after: float) -> bool:
-        """The service has asked for fewer visits (429): none before `retry_after` seconds, and all pauses twice as long
-        from now on. False if that is longer than anybody waits here.
+        """The service has asked for fewer visits (429): none before `retry_after` seconds, and pauses twice as long.
+
+        False if that is longer than anybody waits here.
         """
-        gate = self._gates.setdefault(service, _Gate())
-        gate.slowness *= 2
-        gate.next_at = max(gate.next_at, time.monotonic() + min(retry_after, MAX_WAIT))
+        gate = self._gates.get(service)
+        if gate is not None:
+            gate.slowness, gate.good = min(MAX_SLOWNESS, gate.slowness * 2), 0
+            gate.next_at = max(gate.next_at, _clock() + min(retry_after, MAX_WAIT))
         return retry_after <= MAX_WAIT
+
+    def went_well(self, service: str) -> None:
+        """A visit ended well: after a few in a row, pauses that were doubled are halved."""
+        gate = self._gates.get(service)
+        if gate is not None and gate.slowness > 1:
+            gate.good += 1
+            if gate.good == GOOD_VISITS:
+                gate.slowness, gate.good = gate.slowness / 2, 0
+
+
+def _clock() -> float:
+    """Seconds on the clock that sleeps go by."""
+    return asyncio.get_running_loop().time()

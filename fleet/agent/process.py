@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import sys
 import tempfile
 from dataclasses import replace
@@ -23,7 +24,8 @@ from fleet.inventory import read_inventory
 from fleet.leftovers import hold, sweep
 from fleet.paths import require_private, runtime_dir
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id
-from fleet.variables import given_from_variables, selection_from_variables
+from fleet.selection import require_no_shrink
+from fleet.variables import accept_shrink_from_variables, given_from_variables, selection_from_variables
 
 
 def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> None:
@@ -34,6 +36,7 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
     settle(socket_path.parent)
 
     async def open_run(workers: Workers) -> Run:
+        hush()
         if "spec" in order:
             spec = SPEC.validate_python(order["spec"])
         else:
@@ -68,6 +71,17 @@ def settle(folder: Path) -> None:
     sweep(runtime_dir())
 
 
+def hush() -> None:
+    """Write no more to a stderr that is a file: what Node and the browser say there may hold whatever a page has said.
+
+    Until now it told whoever started this process why it could not begin.
+    """
+    if stat.S_ISREG(os.fstat(2).st_mode):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+
+
 def scrub_environment() -> None:
     """Forget what the browsers must not be given."""
     for name in os.environ.keys() - set(KEPT):
@@ -98,6 +112,8 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
         settings=settings,
         claimed_operator=claimed_operator(),
     )
+    if not accept_shrink_from_variables(play["variables"]):
+        require_no_shrink(spec)
     chosen = selection_from_variables(play["variables"]).of(spec)
     return replace(chosen, inventory=spec.inventory)  # the play asks for each of its hosts
 

@@ -2,6 +2,7 @@
 
     {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID, "visiting": N, "workers": [NAME, ...]}
     {"v": 1, "op": "visit", "employee": NAME}        -> {"v": 1, "results": [...]}
+    {"v": 1, "op": "alive"}                          -> {"v": 1}, at once, also while the run is being opened
     {"v": 1, "op": "finish"}                         -> {"v": 1, "run": ID, "counts": {...}, "log": PATH}
     {"v": 1, "op": "act", "act": {"act": ACT, ...}}  -> {"v": 1, ...}  for a command that found the log locked (acts.py)
     {"v": 1, "op": "loopback"}                       -> {"v": 1, "loopback": [ADDRESS, ...]}

@@ -27,7 +27,7 @@ from fleet.browser.gone import BrowserGone
 from fleet.browser.network import Network
 from fleet.errors import InputError, WorkerError
 from fleet.optout import Ending, Journal, Order, VisitorLost
-from fleet.patience import LIMIT
+from fleet.patience import limit
 from fleet.recipe import Recipe
 
 PING_EVERY = 10.0
@@ -130,7 +130,8 @@ class Worker:
         ordered = self._ordered[number] = Ordered(order, journal, ending)
         try:
             # A visit is begun a second time after a crash; one that does not end has no browser behind it.
-            async with asyncio.timeout(2 * (LIMIT * len(order.controls) + GRACE)):
+            spent = sum(limit(order.recipe.controls[control].shows_within) for control in order.controls)
+            async with asyncio.timeout(2 * (spent + GRACE)):
                 answer = await self._channel.ask("order", visit=number, order=ORDER.dump_python(order, mode="json"))
         except (ChannelError, Refused, TimeoutError) as error:
             if isinstance(error, TimeoutError):

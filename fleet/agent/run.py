@@ -29,6 +29,7 @@ from fleet.gates import unreadable
 from fleet.mandates import Revocations
 from fleet.model import Reason, Result
 from fleet.optout import Here, NotBegun, Visitor
+from fleet.pace import pace_of
 from fleet.plan import (
     PlannedAccount,
     RunSpec,
@@ -38,6 +39,7 @@ from fleet.plan import (
     planned_accounts,
     require_safe_start,
     require_same_recipes,
+    require_sandbox,
     service_names,
 )
 from fleet.register import Register
@@ -92,6 +94,9 @@ class Run:
                 stack.callback(stage.strike)
                 network = stage.network
             require_safe_start(spec, planned, network)
+            live = {one.service for one in planned if one.service and is_live(one, network)}
+            if live and not settings.workers:
+                require_sandbox(settings.sandbox)
             state = settings.state_dir
             state.check()
             identity = read_identity(settings.identity)
@@ -109,7 +114,7 @@ class Run:
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
             browsers: list[Worker] | list[Engine]
-            here, live = None, {one.service for one in planned if one.service and is_live(one, network)}
+            here = None
             if settings.workers:
                 names = [address.name for address in settings.workers]
                 browsers = remote = await workers.open(
@@ -126,11 +131,13 @@ class Run:
                     await require_selectors(browser, recipe.hosts, catalogue, [recipe])
             known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})
             recorder = Recorder(log, Ledger(spec.run_id), known)
+            breaker = Breaker(settings.breaker_limits if settings.breaker else None)
+            paces = {service: pace_of(recipe, settings) for service, recipe in recipes.items() if service in live}
             ground = Ground(
                 run_id=spec.run_id,
                 check=spec.check,
                 recorder=recorder,
-                pacing=Pacing(settings.forks * len(browsers), settings.pause),
+                pacing=Pacing(settings.forks * len(browsers), paces, breaker.is_open),
                 sessions=SessionStore(state),
                 identity=identity,
                 revocations=revocations,
@@ -138,7 +145,7 @@ class Run:
                 evidence=state.evidence / spec.run_id,
                 terms_accepted=frozenset(settings.terms_accepted),
                 personal_sessions=frozenset(settings.personal_sessions),
-                breaker=Breaker(settings.breaker_limits if settings.breaker else None),
+                breaker=breaker,
             )
             run = cls(spec, recorder, ground, accounts, here, writer)
             run._live = live

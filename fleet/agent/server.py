@@ -104,6 +104,8 @@ class Agent:
         request = parse(line)
         if "error" in request:
             return request
+        if request["op"] == "alive":
+            return {}
         if request["op"] == "finish":
             return await self._finish()
         if request["op"] == "assign":

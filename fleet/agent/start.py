@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
 
 from pydantic import TypeAdapter
 
 from fleet.agent.client import AgentClient
 from fleet.environment import PYTHON
-from fleet.errors import FleetError
+from fleet.errors import AgentError, FleetError
 from fleet.paths import make_private_dir, runtime_dir
 from fleet.plan import RunSpec
 
@@ -19,6 +24,9 @@ ENDING_WITHIN = 20.0
 """Seconds in which an agent lets go of what it has opened."""
 OPENING_WITHIN = 300.0
 """Seconds. Ten thousand employees are planned in some 30."""
+MAX_COMPLAINT = 64 * 1024
+"""Bytes of what an agent says before it listens."""
+_BY_US = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 SPEC = TypeAdapter(RunSpec)
 
 # All else stays outside: switches that make Python, Node, Playwright or Chromium write down what they do or lead the
@@ -40,32 +48,54 @@ def start_agent(
     """
     folder = runtime_dir() / spec.run_id
     make_private_dir(folder)
+    client = AgentClient(folder / "agent.sock")
+    with tempfile.TemporaryFile() as complaints:
+        process = _launch(client.socket_path, complaints)
+        try:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError), process.stdin:  # one that has ended already is noticed below
+                process.stdin.write(json.dumps({"spec": SPEC.dump_python(spec, mode="json")}).encode())
+            client.wait_for_socket(lambda: process.poll() is None)
+            attach(client)
+            client.require("ready", within=OPENING_WITHIN)
+        except FleetError as error:
+            process.terminate()
+            try:
+                code = process.wait(ENDING_WITHIN)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise error from None
+            if isinstance(error, AgentError) and code not in _BY_US:
+                raise AgentError(_ended(code, complaints, spec)) from None
+            raise
+        return process, client
+
+
+def _launch(socket: Path, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     own = os.pidfd_open(os.getpid())
     try:
-        process = subprocess.Popen(
-            [*PYTHON, "-m", "fleet", "agent", "--socket", str(folder / "agent.sock"), "--owner-fd", str(own)],
+        return subprocess.Popen(
+            [*PYTHON, "-m", "fleet", "agent", "--socket", str(socket), "--owner-fd", str(own)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=complaints,  # until it listens; then it lets go of it
             env={name: os.environ[name] for name in KEPT if name in os.environ},
             pass_fds=(own,),
             start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on, as an orderly `finish`
         )
     finally:
         os.close(own)
-    assert process.stdin is not None
-    with process.stdin:
-        process.stdin.write(json.dumps({"spec": SPEC.dump_python(spec, mode="json")}).encode())
-    client = AgentClient(folder / "agent.sock")
-    try:
-        client.wait_for_socket(lambda: process.poll() is None)
-        attach(client)
-        client.require("ready", within=OPENING_WITHIN)
-    except FleetError:
-        process.terminate()
-        try:
-            process.wait(ENDING_WITHIN)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        raise
-    return process, client
+
+
+def _ended(code: int, complaints: IO[bytes], spec: RunSpec) -> str:
+    """A sentence about an agent that ended before its run was open."""
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    complaints.seek(0)
+    said = complaints.read(MAX_COMPLAINT).decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(said) if line.strip()), "")
+    diagnostics = spec.settings.state_dir.diagnostics(spec.run_id)
+    where = f" Its diagnostics: {diagnostics}." if diagnostics.exists() else ""
+    return (
+        f"The agent ended before anybody was visited ({how}{': ' + last if last else ''}); "
+        f"'fleet doctor' tells what is missing.{where}"
+    )

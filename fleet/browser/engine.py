@@ -159,7 +159,7 @@ class Engine:
                     page, devtools = await unless_gone(browser_gone, _open_page(context))
             except PlaywrightError as error:
                 raise BrowserGone("the browser gave no tab") from error
-            yield Tab(page, devtools, hosts, storage_state, session_cookies, gone)
+            yield Tab(page, devtools, hosts, storage_state, session_cookies, gone, locale)
 
     async def stop(self) -> None:
         """Close the browsers (at most 1 s) and Playwright (at most 0.5 s)."""

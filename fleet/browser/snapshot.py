@@ -22,12 +22,29 @@ class Box:
 
 @dataclass(frozen=True)
 class Seen:
-    """One control as the page shows it. `state` is its property (checked), None where it says nothing."""
+    """One control as the page shows it. `state` is its property (checked), None where it says nothing.
+
+    `name` is what the browser calls it, `caption` the text of a label that stands in for a hidden input; `language` is
+    the one that the page declares for it. Each is empty where there is none.
+    """
 
     state: bool | None
     enabled: bool
     uncovered: bool
     box: Box
+    acts: bool = False
+    """True for a link and the like: the browser itself does what a press asks for."""
+    is_input: bool = True
+    is_sent: bool = False
+    """True for an input whose form has a button that sends it."""
+    caption: str = ""
+    language: str = ""
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """What people hear or read it called."""
+        return self.name or self.caption
 
 
 @dataclass(frozen=True)
@@ -40,12 +57,14 @@ class Snapshot:
     identity: tuple[str, ...] | None
     ready: bool
     controls: tuple[Seen, ...]
+    asks_password: bool = False
+    """True if a form that asks for a password lies over the page."""
 
     @property
     def gist(self) -> tuple[object, ...]:
         """What must not change while a reading is waited for: all but boxes and what covers them."""
-        states = tuple((seen.state, seen.enabled) for seen in self.controls)
-        return self.address, self.loaded, self.signs, self.identity, self.ready, states
+        states = tuple((seen.state, seen.enabled, seen.label) for seen in self.controls)
+        return self.address, self.loaded, self.signs, self.identity, self.ready, states, self.asks_password
 
 
 @dataclass(frozen=True)
@@ -58,6 +77,8 @@ class Wanted:
     ready: str | None = None
     find: Find | None = None
     kind: ControlKind | None = None
+    strictly: bool = False
+    """Whether a property and an attribute that say different things of a control make its state unreadable."""
 
     def as_script_argument(self) -> dict[str, Any]:
         """The argument of `snapshot` in snapshot.js."""
@@ -67,4 +88,5 @@ class Wanted:
             "ready": self.ready,
             "css": self.find.css if self.find else None,
             "kind": self.kind,
+            "strictly": self.strictly,
         }

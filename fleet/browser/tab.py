@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from playwright.async_api import CDPSession, Dialog, Locator, Page, Request
+from playwright.async_api import CDPSession, Dialog, Page, Request
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
@@ -19,19 +19,15 @@ from fleet.browser.failures import Unreachable, explain
 from fleet.browser.gone import BrowserGone, end, guarded
 from fleet.browser.kept import Kept
 from fleet.browser.landing import land
-from fleet.browser.page_script import SOURCE, PageScript
+from fleet.browser.page_script import Node, PageScript
 from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
 from fleet.browser.traffic import Sent, Traffic, was_refused
+from fleet.labels import is_one_of
 from fleet.model import ControlKind, Reason
-from fleet.recipe import Find, exact_names, host_port
+from fleet.recipe import Find, host_port
 
 _MARGIN = 8
-_ROLES: dict[str, tuple[str, ...]] = {
-    "switch": ("switch", "checkbox"),
-    "checkbox": ("checkbox", "switch"),
-    "radio": ("radio",),
-    "button": ("button",),
-}
+_PRESSES = frozenset({"click", "change", "input", "mousedown", "mouseup", "pointerdown", "pointerup"})
 
 LOAD_TIMEOUT = 30.0
 LOAD_LIMIT = 75.0
@@ -53,11 +49,13 @@ class Tab:
         storage_state: dict[str, Any],
         session_cookies: frozenset[str],
         gone: asyncio.Future[None],
+        locale: str | None = None,
     ) -> None:
         self._page = page
         self._devtools = devtools
         self._hosts = hosts
         self._given = storage_state
+        self._locale = locale
         self.gone = gone
         self._loaded_at = time.monotonic()
         self._has_loaded = self._is_patience_over = self._has_thrown = self._is_led_away = False
@@ -173,7 +171,12 @@ class Tab:
     async def land(self, address: str, is_enough: Callable[[str], bool]) -> str:
         """Where an address leads; see landing.py. Raises Unreachable or BrowserGone."""
         try:
-            return await land(self._page, self._devtools, address, is_enough, LOAD_TIMEOUT)
+            self._traffic.forget()
+            self._is_led_away = False
+            try:
+                return await land(self._page, self._devtools, address, is_enough, LOAD_TIMEOUT)
+            finally:
+                self._script.forget_document()
         except PlaywrightError as error:
             raise await self._why_not_loaded(error) from None
 
@@ -182,11 +185,14 @@ class Tab:
         """One snapshot. While the page is between two documents it is empty and not loaded. Raises BrowserGone."""
         try:
             raw = await self._script.call("snapshot", wanted.as_script_argument())
-            controls = raw["controls"]
-            # A label counts only where the selector finds nothing, not even something hidden.
-            if not raw["matches"] and wanted.find is not None and wanted.find.names and wanted.kind is not None:
-                named = self._by_name(wanted.find, wanted.kind)
-                controls = await named.evaluate_all(f"(all, kind) => {SOURCE}.controls(all, kind)", wanted.kind)
+            controls, find, name = raw["controls"], wanted.find, ""
+            if find is not None and find.names and wanted.kind is not None:
+                # A label alone counts only where the selector finds nothing, not even something hidden.
+                if not raw["matches"]:
+                    named = await self._named(find, wanted.kind)
+                    controls = await self._script.call("controls", wanted.kind, wanted.strictly, on=named)
+                elif len(controls) == 1:
+                    name = await self._name(find, wanted.kind)
         except PlaywrightError as error:
             self._raise_if_gone(error)
             return Snapshot(self._page.url, False, (False,) * len(wanted.signs), None, False, ())
@@ -196,17 +202,35 @@ class Tab:
             signs=tuple(raw["signs"]),
             identity=None if raw["identity"] is None else tuple(raw["identity"]),
             ready=raw["ready"],
-            controls=tuple(Seen(box=Box(**seen.pop("box")), **seen) for seen in controls),
+            controls=tuple(Seen(box=Box(**seen.pop("box")), name=name, **seen) for seen in controls),
+            asks_password=raw["asks_password"],
         )
 
+    async def _named(self, find: Find, kind: ControlKind | str) -> list[Node]:
+        """What there is to see of a kind, and is called as the recipe says."""
+        shown = await self._script.nodes("roled", kind) or []
+        names = await asyncio.gather(*map(self._script.name_of, shown))
+        return [node for node, name in zip(shown, names, strict=True) if is_one_of(name, find.all_names)]
+
+    async def _name(self, find: Find, kind: ControlKind | str) -> str:
+        """What the browser calls the one match of `css`, or else what is inside of it."""
+        for node in await self._script.nodes("subjects", find.css, kind) or ():
+            if name := (await self._script.name_of(node)).strip():
+                return name
+        return ""
+
     @guarded()
-    async def is_heard(self, find: Find, kind: ControlKind | str) -> bool:
+    async def is_heard(self, find: Find, kind: ControlKind | str, *, or_sent: bool = False) -> bool:
         """False if no script of the page would hear a press: it is not at work yet, and a press would be lost.
 
-        Only what `css` finds can be asked for; anything else counts as heard. Raises BrowserGone.
+        With `or_sent`, one that hears the form sent will do. What need not be heard, or is not there, counts as heard.
+        Raises BrowserGone.
         """
         try:
-            return find.css is None or await self._script.listens("hearers", find.css, kind)
+            nodes = await self._script.nodes("hearers", find.css, kind) if find.css else None
+            if nodes is None and find.names:
+                nodes = await self._script.nodes("hearers", kind, on=await self._named(find, kind))
+            return nodes is None or await self._script.listens(nodes, _PRESSES | ({"submit"} if or_sent else set()))
         except PlaywrightError as error:
             self._raise_if_gone(error)
             return False
@@ -224,7 +248,7 @@ class Tab:
                 self._traffic.begin()
                 self.has_asked = False
                 await self._kept.remember()
-            point, disarm = await self._aim(find, kind, state)
+            point = await self._aim(find, kind, state)
         except PlaywrightError as error:
             self._raise_if_gone(error)
             return None
@@ -236,7 +260,7 @@ class Tab:
             self._raise_if_gone(error)
             return False
         try:
-            press = await disarm()
+            press = await self._script.call("disarm")
         except PlaywrightError as error:
             self._raise_if_gone(error)
             return True  # the press has led to another document already
@@ -245,18 +269,17 @@ class Tab:
         # Where all of it was stopped, nothing has heard anything; a part may have been enough for a page.
         return None if press["stopped"] and not press["begun"] else False
 
-    async def _aim(
-        self, find: Find, kind: ControlKind | str, state: bool | None
-    ) -> tuple[Any, Callable[[], Awaitable[Any]]]:
-        """Where to press (see `aim` in snapshot.js), and how to lower the guard and learn what the press reached."""
+    async def _aim(self, find: Find, kind: ControlKind | str, state: bool | None) -> Any:
+        """Where to press (see `aim` in snapshot.js), by the same rules as `look`; no place if its label is another."""
         if find.css:
+            name = await self._name(find, kind) if find.names else ""
             point = await self._script.call("aim", find.css, kind, state)
-            # `look` goes by the same rule.
+            if isinstance(point, dict) and find.contradicts(name or point["caption"], point["language"], self._locale):
+                await self._script.call("disarm")
+                return None
             if point != "nothing" or not find.names:
-                return point, lambda: self._script.call("disarm")
-        script = f"(all, [kind, state]) => {SOURCE}.aim(all, kind, state)"
-        point = await self._by_name(find, kind).evaluate_all(script, [kind, state])
-        return point, lambda: self._page.evaluate(f"() => {SOURCE}.disarm()")
+                return point
+        return await self._script.call("aim", kind, state, on=await self._named(find, kind))
 
     @guarded(LOAD_LIMIT)
     async def saved(self) -> Sent:
@@ -297,14 +320,6 @@ class Tab:
         if items or origin in origins:
             origins[origin] = {**origins.get(origin, {}), "origin": origin, "localStorage": items}
         return {"cookies": [dict(cookie) for cookie in cookies], "origins": list(origins.values())}
-
-    def _by_name(self, find: Find, kind: ControlKind | str) -> Locator:
-        pattern = exact_names(find.all_names)
-        roles = _ROLES[kind]
-        locator = self._page.get_by_role(roles[0], name=pattern)  # type: ignore[arg-type] # a role from our own table
-        for role in roles[1:]:
-            locator = locator.or_(self._page.get_by_role(role, name=pattern))  # type: ignore[arg-type] # the same
-        return locator
 
     async def _why_not_loaded(self, error: PlaywrightError | TimeoutError) -> Unreachable | BrowserGone:
         """What the failure of a load means: a page that hangs, or crashed just now, may look like a slow service."""

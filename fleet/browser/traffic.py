@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import time
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Request, Response, WebSocket
 
 from fleet.recipe import host_port
@@ -20,6 +24,10 @@ _DATA = ("fetch", "xhr")
 _TOO_MANY = 429
 _NO_DATA = (401, 403, _TOO_MANY)
 """Statuses, beside those from 500 on, by which a service withholds data; a 404 may well mean that there is none."""
+_JSON = re.compile(r"application/([\w.-]+\+)?json\b", re.IGNORECASE)
+_MAX_ANSWER = 256 * 1024
+"""Bytes; where a service answers with an error, it says little else."""
+_LOOK_WITHIN = 5.0
 _POLL = 0.1
 
 
@@ -35,7 +43,7 @@ class Sent(Enum):
 class Traffic:
     """The requests of one tab, from its first document on. Times are in seconds."""
 
-    FIRST_WITHIN = 4.0
+    FIRST_WITHIN = 8.0
     """How long to wait for a first write; pages that wait a while before they save are common."""
     QUIET_FOR = 2.0
     """How long there must be no news after the last answer; pages that gather changes send them this late."""
@@ -63,16 +71,18 @@ class Traffic:
         """True if the page has opened a WebSocket or an event stream: it may be told its state over that, later."""
         # Of the whole context: a form may well be sent to a window of its own.
         context = page.context
+        self._page = page
+        self._read: set[asyncio.Task[None]] = set()
         context.on("request", self._started)
         context.on("response", self._answered)
-        context.on("requestfinished", self._ended)
+        context.on("requestfinished", self._finished)
         context.on("requestfailed", self._failed)
         page.on("websocket", self._opened)
 
     @property
     def quiet_for(self) -> float:
-        """How long nothing has been asked and unanswered; 0 while something is."""
-        return 0.0 if self._awaited() else self._loop.time() - self._last_change
+        """How long nothing has been asked and unanswered, or answered and not looked at; 0 while something is."""
+        return 0.0 if self._awaited() or self._read else self._loop.time() - self._last_change
 
     def has_waited(self, seconds: float) -> bool:
         """True if one request has been unanswered for so long."""
@@ -99,6 +109,8 @@ class Traffic:
         """A new document is about to be loaded: what the old one asked does not count any more."""
         self._asked.clear()
         self._asked_at_all.clear()
+        for reading in self._read:
+            reading.cancel()
         self._is_leaving = True
         self._missing_data.clear()
         self._missing_scripts.clear()
@@ -148,7 +160,7 @@ class Traffic:
 
     def _answered(self, response: Response) -> None:
         kind, status = response.request.resource_type, response.status
-        if status == _TOO_MANY:
+        if status == _TOO_MANY and self._is_its_own(response.request):
             asked = seconds_of(response.headers.get("retry-after", ""))
             self.retry_after = max(asked, self.retry_after or 0)
         is_page = "text/html" in response.headers.get("content-type", "")
@@ -161,6 +173,29 @@ class Traffic:
             # The answer settles it: Chromium reports a body that the page never reads as failed, or not at all.
             self._is_refused = self._is_refused or response.status >= 400
             self._ended(response.request)
+
+    def _is_its_own(self, request: Request) -> bool:
+        """True for the page itself and its data at the same host; pictures and statistics are asked for elsewhere."""
+        if request.resource_type in _DATA:
+            return host_port(request.url) == host_port(self._page.url)
+        return request.resource_type == "document" and request.is_navigation_request()
+
+    def _finished(self, request: Request) -> None:
+        if request.resource_type in _DATA:
+            reading = asyncio.ensure_future(self._look_into(request))
+            self._read.add(reading)
+            reading.add_done_callback(self._read.discard)
+        self._ended(request)
+
+    async def _look_into(self, request: Request) -> None:
+        """Note an answer that is well by its status but holds an error: the page was not given what it asked for."""
+        with suppress(PlaywrightError, TimeoutError):
+            async with asyncio.timeout(_LOOK_WITHIN):
+                response = await request.response()
+                if response is None or not _JSON.match(response.headers.get("content-type", "")):
+                    return
+                if (await request.sizes())["responseBodySize"] <= _MAX_ANSWER and says_error(await response.body()):
+                    self._missing_data.add(_path(request))
 
     def _ended(self, request: Request) -> None:
         if request in self._asked:
@@ -188,6 +223,18 @@ class Traffic:
 
     def _framed(self, _frame: object) -> None:
         self.has_sent = True
+
+
+def says_error(body: bytes) -> bool:
+    """True for JSON that says at its top that it is an error (GraphQL, JSON:API, JSON-RPC), in part or as a whole."""
+    if len(body) > _MAX_ANSWER:
+        return False
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    answers = answer if isinstance(answer, list) else [answer]  # GraphQL answers several questions in a list
+    return any(isinstance(one, dict) and bool(one.get("errors") or one.get("error")) for one in answers)
 
 
 def seconds_of(retry_after: str) -> float:

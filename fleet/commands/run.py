@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -40,14 +41,14 @@ from fleet.commands.options import (
 )
 from fleet.config import Given, Settings, configure
 from fleet.errors import BusyError, FleetError, InputError
-from fleet.forecast import forecast
+from fleet.forecast import forecast, hours_of
 from fleet.interruption import interruptible
 from fleet.inventory import read_inventory
 from fleet.notify.send import Notifier
 from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names
 from fleet.report.envelope import envelope
-from fleet.report.forecast import forecast_envelope, print_forecast
+from fleet.report.forecast import duration, forecast_envelope, print_forecast
 from fleet.report.notice import run_notice
 from fleet.report.table import print_report
 from fleet.selection import EVERYTHING, Selection, require_no_shrink
@@ -73,7 +74,7 @@ def run(
     notify_file: NOTIFY_FILE = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say who, what and how long; touch nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
-    new: Annotated[bool, typer.Option("--new", help="Only what no run has read yet.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Only what no run has done yet.")] = False,
     only_failed: Annotated[
         str | None,
         typer.Option("--only-failed", metavar="RUN", help="Only what did not end well in a run, or in 'last'."),
@@ -138,6 +139,8 @@ def run(
         if plan:
             _tell(spec, names, output)
             return
+        for sentence in _hours(spec, names):
+            say(sentence)
         with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
             report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, advance)
     except FleetError as error:
@@ -183,6 +186,14 @@ def _notified(notifier: Notifier, report: RunReport, spec: RunSpec | None) -> Ru
     """The report, after others were told of it; that somebody could not be told is an error of the tool."""
     notice = run_notice(report, spec.settings.state_dir.audit if spec else None)
     return report.having(notifier.tell(notice)) if notice else report
+
+
+def _hours(spec: RunSpec, names: dict[str, str]) -> Iterator[str]:
+    """What people must know of a run that may wait for hours: it is told before it waits."""
+    for service, hours in hours_of(spec):
+        opens_in = hours.opens_in(datetime.now())
+        waits = f"its accounts wait {duration(opens_in)}" if opens_in else "whoever is not reached in them waits"
+        yield f"{names.get(service, service)} is visited {hours} only (fleet.yml: hours, local time): {waits}."
 
 
 def _nothing(spec: RunSpec) -> str:

@@ -80,7 +80,7 @@ class Import:
             ) from None
 
 
-def prepare(path: Path, inventory: Path, services: Mapping[str, Recipe], wishes: Wishes) -> Import:
+def prepare(path: Path, inventory: Path, recipes: Mapping[str, Recipe], wishes: Wishes) -> Import:
     """Read an export and an inventory, and make the inventory's new text. Changes nothing.
 
     Raises InputError with all mistakes of what is read first.
@@ -98,14 +98,14 @@ def prepare(path: Path, inventory: Path, services: Mapping[str, Recipe], wishes:
     leaving = wishes.leavers or was_remembered.leavers or Leavers.REFUSE
     headers = known_headers(was_remembered.columns, wishes.columns)
     export = read_export(path, encoding, headers, wishes.on_bad_row)
-    columns = choose_columns(export, services, was_remembered.columns, wishes.columns)
+    columns = choose_columns(export, recipes, was_remembered.columns, wishes.columns)
     export = rows_where(export, where)
     leavers = leavers_of(export, columns.indexes.values(), where, date.today())
     export = without_leavers(export, leavers, leaving)
-    found = read_people(export, columns, services, wishes.on_bad_row)
+    found = read_people(export, columns, recipes, wishes.on_bad_row)
     people = found.persons
     before = _read(inventory)
-    employees = _employees(inventory, before, services)
+    employees = _employees(inventory, before, recipes)
     keep = wishes.keep
     _require_known(keep or (), {one.name for one in employees} | {one.name for one in people}, inventory, path)
     groups = {
@@ -122,7 +122,7 @@ def prepare(path: Path, inventory: Path, services: Mapping[str, Recipe], wishes:
     text = before.decode() if before is not None else ""
     if not difference.is_nothing:
         text = edited(inventory.name, text, difference, groups)
-        _prove(inventory, text, Goal(export, people, difference, employees, groups), services)
+        _prove(inventory, text, Goal(export, people, difference, employees, groups), recipes)
     owners = {*was_remembered.mapped, *(name for name in wishes.columns if name.endswith(".owner"))}
     remembered = Remembered(
         columns=columns.names(),

@@ -72,14 +72,14 @@ class _Reading:
 
 
 def read_people(
-    export: Export, columns: Columns, services: Mapping[str, Recipe], on_bad_row: OnBadRow = OnBadRow.REFUSE
+    export: Export, columns: Columns, recipes: Mapping[str, Recipe], on_bad_row: OnBadRow = OnBadRow.REFUSE
 ) -> People:
     """The people of an export, in its order; rows that say the same of one person are one.
 
     Raises InputError that lists every mistake as `file:line: column: what; what to do`. With `on_bad_row` skip, rows
     with mistakes are left out; a mistake of several rows together (two places with one group's name) stays one.
     """
-    readings = [_read_row(row, columns, services) for row in export.rows]
+    readings = [_read_row(row, columns, recipes) for row in export.rows]
     _refuse_doubles(readings, columns, on_bad_row)
     left_out = [_left_out(one, columns) for one in readings if one.mistakes]
     left_out += (LeftOut(one.row.line, _first_cell(one.row), one.mistakes, _meant(one.row)) for one in export.broken)
@@ -204,7 +204,7 @@ def _without_a_group(readings: Iterable[_Reading], columns: Columns) -> Iterator
                 )
 
 
-def _read_row(row: Row, columns: Columns, services: Mapping[str, Recipe]) -> _Reading:
+def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Reading:
     one = _Reading(row, {}, [])
     for key, index in columns.indexes.items():
         one.cells[key] = text = clean(row.cells[index])
@@ -227,9 +227,9 @@ def _read_row(row: Row, columns: Columns, services: Mapping[str, Recipe]) -> _Re
         one.refuse(source, f"'{name}' cannot be an employee's name in an inventory; rename it.")
     if one.mistakes:
         return one
-    variables = _variables(name, one, services)
+    variables = _variables(name, one, recipes)
     groups = {key: group for key in GROUPS if cells.get(key) and (group := group_name(key, cells[key]))}
-    problems = read_employee(name, variables, {}, services, SourceLines(())).problems
+    problems = read_employee(name, variables, {}, recipes, SourceLines(())).problems
     # An address that is none is the cause of a name that is none, and that of a mandate that names nobody.
     causes = ("fleet_email", "inventory_hostname")
     for problem in sorted(problems, key=lambda one: causes.index(one.field) if one.field in causes else len(causes)):
@@ -244,7 +244,7 @@ def _called(cells: Mapping[str, str]) -> str:
     return cells.get("display_name") or f"{cells.get('first_name', '')} {cells.get('last_name', '')}".strip()
 
 
-def _variables(name: str, one: _Reading, services: Mapping[str, Recipe]) -> dict[str, Any]:
+def _variables(name: str, one: _Reading, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
     cells = one.cells
     variables: dict[str, Any] = {}
     if cells.get("email"):
@@ -252,7 +252,7 @@ def _variables(name: str, one: _Reading, services: Mapping[str, Recipe]) -> dict
     if cells.get("locale"):
         variables["fleet_locale"] = language(cells["locale"])
     accounts = {}
-    for service, recipe in services.items():
+    for service, recipe in recipes.items():
         said = {key: cells.get(f"{service}.{key}", "") for key in ACCOUNT}
         if not said["profile"]:
             continue
@@ -268,9 +268,9 @@ def _variables(name: str, one: _Reading, services: Mapping[str, Recipe]) -> dict
     said = {part: cells.get(f"mandate.{part}", "") for part in MANDATE}
     if all(said.values()):
         covered = [each for each in re.split(r"[\s,;|]+", said["services"].lower()) if each]
-        unknown = [each for each in covered if each not in services]
+        unknown = [each for each in covered if each not in recipes]
         if unknown:
-            what = f"unknown service '{unknown[0]}'; recipes (--recipes) exist for {', '.join(sorted(services))}."
+            what = f"unknown service '{unknown[0]}'; recipes (--recipes) exist for {', '.join(sorted(recipes))}."
             one.refuse("mandate.services", what)
         variables["fleet_mandate"] = {"employee": name, **said, "services": list(dict.fromkeys(covered))}
     elif any(said.values()):

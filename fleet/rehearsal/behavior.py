@@ -42,6 +42,14 @@ class Dom(StrEnum):
     """Two checkboxes with the same label."""
     LOOK_ALIKES = "look_alikes"
     """Only other settings, with almost the same keys and labels."""
+    RENAMED = "renamed"
+    """The named switch; under the setting's key it has come to mean the opposite, and says so."""
+    FIXED_ATTRIBUTE = "fixed_attribute"
+    """The named switch; its `aria-checked` says on, whatever is stored."""
+    DRAWN = "drawn"
+    """A transparent input, its drawing a sibling of it over it, and its label beside both."""
+    DRAWN_LINK = "drawn_link"
+    """The same; what lies over the input is a link to the page that closes accounts."""
     INVERTED = "inverted"
     """A checkbox that means the opposite, and says so."""
     DANGER_IN_LABEL = "danger_in_label"
@@ -97,6 +105,8 @@ class Barrier(StrEnum):
     UNKNOWN_CHALLENGE = "unknown_challenge"
     """A challenge that only its address tells."""
     RESTRICTION = "restriction"
+    SIGN_IN_OVER = "sign_in_over"
+    """A sign-in form over the page, which is still there but does not say who is signed in any more."""
     CODE_IN_PLACE = "code_in_place"
     """The settings page's own address asks for a code, under a header that looks signed in."""
 
@@ -113,6 +123,7 @@ class Trouble(StrEnum):
     COVER_ON_HOVER = "cover_on_hover"
     SHIFT_ON_HOVER = "shift_on_hover"
     SIGN_IN_DIALOG = "sign_in_dialog"
+    SIGN_IN_DIALOG_BARE = "sign_in_dialog_bare"
     DANGER_OVER = "danger_over"
     # The control itself
     REPLACED = "replaced"
@@ -164,11 +175,13 @@ class Case:
     hydrate_after: int = 0
     """Until then the page shows skeletons, and clicks are lost; -1 is for ever."""
     bind_after: int = 0
-    """The page shows the control at once, but until then nothing listens to it, and clicks are lost."""
+    """The page shows the control at once, but until then nothing listens to it, and clicks are lost; -1 is for ever."""
     state_after: int = 0
     """The page shows "off" at first; the stored state arrives so much later."""
     state_status: int = 200
     """What the page is answered when it asks for the stored state."""
+    state_error: bool = False
+    """If so, that answer is well by its status, and holds an error in place of the state."""
     reveal_after: int = 0
     """The page shows "off" at first; its own script shows the stored state so much later, asking nobody."""
     save: Save = Save.STORES
@@ -202,6 +215,12 @@ class Case:
     barrier_after_save: Barrier = Barrier.NONE
     signed_in_as: str | None = None
     """The profile that is signed in, if it is not the employee's."""
+    replaced_by: str | None = None
+    """The profile that takes over, as in a browser that people share, and whose own setting is off."""
+    replaced_after: Literal["save", "view"] = "save"
+    """When: after a change, or once the settings page has been asked for."""
+    beside_busy: bool = False
+    """A picture and statistics of other hosts are refused with 429."""
     offered: bool = True
     trouble: Trouble | None = None
     disabled: bool = False
@@ -225,6 +244,12 @@ class Case:
     """The settings page is a file to be kept, not shown."""
     max_age: int | None = None
     """Seconds for which the browser may keep the settings page; None forbids it."""
+
+    @property
+    def in_check(self) -> tuple[Outcome, Reason | None]:
+        """Outcome and reason of a run in check mode, which sees all that a real run sees before it presses."""
+        is_pressed = self.outcome in (Outcome.OPTED_OUT, Outcome.NOT_SAVED, Outcome.UNKNOWN)
+        return (Outcome.WOULD_OPT_OUT, None) if is_pressed else (self.outcome, self.reason)
 
     @property
     def truth(self) -> Literal["in", "out"]:

@@ -56,12 +56,13 @@ class _Portal:
         )
 
     async def settings(self, _request: Request, account: Account | None) -> Response:
-        if account is None or account.case.barrier is not Barrier.NONE:
+        is_over = account is not None and account.case.barrier is Barrier.SIGN_IN_OVER
+        if account is None or (account.case.barrier is not Barrier.NONE and not is_over):
             return RedirectResponse(f"/sign-in?next={quote(SETTINGS, safe='')}", 302)
         return _page(
             account,
             "settings.html",
-            profile=account.signed_in_profile,
+            profile=None if is_over else account.signed_in_profile,
             csrf_token=account.csrf_token,
             controls=account.controls,
             offered=account.case.offered,

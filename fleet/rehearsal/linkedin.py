@@ -67,7 +67,7 @@ def sites(world: World) -> dict[str, ASGIApp]:
     return {
         WWW: _Www(world).router(),
         STATIC: Router(file_routes(["settings.css", "settings.js", "trouble.js", "reaches_out.js"])),
-        MEDIA: Router([*file_routes(["portrait.svg"]), Route("/missing.svg", _missing)]),
+        MEDIA: Router([*file_routes(["portrait.svg"]), Route("/missing.svg", _missing), Route("/busy", _busy)]),
     }
 
 
@@ -82,6 +82,10 @@ def session_cookies(account: Account) -> list[dict[str, Any]]:
 async def _missing(_request: Request) -> Response:
     await never()
     return Response(status_code=404)
+
+
+async def _busy(_request: Request) -> Response:
+    return Response(status_code=429, headers={"retry-after": "600", "access-control-allow-origin": "*"})
 
 
 class _Www:
@@ -117,6 +121,7 @@ class _Www:
         if account is None:
             return RedirectResponse("/login", 302)
         case = account.case
+        account.has_viewed = True
         await asyncio.sleep((case.page_delay + case.proof_delay * account.has_saved) / 1000)
         if (barrier := _barrier(account)) is not Barrier.NONE:
             return _stopped(request, account, barrier)
@@ -135,6 +140,7 @@ class _Www:
         is_on = account.controls[CONTROL] == "in" and not case.state_after and not case.reveal_after
         if case.remembers == "cookie" and _DEVICE_COOKIE in request.cookies:
             is_on = False
+        is_on = is_on and not account.is_replaced
         if account.stale_views:
             account.stale_views -= 1
             is_on = True
@@ -179,6 +185,8 @@ class _Www:
         if request.path_params["key"] != KEY:
             return Response(status_code=404)
         await asyncio.sleep(account.case.state_after / 1000)
+        if account.case.state_error:
+            return JSONResponse({"data": None, "errors": [{"message": "upstream timed out"}]})
         is_on, status = account.controls[CONTROL] == "in", account.case.state_status
         return JSONResponse({"key": KEY, "value": is_on}, status, headers={"cache-control": "no-store"})
 

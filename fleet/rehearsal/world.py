@@ -38,6 +38,8 @@ class Account:
     requests: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_REQUESTS))
     has_saved: bool = False
     """True once a change arrived since the rehearsal was started."""
+    has_viewed: bool = False
+    """True once the settings page was asked for since the rehearsal was started."""
     stale_views: int = 0
     """So many views more show what was stored before the last change."""
     touched: Counter[str] = field(default_factory=Counter)
@@ -51,7 +53,15 @@ class Account:
     @property
     def signed_in_profile(self) -> str:
         """The profile that the service takes the visitor for."""
+        if self.is_replaced:
+            return self.case.replaced_by or self.who.profile
         return self.case.signed_in_as or self.who.profile
+
+    @property
+    def is_replaced(self) -> bool:
+        """True once somebody else has taken over (Case.replaced_by)."""
+        has_happened = self.has_saved if self.case.replaced_after == "save" else self.has_viewed
+        return self.case.replaced_by is not None and has_happened
 
     def as_truth(self) -> dict[str, Any]:
         """What tests are told."""

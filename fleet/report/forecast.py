@@ -16,6 +16,7 @@ from fleet.model import control_name
 from fleet.plan import PlannedAccount, RunSpec
 from fleet.report.envelope import VERSION
 from fleet.report.table import results_table
+from fleet.report.words import visible
 
 
 def duration(seconds: float) -> str:
@@ -43,6 +44,7 @@ def print_forecast(console: Console, spec: RunSpec, forecast: Forecast, service_
     console.print()
     if not forecast.visits:
         console.print("Nobody would be visited.\n")
+        _print_lacking(console, forecast)
         return
     console.print(_services(spec, forecast, service_names))
     console.print()
@@ -57,6 +59,15 @@ def print_forecast(console: Console, spec: RunSpec, forecast: Forecast, service_
         console.print("The circuit breaker is off.")
     console.print(f"All of it takes about {span(forecast.seconds)}. Nothing was touched.")
     console.print()
+    _print_lacking(console, forecast)
+
+
+def _print_lacking(console: Console, forecast: Forecast) -> None:
+    if forecast.lacking:
+        console.print(Text("A run needs more than there is here:", style="bold"))
+        for sentence in forecast.lacking:
+            console.print(Text(visible(sentence)), soft_wrap=True)
+        console.print()
 
 
 def _visits(visits: tuple[PlannedAccount, ...], *, check: bool) -> Table:
@@ -84,11 +95,12 @@ def _services(spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str
 
 
 def _pace(spec: RunSpec, service: ServiceForecast) -> str:
-    pause = spec.settings.pause
-    if service.live:
-        return f"live: one at a time, {pause.shortest:g} to {pause.longest:g} s apart"
-    count = len(spec.settings.workers)
-    return f"on this machine: {spec.settings.forks} at a time" + (f" on each of {count} workers" if count > 1 else "")
+    pace, count = service.pace, len(spec.settings.workers)
+    at_a_time = f"{spec.settings.forks} at a time" + (f" on each of {count} workers" if count > 1 else "")
+    if pace is None:
+        return f"on this machine: {at_a_time}"
+    how = f"one at a time, {pace.shortest:g} to {pace.longest:g} s apart" if pace.has_pauses else at_a_time
+    return f"live: {how}" + (f", begun {pace.hours} only" if pace.hours else "")
 
 
 def forecast_envelope(spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str]) -> str:
@@ -108,7 +120,9 @@ def forecast_envelope(spec: RunSpec, forecast: Forecast, service_names: Mapping[
             "service": one.service,
             "accounts": one.accounts,
             "controls": one.controls,
-            "live": one.live,
+            "live": one.pace is not None,
+            "pause": {"shortest": one.pace.shortest, "longest": one.pace.longest} if one.pace else None,
+            "hours": str(one.pace.hours) if one.pace and one.pace.hours else None,
             "seconds": [round(bound) for bound in one.seconds],
         }
         for one in forecast.services
@@ -124,6 +138,7 @@ def forecast_envelope(spec: RunSpec, forecast: Forecast, service_names: Mapping[
             "breaker": spec.settings.breaker_limits.model_dump() if spec.settings.breaker else None,
             "pause": spec.settings.pause.model_dump(),
             "seconds": [round(low), round(high)],
+            "lacking": list(forecast.lacking),
         },
         ensure_ascii=False,
     )

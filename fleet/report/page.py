@@ -16,6 +16,7 @@ from fleet import __version__
 from fleet.advice import next_step
 from fleet.audit.ledger import Key, Ledger
 from fleet.audit.subjects import Subject
+from fleet.evidence import Kind, read_evidence
 from fleet.model import Outcome, Reason, Result
 from fleet.paths import StateDir
 from fleet.report.rendering import SHADES, asset, digest, shade, templates
@@ -35,6 +36,8 @@ class Line:
     result: Result
     step: str | None
     seq: int | None
+    label: str
+    """What the service calls the control, where that is none of the recipe's names."""
     pictures: tuple[tuple[str, str], ...]
     """Where in the evidence each picture is, and what it shows (`before` or `after`)."""
 
@@ -116,9 +119,9 @@ class Evidence:
     def of(self, key: Key) -> tuple[tuple[str, str], ...]:
         """Embed the pictures of a control, and say where each is."""
         found = []
-        for moment, records in (("before", self._ledger.intended), ("after", self._ledger.finished)):
-            digest = records[key]["evidence"] if key in records else None
-            picture = self._read(key, moment, digest) if digest else None
+        recorded = (("before", Kind.BEFORE, self._ledger.intended), ("after", Kind.AFTER, self._ledger.finished))
+        for moment, kind, records in recorded:
+            picture = self._read(key, kind, records[key]["evidence"] if key in records else None)
             if picture is None:
                 continue
             if len(picture) > self._room:
@@ -130,14 +133,16 @@ class Evidence:
             found.append((name, moment))
         return tuple(found)
 
-    def _read(self, key: Key, moment: str, digest: str) -> bytes | None:
+    def label_of(self, key: Key) -> str:
+        """What the service calls a control, where that was kept; empty otherwise."""
+        kept = self._read(
+            key, Kind.LABEL, self._ledger.finished[key]["label"] if key in self._ledger.finished else None
+        )
+        return kept.decode("utf-8", "replace") if kept else ""
+
+    def _read(self, key: Key, kind: Kind, digest: str | None) -> bytes | None:
         subject, service, control = key
-        person = self._subjects.get(subject)
-        try:
-            picture = (self._folder / f"{subject}.{service}.{control}.{moment}.png").read_bytes()
-        except OSError:
-            return None
-        return picture if person and person.hmac("evidence", picture) == digest else None
+        return read_evidence(self._folder, self._subjects.get(subject), service, control, kind, digest)
 
 
 def _lines(
@@ -160,6 +165,7 @@ def _lines(
             result=result,
             step=next_step(result, service, words),
             seq=finished["seq"] if finished else None,
+            label=evidence.label_of(key),
             pictures=pictures[key],
         )
 

@@ -16,6 +16,9 @@ description: Remembers the agent that the play's results name, and tells it at t
 """
 
 
+FINISH_WITHIN = 120  # seconds in which an agent lets go of its browsers and closes the log
+
+
 class CallbackModule(CallbackBase):
     """Does nothing under `fleet run`, which ends its own run: results then name no agent."""
 
@@ -43,9 +46,13 @@ class CallbackModule(CallbackBase):
             return
         try:
             with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(FINISH_WITHIN)
                 connection.connect(self._agent)
                 connection.sendall(b'{"v": 1, "op": "finish"}\n')
                 answer = json.loads(connection.makefile("rb").readline())
+        except TimeoutError:
+            self._display.error(f"The agent did not close the log within {FINISH_WITHIN} s; the next run does.")
+            return
         except (OSError, ValueError):
             self._display.warning("The agent ended before the play did; the next run closes this one in the log.")
             return

@@ -118,7 +118,7 @@ def test_a_browser_that_dies_once_is_started_again(step: str, monkeypatch: pytes
 
 def test_a_page_whose_scripts_never_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The visit ends after its limit, as an error that says so, and nothing was pressed."""
-    monkeypatch.setattr(optout, "LIMIT", 8.0)
+    monkeypatch.setattr(optout, "limit", lambda _shows_within: 8.0)
     journal = Journal()
     with start_rehearsal([replace(ACCOUNT, case="endless_script")]) as rehearsal:
         state = rehearsal.storage_state("e1", "linkedin")

@@ -209,9 +209,17 @@ class TestGallery:
         assert "lidc" in {cookie["name"] for cookie in state["cookies"]}
 
     def test_a_429_is_heard_with_its_retry_after(self, walked: Walked) -> None:
-        """So that the next visits wait; who met none asks for nothing."""
+        """So that the next visits wait; who met none, or only beside the page and its data, asks for nothing."""
+        assert walked.visits["linkedin-beside_busy"].ending.retry_after is None
         assert walked.visits["linkedin-rate_limited"].ending.retry_after == 60
         assert walked.visits["linkedin-switched_on"].ending.retry_after is None
+
+    @pytest.mark.parametrize("name", ["renamed", "renamed_out"])
+    def test_what_a_renamed_control_is_called_is_told(self, walked: Walked, name: str) -> None:
+        """So that its recipe can be fixed; nobody else's label is told."""
+        told = {who: [one.label for one in journal.findings] for who, journal in walked.journals.items()}
+        assert told[f"linkedin-{name}"] == ["Do not use my data for training content creation AI models"]
+        assert told["linkedin-switched_on_named"] == [None]
 
     def test_nothing_is_handed_back_where_nothing_was_read(self, walked: Walked) -> None:
         """A signed-out visit must not overwrite a session."""
@@ -220,6 +228,12 @@ class TestGallery:
 
 @pytest.mark.xdist_group("gallery-in-check-mode")
 class TestGalleryInCheckMode:
+    @pytest.mark.parametrize(("service", "name"), gallery())
+    def test_it_says_what_a_real_run_will_do(self, checked: Walked, service: str, name: str) -> None:
+        """What a real run would not press is not said to be settable, and has its very reason."""
+        findings = checked.journals[f"{service}-{name}"].findings
+        assert {(finding.outcome, finding.reason) for finding in findings} == {CASES[service][name].in_check}
+
     @pytest.mark.parametrize(("service", "name"), gallery())
     def test_check_mode_touches_nothing(self, checked: Walked, service: str, name: str) -> None:
         """No intent, no press, no key, and no request that could write."""

@@ -16,13 +16,15 @@ from tests.conftest import ROOT
 
 FLOORS = (
     {"errors", "model"},
-    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh", "interruption"},
+    {"paths", "counting", "mistakes", "advice", "leftovers", "loopback", "ssh", "interruption", "labels", "patience"},
     {"yamlfile", "register", "environment"},
     {"mandates", "sourcelines"},
-    {"waivers", "ansible_words", "recipe"},
+    {"waivers", "ansible_words", "recipe", "hours"},
     {"employee"},
     {"inventory", "catalogue", "sessions", "audit", "browser", "notify", "configfile"},
-    {"config", "state", "retention", "people", "recognition", "selectors", "patience"},
+    {"evidence"},
+    {"config", "state", "retention", "people", "recognition", "selectors"},
+    {"pace"},
     {"reading", "plan", "leavers", "acts"},
     {"optout", "gates", "history", "selection"},
     {"forecast", "variables"},

@@ -332,6 +332,8 @@ class TestSettings:
             ("statte: x\n", "fleet.yml:1: statte: unknown key"),
             ("sandbox: false\n", "sandbox: false needs accepted_by"),
             ("resolve: ['a.example:443=8.8.8.8:1']\n", "not a loopback address"),
+            ("hours: {linkedin: 8-18}\n", "fleet.yml:1: hours.linkedin: must be HH:MM-HH:MM, such as 08:00-18:00"),
+            ("pause: {services: {linkedin: {shortest: 9, longest: 8}}}\n", "longest must not be below shortest"),
         ],
     )
     def test_a_wrong_fleet_yml_is_named_with_its_line(self, staff: str, text: str, message: str) -> None:
@@ -350,6 +352,84 @@ class TestSettings:
         else:
             # LinkedIn's terms forbid automation: without terms_accepted no browser leaves this machine.
             assert report["counts"] == {"not_permitted": 1, "no_mandate": 1}
+
+
+class TestPlan:
+    SETTINGS = (
+        "terms_accepted: {linkedin: board minutes 12}\npersonal_sessions: {linkedin: works council 7}\n"
+        "hours: {linkedin: 08:00-18:00}\n"
+    )
+
+    def test_it_starts_nothing_and_so_needs_nothing(self, staff: str) -> None:
+        """Neither an ordinary user, nor a state, a key or a browser: what a run needs beside is said."""
+        Path(staff).with_name("fleet.yml").write_text(self.SETTINGS)
+        done = fleet("run", "-i", staff, "--plan")
+        said, home = " ".join(done.stdout.split()), Path(os.environ["HOME"])
+        assert done.returncode == 0, done
+        assert "anna.keller linkedin.ai_training sign in needed" in said
+        assert f"There is no state directory at {home}/.local/state/fleet; run: fleet init" in said
+        assert f"There is no age identity at {home}/.config/fleet/identity.txt; 'fleet init' makes one." in said
+        assert not (home / ".local/state/fleet").exists()
+
+    def test_it_says_the_pace_of_each_service(
+        self, staff: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A session, and one visit: in its hours, with its pauses; for a pipeline as JSON."""
+        monkeypatch.setenv("COLUMNS", "200")
+        Path(staff).with_name("fleet.yml").write_text(self.SETTINGS)
+        fleet("init")
+        (tmp_path / "anna.json").write_text(json.dumps({"cookies": [cookie("li_at", ".www.linkedin.com")]}))
+        fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(tmp_path / "anna.json"))
+        done = fleet("run", "-i", staff, "--plan")
+        assert done.returncode == 0, done
+        assert "live: one at a time, 15 to 25 s apart, begun 08:00-18:00 only" in " ".join(done.stdout.split())
+        told = json.loads(fleet("run", "-i", staff, "--plan", "--output", "json").stdout)
+        assert [(one["pause"], one["hours"]) for one in told["services"]] == [
+            ({"shortest": 15.0, "longest": 25.0}, "08:00-18:00")
+        ]
+        assert told["lacking"] == ([] if os.geteuid() else [told["lacking"][0]])
+
+
+class TestAgentThatDies:
+    @pytest.mark.parametrize(
+        ("dies", "how"),
+        [
+            (
+                "raise ImportError('libffi.so.8: cannot open shared object file')",
+                "exit code 1: ImportError: libffi.so.8",
+            ),
+            ("os.kill(os.getpid(), 9)", "signal 9"),
+        ],
+    )
+    def test_before_its_first_word_is_an_error_with_a_sentence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str, how: str
+    ) -> None:
+        """A broken installation, or no memory: the plan is larger than a pipe, and nobody ever reads it."""
+        hosts = "".join(f"    e{number}: {{fleet_email: e{number}@company.example}}\n" for number in range(500))
+        (tmp_path / "staff.yml").write_text(f"all:\n  hosts:\n{hosts}")
+        # Python runs this as it starts, in the agent alone.
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site" / "sitecustomize.py").write_text(
+            f"import os, sys\nif 'agent' in sys.orig_argv:\n    try:\n        {dies}\n"
+            "    except ImportError as error:\n"
+            "        print(f'ImportError: {error}', file=sys.stderr, flush=True)\n        os._exit(1)\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+        fleet("init")
+        done = fleet("run", "-i", str(tmp_path / "staff.yml"), "--junit", str(tmp_path / "junit.xml"))
+        said = f"The agent ended before anybody was visited ({how}"
+        assert done.returncode == 1, done
+        assert said in " ".join(done.stderr.split()) and "'fleet doctor' tells what is missing" in done.stderr
+        assert said in (tmp_path / "junit.xml").read_text()
+
+    def test_a_pager_that_was_closed_needs_no_word(self, tmp_path: Path) -> None:
+        """Its reader has seen enough; another pipe that breaks is no pager."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb") as output:
+            listed = [FLEET, "services", "schema"]
+            done = subprocess.run(listed, stdout=output, stderr=subprocess.PIPE, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (1, b"")
 
 
 class TestConfigShow:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -16,8 +17,11 @@ from fleet.configfile import Pause
 from fleet.employee import Account, Employee
 from fleet.errors import InputError
 from fleet.forecast import Forecast, forecast
+from fleet.hours import Hours
 from fleet.inventory import Inventory
 from fleet.mandates import Mandate
+from fleet.pace import Pace
+from fleet.paths import REHEARSAL_RECIPES
 from fleet.plan import RunSpec
 from fleet.report.forecast import duration, print_forecast, span
 from fleet.sessions import SessionStore, StorageState
@@ -55,8 +59,11 @@ def settings(tmp_path: Path) -> Settings:
     return replace(settings, terms_accepted=decided, personal_sessions=decided)
 
 
-def look(settings: Settings, *people: Employee) -> Forecast:
-    return forecast(RunSpec("r1", False, Inventory(("staff.yml",), people, rehearsal=False, digest="0"), settings))
+NOON = datetime(2026, 3, 2, 12, 0)
+
+
+def look(settings: Settings, *people: Employee, now: datetime = NOON) -> Forecast:
+    return forecast(RunSpec("r1", False, Inventory(("staff.yml",), people, rehearsal=False, digest="0"), settings), now)
 
 
 class TestForecast:
@@ -64,7 +71,8 @@ class TestForecast:
         """Three visits of 12 s, two pauses of 15 to 25 s, and 8 s before the first."""
         seen = look(settings, person("anna"), person("ben"), person("carla"))
         [service] = seen.services
-        assert (service.service, service.accounts, service.controls, service.live) == ("linkedin", 3, 3, True)
+        assert (service.service, service.accounts, service.controls) == ("linkedin", 3, 3)
+        assert service.pace == Pace(15, 25)
         assert service.seconds == (66.0, 86.0)
         assert seen.seconds == (74.0, 94.0)
 
@@ -73,11 +81,46 @@ class TestForecast:
         seen = look(replace(settings, pause=Pause(shortest=60, longest=60)), person("anna"), person("ben"))
         assert seen.services[0].seconds == (84.0, 84.0)
 
+    def test_a_service_may_have_a_pause_of_its_own(self, settings: Settings) -> None:
+        """It counts in place of the one for all; fifteen seconds for the others."""
+        pause = Pause.model_validate({"services": {"linkedin": {"shortest": 100, "longest": 200}}})
+        seen = look(replace(settings, pause=pause), person("anna"), person("ben"), person("carla"))
+        assert seen.services[0].seconds == (236.0, 436.0)
+
+    def test_who_is_left_alone_costs_no_pause(self, settings: Settings) -> None:
+        """One visit, of a thousand accounts: the others have no session."""
+        seen = look(settings, person("anna"), *(person(f"new-{number}") for number in range(1000)))
+        assert (seen.services[0].accounts, seen.seconds) == (1, (20.0, 20.0))
+
+    def test_services_whose_terms_allow_automation_are_not_paced(self, settings: Settings, tmp_path: Path) -> None:
+        """One's own: as many at a time as there are forks, until fleet.yml gives it pauses."""
+        (tmp_path / "recipes").mkdir()
+        text = (REHEARSAL_RECIPES / "intranet.yml").read_text().replace("service: intranet", "service: wiki")
+        (tmp_path / "recipes" / "wiki.yml").write_text(text)
+        settings = replace(settings, recipes=(tmp_path / "recipes",), forks=2)
+        wiki = load_catalogue([tmp_path / "recipes"]).recipes["wiki"]
+        people = []
+        for name in ("anna", "ben", "carla"):
+            SessionStore(settings.state_dir).seal(name, wiki, StorageState(cookies=[], origins=[]))
+            people.append(Employee(name, accounts={"wiki": Account(profile=name, owner="company")}))
+        assert look(settings, *people).services[0].seconds == (24.0, 24.0)
+        paced = Pause.model_validate({"services": {"wiki": {"shortest": 1, "longest": 2}}})
+        assert look(replace(settings, pause=paced), *people).services[0].seconds == (38.0, 40.0)
+
+    def test_hours_are_counted(self, settings: Settings) -> None:
+        """A minute before six in the evening: the third visit is for the morning."""
+        settings = replace(
+            settings, hours={"linkedin": Hours.parse("08:00-18:00")}, pause=Pause(shortest=30, longest=30)
+        )
+        evening = datetime(2026, 3, 2, 17, 59)
+        [service] = look(settings, person("anna"), person("ben"), person("carla"), now=evening).services
+        assert service.seconds == (14 * 3600 + 96, 14 * 3600 + 96)
+
     def test_on_this_machine_forks_share_the_work(self, settings: Settings) -> None:
         """Three accounts, two at a time: two rounds."""
         local = replace(settings, network=ON_THIS_MACHINE, forks=2)
         [service] = look(local, person("anna"), person("ben"), person("carla")).services
-        assert (service.live, service.seconds) == (False, (24.0, 24.0))
+        assert (service.pace, service.seconds) == (None, (24.0, 24.0))
 
     def test_who_is_left_alone_is_told_with_the_reason(self, settings: Settings) -> None:
         """Without mandate, with an expired one, and without a session; only the fourth is visited."""
@@ -106,6 +149,21 @@ class TestForecast:
         """The breaker cannot be off for live services."""
         with pytest.raises(InputError, match="--breaker off is for loopback only"):
             look(replace(settings, breaker=False), person("anna"))
+
+    @pytest.mark.parametrize(
+        ("hours", "pause", "message"),
+        [
+            ({"linkedn": Hours.parse("08:00-18:00")}, {}, "hours: linkedn: no recipe"),
+            ({}, {"linkedn": {"shortest": 9, "longest": 9}}, "pause: services: linkedn: no recipe"),
+            ({}, {"linkedin": {"shortest": 1, "longest": 9}}, "linkedin: its terms do not allow automation, so shor"),
+        ],
+    )
+    def test_paces_that_cannot_be_are_refused(
+        self, settings: Settings, hours: dict[str, Hours], pause: dict[str, Any], message: str
+    ) -> None:
+        """A misspelled service would be visited at night; who forbids automation is not hurried."""
+        with pytest.raises(InputError, match=message):
+            look(replace(settings, hours=hours, pause=Pause.model_validate({"services": pause})), person("anna"))
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from fleet.agent.run import Run
 from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
 from fleet.audit.subjects import Subject
-from fleet.configfile import Pause
 from fleet.employee import Account, Employee
 from fleet.mandates import Revocations
 from fleet.model import Outcome, Reading
 from fleet.optout import Ending, Journal, Order, VisitorLost
+from fleet.pace import Pace
 from fleet.plan import PlannedAccount
 from fleet.register import Register
 from fleet.sessions import StorageState
@@ -63,7 +63,7 @@ class Desk:
             run_id="r1",
             check=False,
             recorder=self.recorder,
-            pacing=Pacing(1, Pause(shortest=3600, longest=3600)),
+            pacing=Pacing(1, {"linkedin": Pace(3600, 3600)}),
             sessions=sessions,
             identity=pyrage.x25519.Identity.generate(),
             revocations=Revocations(folder / "revocations"),

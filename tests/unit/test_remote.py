@@ -266,7 +266,7 @@ class TestNotToBeBelieved:
 
     async def test_a_visit_that_does_not_end_is_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """However lively the worker is otherwise."""
-        monkeypatch.setattr("fleet.agent.remote.LIMIT", 0.1)
+        monkeypatch.setattr("fleet.agent.remote.limit", lambda _shows_within: 0.1)
         monkeypatch.setattr("fleet.agent.remote.GRACE", 0.1)
 
         async def says(_channel: Channel, _number: int) -> dict[str, Any]:

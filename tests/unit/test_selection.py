@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import sys
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fleet.agent.process import spec_of_play
 from fleet.audit import records
+from fleet.audit.keys import read_signing_key
+from fleet.audit.log import AuditLog
 from fleet.audit.subjects import Subjects
 from fleet.errors import InputError
+from fleet.inventory import inventory_of
+from fleet.paths import StateDir
 from fleet.plan import RunSpec
 from fleet.selection import EVERYTHING, Selection, require_no_shrink
+from fleet.state import make_state
 from fleet.variables import selection_from_variables
+from fleet.waivers import Waiver
 from tests.logs import STARTED, finish, open_log
 from tests.unit.stopped_run import AI, PEOPLE, pseudonyms, spec, stopped
 
@@ -30,12 +39,12 @@ def who(chosen: RunSpec) -> list[str]:
     return names
 
 
-def started(folder: Path, **fields: Any) -> None:
-    """A log with a run that only began."""
+def started(folder: Path, run: str = "r1", **fields: Any) -> None:
+    """A run that only began."""
 
     async def write() -> None:
         log = open_log(folder / "audit")
-        await log.append(records.RUN_STARTED, "r1", **STARTED | fields)
+        await log.append(records.RUN_STARTED, run, **STARTED | fields)
         log.close()
 
     asyncio.run(write())
@@ -83,12 +92,41 @@ class TestResume:
 
 
 class TestNew:
-    def test_it_is_about_what_no_run_has_read(self, stopped: Path) -> None:
-        """Anna was read; ben was challenged, carla and dora have no record that ends."""
+    def test_it_is_about_what_no_run_has_done(self, stopped: Path) -> None:
+        """Anna is out; ben was challenged, carla and dora have no record that ends."""
         assert who(Selection(new=True).of(spec(stopped))) == ["ben", "carla", "dora"]
 
+    @pytest.mark.parametrize(
+        "read",
+        [
+            {"outcome": "would_opt_out", "before": "in", "after": "in"},
+            {"outcome": "already_opted_out", "before": "out", "after": "out"},
+            {"outcome": "not_offered", "before": None, "after": None},
+        ],
+    )
+    def test_a_look_in_check_mode_hides_nobody(self, stopped: Path, read: dict[str, Any]) -> None:
+        """Their session came late, and the weekly look was first to see them: they are still to be opted out."""
+        started(stopped, run="r2", check=True)
+        finished(stopped, "dora", run="r2", **read)
+        assert who(Selection(new=True).of(spec(stopped))) == ["ben", "carla", "dora"]
+
+    def test_what_was_not_saved_is_still_new(self, stopped: Path) -> None:
+        """It was read, and pressed, and is in."""
+        finished(stopped, "dora", outcome="not_saved", reason="still_in", before="in", after="in")
+        assert "dora" in who(Selection(new=True).of(spec(stopped)))
+
+    @pytest.mark.parametrize(("expires_on", "is_new"), [(date(2099, 1, 1), False), (date(2026, 1, 2), True)])
+    def test_a_waiver_is_no_end_once_it_has_ended(self, stopped: Path, expires_on: date, is_new: bool) -> None:
+        """While it is in force there is nothing to do; the day after, there is."""
+        finished(stopped, "dora", outcome="waived", before=None, after=None)
+        waiver = Waiver(service="linkedin", rationale="on leave", owner="hr", expires_on=expires_on)
+        chosen = spec(stopped)
+        people = tuple(replace(employee, waivers=(waiver,)) for employee in chosen.inventory.employees)
+        chosen = Selection(new=True).of(replace(chosen, inventory=replace(chosen.inventory, employees=people)))
+        assert ("dora" in who(chosen)) is is_new
+
     def test_what_a_later_visit_could_not_read_is_not_new_again(self, stopped: Path) -> None:
-        """Anna's record holds a reading, whatever came after."""
+        """Anna was opted out, whatever came after."""
         finished(stopped, "anna", outcome="sign_in_needed", reason="signed_out", before=None, after=None)
         assert "anna" not in who(Selection(new=True).of(spec(stopped)))
 
@@ -213,6 +251,65 @@ class TestShrink:
         require_no_shrink(self.of(tmp_path, 60))
         with pytest.raises(InputError, match="it named 100"):
             require_no_shrink(self.of(tmp_path, 50))
+
+    def test_however_they_are_spelled_they_are_the_same(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By hand, by systemd, and through a link; a list of hosts is what it is."""
+        (tmp_path / "here").mkdir()
+        (tmp_path / "linked").symlink_to(tmp_path / "here")
+        (tmp_path / "here" / "staff.yml").touch()
+        monkeypatch.chdir(tmp_path / "here")
+
+        def digest(source: str) -> str:
+            listing: dict[str, Any] = {"_meta": {"hostvars": {"anna": {}}}}
+            return inventory_of(listing, [source], {}).sources_digest
+
+        spelled = ["./staff.yml", "../here/staff.yml", f"{tmp_path}/here/staff.yml", f"{tmp_path}/linked/staff.yml"]
+        assert {digest(source) for source in spelled} == {digest("staff.yml")}
+        assert digest("anna,ben") != digest("staff.yml")
+
+    def test_a_log_that_knows_their_spelling_is_still_compared(self, tmp_path: Path) -> None:
+        """As versions before this one wrote it."""
+        spelling = hashlib.sha256(b"staff.yml").hexdigest()
+        started(tmp_path, inventory_employees=100, sources_sha256=spelling)
+        chosen = self.of(tmp_path, 3)
+        chosen = replace(chosen, inventory=replace(chosen.inventory, places=("/srv/staff.yml",)))
+        with pytest.raises(InputError, match="it named 100"):
+            require_no_shrink(chosen)
+
+    def test_a_play_without_our_command_is_guarded_too(self, tmp_path: Path) -> None:
+        """A limit of the play is none of the inventory's; a variable says that it is meant."""
+        (tmp_path / "staff.yml").write_text("all: {hosts: {anna: {}, ben: {}}}")
+        make_state(StateDir(tmp_path / "state"), tmp_path / "identity", tmp_path / "key")
+
+        def play(**variables: str) -> RunSpec:
+            return spec_of_play(
+                {
+                    "cwd": str(tmp_path),
+                    "inventory_sources": ["staff.yml"],
+                    "hosts": ["anna"],
+                    "check": False,
+                    "ansible_python": sys.executable,
+                    "variables": {"optout_state": str(tmp_path / "state"), **variables},
+                }
+            )
+
+        sources = play().inventory.sources_digest
+
+        async def write() -> None:
+            log = AuditLog(
+                StateDir(tmp_path / "state").audit,
+                "a test",
+                read_signing_key(StateDir(tmp_path / "state").audit, tmp_path / "key"),
+            )
+            await log.append(
+                records.RUN_STARTED, "r1", **STARTED | {"inventory_employees": 4, "sources_sha256": sources}
+            )
+            log.close()
+
+        asyncio.run(write())
+        with pytest.raises(InputError, match=r"names 2 employees; it named 4 in run r1.*optout_accept_shrink"):
+            play()
+        assert [employee.name for employee in play(optout_accept_shrink="true").inventory.employees] == ["anna"]
 
     def test_without_a_log_there_is_nothing_to_compare(self, tmp_path: Path) -> None:
         """The first run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +15,12 @@ from typer.testing import CliRunner
 from fleet.agent.process import scrub_environment, settle
 from fleet.cli import app
 from tests.conftest import as_it_was
+
+
+def test_ctrl_c_is_heard_also_where_a_shell_runs_the_tests_in_the_background() -> None:
+    """Tests press it in commands that they start, and what is ignored is inherited."""
+    heard = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"]
+    assert subprocess.run(heard, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def process() -> list[object]:

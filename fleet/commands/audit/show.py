@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,12 +15,13 @@ from rich.text import Text
 
 from fleet.audit import records
 from fleet.audit.segments import segments
-from fleet.audit.subjects import known_names
+from fleet.audit.subjects import Subject, known_subjects
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
 from fleet.commands.options import REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.counting import counted
+from fleet.evidence import Kind, read_evidence
 from fleet.model import control_name
-from fleet.paths import AuditDir
+from fleet.paths import StateDir
 from fleet.report.words import visible
 
 POLL_SECONDS = 0.5
@@ -38,41 +41,71 @@ def show(
     state: STATE = None,
 ) -> None:
     """Show records, oldest first. Employees are named from the side store; the log itself has pseudonyms only."""
-    places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
-    choice = Choice.of(places, known_names(places.subjects), run, employee, service, outcome, since)
+    state_dir = with_log(settings_of(state), rehearsal=rehearsal).state_dir
+    places, known = state_dir.audit, Known.at(state_dir)
+    choice = Choice.of(places, known.names, run, employee, service, outcome, since)
     if follow:
-        _follow(places, choice, output)
+        _follow(state_dir, choice, output)
         return
     chosen = [record for _, record in choice.read(places)]
     if output is Output.JSON:
-        typer.echo(json.dumps({"version": 1, "records": [_named(record, choice.names) for record in chosen]}))
+        typer.echo(json.dumps({"version": 1, "records": [known.named(record) for record in chosen]}))
     elif not chosen:
         people.print("No record matches.")
     else:
-        screen().print(_table(chosen, choice.names, is_headed=True))
+        screen().print(_table(chosen, known, is_headed=True))
 
 
-def _follow(places: AuditDir, choice: Choice, output: Output) -> None:
+@dataclass(frozen=True)
+class Known:
+    """What is known outside of the log of those whom it names by pseudonyms."""
+
+    names: Mapping[str, str]
+    subjects: Mapping[str, Subject]
+    evidence: Path
+
+    @classmethod
+    def at(cls, state: StateDir) -> Known:
+        """All that a state knows now."""
+        people_there = known_subjects(state.audit.subjects)
+        subjects = {subject.pseudonym: subject for subject in people_there.values()}
+        return cls({subject.pseudonym: name for name, subject in people_there.items()}, subjects, state.evidence)
+
+    def named(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """A record with its employee, and what the service calls a control that is called otherwise."""
+        if "subject" not in record:
+            return dict(record)
+        label = self.label(record)
+        more = {} if label is None else {"label_text": label}
+        return {**record, "employee": self.names.get(record["subject"] or ""), **more}
+
+    def label(self, record: Mapping[str, Any]) -> str | None:
+        """What the service calls the control, if that was kept and is what was recorded."""
+        if record.get("label") is None:
+            return None
+        who, folder = self.subjects.get(record["subject"]), self.evidence / (record["run"] or "")
+        kept = read_evidence(folder, who, record["service"], record["control"], Kind.LABEL, record["label"])
+        return kept.decode("utf-8", "replace") if kept is not None else None
+
+
+def _follow(state: StateDir, choice: Choice, output: Output) -> None:
     """Until Ctrl-C. The file is looked at again and again: a file that grows tells nobody."""
+    places = state.audit
     console, following, seen = screen(), 0, -1
     while True:
         written = sum(segment.path.stat().st_size for segment in segments(places.log) if segment.path.exists())
         found = [record for _, record in choice.read(places, following)] if written != seen else []
-        seen, names = written, known_names(places.subjects)  # a run may have met somebody new
+        seen, known = written, Known.at(state)  # a run may have met somebody new
         for record in found:
             if output is Output.JSON:
-                typer.echo(json.dumps(_named(record, names)))
+                typer.echo(json.dumps(known.named(record)))
         if found and output is Output.TEXT:
-            console.print(_table(found, names, is_headed=not following))
+            console.print(_table(found, known, is_headed=not following))
         following = max([following, *(record["seq"] + 1 for record in found)])
         time.sleep(POLL_SECONDS)
 
 
-def _named(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {**record, "employee": names.get(record["subject"] or "")} if "subject" in record else dict(record)
-
-
-def _table(chosen: list[dict[str, Any]], names: Mapping[str, str], *, is_headed: bool) -> Table:
+def _table(chosen: list[dict[str, Any]], known: Known, *, is_headed: bool) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=is_headed)
     for heading, width in (("Seq", 6), ("Time (UTC)", 19), ("Employee", 14)):
         table.add_column(heading, no_wrap=True, min_width=width)
@@ -82,13 +115,13 @@ def _table(chosen: list[dict[str, Any]], names: Mapping[str, str], *, is_headed:
         table.add_row(
             str(record["seq"]),
             record["at"][:19].replace("T", " "),
-            Text(visible(names.get(subject, subject))),
-            Text(record["event"], "bold").append("\n" + visible(", ".join(_words(record))), "not bold"),
+            Text(visible(known.names.get(subject, subject))),
+            Text(record["event"], "bold").append("\n" + visible(", ".join(_words(record, known))), "not bold"),
         )
     return table
 
 
-def _words(record: Mapping[str, Any]) -> Iterator[str]:
+def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
     event = record["event"]
     if event == records.RUN_STARTED:
         yield f"run {record['run']}"
@@ -114,6 +147,9 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
             yield "read back"
         if (record["http_status"] or 0) >= 400:
             yield f"HTTP {record['http_status']}"
+        if record.get("label"):
+            label = known.label(record)
+            yield "label not kept any more" if label is None else f"label there: “{label}”"
         if record["refused_hosts"]:
             yield f"refused hosts: {', '.join(record['refused_hosts'])}"
         if record["worker"]:

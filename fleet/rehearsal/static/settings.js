@@ -91,7 +91,16 @@
       if (!(await save(button.dataset.key, value))) show(!value);
     });
   };
-  const binders = { input: bindInput, radio: bindRadio, ember: bindEmber, nested: bindNested, button: bindButton };
+  // The click arrives at the drawing, and the component changes its input.
+  const bindDrawn = (toggle) => {
+    const input = toggle.querySelector('input');
+    toggle.addEventListener('click', async (event) => {
+      if (event.target !== input) input.checked = !input.checked;
+      const value = input.checked;
+      if (!(await save(toggle.dataset.key, value))) input.checked = !value;
+    });
+  };
+  const binders = { input: bindInput, radio: bindRadio, ember: bindEmber, nested: bindNested, drawn: bindDrawn, button: bindButton };
   const find = (css, root = document) =>
     [root, ...[...root.querySelectorAll('*')].flatMap((el) => el.shadowRoot || [])].flatMap((part) => [...part.querySelectorAll(css)]);
   const bindAll = () => find('[data-binds]').forEach((el) => binders[el.dataset.binds](el));
@@ -106,8 +115,8 @@
     bindAll();
   };
   if (page.hydrate_after > 0) setTimeout(hydrate, page.hydrate_after);
-  else if (page.bind_after) setTimeout(bindAll, page.bind_after);
-  else if (!page.hydrate_after) bindAll();
+  else if (page.bind_after > 0) setTimeout(bindAll, page.bind_after);
+  else if (!page.hydrate_after && !page.bind_after) bindAll();
   addEventListener('rebind', bindAll);
 
   if (page.spins_after) setTimeout(() => { for (;;); }, page.spins_after);
@@ -117,7 +126,7 @@
       if (input.dataset.key === page.key) input.checked = value;
     });
   if (page.state_after)
-    fetch(address(page.key)).then((answer) => answer.ok && answer.json().then(({ value }) => show(value)));
+    fetch(address(page.key)).then((answer) => answer.ok && answer.json().then(({ value }) => show(Boolean(value))));
   if (page.reveal_after) setTimeout(() => show(page.stored_on), page.reveal_after);
 
   document.querySelectorAll('[data-posts]').forEach((button) =>

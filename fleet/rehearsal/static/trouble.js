@@ -56,6 +56,11 @@
       add('input', { id: 'session_password', type: 'password', autocomplete: 'current-password' }, dialog);
       dialog.showModal();
     },
+    sign_in_dialog_bare() {
+      const dialog = add('dialog', { textContent: 'Please sign in again' });
+      add('input', { type: 'password' }, dialog);
+      dialog.showModal();
+    },
     danger_over: () => dangers(add('div', { style: `${everywhere}display:grid` })),
 
     replaced: () => setTimeout(() => (control.replaceWith(control.cloneNode(true)), dispatchEvent(new Event('rebind'))), 1500),

@@ -7,14 +7,19 @@ Standard library and Ansible only, because Ansible and Fleet Opt-Out may live in
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import select
 import shutil
+import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,6 +27,8 @@ from ansible.plugins.action import ActionBase
 
 PROTOCOL = 1
 START_TIMEOUT = 60  # seconds; opening the run reads the inventory and starts a browser
+LOOK_EVERY = 5  # seconds between two looks at the agent while it visits
+SILENCE = 120  # seconds; an agent whose loop turns answers at once, one that plans ten thousand employees in some 30
 INSTALL = (
     "The command 'fleet' was not found. Install Fleet Opt-Out on this machine (pip install fleet-optout) "
     "and put it on PATH, or name it with FLEET_BIN."
@@ -42,8 +49,11 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         employee = task_vars["inventory_hostname"]
         try:
-            path = os.environ.get("FLEET_AGENT") or start_agent(self._play(task_vars))
-            answer = ask(path, {"v": PROTOCOL, "op": "visit", "employee": employee})
+            question = {"v": PROTOCOL, "op": "visit", "employee": employee}
+            if path := os.environ.get("FLEET_AGENT"):
+                answer = ask(path, question, is_own=False)
+            else:
+                answer = ask(start_agent(self._play(task_vars)), question, is_own=True)
         except AgentUnavailable as error:
             return {**result, "failed": True, "msg": str(error), "outcomes": []}
         if "error" in answer:
@@ -85,12 +95,15 @@ def sentence(one):
     return f"{name}: {one['outcome']}{reason}." + (f" {one['next']}" if one["next"] else "")
 
 
-def ask(path, request):
-    """One question to the agent. The answer may take as long as the visit does."""
+def ask(path, request, is_own):
+    """One question to the agent. The answer may take as long as the visit does, while the agent lives.
+
+    Whether it lives is for whoever started it to watch: `fleet run`, or the play whose own it is.
+    """
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(path)
-            connection.sendall(json.dumps(request).encode() + b"\n")
+        with send(path, request) as connection:
+            while is_own and not select.select([connection], [], [], LOOK_EVERY)[0]:
+                require_alive(path, connection)
             answer = connection.makefile("rb").readline()
         return json.loads(answer)
     except (OSError, ValueError):
@@ -100,29 +113,54 @@ def ask(path, request):
         ) from None
 
 
+def send(path, request, within=None):
+    """A connection on which the request has gone out."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(within)
+    connection.connect(path)
+    connection.sendall(json.dumps(request).encode() + b"\n")
+    return connection
+
+
+def require_alive(path, connection):
+    """Kill an agent that hangs: it holds the log, and all others of this play would wait for it in their turn."""
+    try:
+        with send(path, {"v": PROTOCOL, "op": "alive"}, within=SILENCE) as look:
+            look.makefile("rb").readline()
+    except TimeoutError:
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(struct.unpack("3i", peer)[0], signal.SIGKILL)
+        raise AgentUnavailable(
+            f"not_run (agent_ended): the agent did not answer for {SILENCE} s, so it was killed. "
+            "Run again; the next run closes this one in the log."
+        ) from None
+
+
 def start_agent(play):
     """Find the agent of this play, or start it: whoever holds the folder's lock does, the others wait for it."""
     parent = os.getppid()  # this worker's parent is ansible-playbook itself
     owner = os.pidfd_open(parent)
-    if os.getppid() != parent:
-        raise AgentUnavailable("The play has ended.")
-    started = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
-    folder = runtime_dir() / f"{parent}-{started}"  # process numbers come round again, start times do not
-    path, failed = folder / "agent.sock", folder.with_suffix(".failed")
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if path.exists():
-            return str(path)
-        if failed.exists():
-            raise AgentUnavailable(failed.read_text())
-        try:
-            launch(folder, path, owner, play)
-        except AgentUnavailable as error:
-            failed.write_text(str(error))
-            raise
-        finally:
-            os.close(owner)
-    return str(path)
+    try:
+        if os.getppid() != parent:
+            raise AgentUnavailable("The play has ended.")
+        started = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
+        folder = runtime_dir() / f"{parent}-{started}"  # process numbers come round again, start times do not
+        path, failed = folder / "agent.sock", folder.with_suffix(".failed")
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists():
+                return str(path)
+            if failed.exists():
+                raise AgentUnavailable(failed.read_text())
+            try:
+                launch(folder, path, owner, play)
+            except AgentUnavailable as error:
+                failed.write_text(str(error))
+                raise
+        return str(path)
+    finally:
+        os.close(owner)
 
 
 def launch(folder, path, owner, play):
@@ -132,25 +170,31 @@ def launch(folder, path, owner, play):
     if not program:
         raise AgentUnavailable(INSTALL)
     folder.mkdir(mode=0o700, exist_ok=True)
-    try:
-        agent = subprocess.Popen(
-            [program, "agent", "--socket", str(path), "--owner-fd", str(owner)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(owner,),
-            start_new_session=True,  # Ansible ends a worker's whole process group
-            cwd="/",
-        )
-    except OSError as error:
-        raise AgentUnavailable(f"{program} cannot be started ({error.strerror}). {INSTALL}") from None
-    with agent.stdin:
-        agent.stdin.write(json.dumps({"play": play}, default=str).encode())
-    deadline = time.monotonic() + START_TIMEOUT
-    while not path.exists():
-        if agent.poll() is not None or time.monotonic() > deadline:
-            raise AgentUnavailable(f"{program} agent did not start; run '{program} doctor' to see what is missing.")
-        time.sleep(0.02)
+    with tempfile.TemporaryFile() as complaints:
+        try:
+            agent = subprocess.Popen(
+                [program, "agent", "--socket", str(path), "--owner-fd", str(owner)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,  # until it listens; then it lets go of it
+                pass_fds=(owner,),
+                start_new_session=True,  # Ansible ends a worker's whole process group
+                cwd="/",
+            )
+        except OSError as error:
+            raise AgentUnavailable(f"{program} cannot be started ({error.strerror}). {INSTALL}") from None
+        with contextlib.suppress(BrokenPipeError), agent.stdin:  # one that has ended already is noticed below
+            agent.stdin.write(json.dumps({"play": play}, default=str).encode())
+        deadline = time.monotonic() + START_TIMEOUT
+        while not path.exists():
+            if agent.poll() is not None or time.monotonic() > deadline:
+                complaints.seek(0)
+                said = complaints.read(65536).decode(errors="replace").split("\n")
+                last = next((f" ({line.strip()})" for line in reversed(said) if line.strip()), "")
+                raise AgentUnavailable(
+                    f"{program} agent did not start{last}; run '{program} doctor' to see what is missing."
+                )
+            time.sleep(0.02)
 
 
 def runtime_dir():
