@@ -27,8 +27,9 @@ from fleet.browser.find import find_browser
 from fleet.catalogue import load_catalogue
 from fleet.paths import StateDir
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.sessions import SessionStore, StorageState
+from fleet.sessions import SessionStore
 from fleet.state import make_state
+from fleet.storage_state import StorageState
 from tests.workers.sshd import SSHD, Sshd
 
 HERE = Path(__file__).parent

@@ -197,6 +197,12 @@ def _read_accounts(data: Any, services: Mapping[str, Recipe], refuse: Any) -> di
         except ValidationError as error:
             _refuse_each(error, path, refuse, service)
             continue
+        fault = services[service].fault_of_profile(account.profile)
+        if fault is not None:
+            form = services[service].profile
+            fix = f"take it from the profile's address, such as {form.example}" if form else "write the person's own"
+            refuse(f"{path}.profile", f"{fault}; {fix}.", service)
+            continue
         if account.owner == "company" and services[service].accounts == "personal":
             name = services[service].name
             what = f"{name} accounts belong to their members by its terms; remove owner, and give a mandate."

@@ -157,9 +157,7 @@ class Visit:
             if not controls:
                 return
             tab = await stack.enter_async_context(
-                self.engine.tab(
-                    self.recipe.hosts, order.storage_state, order.locale, frozenset(self.recipe.session_cookies)
-                )
+                self.engine.tab(self.recipe.hosts, order.storage_state, order.locale, self.recipe.session)
             )
             reader = Reader(tab, self.recipe, order.profile, order.locale)
             for control in controls:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -52,6 +53,14 @@ def _page(value: str) -> str:
         raise ValueError("the only placeholder is {profile}, in the path or query")
     if not parts.path.startswith("/"):
         raise ValueError("must be an address with a path, at least /")
+    return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error:
+        raise ValueError("must be a regular expression") from None
     return value
 
 
@@ -122,28 +131,36 @@ class Identity(_Strict):
             raise ValueError("give exactly one of landed (with page) and css")
         if self.landed is not None and (self.page is None or PROFILE not in self.landed):
             raise ValueError("landed needs page, and must contain {profile}")
+        if self.is_page_itself(PROFILE):
+            raise ValueError("landed must be another address than page: everybody is led there")
         if self.css is not None and PROFILE not in self.equals:
             raise ValueError("equals must contain {profile}: a sign that does not name the person proves nothing")
         return self
 
+    def is_page_itself(self, profile: str) -> bool:
+        """True if this profile's address is the identity page: whoever is signed in, the browser is there."""
+        if self.landed is None or self.page is None:
+            return False
+        own = (fill_profile(address, profile) for address in (self.page, self.landed))
+        return len({landing_key(address, self.landed) for address in own}) == 1
+
 
 class ProfileForm(_Strict):
-    """What profiles look like at the service, for cells and addresses that people copy."""
+    """What profiles look like: a word that is nobody's would fit whoever is signed in, or nobody."""
 
-    pattern: Text = Field(description="A regular expression for a whole profile: its id, not its address.")
+    pattern: Annotated[Text, AfterValidator(_pattern)] = Field(
+        default=".+", description="A regular expression for a whole profile: its id, not its address."
+    )
+    never: tuple[Text, ...] = Field(default=(), description="Words that are nobody's profile; case is ignored.")
     addresses: tuple[Text, ...] = Field(
         default=(),
         description="Addresses with {profile}: a path on the service's own hosts, or https://host/path. What follows "
         "the profile does not matter.",
     )
-    example: Text = Field(description="What to copy instead of a value that is no profile.")
+    example: Text = Field(description="What to copy instead of a value that is no profile, such as a whole address.")
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise ValueError(f"pattern: is no regular expression ({error.msg})") from None
         for address in self.addresses:
             if not re.fullmatch(r"(https://[a-z0-9.-]+)?(/[\w.-]+)*/\{profile\}", address):
                 raise ValueError("addresses: must be paths such as /in/{profile}, or https://host/in/{profile}")
@@ -229,13 +246,26 @@ class Terms(_Strict):
     reviewed_on: Date = Field(description="When somebody last read them, YYYY-MM-DD.")
 
 
+@dataclass(frozen=True)
+class SessionParts:
+    """The names of what makes up a session: all else that a page keeps in the browser proves nothing."""
+
+    cookies: frozenset[str] = frozenset()
+    local_storage: frozenset[str] = frozenset()
+    databases: frozenset[str] = frozenset()
+
+
+ANY_COOKIES = SessionParts()
+"""Of a recipe that names nothing: all cookies of its domains, and nothing else."""
+
+
 class Recipe(_Strict):
     """All that is known of one service."""
 
     service: Slug = Field(description="The service's name in inventories and results; the same as the file's name.")
     name: Text = Field(description="The name that people know the service by.")
     domains: tuple[Host, ...] = Field(
-        min_length=1, description="Domains whose cookies and stored data belong to a session; subdomains included."
+        min_length=1, description="Domains whose cookies belong to a session; subdomains included."
     )
     asset_hosts: tuple[Host, ...] = Field(
         default=(), description="Further hosts that its pages need for scripts, styles and data."
@@ -243,6 +273,12 @@ class Recipe(_Strict):
     session_cookies: tuple[Text, ...] = Field(
         default=(),
         description="Cookies without which nobody is signed in; the proof trusts no others.",
+    )
+    session_local_storage: tuple[Text, ...] = Field(
+        default=(), description="Keys of local storage without which nobody is signed in; no other key is kept."
+    )
+    session_databases: tuple[Text, ...] = Field(
+        default=(), description="IndexedDB databases without which nobody is signed in; no other database is kept."
     )
     terms: Terms = Field(description="What the service's terms say of automated access.")
     accounts: Literal["personal", "organization", "either"] = Field(
@@ -253,7 +289,7 @@ class Recipe(_Strict):
     )
     identity: Identity = Field(description="How to see who is signed in.")
     profile: ProfileForm | None = Field(
-        default=None, description="What profiles look like, for imports from HR; without it any text is one."
+        default=None, description="What profiles look like; any text is one if it is left out."
     )
     signed_out: tuple[Sign, ...] = Field(min_length=1, description="Signs that nobody is signed in; any one counts.")
     challenges: tuple[ChallengeSign, ...] = Field(
@@ -264,7 +300,7 @@ class Recipe(_Strict):
     @cached_property
     def page_hosts(self) -> frozenset[str]:
         """`host:port` of every page that this recipe declares."""
-        return frozenset(host_port(page) for page in self._pages())
+        return frozenset(host_port(page) for page in self.pages)
 
     @cached_property
     def hosts(self) -> frozenset[str]:
@@ -272,27 +308,38 @@ class Recipe(_Strict):
         assets = (host if ":" in host else f"{host}:443" for host in self.asset_hosts)
         return self.page_hosts | frozenset(assets)
 
+    @cached_property
+    def session(self) -> SessionParts:
+        """What makes up a session of this service."""
+        names = (self.session_cookies, self.session_local_storage, self.session_databases)
+        return SessionParts(*map(frozenset, names))
+
     def owns_host(self, host: str) -> bool:
         """True if a cookie or stored data of `host` belongs to this service's session."""
         host = host.lstrip(".").lower()
         return any(host == domain or host.endswith("." + domain) for domain in self.domains)
+
+    def fault_of_profile(self, profile: str) -> str | None:
+        """Why a profile can be nobody's; None if it may be somebody's."""
+        form = self.profile
+        if self.identity.is_page_itself(profile) or (form and _folded(profile) in map(_folded, form.never)):
+            return f"names nobody at {self.name}"
+        return f"is no profile at {self.name}" if form and not re.fullmatch(form.pattern, profile) else None
 
     def selectors(self) -> Iterator[tuple[str, str]]:
         """Every CSS selector, each with the key that it stands under, such as `controls.ai_training.find.css`."""
         dumped = self.model_dump(exclude_none=True)
         yield from _selectors(dumped, "")
 
-    def _pages(self) -> Iterator[str]:
-        for control in self.controls.values():
-            yield control.page
-        if self.identity.page:
-            yield self.identity.page
-        if self.identity.landed:
-            yield self.identity.landed
+    @cached_property
+    def pages(self) -> tuple[str, ...]:
+        """Every address that this recipe declares; {profile} is as it stands there."""
+        further = (self.identity.page, self.identity.landed)
+        return (*(control.page for control in self.controls.values()), *filter(None, further))
 
     @model_validator(mode="after")
     def _pages_belong(self) -> Self:
-        for page in self._pages():
+        for page in self.pages:
             host = urlsplit(page).hostname or ""
             if not self.owns_host(host):
                 raise ValueError(f"{page} is not on one of the domains ({', '.join(self.domains)})")
@@ -323,6 +370,20 @@ def json_schema() -> dict[str, Any]:
 def fill_profile(template: str, profile: str) -> str:
     """Put a profile into an address; characters that would change the address are percent-encoded."""
     return template.replace(PROFILE, quote(profile, safe=""))
+
+
+def landing_key(address: str, template: str) -> str:
+    """An address for comparing where an identity page led: of query and fragment only what the template has."""
+    key = address
+    if "#" not in template:
+        key = key.partition("#")[0]
+    if "?" not in template:
+        key = key.partition("?")[0]
+    return key.rstrip("/").lower()
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 def host_port(address: str) -> str:

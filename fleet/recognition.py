@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from fleet.browser.snapshot import Seen, Snapshot, Wanted
 from fleet.labels import shown_label
 from fleet.model import Outcome, Reading, Reason
-from fleet.recipe import PROFILE, Control, Recipe, Sign, fill_profile, host_port
+from fleet.recipe import PROFILE, Control, Recipe, Sign, fill_profile, host_port, landing_key
 
 
 class Stop(Exception):
@@ -107,17 +107,19 @@ def is_not_offered(snapshot: Snapshot, control: Control) -> bool:
 
 
 def leads_to_person(recipe: Recipe, landed: str, profile: str) -> bool:
-    """True if the identity page led to the address of this very profile."""
+    """True if the identity page led to the address of this very profile, and that is not the page's own."""
     template = recipe.identity.landed or ""
-    return _key(landed, template) == _key(fill_profile(template, profile), template)
+    if recipe.identity.is_page_itself(profile):
+        return False
+    return landing_key(landed, template) == landing_key(fill_profile(template, profile), template)
 
 
 def leads_to_somebody(recipe: Recipe, landed: str, page: str) -> bool:
     """True if it led to the address of some profile, the identity page itself apart."""
     template = recipe.identity.landed or ""
-    before, _, after = _key(template, template).partition(PROFILE)
-    key = _key(landed, template)
-    return key != _key(page, template) and key.startswith(before) and key.endswith(after)
+    before, _, after = landing_key(template, template).partition(PROFILE)
+    key = landing_key(landed, template)
+    return key != landing_key(page, template) and key.startswith(before) and key.endswith(after)
 
 
 def sign_in_host(recipe: Recipe, refused_hosts: Sequence[str]) -> bool:
@@ -159,13 +161,3 @@ def matches_sign(address: str, sign: Sign, page_hosts: frozenset[str]) -> bool:
 def _fold(text: str) -> str:
     # No casefold and no NFKC: they would make one person of `strasse` and `straße`.
     return " ".join(unicodedata.normalize("NFC", text).split()).lower()
-
-
-def _key(address: str, template: str) -> str:
-    """An address for comparing where an identity page led: of query and fragment only what the template has."""
-    key = address
-    if "#" not in template:
-        key = key.partition("#")[0]
-    if "?" not in template:
-        key = key.partition("?")[0]
-    return key.rstrip("/").lower()

@@ -7,120 +7,32 @@ beside it in clear.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
+import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import pyrage
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, Field
 
 from fleet.errors import InputError, SessionError
-from fleet.mistakes import mistakes
 from fleet.model import Reason
 from fleet.paths import StateDir, make_private_dir, read_private, read_regular, write_private
 from fleet.recipe import Recipe
-
-MAX_BYTES = 5 * 1024 * 1024
-"""Browsers keep at most 5 MB of stored data per origin; a larger file is no storage state."""
+from fleet.storage_state import LATEST, MAX_BYTES, StorageState, as_json
 
 MAX_IDENTITY_BYTES = 64 * 1024
-LATEST = 253402300799
-"""The end of the year 9999, in seconds since 1970: Playwright takes no later expiry."""
+MAX_CONTENT = 2 * MAX_BYTES
+"""Bytes of a session before it is sealed: an import with every default written out."""
 
-
-class _Part(BaseModel):
-    # Other keys come and go with Playwright versions; what is not known here is dropped.
-    model_config = ConfigDict(extra="ignore", populate_by_name=True)
-
-
-def _origin(value: str) -> str:
-    urlsplit(value)  # raises ValueError for what is no address
-    return value
-
-
-class Cookie(_Part):
-    """One cookie, in Playwright's spelling. `expires` is in seconds since 1970, -1 for a session cookie."""
-
-    name: str = Field(min_length=1, max_length=4096)
-    value: str = Field(max_length=16384)
-    domain: str = Field(pattern=r"^[!-~]{1,255}$")
-    path: str = "/"
-    expires: float = Field(default=-1, ge=-1, le=LATEST)
-    http_only: bool = Field(default=False, alias="httpOnly")
-    secure: bool = False
-    same_site: Literal["Strict", "Lax", "None"] = Field(default="Lax", alias="sameSite")
-    partition_key: str | None = Field(default=None, alias="partitionKey")
-    has_cross_site_ancestor: bool | None = Field(default=None, alias="_crHasCrossSiteAncestor")
-
-
-class _Item(_Part):
-    name: str
-    value: str
-
-
-class Origin(_Part):
-    """What one origin has stored."""
-
-    origin: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,300}$"), AfterValidator(_origin)]
-    local_storage: list[_Item] = Field(default_factory=list, alias="localStorage")
-    indexed_db: list[dict[str, Any]] | None = Field(default=None, alias="indexedDB")
-
-
-class StorageState(_Part):
-    """Playwright's storage state, strictly."""
-
-    cookies: list[Cookie] = Field(default_factory=list)
-    origins: list[Origin] = Field(default_factory=list)
-
-    def as_playwright(self) -> dict[str, Any]:
-        """The dictionary that `browser.new_context(storage_state=…)` takes."""
-        return self.model_dump(by_alias=True, exclude_none=True)
-
-    def own_part(self, recipe: Recipe) -> tuple[StorageState, list[str]]:
-        """What belongs to the recipe's service, and the names of the foreign hosts that were left out."""
-        cookies = [cookie for cookie in self.cookies if recipe.owns_host(cookie.domain)]
-        origins = [origin for origin in self.origins if recipe.owns_host(urlsplit(origin.origin).hostname or "")]
-        foreign = {cookie.domain.lstrip(".") for cookie in self.cookies if not recipe.owns_host(cookie.domain)}
-        foreign |= {origin.origin for origin in self.origins if origin not in origins}
-        return StorageState(cookies=cookies, origins=origins), sorted(foreign)
-
-    def expires_at(self, recipe: Recipe) -> float | None:
-        """When the session ends by its cookies, in seconds since 1970; None if they do not say.
-
-        The earliest of the recipe's session cookies; where it names none, the latest of all.
-        """
-        named = [cookie.expires for cookie in self.cookies if cookie.name in recipe.session_cookies]
-        lasting = [expires for expires in named if expires > 0]
-        if named:
-            return min(lasting, default=None)
-        return max((cookie.expires for cookie in self.cookies if cookie.expires > 0), default=None)
-
-
-def parse_storage_state(data: bytes, origin: str) -> StorageState:
-    """Validate a storage state. Raises InputError that names `origin` and never a value from it."""
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{origin} is larger than {MAX_BYTES // 1024 // 1024} MiB; that is no storage state.")
-    try:
-        content = json.loads(data)
-        if not isinstance(content, dict) or not {"cookies", "origins"} & content.keys():
-            raise InputError(f"{origin} is not a Playwright storage state (JSON with cookies and origins).")
-        return StorageState.model_validate(content)
-    except ValidationError as error:
-        location, what = next(mistakes(error))
-        where = ".".join(str(step) for step in location)
-        raise InputError(f"{origin} is not a Playwright storage state: {where}: {what}.") from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{origin} is not JSON; export the session again as a Playwright storage state.") from None
-
-
-def is_storable(state: Mapping[str, Any] | None) -> bool:
-    """True if a storage state is no larger than one that would be taken again."""
-    return state is not None and len(json.dumps(state)) <= MAX_BYTES
+MAX_SEALED = MAX_CONTENT + MAX_BYTES
+"""Bytes of a sealed session: age adds a line for each recipient, and 16 bytes to each 64 KiB."""
 
 
 def is_over(expires_at: float | None) -> bool:
@@ -181,8 +93,16 @@ class _Times(BaseModel):
     expires_at: float | None = Field(ge=0, le=LATEST)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A session that was opened, and the digest of the sealed file that it came from."""
+
+    state: StorageState
+    sealed_sha256: str
+
+
 class SessionStore:
-    """The sealed sessions of one state directory."""
+    """The sealed sessions of one state directory. What it seals and opens is what the recipe calls a session."""
 
     def __init__(self, state: StateDir) -> None:
         self._state = state
@@ -192,25 +112,58 @@ class SessionStore:
         return self._state.sessions / f"{employee}.{service}.age"
 
     def seal(self, employee: str, recipe: Recipe, state: StorageState) -> SessionInfo:
-        """Seal a session over an older one of the same account."""
-        content = {"employee": employee, "service": recipe.service, "storage_state": state.as_playwright()}
-        sealed = pyrage.encrypt(json.dumps(content).encode(), list(self._read_recipients()))
-        info = SessionInfo(employee, recipe.service, time.time(), state.expires_at(recipe))
-        path = self._path(employee, recipe.service)
-        make_private_dir_if_missing(path.parent)
+        """Seal a session over an older one of the same account. Raises InputError if it is too large."""
+        sealed, info = self._sealed(employee, recipe, state)
+        with self._locked():
+            self._write(sealed, info)
+        return info
+
+    def seal_back(self, employee: str, recipe: Recipe, opened: Opened, state: StorageState) -> bool:
+        """Seal what a visit has left of a session; False if it was removed or replaced since it was opened."""
+        sealed, info = self._sealed(employee, recipe, state.left_by_visit(recipe, opened.state))
+        with self._locked():
+            try:
+                present = read_regular(self._path(employee, recipe.service), MAX_SEALED)
+            except OSError:
+                return False
+            if hashlib.sha256(present).hexdigest() != opened.sealed_sha256:
+                return False
+            self._write(sealed, info)
+        return True
+
+    def _sealed(self, employee: str, recipe: Recipe, state: StorageState) -> tuple[bytes, SessionInfo]:
+        own = state.own_part(recipe)
+        content = as_json({"employee": employee, "service": recipe.service, "storage_state": own.as_playwright()})
+        if len(content) > MAX_CONTENT:
+            raise InputError(f"The session of {employee} at {recipe.name} is too large to be kept.")
+        sealed = pyrage.encrypt(content, list(self._read_recipients()))
+        return sealed, SessionInfo(employee, recipe.service, time.time(), own.expires_at(recipe))
+
+    def _write(self, sealed: bytes, info: SessionInfo) -> None:
+        path = self._path(info.employee, info.service)
         write_private(path, sealed, durable=True)
         times = _Times(sealed_at=info.sealed_at, expires_at=info.expires_at)
         write_private(path.with_suffix(".json"), times.model_dump_json().encode())
-        return info
 
-    def open(self, employee: str, service: str, identity: pyrage.x25519.Identity) -> StorageState | None:
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else seals or removes meanwhile: a visit must not seal over what was just imported or removed."""
+        make_private_dir_if_missing(self._state.sessions)
+        folder = os.open(self._state.sessions, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def open(self, employee: str, recipe: Recipe, identity: pyrage.x25519.Identity) -> Opened | None:
         """The session of an account, or None if there is none.
 
         Raises SessionError if it cannot be opened with this identity or is another account's.
         """
-        path = self._path(employee, service)
+        path = self._path(employee, recipe.service)
         try:
-            sealed = read_regular(path, 2 * MAX_BYTES)
+            sealed = read_regular(path, MAX_SEALED)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -223,9 +176,9 @@ class SessionStore:
             )
         except (pyrage.DecryptError, ValueError, KeyError, TypeError, RecursionError):
             raise SessionError(f"{path} does not open with this identity.", Reason.SESSION_UNREADABLE) from None
-        if owner != (employee, service):
+        if owner != (employee, recipe.service):
             raise SessionError(f"{path} holds the session of another account.", Reason.SESSION_UNREADABLE)
-        return state
+        return Opened(state.own_part(recipe), hashlib.sha256(sealed).hexdigest())
 
     def list(self) -> Iterator[SessionInfo]:
         """All sessions, by employee and service. Nothing is opened."""
@@ -240,9 +193,10 @@ class SessionStore:
     def remove(self, employee: str, service: str) -> bool:
         """Remove a session. Returns whether there was one."""
         path = self._path(employee, service)
-        existed = path.exists()
-        path.with_suffix(".json").unlink(missing_ok=True)
-        path.unlink(missing_ok=True)  # last: as long as it is there, the session is listed
+        with self._locked():
+            existed = path.exists()
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # last: as long as it is there, the session is listed
         return existed
 
     def _read_recipients(self) -> Sequence[pyrage.x25519.Recipient]:

@@ -24,7 +24,8 @@ from fleet.paths import make_private_dir, write_private
 from fleet.plan import PlannedAccount
 from fleet.recipe import Recipe
 from fleet.register import Register
-from fleet.sessions import SessionStore, StorageState, is_storable
+from fleet.sessions import Opened, SessionStore
+from fleet.storage_state import StorageState, is_storable
 
 
 @dataclass(frozen=True)
@@ -90,29 +91,29 @@ class AccountVisit:
             diagnostics.error("visit.failed", service=self._recipe.service, **without_text(error))
             await self._finish_rest(Reason.INTERNAL)
 
-    async def _ready(self) -> tuple[list[str], StorageState] | None:
+    async def _ready(self) -> tuple[list[str], Opened] | None:
         """The controls that may be touched now, and the session; None once all are finished without a visit."""
         ground, service = self._ground, self._recipe.service
         controls = await self._controls_that_may_be_touched()
         if not controls:
             return None
         if ground.breaker.is_open(service):
-            return await self._left_alone(controls, Outcome.NOT_RUN, Reason.CIRCUIT_OPEN)
+            await self._left_alone(controls, Outcome.NOT_RUN, Reason.CIRCUIT_OPEN)
+            return None
         try:
-            state = await asyncio.to_thread(ground.sessions.open, self._employee.name, service, ground.identity)
+            opened = await asyncio.to_thread(ground.sessions.open, self._employee.name, self._recipe, ground.identity)
         except SessionError as error:
-            return await self._left_alone(controls, Outcome.ERROR, Reason(error.reason))
-        if state is None:
-            return await self._left_alone(controls, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
-        return controls, state
+            await self._left_alone(controls, Outcome.ERROR, Reason(error.reason))
+            return None
+        if opened is None:
+            await self._left_alone(controls, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
+            return None
+        return controls, opened
 
-    async def _left_alone(
-        self, controls: list[str], outcome: Outcome, reason: Reason
-    ) -> tuple[list[str], StorageState] | None:
+    async def _left_alone(self, controls: list[str], outcome: Outcome, reason: Reason) -> None:
         """Finish controls of an account that is not even opened: nothing is ready then."""
         for control in controls:
             await self._ground.recorder.finish(self._account, control, outcome, reason)
-        return None
 
     async def _finish_rest(self, reason: Reason) -> None:
         recorder = self._ground.recorder
@@ -143,25 +144,32 @@ class AccountVisit:
                 free.append(control)
         return free
 
-    async def _visit(self, controls: list[str], state: StorageState) -> None:
-        ground, name = self._ground, self._employee.name
-        ending = Ending()
+    async def _visit(self, controls: list[str], opened: Opened) -> None:
+        ground, ending = self._ground, Ending()
         order = Order(
             recipe=self._recipe,
             profile=self._own.profile,
             locale=self._employee.locale,
             controls=controls,
-            storage_state=state.as_playwright(),
+            storage_state=opened.state.as_playwright(),
             check=ground.check,
         )
         try:
             await self._visitor.visit(order, self, ending)
         finally:
             self._hear(ending)
-            # A session that rotated at the service is over here, unless the new one is kept.
-            if is_storable(ending.rotated_state):
-                rotated, _ = StorageState.model_validate(ending.rotated_state).own_part(self._recipe)
-                await asyncio.to_thread(ground.sessions.seal, name, self._recipe, rotated)
+            await asyncio.to_thread(self._seal_back, opened, ending)
+
+    def _seal_back(self, opened: Opened, ending: Ending) -> None:
+        """Keep the session as the visit left it: one that rotated at the service is over here otherwise.
+
+        Not for somebody who has revoked meanwhile, and never over what was imported or removed meanwhile.
+        """
+        ground, name = self._ground, self._employee.name
+        lacking = lacking_authority(self._employee, self._recipe.service, ground.revocations)
+        if is_storable(ending.rotated_state) and lacking is not Reason.MANDATE_REVOKED:
+            rotated = StorageState.model_validate(ending.rotated_state)
+            ground.sessions.seal_back(name, self._recipe, opened, rotated)
 
     def _hear(self, ending: Ending) -> None:
         """Tell breaker and pacing how the service took the visit."""

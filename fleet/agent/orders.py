@@ -16,7 +16,7 @@ from fleet.browser.tab import MAX_REFUSED_HOSTS
 from fleet.labels import shown_label
 from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Ending, Finding, Journal, Order
-from fleet.sessions import is_storable
+from fleet.storage_state import is_storable
 
 MAX_PICTURE = 4 * 1024 * 1024
 """Bytes; a control is a part of a page."""

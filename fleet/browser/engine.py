@@ -21,6 +21,7 @@ from fleet.browser.network import Network
 from fleet.browser.proxy import Upstream
 from fleet.browser.relay import Relay
 from fleet.browser.tab import Tab
+from fleet.recipe import ANY_COOKIES, SessionParts
 
 OPENING_AT_ONCE = 2 * (os.cpu_count() or 1)
 """Contexts that are opened side by side. All at once would all be slow, and then all wait for their pages together."""
@@ -132,7 +133,7 @@ class Engine:
         hosts: frozenset[str],
         storage_state: dict[str, Any],
         locale: str | None,
-        session_cookies: frozenset[str] = frozenset(),
+        session: SessionParts = ANY_COOKIES,
     ) -> AsyncIterator[Tab]:
         """A fresh context with one tab that reaches `hosts`, closed at the end.
 
@@ -159,7 +160,7 @@ class Engine:
                     page, devtools = await unless_gone(browser_gone, _open_page(context))
             except PlaywrightError as error:
                 raise BrowserGone("the browser gave no tab") from error
-            yield Tab(page, devtools, hosts, storage_state, session_cookies, gone, locale)
+            yield Tab(page, devtools, hosts, storage_state, session, gone, locale)
 
     async def stop(self) -> None:
         """Close the browsers (at most 1 s) and Playwright (at most 0.5 s)."""

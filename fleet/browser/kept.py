@@ -1,4 +1,4 @@
-"""What a page keeps in the browser: remembered before a press and put back for the proof, which must not rest on it."""
+"""What a page keeps in the browser: gone for the proof, which must not rest on it; what makes up the session stays."""
 
 from __future__ import annotations
 
@@ -10,52 +10,59 @@ from typing import Any
 from playwright.async_api import CDPSession, Page
 
 from fleet.browser.page_script import SOURCE, PageScript
+from fleet.recipe import SessionParts
 
-_NONE_AT_FIRST = "indexeddb,cache_storage,file_systems,service_workers"
-"""Kinds of storage of which a fresh context has none, so that clearing them puts them back (Chrome DevTools Protocol,
-Storage.clearDataForOrigin)."""
+_OTHER_STORAGE = "cache_storage,file_systems,service_workers"
+"""What never makes up a session (Chrome DevTools Protocol, Storage.clearDataForOrigin)."""
 
 
 class Kept:
-    """Local and session storage and the cookies of a tab's page, from before a press. Raises what Playwright raises."""
+    """Storage, databases and cookies of a tab's page. Raises what Playwright raises."""
 
-    def __init__(self, page: Page, devtools: CDPSession, script: PageScript, session_cookies: frozenset[str]) -> None:
+    def __init__(self, page: Page, devtools: CDPSession, script: PageScript, session: SessionParts) -> None:
         self._page = page
         self._devtools = devtools
         self._script = script
-        self._session_cookies = session_cookies
-        self._stored: dict[str, Any] | None = None
-        self._cookies: dict[tuple[str, ...], Any] = {}
+        self._session = session
+        self._origin: str | None = None
+        self._cookies: dict[tuple[str, ...], Any] | None = None
 
     @property
     def is_remembered(self) -> bool:
         """True from a press until the next document is loaded."""
-        return self._stored is not None
+        return self._cookies is not None
 
     async def remember(self) -> None:
-        """Note what is there now."""
+        """Note, before a press, the cookies and whose storage is to be forgotten afterwards."""
+        self._origin = (await self._script.call("stored"))["origin"]
         self._cookies = await self._cookies_now()
-        self._stored = await self._script.call("stored")
 
     @asynccontextmanager
-    async def put_back(self) -> AsyncIterator[None]:
-        """Put back what was there for the document that is loaded meanwhile, before its own scripts run."""
-        if self._stored is None:
+    async def forgotten(self) -> AsyncIterator[None]:
+        """After a press: a document that is loaded meanwhile finds nothing of what the page has kept, from its first
+        script on. Cookies are as they were before the press.
+        """
+        if self._origin is None:
             yield
             return
-        await self._put_cookies_back()
-        kinds = {"origin": self._stored["origin"], "storageTypes": _NONE_AT_FIRST}
-        await self._devtools.send("Storage.clearDataForOrigin", kinds)
-        script = f"{SOURCE}.restore({json.dumps(self._stored)})"
-        self._stored = None
-        async with await self._page.add_init_script(script):
+        if self._cookies is not None:
+            await self._put_cookies_back(self._cookies)
+            self._cookies = None
+        databases = []
+        if self._session.databases:
+            answer = await self._devtools.send("IndexedDB.requestDatabaseNames", {"securityOrigin": self._origin})
+            databases = [name for name in answer["databaseNames"] if name not in self._session.databases]
+        kinds = _OTHER_STORAGE if self._session.databases else f"indexeddb,{_OTHER_STORAGE}"
+        await self._devtools.send("Storage.clearDataForOrigin", {"origin": self._origin, "storageTypes": kinds})
+        kept = {"origin": self._origin, "kept": sorted(self._session.local_storage), "databases": databases}
+        async with await self._page.add_init_script(f"{SOURCE}.forget({json.dumps(kept)})"):
             yield
 
-    async def _put_cookies_back(self) -> None:
+    async def _put_cookies_back(self, before: dict[tuple[str, ...], Any]) -> None:
         """All but the session's: a page or a service may keep the choice in a cookie, and store nothing."""
         now, context = await self._cookies_now(), self._page.context
-        for key in {**self._cookies, **now}:
-            old, new = self._cookies.get(key), now.get(key)
+        for key in {**before, **now}:
+            old, new = before.get(key), now.get(key)
             if (old and old["value"]) == (new and new["value"]) or self._is_session(key[0], old, new):
                 continue
             if old is not None:
@@ -69,8 +76,8 @@ class Kept:
 
         Where the recipe does not name them: those that were there before and are hidden from scripts.
         """
-        if self._session_cookies:
-            return name in self._session_cookies
+        if self._session.cookies:
+            return name in self._session.cookies
         return bool(old and new and new["httpOnly"])
 
     async def _cookies_now(self) -> dict[tuple[str, ...], Any]:

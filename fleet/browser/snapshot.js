@@ -223,16 +223,15 @@
 
   // Storage is out of reach in some documents (sandboxed ones, data: addresses).
   const entries = (name) => { try { return Object.entries(window[name]); } catch { return []; } };
-  const stored = () => ({ origin: location.origin, local: entries('localStorage'), session: entries('sessionStorage') });
-  const restore = ({ origin, local, session }) => {
+  const stored = () => ({ origin: location.origin, local: entries('localStorage') });
+  // Before a document's own scripts run: all that the page has kept, but for what makes up the session.
+  const forget = ({ origin, kept, databases }) => {
     if (location.origin !== origin || window !== top) return;
     if (window.name) window.name = '';
     if (history.state !== null) history.replaceState(null, '');
-    for (const [storage, kept] of [[localStorage, local], [sessionStorage, session]]) {
-      const old = new Map(kept);
-      Object.keys(storage).forEach((key) => old.has(key) || storage.removeItem(key));
-      old.forEach((value, key) => storage.getItem(key) === value || storage.setItem(key, value));
-    }
+    sessionStorage.clear();
+    Object.keys(localStorage).forEach((key) => kept.includes(key) || localStorage.removeItem(key));
+    databases.forEach((name) => indexedDB.deleteDatabase(name)); // what opens it later waits for that
   };
 
   return { snapshot, controls, subjects, roled, aim, disarm, hearers, stored, restore };

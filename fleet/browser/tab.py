@@ -24,7 +24,7 @@ from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
 from fleet.browser.traffic import Sent, Traffic, was_refused
 from fleet.labels import is_one_of
 from fleet.model import ControlKind, Reason
-from fleet.recipe import Find, host_port
+from fleet.recipe import Find, SessionParts, host_port
 
 _MARGIN = 8
 _PRESSES = frozenset({"click", "change", "input", "mousedown", "mouseup", "pointerdown", "pointerup"})
@@ -47,7 +47,7 @@ class Tab:
         devtools: CDPSession,
         hosts: frozenset[str],
         storage_state: dict[str, Any],
-        session_cookies: frozenset[str],
+        session: SessionParts,
         gone: asyncio.Future[None],
         locale: str | None = None,
     ) -> None:
@@ -61,7 +61,8 @@ class Tab:
         self._has_loaded = self._is_patience_over = self._has_thrown = self._is_led_away = False
         self._script = PageScript(devtools)
         self._traffic = Traffic(page, hosts)
-        self._kept = Kept(page, devtools, self._script, session_cookies)
+        self._session = session
+        self._kept = Kept(page, devtools, self._script, session)
         self.status: int | None = None
         """HTTP status of the last page that was loaded; None if there was none."""
         self.refused_hosts: set[str] = set()
@@ -147,7 +148,7 @@ class Tab:
             self._traffic.forget()
             self._is_patience_over = self._has_thrown = self._is_led_away = False
             self.status = None
-            async with self._kept.put_back():
+            async with self._kept.forgotten():
                 timeout = LOAD_TIMEOUT * 1000
                 response = await self._page.goto(address, wait_until="domcontentloaded", timeout=timeout)
             await self._wait_for_rest()
@@ -306,17 +307,22 @@ class Tab:
 
     @guarded()
     async def storage_state(self) -> dict[str, Any]:
-        """The session as the service left it: all cookies, and what the page's own origin stores now.
+        """The session as the service left it: all cookies, and what the page's own origin stores of it now.
 
-        Other origins stay as they were given: Playwright would open a page for each to look. Raises BrowserGone.
+        Other origins stay as they were given: Playwright would open a page for each to look. It is asked only where
+        databases make up the session. Raises BrowserGone.
         """
+        if self._session.databases:
+            with suppress(PlaywrightError):  # it cannot write out all that a database may hold
+                return dict(await self._page.context.storage_state(indexed_db=True))
         try:
             cookies = await self._page.context.cookies()
             stored = await self._script.call("stored")
         except PlaywrightError:
             raise BrowserGone("no storage state") from None
         origins = {kept["origin"]: kept for kept in self._given.get("origins", ())}
-        origin, items = stored["origin"], [{"name": name, "value": value} for name, value in stored["local"]]
+        named = [(name, value) for name, value in stored["local"] if name in self._session.local_storage]
+        origin, items = stored["origin"], [{"name": name, "value": value} for name, value in named]
         if items or origin in origins:
             origins[origin] = {**origins.get(origin, {}), "origin": origin, "localStorage": items}
         return {"cookies": [dict(cookie) for cookie in cookies], "origins": list(origins.values())}

@@ -17,7 +17,9 @@ from fleet.errors import InputError
 from fleet.gates import is_personal
 from fleet.inventory import Inventory, read_inventory
 from fleet.plan import catalogue_for
-from fleet.sessions import SessionStore, is_over, parse_storage_state
+from fleet.session_files import session_files
+from fleet.session_import import read_session
+from fleet.sessions import SessionStore
 
 app = typer.Typer(no_args_is_help=True, help="Import, list and remove sealed sessions.")
 
@@ -26,7 +28,9 @@ app = typer.Typer(no_args_is_help=True, help="Import, list and remove sealed ses
 def import_(
     employee: Annotated[str | None, typer.Argument(help="Employee, as in the inventory.")] = None,
     service: Annotated[str | None, typer.Argument(help="Service, such as linkedin.")] = None,
-    file: Annotated[Path | None, typer.Argument(help="Playwright storage state (JSON).")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Playwright storage state, or cookies as JSON or cookies.txt.")
+    ] = None,
     inventory: INVENTORY = None,
     folder: Annotated[
         Path | None, typer.Option("--from", metavar="DIR", help="Import every EMPLOYEE.SERVICE.json of a folder.")
@@ -34,7 +38,7 @@ def import_(
     recipes: RECIPES = None,
     state: STATE = None,
 ) -> None:
-    """Seal sessions for employees of an inventory. Only what belongs to the service's own domains is kept."""
+    """Seal sessions for employees of an inventory. Only what the recipe calls a session is kept."""
     if (folder is None) == (file is None):
         raise InputError("Give EMPLOYEE SERVICE FILE, or --from DIR with files named EMPLOYEE.SERVICE.json.")
     settings = settings_of(state, None, recipes, inventory)
@@ -48,20 +52,18 @@ def import_(
         return
     if not folder.is_dir():
         raise InputError(f"--from {folder}: not a folder.")
-    files = sorted(folder.glob("*.json"))
-    if not files:
-        raise InputError(f"--from {folder}: no file EMPLOYEE.SERVICE.json in it.")
-    refused = []
-    for path in files:
-        name, _, slug = path.stem.rpartition(".")
+    found = session_files(folder)
+    refused = list(found.refused)
+    for name in found.ignored:
+        say(f"{name} was passed over: hidden files and folders hold no session.")
+    for one in found.files:
         try:
-            _import_one(store, people_known, catalogue, settings.personal_sessions, name, slug, path)
+            _import_one(store, people_known, catalogue, settings.personal_sessions, one.employee, one.service, one.path)
         except InputError as error:
             refused.append(str(error))
     if refused:
-        raise InputError(
-            "\n".join([f"{len(files) - len(refused)} of {len(files)} imported; the others were not:", *refused])
-        )
+        total = len(found.files) + len(found.refused)
+        raise InputError("\n".join([f"{total - len(refused)} of {total} imported; the others were not:", *refused]))
 
 
 def _import_one(
@@ -85,19 +87,10 @@ def _import_one(
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
-    state, foreign = parse_storage_state(data, str(path)).own_part(recipe)
-    if not state.cookies and not state.origins:
-        raise InputError(
-            f"{path} holds nothing that belongs to {', '.join(recipe.domains)}; export it at {recipe.name}."
-        )
-    if foreign:
-        say(f"{path}: left out what belongs to {', '.join(foreign)}.")
-    if is_over(state.expires_at(recipe)):
-        raise InputError(
-            f"{path}: its cookies have expired already; nothing was imported. "
-            f"{name} must sign in to {recipe.name} again."
-        )
-    store.seal(name, recipe, state)
+    read = read_session(data, str(path), recipe)
+    for left_out in read.left_out:
+        say(f"{path}: left out {left_out}.")
+    store.seal(name, recipe, read.state)
     unused = ""
     if service not in personal_sessions and is_personal(employee.accounts[service], recipe):
         unused = f", which live runs leave unused until fleet.yml has personal_sessions: {{{service}: REFERENCE}}"

@@ -19,8 +19,9 @@ def read_profile(text: str, recipe: Recipe) -> str:
     profile = unquote(read)
     if what := danger(profile):
         raise ValueError(what)
-    if not re.fullmatch(form.pattern, profile) or "\N{REPLACEMENT CHARACTER}" in profile:
-        raise ValueError(f"is no profile at {recipe.name}; copy the address of the profile, such as {form.example}")
+    is_broken = "\N{REPLACEMENT CHARACTER}" in profile
+    if fault := recipe.fault_of_profile(profile) or (is_broken and f"is no profile at {recipe.name}"):
+        raise ValueError(f"{fault}; copy the address of the profile, such as {form.example}")
     return profile
 
 

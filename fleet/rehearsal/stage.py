@@ -9,8 +9,9 @@ from fleet.catalogue import Catalogue
 from fleet.config import Settings
 from fleet.inventory import Inventory
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.sessions import SessionStore, StorageState
+from fleet.sessions import SessionStore
 from fleet.state import make_state
+from fleet.storage_state import StorageState
 
 DEFAULT_CASE = "switched_on"
 

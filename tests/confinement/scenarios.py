@@ -28,8 +28,9 @@ from fleet.paths import write_private
 from fleet.plan import catalogue_for
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.rehearsal.stage import raise_stage
-from fleet.sessions import SessionStore, StorageState
+from fleet.sessions import SessionStore
 from fleet.state import make_state
+from fleet.storage_state import StorageState
 from tests.confinement.listener import Listener
 from tests.inventories import at_linkedin
 from tests.workers.sshd import SSHD, Sshd

@@ -17,7 +17,8 @@ from fleet.errors import InputError
 from fleet.inventory import gaps_in_mandates, inventory_of
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.plan import RunSpec, plan_accounts
-from fleet.sessions import StorageState, parse_storage_state
+from fleet.session_import import read_session
+from fleet.storage_state import StorageState, as_json
 from tests.fuzz.cases import altered, fuzz, mutated, texts, values
 
 CATALOGUE = load_catalogue([REHEARSAL_RECIPES])
@@ -151,13 +152,13 @@ def test_a_file_that_is_no_session_is_refused_in_one_sentence(case: str) -> None
     """What is taken keeps to the service's own hosts, names the foreign ones without anything that a terminal obeys,
     and can be sealed and opened again.
     """
+    data = case.encode("utf-8", "surrogatepass")
     try:
-        state = parse_storage_state(case.encode("utf-8", "surrogatepass"), "anna.json")
+        read = read_session(data, "anna.json", LINKEDIN)
     except InputError as error:
         assert "\n" not in str(error)
         return
-    own, foreign = state.own_part(LINKEDIN)
-    assert all(LINKEDIN.owns_host(cookie.domain) for cookie in own.cookies)
-    assert all(name.isprintable() for name in foreign)
-    assert StorageState.model_validate(json.loads(json.dumps(own.as_playwright()))) == own
-    assert own.expires_at(LINKEDIN) is None or own.expires_at(LINKEDIN) < 253402300800
+    assert all(LINKEDIN.owns_host(cookie.domain) for cookie in read.state.cookies)
+    assert all(said.isprintable() for said in read.left_out)
+    assert StorageState.model_validate(json.loads(as_json(read.state.as_playwright()))) == read.state
+    assert read.state.expires_at(LINKEDIN) is None or read.state.expires_at(LINKEDIN) < 253402300800

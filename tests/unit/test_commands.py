@@ -131,20 +131,24 @@ class TestSessions:
         assert "There is no session of anna.keller" in refusal("sessions", "remove", "anna.keller", "linkedin")
 
     def test_a_folder_is_imported_as_far_as_it_can_be(self, staff: str, tmp_path: Path) -> None:
-        """--from takes EMPLOYEE.SERVICE.json; what is wrong is named, the rest is imported, exit code 2."""
+        """--from takes EMPLOYEE.SERVICE.json; every file that is not imported is named, exit code 2."""
         fleet("init")
         folder = tmp_path / "exports"
         folder.mkdir()
         good = json.dumps({"cookies": [cookie("li_at", ".linkedin.com")], "origins": []})
         (folder / "anna.keller.linkedin.json").write_text(good)
         (folder / "carl.linkedin.json").write_text(good)
-        (folder / "bob.stone.linkedin.json").write_text("not json")
+        (folder / "bob.stone.linkedin.JSON").write_text("not json")
+        (folder / "notes.md").write_text("x")
+        (folder / ".DS_Store").write_text("x")
         done = fleet("sessions", "import", "-i", staff, "--from", str(folder))
         said = " ".join(done.stderr.split())
         assert done.returncode == 2
-        assert "1 of 3 imported" in said
+        assert "1 of 4 imported" in said
         assert "'carl' is no employee" in said
-        assert "bob.stone.linkedin.json is not JSON" in said
+        assert "bob.stone.linkedin.JSON is not a session" in said
+        assert "notes.md: its name does not say whose it is; rename it to EMPLOYEE.SERVICE.json." in said
+        assert ".DS_Store was passed over" in said
         assert "anna.keller" in fleet("sessions", "list").stdout
 
     def test_a_session_of_another_service_is_refused(self, staff: str, tmp_path: Path) -> None:
@@ -166,8 +170,28 @@ class TestSessions:
         before = sealed.read_bytes()
         file.write_text(json.dumps({"cookies": [cookie("li_at", ".linkedin.com", time.time() - 86400)], "origins": []}))
         said = refusal("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
-        assert "have expired already; nothing was imported" in said
+        assert "cookies.0 'li_at': has expired; sign in to LinkedIn and export it again." in said
         assert sealed.read_bytes() == before
+
+    def test_an_import_says_what_was_left_out(self, staff: str, tmp_path: Path) -> None:
+        """Storage that the recipe does not name, and cookies that are over; a cookies.txt is as good as any."""
+        fleet("init")
+        file = tmp_path / "anna.txt"
+        file.write_text(
+            "# Netscape HTTP Cookie File\n"
+            "#HttpOnly_.linkedin.com\tTRUE\t/\tTRUE\t1999999999\tli_at\ts3cret\n"
+            ".linkedin.com\tTRUE\t/\tTRUE\t1000000000\told\tx\n"
+        )
+        done = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
+        assert done.returncode == 0, done.stderr
+        assert "left out cookies that have expired: old." in " ".join(done.stderr.split())
+        state = {
+            "cookies": [cookie("li_at", ".linkedin.com")],
+            "origins": [{"origin": "https://www.linkedin.com", "localStorage": [{"name": "a", "value": "b"}]}],
+        }
+        file.write_text(json.dumps(state))
+        done = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
+        assert "left out storage of LinkedIn's pages that its recipe does not name." in " ".join(done.stderr.split())
 
 
 class TestInventoryCheck:

@@ -24,8 +24,9 @@ from fleet.pace import Pace
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.plan import RunSpec
 from fleet.report.forecast import duration, print_forecast, span
-from fleet.sessions import SessionStore, StorageState
+from fleet.sessions import SessionStore
 from fleet.state import make_state
+from fleet.storage_state import StorageState
 
 LINKEDIN = load_catalogue().recipes["linkedin"]
 ON_THIS_MACHINE = Network(

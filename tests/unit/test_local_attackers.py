@@ -310,7 +310,8 @@ class TestPipesInPlaceOfFiles:
         os.mkfifo(older)
         with deadline(5):
             with pytest.raises(SessionError, match="not a regular file"):
-                SessionStore(state).open("anna", "linkedin", read_identity(tmp_path / "keys" / "identity.txt"))
+                identity = read_identity(tmp_path / "keys" / "identity.txt")
+                SessionStore(state).open("anna", load_catalogue().recipes["linkedin"], identity)
             with pytest.raises(InputError, match="not a regular file"):
                 load_catalogue([tmp_path / "recipes"])
             with pytest.raises(InputError, match="not a regular file"):
@@ -360,7 +361,7 @@ class TestInventoryData:
     def test_any_other_profile_stays_one_step_of_the_address(self, profile: str) -> None:
         """Of every page of every recipe: no host, path, query or fragment of its own."""
         assert Account.model_validate({"profile": profile}).profile == profile
-        pages = [page for recipe in load_catalogue([REHEARSAL_RECIPES]) for page in recipe._pages()]
+        pages = [page for recipe in load_catalogue([REHEARSAL_RECIPES]) for page in recipe.pages]
         pages.append("https://a.example/u/{profile}/settings")
         for page in pages:
             filled, plain = urlsplit(fill_profile(page, profile)), urlsplit(page.replace("{profile}", "x"))

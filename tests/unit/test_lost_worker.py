@@ -26,7 +26,8 @@ from fleet.optout import Ending, Journal, Order, VisitorLost
 from fleet.pace import Pace
 from fleet.plan import PlannedAccount
 from fleet.register import Register
-from fleet.sessions import StorageState
+from fleet.sessions import Opened
+from fleet.storage_state import StorageState
 from tests.logs import lines
 from tests.visits import ORDER, PROVED
 
@@ -58,7 +59,7 @@ class Desk:
         )
         self.recorder = Recorder(log, Ledger("r1"), {"anna": Subject("s_anna", bytes(32))})
         # What is tested begins with a session that was opened: no age file is needed for that.
-        sessions: Any = SimpleNamespace(open=lambda *_: StorageState(), seal=lambda *_: None)
+        sessions: Any = SimpleNamespace(open=lambda *_: Opened(StorageState(), ""))
         self.ground = Ground(
             run_id="r1",
             check=False,

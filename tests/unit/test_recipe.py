@@ -85,7 +85,7 @@ class TestRefusals:
             ("https://www.linkedin.com/mypref", "https://evil.example/mypref", "is not on one of the domains"),
             ("automation: forbidden", "automation: perhaps", "terms.automation"),
             ("  - address: /login*", "  - {address: /login*, css: a}", "give exactly one of address, css, heading"),
-            ("{profile}/\n\nsigned_out", "x/\n\nsigned_out", "must contain {profile}"),
+            ("{profile}/\n\nprofile", "x/\n\nprofile", "must contain {profile}"),
             (
                 "    verified_live: null",
                 "    verified_live: yesterday",

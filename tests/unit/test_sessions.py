@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pyrage
@@ -13,8 +14,11 @@ import pytest
 from fleet.catalogue import load_catalogue
 from fleet.errors import InputError, SessionError
 from fleet.paths import StateDir
-from fleet.sessions import SessionStore, StorageState, new_identity, parse_storage_state, read_identity
+from fleet.recipe import Recipe
+from fleet.session_import import read_session
+from fleet.sessions import SessionStore, new_identity, read_identity
 from fleet.state import make_state
+from fleet.storage_state import MAX_BYTES, StorageState
 
 SECRET = "AQEDAR-marker-secret-4711"
 RECIPE = load_catalogue().recipes["linkedin"]
@@ -23,6 +27,11 @@ RECIPE = load_catalogue().recipes["linkedin"]
 def storage_state() -> StorageState:
     cookie = {"name": "li_at", "value": SECRET, "domain": ".www.linkedin.com", "path": "/", "expires": 4102444800.0}
     return StorageState.model_validate({"cookies": [cookie], "origins": []})
+
+
+def naming(**names: list[str]) -> Recipe:
+    """A recipe that names more of a session."""
+    return Recipe.model_validate(RECIPE.model_dump() | names)
 
 
 @pytest.fixture
@@ -43,14 +52,14 @@ class TestSealing:
         assert path.read_bytes().startswith(b"age-encryption.org/v1")
         for file in state.root.rglob("*"):
             assert not file.is_file() or SECRET.encode() not in file.read_bytes()
-        opened = SessionStore(state).open("anna", "linkedin", read_identity(tmp_path / "keys" / "identity.txt"))
-        assert opened is not None and opened.cookies[0].value == SECRET
+        opened = SessionStore(state).open("anna", RECIPE, read_identity(tmp_path / "keys" / "identity.txt"))
+        assert opened is not None and opened.state.cookies[0].value == SECRET
 
     def test_another_identity_opens_nothing(self, state: StateDir, tmp_path: Path) -> None:
         """A wrong identity is a SessionError with the reason that the log records."""
         SessionStore(state).seal("anna", RECIPE, storage_state())
         with pytest.raises(SessionError) as caught:
-            SessionStore(state).open("anna", "linkedin", pyrage.x25519.Identity.generate())
+            SessionStore(state).open("anna", RECIPE, pyrage.x25519.Identity.generate())
         assert caught.value.reason == "session_unreadable"
         assert SECRET not in str(caught.value)
 
@@ -59,7 +68,7 @@ class TestSealing:
         SessionStore(state).seal("anna", RECIPE, storage_state())
         shutil.copy(state.sessions / "anna.linkedin.age", state.sessions / "bob.linkedin.age")
         with pytest.raises(SessionError, match="another account"):
-            SessionStore(state).open("bob", "linkedin", read_identity(tmp_path / "keys" / "identity.txt"))
+            SessionStore(state).open("bob", RECIPE, read_identity(tmp_path / "keys" / "identity.txt"))
 
     def test_the_list_needs_no_identity(self, state: StateDir) -> None:
         """Age and expiry are known without opening; a name with dots keeps them."""
@@ -79,6 +88,116 @@ class TestSealing:
         assert store.remove("anna", "linkedin") is True
         assert list(state.sessions.iterdir()) == []
         assert store.remove("anna", "linkedin") is False
+
+    def test_what_is_sealed_can_be_opened_whatever_its_letters(self, state: StateDir, tmp_path: Path) -> None:
+        """The largest session that an import takes, in letters of which JSON in ASCII would make six bytes each."""
+        recipe = naming(session_local_storage=["token"])
+        token = {"name": "token", "value": "é" * (MAX_BYTES // 2 - 500)}
+        origins = [{"origin": "https://www.linkedin.com", "localStorage": [token]}]
+        state_ = storage_state().model_dump(by_alias=True) | {"origins": origins}
+        data = json.dumps(state_, ensure_ascii=False).encode()
+        assert MAX_BYTES - 1000 < len(data) <= MAX_BYTES
+        SessionStore(state).seal("anna", recipe, read_session(data, "anna.json", recipe).state)
+        opened = SessionStore(state).open("anna", recipe, read_identity(tmp_path / "keys" / "identity.txt"))
+        assert opened is not None and opened.state.origins[0].local_storage[0].value == token["value"]
+
+
+STORED = {
+    "cookies": [{"name": "li_at", "value": SECRET, "domain": ".linkedin.com"}],
+    "origins": [
+        {
+            "origin": "https://www.linkedin.com",
+            "localStorage": [{"name": "token", "value": "t"}, {"name": "settings", "value": "off"}],
+            "indexedDB": [
+                {"name": "auth", "version": 1, "stores": []},
+                {"name": "cache", "version": 1, "stores": []},
+            ],
+        }
+    ],
+}
+
+
+class TestWhatASessionIs:
+    def test_storage_that_no_recipe_names_is_not_kept(self, state: StateDir, tmp_path: Path) -> None:
+        """A page may keep its settings there, and show them instead of what the service says."""
+        SessionStore(state).seal("anna", RECIPE, StorageState.model_validate(STORED))
+        opened = SessionStore(state).open("anna", RECIPE, read_identity(tmp_path / "keys" / "identity.txt"))
+        assert opened is not None
+        assert ([cookie.name for cookie in opened.state.cookies], opened.state.origins) == (["li_at"], [])
+
+    def test_what_the_recipe_names_is_kept(self, state: StateDir, tmp_path: Path) -> None:
+        """Keys of local storage and databases by their names, and none beside them."""
+        recipe = naming(session_local_storage=["token"], session_databases=["auth"])
+        SessionStore(state).seal("anna", recipe, StorageState.model_validate(STORED))
+        opened = SessionStore(state).open("anna", recipe, read_identity(tmp_path / "keys" / "identity.txt"))
+        assert opened is not None
+        [origin] = opened.state.as_playwright()["origins"]
+        assert origin == {
+            "origin": "https://www.linkedin.com",
+            "localStorage": [{"name": "token", "value": "t"}],
+            "indexedDB": [{"name": "auth", "version": 1, "stores": []}],
+        }
+
+    def test_an_older_session_is_opened_without_the_rest(self, state: StateDir, tmp_path: Path) -> None:
+        """Earlier versions sealed all that a page had stored."""
+        sealed = {"employee": "anna", "service": "linkedin", "storage_state": STORED}
+        recipients = [pyrage.x25519.Recipient.from_str(line) for line in state.recipients.read_text().split()]
+        (state.sessions / "anna.linkedin.age").write_bytes(pyrage.encrypt(json.dumps(sealed).encode(), recipients))
+        opened = SessionStore(state).open("anna", RECIPE, read_identity(tmp_path / "keys" / "identity.txt"))
+        assert opened is not None and opened.state.origins == []
+
+    def test_a_visit_leaves_what_makes_up_the_session(self) -> None:
+        """Named cookies as the service left them; others as they came where scripts can write them; no new ones."""
+
+        def cookies(**values: str) -> StorageState:
+            return StorageState.model_validate(
+                {
+                    "cookies": [
+                        {"name": name, "value": value, "domain": ".linkedin.com", "httpOnly": name.startswith("h_")}
+                        for name, value in values.items()
+                    ]
+                }
+            )
+
+        left = cookies(li_at="rotated", lang="off", h_device="new", settings="off", h_new="x")
+        given = cookies(li_at="old", lang="en", h_device="old", gone="x")
+        kept = left.left_by_visit(RECIPE, given)
+        assert {cookie.name: cookie.value for cookie in kept.cookies} == {
+            "li_at": "rotated",
+            "lang": "en",
+            "h_device": "new",
+        }
+
+
+class TestSealedBack:
+    """What a visit left is sealed over the very session that it began with, and over nothing else."""
+
+    @pytest.mark.parametrize(
+        ("meanwhile", "after"),
+        [
+            (lambda _: None, "rotated"),
+            (lambda store: store.seal("anna", RECIPE, valued("imported")), "imported"),
+            (lambda store: store.seal("anna", RECIPE, valued("old")), "old"),
+            (lambda store: store.remove("anna", "linkedin"), None),
+        ],
+        ids=["nothing", "imported", "imported again", "removed"],
+    )
+    def test_what_was_done_meanwhile_stays(
+        self, state: StateDir, tmp_path: Path, meanwhile: Callable[[SessionStore], object], after: str | None
+    ) -> None:
+        """An import during a visit is not lost, and what was removed does not come back."""
+        identity, store = read_identity(tmp_path / "keys" / "identity.txt"), SessionStore(state)
+        store.seal("anna", RECIPE, valued("old"))
+        opened = store.open("anna", RECIPE, identity)
+        assert opened is not None
+        meanwhile(SessionStore(state))
+        assert store.seal_back("anna", RECIPE, opened, valued("rotated")) is (after == "rotated")
+        now = store.open("anna", RECIPE, identity)
+        assert (now.state.cookies[0].value if now else None) == after
+
+
+def valued(value: str) -> StorageState:
+    return StorageState.model_validate({"cookies": [{"name": "li_at", "value": value, "domain": ".linkedin.com"}]})
 
 
 class TestInit:
@@ -100,40 +219,7 @@ class TestInit:
             state.check()
 
 
-class TestImport:
-    def test_foreign_cookies_and_origins_are_left_out(self) -> None:
-        """Only the service's own domains are kept; what is left out is named, never shown."""
-        content = {
-            "cookies": [
-                {"name": "li_at", "value": SECRET, "domain": ".linkedin.com"},
-                {"name": "sid", "value": "x", "domain": ".bank.example"},
-                {"name": "sid", "value": "x", "domain": "notlinkedin.com"},
-            ],
-            "origins": [{"origin": "https://mail.example", "localStorage": [{"name": "a", "value": "b"}]}],
-        }
-        kept, foreign = parse_storage_state(json.dumps(content).encode(), "a.json").own_part(RECIPE)
-        assert [cookie.domain for cookie in kept.cookies] == [".linkedin.com"]
-        assert kept.origins == []
-        assert foreign == ["bank.example", "https://mail.example", "notlinkedin.com"]
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            b"",
-            b"[]",
-            b"{}",
-            b"\xff\xfe",
-            b'{"cookies": 1}',
-            b'{"cookies": [{"name": "a"}]}',
-            b"[" * 100_000,
-            b'{"a": 1}',
-        ],
-    )
-    def test_what_is_no_storage_state_is_refused_in_a_sentence(self, data: bytes) -> None:
-        """The sentence names the file and shows nothing of what is in it."""
-        with pytest.raises(InputError, match=r"a\.json is not"):
-            parse_storage_state(data, "a.json")
-
+class TestExpiry:
     def test_the_expiry_is_that_of_the_cookie_that_signs_in(self) -> None:
         """Not of some tracking cookie that outlives it."""
         cookies = [
