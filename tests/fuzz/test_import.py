@@ -86,7 +86,7 @@ def sound(draw: st.DrawFn) -> list[list[str]]:
         shown = draw(words.filter(lambda text: not any(mark in text for mark in ("{{", "{%", "{#"))))
         profile = draw(
             st.sampled_from(
-                ["", "-", "null", "0123", "1_000", "true", "ünï", "0x1f", "in/~~~", "https://linkedin.com/in/yes"]
+                ["", "-", "nil", "0123", "1_000", "true", "ünï", "0x1f", "in/~~~", "https://linkedin.com/in/off"]
             )
         )
         mandate = [draw(st.sampled_from(NICE[:4])), "linkedin intranet", "2026-01-15", "2099-12-31"]
