@@ -234,5 +234,5 @@
     databases.forEach((name) => indexedDB.deleteDatabase(name)); // what opens it later waits for that
   };
 
-  return { snapshot, controls, subjects, roled, aim, disarm, hearers, stored, restore };
+  return { snapshot, controls, subjects, roled, aim, disarm, hearers, stored, forget };
 })()
