@@ -244,12 +244,14 @@ class TestUpkeep:
         done = fleet("audit", "rotate-key")
         assert state.audit.vkey.read_text().splitlines()[-1] == done.stdout.strip()
         assert "Keep the first public key too" in done.stderr
-        told("audit", "checkpoint")
+        assert f"The log in {state.root} is signed with a new key." in " ".join(done.stderr.split())
+        assert fleet("audit", "checkpoint").stderr.split() == f"Signed: the log in {state.root}.".split()
         assert "OK" in told("audit", "verify")
 
     def test_erasing_leaves_a_whole_log(self, state: StateDir) -> None:
         """And nothing of the name; what is printed does not lead from the log to the person, either."""
-        assert told("audit", "erase", "anna.keller") == "anna.keller is erased: 0 sessions, 0 pictures."
+        said = told("audit", "erase", "anna.keller")
+        assert said == f"anna.keller is erased from the state {state.root}: 0 sessions, 0 pictures."
         assert "anna.keller" not in told("audit", "show")
         assert "OK" in told("audit", "verify")
         assert "Nothing is known of 'anna.keller'" in refusal("audit", "erase", "anna.keller")
@@ -258,7 +260,7 @@ class TestUpkeep:
         """Nothing is old today; by tomorrow everything is."""
         today = time.strftime("%Y-%m-%d", time.gmtime())
         assert told("audit", "prune", "--before", today) == "Nothing is that old."
-        assert told("audit", "prune", "--before", "2999-01-01") == "The log begins with record 18 now."
+        assert told("audit", "prune", "--before", "2999-01-01") == f"The log in {state.root} begins with record 18 now."
         assert "Records 19, of which 19 signed; of the first 18 only the hashes, as they were pruned" in told(
             "audit", "verify"
         )
