@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from fleet.model import RUN_ID
 from fleet.paths import StateDir, sync_folder, write_private
 from fleet.sessions import SessionStore
 
+CUT_OFF = 40
+"""Temporary names once kept no more than so many characters of the file's."""
+
 
 @dataclass(frozen=True)
 class Erased:
@@ -34,43 +37,79 @@ class Erased:
     evidence: int
 
 
+@dataclass
+class _Traces:
+    """What leads to one person. `services` are those of their sessions; `rests` is what a crash has left of these."""
+
+    pseudonym: str | None
+    services: list[str] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+    rests: list[Path] = field(default_factory=list)
+
+
 async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
     """Delete what leads to each of these people: row, key, sessions and pictures. A withdrawn mandate stays withdrawn.
 
-    Those of whom nothing is known are not in the answer. Each is recorded before anything of theirs goes. Raises as
+    Those of whom nothing is known are not in the answer. All are recorded before anything of theirs goes. Raises as
     `AuditLog` and `Subjects` do: who is not erased by then is still known, and can be erased again.
     """
-    found = {employee: await _erase_one(state, log, subjects, employee) for employee in employees}
-    return {employee: erased for employee, erased in found.items() if erased is not None}
-
-
-async def _erase_one(state: StateDir, log: AuditLog, subjects: Subjects, employee: str) -> Erased | None:
-    subject, store = subjects.get(employee), SessionStore(state)
-    services = [session.service for session in store.list() if session.employee == employee]
-    if subject is None and not services:
-        return None
-    pseudonym = subject.pseudonym if subject else None
-    # With what a crash may have left of them: temporary files begin with a dot.
-    pictures = list(state.evidence.glob(f"*/*{pseudonym}*")) if subject else []
-    rests = [path for path in state.sessions.glob(f"*{employee[:38]}*") if _is_rest_of(path.name, employee)]
-    live = {state.sessions / f"{employee}.{service}.age" for service in services}
-    counts = {"sessions": len(services), "evidence": len(pictures)}
+    known = subjects.everybody()
+    wanted = {name: _Traces(known[name].pseudonym if name in known else None) for name in employees}
+    await asyncio.to_thread(_look, state, wanted)
+    found = {name: one for name, one in wanted.items() if one.pseudonym or one.services}
+    erased = {name: Erased(one.pseudonym, len(one.services), len(one.pictures)) for name, one in found.items()}
     subjects.lock()
-    await log.append(records.SUBJECT_ERASED, None, operator=os.getuid(), subject=pseudonym, **counts)
-    for path in (*pictures, *(path for path in rests if path not in live)):
-        path.unlink(missing_ok=True)
-    # Last: as long as a session or the row is there, an erasure that was cut short can be given again.
-    for service in services:
-        store.remove(employee, service)
-    subjects.forget(employee)
-    return Erased(pseudonym, **counts)
+    try:
+        await asyncio.gather(*(_record(log, one) for one in erased.values()))
+        await asyncio.to_thread(_delete, state, found)
+    except BaseException:
+        subjects.unlock()
+        raise
+    # Last: as long as the row is there, an erasure that was cut short can be given again.
+    subjects.forget(found)
+    return erased
+
+
+async def _record(log: AuditLog, erased: Erased) -> None:
+    counts = {"sessions": erased.sessions, "evidence": erased.evidence}
+    await log.append(records.SUBJECT_ERASED, None, operator=os.getuid(), subject=erased.pseudonym, **counts)
+
+
+def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
+    """Find the traces of all at once: each folder is listed once, however many they are."""
+    for session in SessionStore(state).list():
+        if session.employee in wanted:
+            wanted[session.employee].services.append(session.service)
+    by_pseudonym = {one.pseudonym: one for one in wanted.values() if one.pseudonym}
+    # With what a crash may have left of them: temporary files begin with a dot.
+    for path in state.evidence.glob("*/*"):
+        if (one := by_pseudonym.get(path.name.lstrip(".").partition(".")[0])) is not None:
+            one.pictures.append(path)
+    cut_off: dict[str, list[str]] = {}
+    for name in wanted:
+        cut_off.setdefault(f"{name}."[:CUT_OFF], []).append(name)
+    for path in state.sessions.glob("*"):
+        stem = path.name.removeprefix(".")
+        dots = [at for at, letter in enumerate(stem) if letter == "."]
+        for name in {*(stem[:at] for at in dots), *cut_off.get(stem[:CUT_OFF], ())} & wanted.keys():
+            live = {f"{name}.{service}.age" for service in wanted[name].services}
+            if path.name not in live and _is_rest_of(path.name, name):
+                wanted[name].rests.append(path)
+
+
+def _delete(state: StateDir, found: Mapping[str, _Traces]) -> None:
+    store = SessionStore(state)
+    for name, one in found.items():
+        for path in (*one.pictures, *one.rests):
+            path.unlink(missing_ok=True)
+        for service in one.services:
+            store.remove(name, service)
 
 
 def _is_rest_of(name: str, employee: str) -> bool:
     """True for a side file, or a temporary one, of one of this employee's sessions; not of `anna.keller` for `anna`."""
     own = rf"\.?{re.escape(employee)}\.[a-z0-9_]+(\.(age|json))?(\.[a-z0-9_]{{8}})?"
-    # Temporary names once kept no more than 40 characters of the file's.
-    cut = rf"(?=.{{50}}$)\.{re.escape(f'{employee}.'[:40])}[a-z0-9_]*(\.[a-z]*)?\.[a-z0-9_]{{8}}"
+    cut = rf"(?=.{{50}}$)\.{re.escape(f'{employee}.'[:CUT_OFF])}[a-z0-9_]*(\.[a-z]*)?\.[a-z0-9_]{{8}}"
     return re.fullmatch(f"{own}|{cut}", name) is not None
 
 

@@ -11,12 +11,12 @@ import hmac
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.errors import AuditError
-from fleet.paths import look
+from fleet.paths import is_there
 
 # What STRICT says, word by word: that needs SQLite 3.37, and RHEL 9 has 3.34. Stores that have it stay as they are.
 _TABLE = """
@@ -47,7 +47,7 @@ class Subjects:
     """The side store `audit/subjects.sqlite` (0600)."""
 
     def __init__(self, path: Path) -> None:
-        if look(path) is None:
+        if not is_there(path):
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         try:
             self._database = sqlite3.connect(path, check_same_thread=False)
@@ -100,18 +100,23 @@ class Subjects:
         return self.everybody().get(employee)
 
     def lock(self) -> None:
-        """Wait until nobody reads, and keep everybody out until `forget`. Raises AuditError."""
+        """Wait until nobody reads, and keep everybody out until `forget` or `unlock`. Raises AuditError."""
         try:
             self._database.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:
             raise _cannot_be_written(error) from None
 
-    def forget(self, employee: str) -> None:
-        """Delete an employee's row, and what the file still holds of it. Raises AuditError."""
+    def unlock(self) -> None:
+        """Let everybody in again; nobody is forgotten."""
+        self._database.rollback()
+
+    def forget(self, employees: Iterable[str]) -> None:
+        """Delete the rows of employees, and what the file still holds of them. Raises AuditError."""
+        rows = [(employee,) for employee in employees]
         try:
             with self._database:
-                self._database.execute("DELETE FROM subjects WHERE employee = ?", (employee,))
-                self._database.execute("DELETE FROM mandates WHERE employee = ?", (employee,))
+                self._database.executemany("DELETE FROM subjects WHERE employee = ?", rows)
+                self._database.executemany("DELETE FROM mandates WHERE employee = ?", rows)
             self._database.execute("VACUUM")
         except sqlite3.Error as error:
             raise _cannot_be_written(error) from None
@@ -143,7 +148,7 @@ def _cannot_be_written(error: sqlite3.Error) -> AuditError:
 
 def known_subjects(path: Path) -> dict[str, Subject]:
     """Everybody in a store that need not be there yet, by employee. Raises AuditError if it cannot be read."""
-    if look(path) is None:
+    if not is_there(path):
         return {}
     subjects = Subjects(path)
     try:

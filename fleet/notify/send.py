@@ -57,6 +57,10 @@ class Notifier:
             with _listening():
                 self._ways = [(target, _service(target, self._smtp, asset)) for target in targets]
 
+    def __bool__(self) -> bool:
+        """True if there is anybody to tell."""
+        return bool(self._ways)
+
     def require_loopback(self) -> None:
         """Refuse what may leave this machine: a rehearsal must not page anybody, nor of this. Raises InputError."""
         for target, _ in self._ways:

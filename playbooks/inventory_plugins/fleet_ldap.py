@@ -7,6 +7,7 @@ import importlib.util
 import re
 import ssl
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 try:
     import ldap3
@@ -28,7 +29,8 @@ version_added: "0.1.0"
 description:
   - Makes a host of each person that a search in an LDAP directory finds, for Fleet Opt-Out or any other play.
   - All people become hosts or none does. A directory that fails, repeats itself, ends early or refers elsewhere for a
-    part of the answer is an error.
+    part of the answer is an error. Passed over are the references of an Active Directory to its partitions without
+    people (ForestDnsZones, DomainDnsZones, Configuration), so that the root of a domain can be the base.
   - Values of the directory are never trusted. What looks like a template stays text.
   - Mandates come from a second inventory beside this one, never from a directory.
 requirements: [ldap3 >= 2.9]
@@ -132,7 +134,8 @@ accounts:
   linkedin:
     profile: companyLinkedin  # the attribute in which your directory keeps it
 
-# Active Directory, without disabled accounts, cached for an hour in a private folder
+# Active Directory, without disabled accounts, cached for an hour in a private folder. Where people are in several
+# domains of a forest: ldaps://dc1.company.example:3269, its global catalog
 # plugin: fleet_ldap
 # url: ldaps://dc1.company.example
 # bind_dn: CN=fleet,OU=Services,DC=company,DC=example
@@ -158,6 +161,8 @@ EMPTY_PAGES = 100
 """In a row. A page may be empty and not the last, RFC 2696 says; for ever it may not."""
 ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?:;[A-Za-z0-9-]+)*|[0-9]+(?:\.[0-9]+)+")
 """An attribute description of RFC 4512, 2.5."""
+WITHOUT_PEOPLE = re.compile(r"(?:DC=(?:Forest|Domain)DnsZones|(?:CN=Schema,)?CN=Configuration),DC=.+", re.IGNORECASE)
+"""Partitions that Active Directory refers to from the root of a domain: DNS, and its own configuration."""
 
 
 class InventoryModule(people.People):
@@ -281,9 +286,11 @@ class InventoryModule(people.People):
             entries = connection.response
             for entry in entries:
                 if entry["type"] != "searchResEntry":
+                    if all(map(_is_without_people, entry["uri"])):
+                        continue
                     raise people.DirectoryError(
-                        f"{url} refers to another server for a part of {people.shown(self.get_option('base'))}, and "
-                        "referrals are not followed; name a base that is wholly there."
+                        f"{url} refers to another server for a part of {people.shown(self.get_option('base'))}, which "
+                        "is not followed; name a base that is wholly there, or an Active Directory's port 3269."
                     )
                 key = entry["dn"].lower()
                 if key in seen:
@@ -321,6 +328,14 @@ class InventoryModule(people.People):
         }.get(
             connection.result["result"], f"does not answer the search ({code}); nothing was taken from it, run again."
         )
+
+
+def _is_without_people(uri):
+    """True for a reference (RFC 4516) to a partition of Active Directory in which nobody is."""
+    try:
+        return bool(WITHOUT_PEOPLE.fullmatch(unquote(urlsplit(uri).path).lstrip("/")))
+    except ValueError:
+        return False
 
 
 def _code(connection):

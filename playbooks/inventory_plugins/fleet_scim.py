@@ -20,6 +20,7 @@ version_added: "0.1.0"
 description:
   - Makes a host of each person that C(/Users) of a SCIM 2.0 service lists, for Fleet Opt-Out or any other play.
   - All people become hosts or none does. A directory that fails, repeats itself or ends early is an error.
+  - A directory is asked until it has no more, whatever it counts.
   - Inactive people (RFC 7643, C(active)) are left out, whatever the filter.
   - Values of the directory are never trusted. What looks like a template stays text.
   - Mandates come from a second inventory beside this one, never from a directory.
@@ -130,6 +131,8 @@ _spec.loader.exec_module(people)
 
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 MAX_PAGE = 32 * 1024 * 1024  # bytes
+JSON_TYPE = re.compile(r"(?:application|text)/(?:[\w.-]+\+)*json(?:\+[\w.-]+)*")
+"""application/scim+json (RFC 7644, 3.1), and what others call it."""
 SCIM_TYPES = ("invalidFilter", "tooMany", "invalidPath", "invalidValue", "sensitive", "invalidSyntax")
 ATTRIBUTE = re.compile(
     r"(?:(?P<schema>urn:[A-Za-z0-9:._-]+):)?(?P<name>[A-Za-z$][\w$-]*)"
@@ -169,30 +172,41 @@ class InventoryModule(people.People):
         if self.get_option("filter"):
             parameters["filter"] = self.get_option("filter")
         open_page = self._opener()
-        found = {}
-        total = None
-        while total is None or len(found) < total:
-            page = self._page(open_page, {"startIndex": len(found) + 1, **parameters})
-            total = self._take(page, found, total)
+        found, total, counts_pages = {}, None, True
+        while True:
+            page = self._page(open_page, {"startIndex": len(found) + 1, **parameters}, total)
+            users, count = self._read(page)
+            # Whatever was counted, only a page with nobody new on it is the end: some servers count each page.
+            if not users or (total == len(found) and self._is_all_again(users, found)):
+                if max(count, total or 0) > len(found):
+                    told = (
+                        f"{self.get_option('url')} sent {len(found)} of {max(count, total or 0)} people and then none"
+                    )
+                    raise people.DirectoryError(f"{told}; {people.AGAIN}")
+                break
+            counts_pages = counts_pages and count == len(users)
+            self._take(page, users, found)
+            total = self._checked(len(found) if counts_pages else count, None if counts_pages else total, found)
         return [(one, _reader(user)) for one, user in found.items() if str(_get(user, "active")).lower() != "false"]
 
-    def _take(self, page, found, total):
-        """Add a page's people to those found; the count that the server gives of all. Raises DirectoryError."""
-        url, users = self.get_option("url"), _get(page, "Resources") or []
-        count = _get(page, "totalResults")
+    def _read(self, page):
+        """The people of a page, and how many there are in all as it says. Raises DirectoryError."""
+        users, count = _get(page, "Resources") or [], _get(page, "totalResults")
         if type(count) is not int or count < 0 or not isinstance(users, list):
+            url = self.get_option("url")
             raise people.DirectoryError(f"{url} does not answer as SCIM 2.0 does; see that it is the right address.")
-        if total not in (None, count):
-            raise people.DirectoryError(f"{url} first counted {total} people, then {count}; {people.AGAIN}")
-        most = self.get_option("max_people")
-        if count > most:
-            raise people.DirectoryError(
-                f"{url} counts {count} people; narrow the filter, or raise max_people ({most})."
-            )
+        return users, count
+
+    def _is_all_again(self, users, found):
+        """True if a server that sends everybody at once, whatever was asked for, has done so again."""
+        is_all = len(users) == len(found) != self.get_option("page_size")
+        return is_all and all(_get(user, "id") in found for user in users)
+
+    def _take(self, page, users, found):
+        """Add a page's people to those found. Raises DirectoryError."""
+        url = self.get_option("url")
         if _get(page, "startIndex") not in (None, len(found) + 1):
             raise people.DirectoryError(f"{url} was asked to go on at {len(found) + 1} and did not; {people.AGAIN}")
-        if count and not users:
-            raise people.DirectoryError(f"{url} sent {len(found)} of {count} people and then none; {people.AGAIN}")
         for user in users:
             identity = _get(user, "id")
             if not isinstance(identity, str) or not identity:
@@ -200,6 +214,16 @@ class InventoryModule(people.People):
             if identity in found:
                 raise people.DirectoryError(f"{url} sent {people.shown(identity)} twice; {people.AGAIN}")
             found[identity] = user
+
+    def _checked(self, count, before, found):
+        """How many people there are, if that can be. Raises DirectoryError."""
+        url, most = self.get_option("url"), self.get_option("max_people")
+        if before not in (None, count):
+            raise people.DirectoryError(f"{url} first counted {before} people, then {count}; {people.AGAIN}")
+        if count > most:
+            raise people.DirectoryError(
+                f"{url} counts {count} people; narrow the filter, or raise max_people ({most})."
+            )
         if len(found) > count:
             raise people.DirectoryError(f"{url} counted {count} people and sent {len(found)}; {people.AGAIN}")
         return count
@@ -226,8 +250,11 @@ class InventoryModule(people.People):
 
         return open_page
 
-    def _page(self, open_page, parameters):
-        """One answer, as JSON. Raises DirectoryError with a sentence for each way in which there is none."""
+    def _page(self, open_page, parameters, total):
+        """One answer, as JSON. Raises DirectoryError with a sentence for each way in which there is none.
+
+        Asked for people beyond the `total` that it counted, a server may refuse: that is a page without people.
+        """
         url = self.get_option("url")
         try:
             with open_page(parameters) as response:
@@ -235,6 +262,8 @@ class InventoryModule(people.People):
                 body = response.read(MAX_PAGE + 1)
         except urllib.error.HTTPError as error:
             with error:
+                if error.code in (400, 404) and total is not None and parameters["startIndex"] > total:
+                    return {"totalResults": total}
                 raise people.DirectoryError(f"{url} {self._refusal(error)}") from None
         except ssl.SSLError as error:
             raise people.DirectoryError(_broken(url, error)) from None
@@ -244,7 +273,7 @@ class InventoryModule(people.People):
             raise people.DirectoryError(_broken(url, error)) from None
         if len(body) > MAX_PAGE:
             raise people.DirectoryError(f"{url} sent more than {MAX_PAGE // 1024**2} MiB at once; lower page_size.")
-        if kind not in ("application/scim+json", "application/json"):
+        if not JSON_TYPE.fullmatch(kind):
             raise people.DirectoryError(
                 f"{url} answered with {people.shown(kind)}; name the address of its SCIM service."
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,22 +21,25 @@ from fleet.browser.tab import Tab
 from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading, Reason
 from fleet.optout import Finding, Order, Visit
+from fleet.paths import REHEARSAL_RECIPES
+from fleet.recipe import Recipe
 from fleet.rehearsal.process import RehearsalAccount, start_rehearsal
 
 pytestmark = pytest.mark.xdist_group("crash")
 ACCOUNT = RehearsalAccount("e1", "linkedin", "person-1", "Person 1", "en", "switched_on_named")
-STEPS = ("new_page", "land", "load", "look", "picture", "press", "saved")
+BEFORE_THE_PRESS = ("new_page", "land", "load", "look", "picture")
 
 
 class Journal:
     """Counts what a visit records; stands where the agent's recorder is, which other tests drive for real."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: Reason | None = None) -> None:
+        self._refusal = refusal
         self.intents = 0
         self.findings: list[Finding] = []
 
     async def permit(self, _control: str) -> Reason | None:
-        return None
+        return self._refusal
 
     async def intend(self, _control: str, _before: Reading, _picture: bytes) -> None:
         self.intents += 1
@@ -63,8 +67,11 @@ def kill_browser() -> None:
             os.kill(browser, signal.SIGKILL)
 
 
-def plant(monkeypatch: pytest.MonkeyPatch, step: str, kills: int) -> None:
-    """Kill the browser as a step begins, so many times. The step itself then runs as ever."""
+def plant(monkeypatch: pytest.MonkeyPatch, step: str, kills: int, is_stored: Callable[[], bool] = bool) -> None:
+    """Kill the browser as a step begins, so many times, and after `press` once the change is stored.
+
+    The step itself then runs as ever.
+    """
     owner: Any = BrowserContext if step == "new_page" else Tab
     original: Any = getattr(owner, step)
     left = kills
@@ -77,43 +84,96 @@ def plant(monkeypatch: pytest.MonkeyPatch, step: str, kills: int) -> None:
                 # In the middle of it, while Playwright waits for the page.
                 asyncio.get_running_loop().call_later(0.005, kill_browser)
             else:
+                while step == "saved" and not await asyncio.to_thread(is_stored):
+                    await asyncio.sleep(0.05)
                 kill_browser()
         return await original(self, *arguments)
 
     monkeypatch.setattr(owner, step, dying)
 
 
-async def visit(address: dict[str, str], spki: str, state: dict[str, Any], journal: Journal) -> None:
-    recipe = load_catalogue().recipes["linkedin"]
+async def visit(
+    address: dict[str, str], spki: str, state: dict[str, Any], journal: Journal, recipe: Recipe | None = None
+) -> None:
+    recipe = recipe or load_catalogue().recipes["linkedin"]
     engine = Engine(find_browser(), Network(address, (spki,)), sandbox=False)
+    order = Order(recipe, "person-1", "en", [list(recipe.controls)[-1]], state, False)
     try:
-        await asyncio.wait_for(
-            Visit(engine, Order(recipe, "person-1", "en", ["ai_training"], state, False), journal).run(), timeout=60
-        )
+        await asyncio.wait_for(Visit(engine, order, journal).run(), timeout=90)
     finally:
         await engine.stop()
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_browser_that_dies_once_is_started_again(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The account is finished by the second browser: out at the service, at most one press, one intent, one end."""
-    plant(monkeypatch, step, kills=1)
-    journal = Journal()
+def with_identity_page() -> Recipe:
+    """The portal's recipe, with the sign of who is signed in on a page of its own."""
+    intranet = load_catalogue([REHEARSAL_RECIPES]).recipes["intranet"]
+    page = intranet.controls["assistant"].page
+    return intranet.model_copy(update={"identity": intranet.identity.model_copy(update={"page": page})})
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "landed": lambda: load_catalogue().recipes["linkedin"],
+    "css": lambda: load_catalogue([REHEARSAL_RECIPES]).recipes["intranet"],
+    "page": with_identity_page,
+}
+"""One recipe for each way in which a service can say who is signed in. The last control of each saves itself."""
+
+
+def killed(step: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> tuple[Finding, dict[str, Any]]:
+    """How a visit ends whose browser is killed once at a step, and the truth of its control."""
+    journal, control = Journal(), list(recipe.controls)[-1]
+    account = replace(ACCOUNT, service=recipe.service, case="switched_on")
+    with start_rehearsal([account]) as rehearsal:
+        plant(monkeypatch, step, 1, lambda: rehearsal.truth()[0]["controls"][control] == "out")
+        state = rehearsal.storage_state("e1", recipe.service)
+        assert state is not None
+        asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal, recipe))
+        [truth] = rehearsal.truth()
+    [finding] = journal.findings
+    assert journal.intents == 1
+    return finding, {"stored": truth["controls"][control], "writes": truth["writes"][control]}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "outcome"),
+    [(Reason.SERVICE_STOPPED, Outcome.NOT_PERMITTED), (Reason.MANDATE_REVOKED, Outcome.NO_MANDATE)],
+)
+def test_what_is_shut_a_moment_before_the_press_is_not_pressed(refusal: Reason, outcome: Outcome) -> None:
+    """It was read, and stays as it was: no intent, nothing written at the service."""
+    journal = Journal(refusal)
     with start_rehearsal([ACCOUNT]) as rehearsal:
         state = rehearsal.storage_state("e1", "linkedin")
         assert state is not None
         asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal))
         [truth] = rehearsal.truth()
     [finding] = journal.findings
-    assert journal.intents == 1
-    assert truth["writes"]["ai_training"] <= 1
-    if finding.outcome is Outcome.OPTED_OUT:
-        assert truth["controls"] == {"ai_training": "out"}
-    else:
-        # Killed between intent and save: pressed or not, it is not pressed again, and the reading says in.
-        assert step in ("press", "saved")
-        assert (finding.outcome, finding.reason) == (Outcome.NOT_SAVED, Reason.BROWSER_CRASHED)
-        assert truth["controls"] == {"ai_training": "in"}
+    assert (finding.outcome, finding.reason, finding.before, finding.after) == (outcome, refusal, "in", "in")
+    assert (journal.intents, truth["writes"]["ai_training"]) == (0, 0)
+
+
+@pytest.mark.parametrize("step", BEFORE_THE_PRESS)
+def test_a_browser_that_dies_before_the_press_is_started_again(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account is finished by the second browser: out at the service, one press, one intent, one end."""
+    finding, truth = killed(step, RECIPES["landed"](), monkeypatch)
+    assert (finding.outcome, finding.reason, truth) == (Outcome.OPTED_OUT, None, {"stored": "out", "writes": 1})
+
+
+@pytest.mark.parametrize("identity", RECIPES)
+def test_a_browser_that_dies_at_the_press_has_pressed_nothing(identity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An intent is in the log, so it is not pressed again; what is read says in."""
+    finding, truth = killed("press", RECIPES[identity](), monkeypatch)
+    assert (finding.outcome, finding.reason) == (Outcome.NOT_SAVED, Reason.BROWSER_CRASHED)
+    assert (finding.before, finding.after, truth) == (Reading.IN, Reading.IN, {"stored": "in", "writes": 0})
+
+
+@pytest.mark.parametrize("identity", RECIPES)
+def test_a_browser_that_dies_once_the_change_is_stored_is_read_back(
+    identity: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the service says who is signed in: opted out, and read from a document of the second browser."""
+    finding, truth = killed("saved", RECIPES[identity](), monkeypatch)
+    assert (finding.outcome, finding.reason, finding.read_back) == (Outcome.OPTED_OUT, None, True)
+    assert truth == {"stored": "out", "writes": 1}
 
 
 def test_a_page_whose_scripts_never_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,6 +135,15 @@ access to * by dn.exact="{READER}" read by dn.exact="cn=limited,dc=company,dc=ex
     branch = "\ndn: ou=branch,dc=company,dc=example\nobjectClass: organizationalUnit\nou: branch\n"
     branch += "\ndn: ou=abroad,ou=branch,dc=company,dc=example\nobjectClass: referral\nobjectClass: extensibleObject\n"
     branch += "ou: abroad\nref: ldap://elsewhere.company.example/ou=abroad\n"
+    branch += "\ndn: ou=domain,dc=company,dc=example\nobjectClass: organizationalUnit\nou: domain\n"
+    branch += "\ndn: uid=robin,ou=domain,dc=company,dc=example\nobjectClass: inetOrgPerson\nuid: robin\ncn: robin\n"
+    branch += "sn: robin\nmail: robin@company.example\nemployeeType: staff\n"
+    # As the root of an Active Directory's domain has them.
+    for partition in ("DC=ForestDnsZones", "DC=DomainDnsZones", "CN=Configuration"):
+        name = partition.partition("=")[2]
+        branch += f"\ndn: ou={name},ou=domain,dc=company,dc=example\nobjectClass: referral\n"
+        branch += f"objectClass: extensibleObject\nou: {name}\n"
+        branch += f"ref: ldap://{name}.company.example/{partition},DC=company,DC=example\n"
     (folder / "people.ldif").write_text(top + people.ldif(people.everybody()) + branch, "utf-8")
     # A copy, because the profile that Ubuntu's AppArmor has for slapd by its path allows no temporary folders.
     program = shutil.copy(SLAPD, folder / "slapd")

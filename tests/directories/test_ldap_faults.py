@@ -25,7 +25,7 @@ from tests.directories.desks import Desk
         ({"bind_dn": None}, "bind_dn and password_file belong together"),
         ({"base": "ou=none,dc=company,dc=example"}, "has no 'ou=none,dc=company,dc=example' (noSuchObject)"),
         ({"base": "people"}, "base: 'people' names no entry"),
-        ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "refers to another server"),
+        ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "an Active Directory's port 3269."),
         ({"bind_dn": "cn=limited,dc=company,dc=example"}, "does not show everybody (sizeLimitExceeded)"),
         ({"filter": "(mail=*"}, "filter: '(mail=*' is no LDAP filter; write one as in RFC 4515."),
         ({"filter": "(mail=nobody@company.example)"}, "has nobody who matches"),
@@ -43,6 +43,11 @@ def test_each_fault_has_its_sentence(ldap: Desk, changed: dict[str, Any], said: 
     if changed.get("bind_dn") == "cn=limited,dc=company,dc=example":
         changed = changed | {"page_size": 100}
     assert said in ldap.refusal(**changed)
+
+
+def test_the_root_of_an_active_directorys_domain_can_be_the_base(ldap: Desk) -> None:
+    """Its references to partitions without people (DNS, configuration) are passed over; the people are there."""
+    assert list(ldap.hosts(base="ou=domain,dc=company,dc=example")) == ["robin"]
 
 
 def test_a_wrong_password_is_told(ldap: Desk) -> None:

@@ -88,6 +88,7 @@ FAULTS: dict[str, tuple[Page, str]] = {
         "sent 5 of 20 people and then none",
     ),
     "fewer counted than there are": (lambda h, start: h.send(listed(start, 5, 3)), "counted 3 people and sent 5"),
+    "more people than it has counted": (lambda h, start: h.send(listed(start, 5, 10)), "counted 10 people and sent 15"),
     "another count each time": (
         lambda h, start: h.send(listed(start, 5, 20 + start)),
         "first counted 21 people, then 26",
@@ -168,9 +169,45 @@ def test_each_fault_has_its_sentence(serve: Callable[..., tuple[Desk, list[str]]
 
 
 def test_whoever_answers_well_is_believed(serve: Callable[..., tuple[Desk, list[str]]]) -> None:
-    """The scripted server itself is no fault: 20 people on four pages."""
-    desk, asked = serve(lambda h, start: h.send(listed(start, 5, 20)))
-    assert len(desk.hosts()) == 20 and len(asked) == 4
+    """The scripted server itself is no fault: 20 people on four pages, and a fifth without anybody."""
+    desk, asked = serve(lambda h, start: h.send(listed(start, 5 if start < 20 else 0, 20)))
+    assert len(desk.hosts()) == 20 and len(asked) == 5
+
+
+@pytest.mark.parametrize("most", [5, 3])
+def test_a_page_is_never_the_last_because_of_its_count(serve: Callable[..., tuple[Desk, list[str]]], most: int) -> None:
+    """A server that counts each page, full or not, has more people than those on the first."""
+
+    def page(handler: Handler, start: int) -> None:
+        count = max(min(most, 8 - start + 1), 0)
+        handler.send(listed(start, count, count))
+
+    desk, _ = serve(page)
+    assert set(desk.hosts()) == {f"p{number}" for number in range(1, 9)}
+
+
+def test_a_server_may_refuse_what_lies_beyond_its_people(serve: Callable[..., tuple[Desk, list[str]]]) -> None:
+    """That is an end as good as a page without anybody; a refusal before is none."""
+    desk, _ = serve(lambda h, start: h.send(listed(start, 5, 10)) if start < 10 else h.send(b"", 404))
+    assert len(desk.hosts()) == 10
+    desk, _ = serve(lambda h, start: h.send(listed(start, 5, 15)) if start < 10 else h.send(b"", 404))
+    assert "has no /Users (404)" in desk.refusal()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/scim+json",
+        "application/json;charset=UTF-8",
+        "application/json+scim;charset=UTF-8",
+        "application/vnd.company.scim+json",
+        "text/json",
+    ],
+)
+def test_json_is_read_whatever_it_is_called(serve: Callable[..., tuple[Desk, list[str]]], kind: str) -> None:
+    """RFC 7644 has one name for it, servers have others."""
+    desk, _ = serve(lambda h, start: h.send(listed(start, 3 if start == 1 else 0, 3), kind=kind))
+    assert len(desk.hosts()) == 3
 
 
 def test_names_of_members_are_read_whatever_their_case(serve: Callable[..., tuple[Desk, list[str]]]) -> None:
@@ -182,9 +219,9 @@ def test_names_of_members_are_read_whatever_their_case(serve: Callable[..., tupl
 
 def test_what_is_on_this_machine_is_asked_without_a_proxy(serve: Callable[..., tuple[Desk, list[str]]]) -> None:
     """Whatever the environment names: a proxy would be given the address and the token of a service here."""
-    desk, asked = serve(lambda h, start: h.send(listed(start, 5, 20)))
+    desk, asked = serve(lambda h, start: h.send(listed(start, 5 if start < 20 else 0, 20)))
     desk.environ |= dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:1")
-    assert len(desk.hosts()) == 20 and len(asked) == 4
+    assert len(desk.hosts()) == 20 and len(asked) == 5
 
 
 def test_the_token_goes_nowhere_else(serve: Callable[..., tuple[Desk, list[str]]]) -> None:
@@ -204,7 +241,7 @@ def test_a_server_that_is_not_trusted_gets_no_token(
     ca, certificate = servers.certify(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    desk, asked = serve(lambda h, start: h.send(listed(start, 5, 20)), context)
+    desk, asked = serve(lambda h, start: h.send(listed(start, 5 if start < 20 else 0, 20)), context)
     assert "cannot be trusted" in desk.refusal()
     named = desk.options["url"].replace("localhost", "127.0.0.1")
     assert "cannot be trusted" in desk.refusal(ca_file=str(ca), url=named)

@@ -117,12 +117,12 @@ def bring_in(folder: Path) -> None:
     """Import, and hold what is written: Ansible reads no mistake in it, everybody is there, and a second time is
     nothing to do. Raises InputError where the import is refused."""
     export, staff = folder / "people.csv", folder / "staff.yml"
-    found = prepare(export, staff, SERVICES, Wishes(keep=None, leavers=Leavers.TAKE))
+    found = prepare(export, staff, lambda _: SERVICES, Wishes(keep=None, leavers=Leavers.TAKE))
     found.write()
-    read = read_inventory([str(staff)], SERVICES)
+    read = read_inventory([str(staff)], lambda _: SERVICES)
     assert [*read.all_problems(), *gaps_in_mandates(read)] == []
     assert {person.name for person in found.people} <= {employee.name for employee in read.employees}
-    again = prepare(export, staff, SERVICES, Wishes(keep=None, leavers=Leavers.TAKE))
+    again = prepare(export, staff, lambda _: SERVICES, Wishes(keep=None, leavers=Leavers.TAKE))
     assert again.difference.is_nothing and again.remembered == again.was_remembered
     assert {path.name for path in folder.iterdir()} <= {"people.csv", "staff.yml", place_of_remembered(staff).name}
 

@@ -19,11 +19,11 @@ import pytest
 
 from fleet.audit import records
 from fleet.audit.log import AuditLog
-from fleet.audit.segments import read_last_run, read_records
+from fleet.audit.segments import Growing, read_last_run, read_records
 from fleet.errors import AuditError, BusyError
-from fleet.paths import make_private_dir
+from fleet.paths import make_private_dir, write_private
 from tests.full_disk import WAYS, FullDisk, SizeLimit
-from tests.logs import FINISHED, STARTED, finish, lay, lines, log_path, open_log
+from tests.logs import FINISHED, STARTED, finish, lay, lines, log_path, open_log, shrink
 
 
 class TestWriting:
@@ -327,11 +327,11 @@ class TestFailedWrite:
 class TestReading:
     async def test_the_last_run_is_found_without_reading_the_others(self, log: AuditLog, folder: Path) -> None:
         """From its `run.started` on; nothing of the run before it."""
-        assert list(read_last_run(folder / "log")) == []
+        assert list(read_last_run(folder / "log", rehearsal=None)) == []
         for run in ("r1", "r2"):
             await log.append(records.RUN_STARTED, run, **STARTED)
             await finish(log, run=run)
-        assert [(record["event"], record["run"]) for record in read_last_run(folder / "log")] == [
+        assert [(record["event"], record["run"]) for record in read_last_run(folder / "log", rehearsal=None)] == [
             ("run.started", "r2"),
             ("control.finished", "r2"),
         ]
@@ -339,8 +339,33 @@ class TestReading:
     def test_a_log_that_does_not_exist_is_empty(self, folder: Path) -> None:
         """Reading makes nothing."""
         assert list(read_records(folder / "log")) == []
-        assert list(read_last_run(folder / "log")) == []
+        assert list(read_last_run(folder / "log", rehearsal=None)) == []
         assert not folder.exists()
+
+    async def test_what_grows_is_read_once(self, log: AuditLog, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Record by record, over the end of a segment; what was read already is spoiled here, and nobody sees it."""
+        shrink(monkeypatch, 4)
+        growing = Growing(folder / "log")
+        assert list(growing.new()) == []
+        for first in (0, 3, 6):
+            for _ in range(3):
+                await finish(log)
+            assert [record["seq"] for _, record in growing.new()] == [first, first + 1, first + 2]
+            assert list(growing.new()) == []
+            for path in (folder / "log").glob("*.jsonl"):
+                with path.open("r+b") as file:
+                    file.write(b"spoiled")
+
+    async def test_a_prune_meanwhile_shows_nothing_twice(self, log: AuditLog, folder: Path) -> None:
+        """It writes the file anew, with fewer lines."""
+        for _ in range(3):
+            await finish(log)
+        growing = Growing(folder / "log")
+        assert len(list(growing.new())) == 3
+        await finish(log)
+        kept = log_path(folder).read_bytes().splitlines(keepends=True)[2:]
+        write_private(log_path(folder), b"".join(kept))
+        assert [record["seq"] for _, record in growing.new()] == [3]
 
     async def test_a_line_that_is_no_record_is_named(self, log: AuditLog, folder: Path) -> None:
         """By its file; to say where is the business of `verify`."""

@@ -27,6 +27,7 @@ from fleet.optout import Ending, Finding, Journal, Order
 from fleet.pace import Pace
 from fleet.paths import StateDir
 from fleet.plan import PlannedAccount
+from fleet.register import Register
 from fleet.sessions import SessionStore, StorageState, read_identity
 from fleet.state import make_state
 from tests.logs import lines
@@ -213,6 +214,7 @@ class Fleet:
             sessions=self.store,
             identity=self._identity,
             revocations=Revocations(self.state.revocations),
+            stopped=Register(self.state.stopped_services),
             evidence=self.state.evidence,
             terms_accepted=frozenset({"linkedin"}),
             personal_sessions=frozenset({"linkedin"}),

@@ -72,7 +72,10 @@ AI_SAVES = {
 }
 SAVERS = list(AI_SAVES)
 LATE_STATES = ("late_state", "late_state_slow", "late_state_silent", "state_fails")
-SHOWN_OFF = ("already_out", "already_out_ember", "busy", *LATE_STATES)
+SHOWN_OFF = (
+    *("already_out", "already_out_ember", "busy", "dead_out", "renamed_out", *LATE_STATES),
+    *("state_says_error", "dead_default", "skeleton_longer_default", "other_person_between"),
+)
 ENDING = [name for name, case in CASES["linkedin"].items() if not case.is_endless and not case.header_bytes]
 """Cases whose page a plain client can read to its end."""
 FRESH = [f"anna-{number}" for number in range(20)]
@@ -362,7 +365,8 @@ class TestCases:
             return
         person = "robin-somebody-else" if case == "other_person" else f"{case}-profile"
         assert answer.status == 200
-        assert f'<meta name="signed-in-user" content="{person}">' in answer.text
+        is_told = f'<meta name="signed-in-user" content="{person}">' in answer.text
+        assert is_told is (case != "session_over_dialog")
         assert answer.text.count("not offered for this kind of account") == (3 if case == "not_offered" else 0)
         assert ('value="no" checked' in answer.text) is (case == "already_out")
 
@@ -443,6 +447,29 @@ class TestProcess:
             assert (truth["controls"], truth["writes"]) == ({"ai_training": "out"}, {"ai_training": 1})
         with start_rehearsal([account("ben", "already_out")], world) as rehearsal:
             assert truth_of(rehearsal, "ben")["controls"] == {"ai_training": "out"}
+
+    def test_a_change_lasts_although_the_process_was_killed(self, tmp_path: Path) -> None:
+        """It is one line beside the file, which is not written anew; a torn one is passed over."""
+        world = tmp_path / "world.json"
+        with start_rehearsal([account("anna"), account("ben")], world) as rehearsal:
+            written = world.read_bytes()
+            rehearsal.set_value("anna", "linkedin", "ai_training", "out")
+            assert (world.read_bytes(), world.with_suffix(".changes").read_bytes().count(b"\n")) == (written, 1)
+            rehearsal._process.kill()
+        with world.with_suffix(".changes").open("ab") as changes:
+            changes.write(b'{"employee": "ben", "contr')
+        with start_rehearsal([account("anna"), account("ben")], world) as rehearsal:
+            assert truth_of(rehearsal, "anna")["controls"] == {"ai_training": "out"}
+            assert truth_of(rehearsal, "ben")["controls"] == {"ai_training": "in"}
+            assert not world.with_suffix(".changes").exists()
+
+    def test_all_sessions_can_be_had_at_once(self) -> None:
+        """Ten thousand would take as many connections; who has none is told as one by one."""
+        with start_rehearsal([account("anna"), account("ben", "no_session")]) as rehearsal:
+            assert rehearsal.storage_states() == {
+                ("anna", "linkedin"): rehearsal.storage_state("anna", "linkedin"),
+                ("ben", "linkedin"): None,
+            }
 
     def test_another_case_begins_at_its_own_beginning(self, tmp_path: Path) -> None:
         """Who is given one is not taken for who they were; worlds that name no case are read as before."""

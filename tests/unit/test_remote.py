@@ -175,6 +175,18 @@ LIES = {
     "no_time": ends(replace(PROVED, duration_ms=-1), intended=True),
     "already_in": ends(unpressed(Outcome.ALREADY_OPTED_OUT, Reading.IN)),
     "already_unread": ends(unpressed(Outcome.ALREADY_OPTED_OUT)),
+    "already_but_in_before": ends(Finding("ai_training", Outcome.ALREADY_OPTED_OUT, Reading.IN, Reading.OUT)),
+    "already_after_an_intent": ends(unpressed(Outcome.ALREADY_OPTED_OUT, Reading.OUT), intended=True),
+    "read_back_without_an_intent": ends(replace(unpressed(Outcome.ALREADY_OPTED_OUT, Reading.OUT), read_back=True)),
+    "not_touched_after_an_intent": ends(unpressed(Outcome.ERROR), intended=True),
+    "page_changed_after_an_intent": ends(unpressed(Outcome.PAGE_CHANGED), intended=True),
+    "not_offered_after_an_intent": ends(unpressed(Outcome.NOT_OFFERED), intended=True),
+    "not_saved_without_an_intent": ends(unpressed(Outcome.NOT_SAVED, Reading.IN)),
+    "unknown_without_an_intent": ends(unpressed(Outcome.UNKNOWN, Reading.IN)),
+    "a_label_for_nothing": ends(replace(unpressed(Outcome.PAGE_CHANGED), label="Use my data")),
+    "a_label_that_is_none": ends(
+        replace(unpressed(Outcome.PAGE_CHANGED), reason=Reason.LABEL, label="a\x1b[31m" * 100)
+    ),
     "would": ends(unpressed(Outcome.WOULD_OPT_OUT, Reading.IN)),
     "no_mandate": ends(unpressed(Outcome.NO_MANDATE, Reading.IN)),
     "waived": ends(unpressed(Outcome.WAIVED)),
@@ -187,6 +199,29 @@ LIES = {
     "nothing": _nothing,
     "hangs_up": _hangs_up,
 }
+
+
+class TestInCheckMode:
+    @pytest.mark.parametrize("outcome", [Outcome.NOT_SAVED, Outcome.UNKNOWN])
+    async def test_nothing_that_follows_a_press_is_noted(self, outcome: Outcome) -> None:
+        """Nothing is pressed in check mode, so nothing can have gone wrong with it."""
+        notes = Notes()
+        with pytest.raises(VisitorLost):
+            await visit(ends(unpressed(outcome, Reading.IN)), replace(ORDER, check=True), notes)
+        assert notes.finished == []
+
+    @pytest.mark.parametrize(
+        "finding",
+        [
+            unpressed(Outcome.WOULD_OPT_OUT, Reading.IN),
+            unpressed(Outcome.ALREADY_OPTED_OUT, Reading.OUT),
+            replace(unpressed(Outcome.PAGE_CHANGED), reason=Reason.LABEL, label="Do not use my data"),
+        ],
+    )
+    async def test_what_was_only_read_is_noted(self, finding: Finding) -> None:
+        """With what a renamed control is called."""
+        notes, _ = await visit(ends(finding), replace(ORDER, check=True))
+        assert notes.finished == [finding]
 
 
 class TestNotToBeBelieved:

@@ -19,7 +19,7 @@ from fleet.audit.segments import read_records
 from fleet.audit.subjects import Subjects, known_names
 from fleet.audit.upkeep import rotate_key
 from fleet.audit.verify import Verdict, verify
-from fleet.errors import BusyError, InputError
+from fleet.errors import AuditError, BusyError, InputError
 from fleet.paths import StateDir, write_private
 from fleet.retention import Erased
 from fleet.state import make_state
@@ -140,6 +140,40 @@ class TestErase:
             f".{employee}x.linkedin.age.abcd1234",
             "b.linkedin.age",
         ]
+
+    async def test_many_cost_little_more_than_one(
+        self, state: StateDir, key: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each folder is listed once, and the store is written anew once, for three people as for one."""
+        names = ("anna.keller", "brian.walsh", "new.person", "never.seen")
+        await run(state, key, 1)
+        for name in names[:3]:
+            (state.sessions / f"{name}.linkedin.age").write_bytes(b"{}")
+        asked: list[str] = []
+        glob = Path.glob
+        # How often a folder is listed leaves no trace that could be looked at.
+        monkeypatch.setattr(Path, "glob", lambda self, *what: asked.append(self.name) or glob(self, *what))
+        with Writer.opened(state, key, "fleet audit erase") as writer:
+            writer.subjects._database.set_trace_callback(lambda sql: asked.append(sql) if sql == "VACUUM" else None)
+            erased = await retention.erase(state, writer.log, writer.subjects, names)
+        assert {name: (one.sessions, one.evidence) for name, one in erased.items()} == {
+            "anna.keller": (1, 1),
+            "brian.walsh": (1, 1),
+            "new.person": (1, 0),
+        }
+        assert sorted(asked) == ["VACUUM", "evidence", "sessions", "sessions"]
+        assert known_names(state.audit.subjects) == {} and list(state.sessions.iterdir()) == []
+        assert [record["event"] for record in everything(state)][-3:] == ["subject.erased"] * 3
+
+    async def test_who_could_not_be_recorded_is_still_known(self, state: StateDir, key: Path) -> None:
+        """Nothing of theirs is gone, and the store is open to others."""
+        await run(state, key, 1)
+        with Writer.opened(state, key, "fleet audit erase") as writer:
+            writer.log.close()
+            with pytest.raises(AuditError):
+                await retention.erase(state, writer.log, writer.subjects, NAMES)
+            assert set(known_names(state.audit.subjects).values()) == set(NAMES)
+        assert len(list(state.evidence.rglob("*.png"))) == 2
 
     async def test_nowhere_in_the_state_stands_the_name(self, state: StateDir, key: Path) -> None:
         """Not in a file, not in the name of one."""

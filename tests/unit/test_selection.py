@@ -143,7 +143,7 @@ class TestNew:
     def test_somebody_who_was_erased_is_new(self, stopped: Path) -> None:
         """What the log says of them is nobody's any more."""
         subjects = Subjects(stopped / "audit" / "subjects.sqlite")
-        subjects.forget("anna")
+        subjects.forget(["anna"])
         subjects.close()
         assert who(Selection(new=True).of(spec(stopped))) == list(PEOPLE)
 
