@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.errors import InputError
-from fleet.paths import CATALOGUE
+from fleet.paths import CATALOGUE, REHEARSAL_RECIPES
 from fleet.recipe import Recipe
 from fleet.yamlfile import read_model
 
@@ -28,8 +28,10 @@ class Catalogue:
         return iter(self.recipes.values())
 
 
-def load_catalogue(folders: Iterable[Path] = ()) -> Catalogue:
+def load_catalogue(folders: Iterable[Path] = (), *, rehearsal: bool = False) -> Catalogue:
     """Read the catalogue that comes with the product, then the organisation's own `folders`.
+
+    With `rehearsal` also the recipes that exist in rehearsals alone, each unless the organisation has its own.
 
     Raises InputError that lists every mistake in every recipe, and for two recipes of one service.
     """
@@ -37,7 +39,7 @@ def load_catalogue(folders: Iterable[Path] = ()) -> Catalogue:
     digests: dict[str, str] = {}
     paths: dict[str, Path] = {}
     mistakes: list[str] = []
-    for folder in (CATALOGUE, *folders):
+    for folder in (CATALOGUE, *folders, *([REHEARSAL_RECIPES] if rehearsal else [])):
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder of recipes; give a folder with one YAML file per service.")
         files = sorted(path for path in folder.iterdir() if path.suffix in (".yml", ".yaml"))
@@ -51,6 +53,8 @@ def load_catalogue(folders: Iterable[Path] = ()) -> Catalogue:
                 continue
             if recipe.service != path.stem:
                 mistakes.append(f"{path}: service is '{recipe.service}', so the file must be {recipe.service}.yml.")
+            elif recipe.service in recipes and folder == REHEARSAL_RECIPES:
+                continue
             elif recipe.service in recipes:
                 mistakes.append(
                     f"{path}: a recipe for '{recipe.service}' stands in {paths[recipe.service]} already; keep one."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -12,11 +11,11 @@ from typing import Any, Literal
 
 from fleet.browser.network import Network, parse_resolve, parse_spki
 from fleet.browser.proxy import parse_proxy
-from fleet.configfile import MAX_FORKS, MAX_WORKERS, BreakerLimits, ConfigFile, Pause
+from fleet.configfile import MAX_FORKS, MAX_WORKERS, BreakerLimits, ConfigFile, Pause, expanded, find_config
 from fleet.errors import InputError
 from fleet.hours import Hours
 from fleet.notify.targets import DEFAULT_SMTP, Channels, parse_smtp, parse_target
-from fleet.paths import StateDir, default_identity, default_log_key, default_state, look
+from fleet.paths import StateDir, default_identity, default_log_key, default_state
 from fleet.ssh import WorkerAddress, parse_worker
 from fleet.yamlfile import read_model
 
@@ -27,6 +26,7 @@ DEFAULT_FORKS = 8
 class Given:
     """What was passed on the command line (or as role variables): None and empty mean not given."""
 
+    inventory: tuple[str, ...] = ()
     state: str | None = None
     identity: str | None = None
     log_key: str | None = None
@@ -45,12 +45,12 @@ class Given:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run goes by. `is_state_given` is False where the state directory is the default."""
+    """What a run goes by. `inventory` is what `ansible -i` takes, as it was given or as fleet.yml names it."""
 
     state: Path
     identity: Path
     log_key: Path
-    is_state_given: bool = False
+    inventory: tuple[str, ...] = ()
     recipes: tuple[Path, ...] = ()
     services: tuple[str, ...] = ()
     controls: tuple[str, ...] = ()
@@ -71,9 +71,9 @@ class Settings:
         """The folders inside the state directory."""
         return StateDir(self.state)
 
-    def for_rehearsal(self) -> Settings:
-        """The same with a state and keys of the rehearsal's own, unless a state was given."""
-        if self.is_state_given:
+    def of_kind(self, *, rehearsal: bool) -> Settings:
+        """The same for real runs; for rehearsals with a state and keys of their own, wherever the state comes from."""
+        if not rehearsal:
             return self
         identity, log_key = (path.with_name(f"rehearsal-{path.name}") for path in (self.identity, self.log_key))
         return replace(self, state=self.state / "rehearsal", identity=identity, log_key=log_key)
@@ -119,7 +119,9 @@ class Key:
     is_path: bool = False
 
 
+_INVENTORY = Key("inventory", "-i", default=tuple)
 KEYS = (
+    _INVENTORY,
     Key("state", "--state", "FLEET_STATE", default_state, is_path=True),
     Key("identity", "--identity", "FLEET_IDENTITY", default_identity, is_path=True),
     Key("log_key", "--log-key", "FLEET_LOG_KEY", default_log_key, is_path=True),
@@ -173,7 +175,7 @@ class Configuration:
             state=self["state"],
             identity=self["identity"],
             log_key=self["log_key"],
-            is_state_given=self.values["state"].origin.kind is not Kind.DEFAULT,
+            inventory=self["inventory"],
             recipes=self["recipes"],
             services=self["services"],
             controls=self["controls"],
@@ -216,47 +218,20 @@ def _workers(texts: Sequence[str], origin: str) -> tuple[WorkerAddress, ...]:
     return workers
 
 
-def config_places(sources: Sequence[str], cwd: Path) -> list[Path]:
-    """Where a fleet.yml is looked for: beside each inventory that is a file or a folder."""
-    places = [cwd / source for source in sources if "," not in source]
-    return list(dict.fromkeys((place if _is_folder(place) else place.parent) / "fleet.yml" for place in places))
-
-
-def _is_folder(path: Path) -> bool:
-    there = look(path)
-    return there is not None and stat.S_ISDIR(there.st_mode)
-
-
-def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
-    """FLEET_CONFIG, or the fleet.yml beside the first inventory that has one.
-
-    Raises InputError where it may not look.
-    """
-    named = os.environ.get("FLEET_CONFIG")
-    if named:
-        path = cwd / named
-        there = look(path)
-        if there is None or not stat.S_ISREG(there.st_mode):
-            raise InputError(f"FLEET_CONFIG names {named}, which is not a file; mend or unset it.")
-        return path
-    # One that is there and cannot be read is refused, not passed over.
-    return next((path for path in config_places(sources, cwd) if look(path) is not None), None)
-
-
-def configure(given: Given, sources: Sequence[str] = (), cwd: Path | None = None) -> Configuration:
+def configure(given: Given, cwd: Path | None = None) -> Configuration:
     """Put the layers together: for each key the strongest that has a value, with where that stands.
 
-    Raises InputError for a broken fleet.yml.
+    Raises InputError for a broken fleet.yml, and as `find_config` does.
     """
     cwd = cwd or Path.cwd()
-    path = find_config(sources, cwd)
-    layers = [_of_options(given, cwd), _of_environment(cwd), *([_of_file(path)] if path else []), _of_defaults]
+    path = find_config(given.inventory, cwd)
+    layers = [_of_options(given, cwd), _of_environment(cwd), *([_of_file(path, cwd)] if path else []), _of_defaults]
     return Configuration({key.name: next(filter(None, (layer(key) for layer in layers))) for key in KEYS}, path)
 
 
-def resolve_settings(given: Given, sources: Sequence[str] = (), cwd: Path | None = None) -> Settings:
+def resolve_settings(given: Given, cwd: Path | None = None) -> Settings:
     """The settings alone. Raises InputError as `configure` and `Configuration.settings` do."""
-    return configure(given, sources, cwd).settings
+    return configure(given, cwd).settings
 
 
 def _of_options(given: Given, cwd: Path) -> Layer:
@@ -275,14 +250,25 @@ def _of_environment(cwd: Path) -> Layer:
     return layer
 
 
-def _of_file(path: Path) -> Layer:
+def _of_file(path: Path, cwd: Path) -> Layer:
     file, document = read_model(path, ConfigFile)
 
     def layer(key: Key) -> Value | None:
         value = getattr(file, key.name) if key.name in file.model_fields_set else None
+        if key is _INVENTORY and value:
+            origin = Origin(Kind.FILE, str(path), document.line_of((key.name,)))
+            return Value(tuple(_source(one, path.parent, cwd, origin) for one in value), origin)
         return _value(key, value, Origin(Kind.FILE, str(path), document.line_of((key.name,))), path.parent)
 
     return layer
+
+
+def _source(value: str, folder: Path, cwd: Path, origin: Origin) -> str:
+    """An inventory as `-i` would have it in `cwd`; a list of hosts (with a comma) is no path."""
+    if "," in value:
+        return value
+    path = folder / expanded(value, origin)
+    return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)
 
 
 def _of_defaults(key: Key) -> Value | None:
@@ -295,13 +281,6 @@ def _value(key: Key, value: Any, origin: Origin, folder: Path) -> Value | None:
         return None
     if key.is_path:
         several = isinstance(value, tuple)
-        places = tuple(folder / _expanded(one, origin) for one in (value if several else (value,)))
+        places = tuple(folder / expanded(one, origin) for one in (value if several else (value,)))
         value = places if several else places[0]
     return Value(value, origin)
-
-
-def _expanded(value: str, origin: Origin) -> Path:
-    try:
-        return Path(value).expanduser()
-    except RuntimeError:
-        raise InputError(f"{origin}: {value}: there is no such user here; write the folder out.") from None

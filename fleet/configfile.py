@@ -1,13 +1,30 @@
-"""The form of fleet.yml, with what its values may be."""
+"""The form of fleet.yml, with what its values may be, and where it is looked for."""
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
+from fleet.errors import InputError
 from fleet.hours import Hours
+from fleet.paths import look
+from fleet.yamlfile import read_model
 
+FILE = "fleet.yml"
 VERSION = 1
 """Of the form of fleet.yml."""
 MAX_FORKS = 64
@@ -70,6 +87,9 @@ class ConfigFile(_Strict):
     """fleet.yml: what is passed on every run. Paths are relative to the file."""
 
     version: int = Field(default=VERSION, strict=True, description="Of this form; a file for a newer one is refused.")
+    inventory: Annotated[
+        tuple[Name, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+    ] = Field(default=(), description="What `ansible -i` takes, where no -i is given.")
     state: Name | None = None
     identity: Name | None = None
     log_key: Name | None = None
@@ -112,3 +132,76 @@ class ConfigFile(_Strict):
         if not self.sandbox and not self.accepted_by:
             raise ValueError("sandbox: false needs accepted_by: the name of who accepted that risk")
         return self
+
+
+def expanded(value: str, origin: object) -> Path:
+    """A path with ~ written out. Raises InputError, which names `origin`, for the ~ of nobody here."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise InputError(f"{origin}: {value}: there is no such user here; write the folder out.") from None
+
+
+def config_places(sources: Sequence[str], cwd: Path) -> list[Path]:
+    """Where a fleet.yml is looked for: beside each inventory that is a file or a folder, without one in `cwd`."""
+    places = [cwd / source for source in sources if "," not in source]
+    folders = [place if _is_folder(place) else place.parent for place in places] or [cwd]
+    return list({folder.resolve(): folder / FILE for folder in folders}.values())
+
+
+def _is_folder(path: Path) -> bool:
+    there = look(path)
+    return there is not None and stat.S_ISDIR(there.st_mode)
+
+
+def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
+    """FLEET_CONFIG, the fleet.yml beside an inventory, or without one the fleet.yml in `cwd`.
+
+    Raises InputError where it may not look, for a file that others could have written, and where two could be meant:
+    a command must not act on another state than the next one in the same folder.
+    """
+    named = os.environ.get("FLEET_CONFIG")
+    if named:
+        path = cwd / named
+        there = look(path)
+        if there is None or not stat.S_ISREG(there.st_mode):
+            raise InputError(f"FLEET_CONFIG names {named}, which is not a file; fix or unset it.")
+        return path
+    # One that is there and cannot be read is refused, not passed over.
+    found = [path for path in config_places(sources, cwd) if look(path) is not None]
+    if len(found) > 1:
+        raise InputError(f"Both {found[0]} and {found[1]} could be meant; name one with FLEET_CONFIG.")
+    here = cwd / FILE
+    if not found and look(here) is not None:
+        _require_unshared(here)
+        if not _names(here, sources, cwd):
+            raise InputError(
+                f"{', '.join(sources)} is not in the folder of {here}, which does not name it as its inventory; "
+                "run this beside the inventory, or set FLEET_CONFIG."
+            )
+        return here
+    for path in found:
+        _require_unshared(path)
+    return next(iter(found), None)
+
+
+def _names(path: Path, sources: Sequence[str], cwd: Path) -> bool:
+    """True if a fleet.yml names all these inventories as its own."""
+    file, _ = read_model(path, ConfigFile)
+    own = {(path.parent / expanded(one, path)).resolve() for one in file.inventory}
+    return own.issuperset((cwd / source).resolve() for source in sources if "," not in source)
+
+
+def _require_unshared(path: Path) -> None:
+    """Refuse a file that is found without being named, and that somebody else may have written. Raises InputError."""
+    for place in (path, path.parent):
+        info = look(place)
+        if info is None:
+            continue
+        if {info.st_uid, place.lstat().st_uid} - {0, os.getuid()}:
+            why = f"{place} belongs to another user"
+        elif info.st_mode & 0o002 and not stat.S_ISLNK(info.st_mode):
+            why = f"everybody may write to {place}"
+        else:
+            continue
+        raise InputError(f"{path} is not used, for {why}; fix its owner or mode, or name the file with FLEET_CONFIG.")

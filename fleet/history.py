@@ -17,12 +17,12 @@ _STUCK = (Outcome.CHALLENGED, Outcome.PAGE_CHANGED)
 
 
 class History:
-    """The last run in the log that `spec` goes by, read once."""
+    """The last run of the same kind in the log that `spec` goes by, read once."""
 
     def __init__(self, spec: RunSpec) -> None:
         """Without a log there is no last run; nothing is made for it."""
         places = spec.settings.state_dir.audit
-        records = list(read_last_run(places.log))
+        records = list(read_last_run(places.log, rehearsal=spec.inventory.rehearsal))
         self._spec = spec
         last = Ledger.replay(records[0]["run"], records) if records else None
         names = known_names(places.subjects)

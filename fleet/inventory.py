@@ -10,7 +10,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from fleet.errors import FleetError, InputError
 from fleet.paths import ansible_content
 from fleet.recipe import Recipe
 from fleet.sourcelines import SourceLines
+
+ServicesFor = Callable[[bool], Mapping[str, Recipe]]
+"""The services that there are, each with its recipe; given whether it is a rehearsal, as the inventory says."""
 
 
 @dataclass(frozen=True)
@@ -85,20 +88,20 @@ class Inventory:
 
 def read_inventory(
     sources: Sequence[str],
-    services: Mapping[str, Recipe],
+    services: ServicesFor,
     limit: str | None = None,
     ansible_python: str = sys.executable,
     cwd: Path | None = None,
 ) -> Inventory:
     """Read `sources` (files, directories, scripts, plugins: what `ansible -i` takes).
 
-    `services` maps each known service to its recipe. `ansible_python` is the interpreter that has Ansible;
-    the caller's environment, ansible.cfg and `cwd` count, as they would for ansible-playbook.
+    `services` is asked once it is known whether this is a rehearsal. `ansible_python` is the interpreter that has
+    Ansible; the caller's environment, ansible.cfg and `cwd` count, as they would for ansible-playbook.
 
     Raises InputError if a source is missing, cannot be parsed, or holds no employee (after `limit`).
     """
     if not sources:
-        raise InputError("No inventory given; pass one with -i, such as: -i inventory.example.yml")
+        raise InputError("No inventory given; pass one with -i, or name it in fleet.yml (inventory: staff.yml).")
     listing, losses, remarks = _list_hosts(sources, limit, ansible_python, cwd)
     inventory = inventory_of(listing, sources, services, limit, cwd)
     if limit is None:  # with a limit, accounts of others are not known
@@ -109,7 +112,7 @@ def read_inventory(
 def inventory_of(
     listing: dict[str, Any],
     sources: Sequence[str],
-    services: Mapping[str, Recipe],
+    services: ServicesFor,
     limit: str | None = None,
     cwd: Path | None = None,
 ) -> Inventory:
@@ -140,6 +143,10 @@ def inventory_of(
         for variable in PERSONAL
         if variable in group.get("vars", {})
     ]
+    own = [hostvars.get(name, {}) for name in names]
+    shared = [group.get("vars", {}) for group in groups.values()]
+    rehearsal = any(variables.get("fleet_rehearsal") not in (None, False) for variables in (*own, *shared))
+    known = services(rehearsal)
     parents = _parents_first(groups)
     employees = []
     for name in names:
@@ -148,11 +155,8 @@ def inventory_of(
         for parent in parents:
             if parent in own_groups:
                 inherited |= groups[parent].get("vars", {})
-        employee = read_employee(whole(name), hostvars.get(name, {}), inherited, services, lines)
+        employee = read_employee(whole(name), hostvars.get(name, {}), inherited, known, lines)
         employees.append(replace(employee, groups=tuple(sorted(map(whole, own_groups - {"all", "ungrouped"})))))
-    own = [hostvars.get(name, {}) for name in names]
-    shared = [group.get("vars", {}) for group in groups.values()]
-    rehearsal = any(variables.get("fleet_rehearsal") not in (None, False) for variables in (*own, *shared))
     # The digest names what this run was given, so that a report can say which inventory it belongs to.
     canonical = json.dumps({"hosts": hostvars, "groups": groups}, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -161,6 +161,21 @@ def look(path: Path) -> os.stat_result | None:
         ) from None
 
 
+def is_there(path: Path) -> bool:
+    """True if anything is there, also a link to nothing.
+
+    Where a missing file opens something, or is made anew, this is asked and not `Path.exists`: that calls a file
+    missing, too, which may not be looked at or cannot be read. Raises InputError for those, as `look` does.
+    """
+    return look(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """True if a folder is there. Raises InputError as `look` does."""
+    there = look(path)
+    return there is not None and stat.S_ISDIR(there.st_mode)
+
+
 def read_regular(path: Path, most: int) -> bytes:
     """At most so many bytes of a file. Raises OSError, also for a pipe or a device: reading it may have no end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -173,8 +188,15 @@ def read_regular(path: Path, most: int) -> bytes:
 def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write a file that is 0600 from its first byte and never seen half written (temporary name, then rename).
 
-    With `durable` it is on the disk under its name when this returns. Raises OSError.
+    With `durable` it is on the disk under its name when this returns. Raises OSError that names the file.
     """
+    try:
+        _write_private(path, data, durable=durable)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _write_private(path: Path, data: bytes, *, durable: bool) -> None:
     # Its whole name, by which what a crash leaves is found, unless a name may not be as long as that.
     kept = path.name if len(os.fsencode(path.name)) <= _MOST_OF_A_NAME else path.name[:40]
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{kept}.")
@@ -294,36 +316,76 @@ class StateDir:
         return self.root / "stopped"
 
     @property
+    def mark(self) -> Path:
+        """Says that this is a state of rehearsals. A state without it counts as real."""
+        return self.root / "rehearsal.mark"
+
+    @property
     def _folders(self) -> tuple[Path, ...]:
         return self.sessions, self.audit.root, self.evidence, self.runs, self.revocations, self.stopped_services
 
-    def create(self) -> None:
-        """Make the folders that are missing.
+    def create(self, *, rehearsal: bool = False) -> None:
+        """Make the folders that are missing; a new state for rehearsals is marked before anything is put into it.
 
-        Raises InputError as `make_private_dir` and `require_safe_way` do, and for a folder that holds other things.
+        Raises InputError as `make_private_dir`, `require_safe_way` and `require_kind` do, and for a folder that holds
+        other things.
         """
-        ours = {path.name for path in self._folders} | {"rehearsal", "demo"}
-        if look(self.recipients) is None and self.root.is_dir() and {path.name for path in self.root.iterdir()} - ours:
+        self.require_kind(rehearsal=rehearsal)
+        ours = {path.name for path in (*self._folders, self.mark)} | {"rehearsal", "demo"}
+        if (
+            look(self.recipients) is None
+            and is_folder(self.root)
+            and {path.name for path in self.root.iterdir()} - ours
+        ):
             raise InputError(f"{self.root} holds other things; choose a folder of its own, with --state.")
-        for folder in (self.root, *self._folders):
+        make_private_dir(self.root)
+        if rehearsal and look(self.mark) is None:
+            write_private(self.mark, b"A state of rehearsals: nothing in it is true of a real account.\n", durable=True)
+        for folder in self._folders:
             make_private_dir(folder)
         require_safe_way(self.root)
 
-    def check(self) -> None:
-        """Refuse a state directory that is missing, not ours, open to others, or not writable.
+    def require_kind(self, *, rehearsal: bool) -> None:
+        """Refuse real runs a state of rehearsals, and rehearsals any other that holds something. Raises InputError."""
+        is_marked = look(self.mark) is not None
+        if is_marked and not rehearsal:
+            raise InputError(
+                f"{self.root} is a state of rehearsals; for real accounts name another state, for rehearsals give the "
+                f"state {self.root.parent} (and --rehearsal)."
+            )
+        if rehearsal and not is_marked and self._holds_something:
+            raise InputError(
+                f"{self.root} is not marked as a state of rehearsals, so it counts as real and is left alone; "
+                "move it away, or name another --state."
+            )
+
+    @property
+    def _holds_something(self) -> bool:
+        try:
+            return look(self.recipients) is not None or any(
+                look(folder) is not None and any(folder.iterdir()) for folder in self._folders
+            )
+        except OSError:
+            return True  # what cannot be read is not known to be nothing
+
+    def check(self, *, rehearsal: bool = False) -> None:
+        """Refuse a state directory that is missing, of the other kind, not ours, open to others, or not writable.
 
         Raises InputError with the command that mends it. Makes nothing.
         """
         make = "fleet init" if self.root == default_state() else f"fleet init --state {self.root}"
-        if not self.root.is_dir():
+        if rehearsal:
+            make = "fleet run with a rehearsal's inventory"
+        self.require_kind(rehearsal=rehearsal)
+        if not is_folder(self.root):
             raise InputError(f"There is no state directory at {self.root}; run: {make}")
         require_private(self.root)
         require_safe_way(self.root)
         if not self.recipients.is_file():
             raise InputError(f"{self.root} is not a state directory yet; run: {make}")
         for folder in self._folders:
-            is_there = look(folder) is not None
-            if is_there:
+            is_made = is_there(folder)
+            if is_made:
                 require_private(folder)
-            if not os.access(folder if is_there else self.root, os.W_OK | os.X_OK):
+            if not os.access(folder if is_made else self.root, os.W_OK | os.X_OK):
                 raise InputError(f"{folder} is not writable; mend its mode (chmod 700 {folder}) and run again.")

@@ -18,7 +18,7 @@ from fleet.audit.log import AuditLog
 from fleet.audit.segments import read_last_run
 from fleet.audit.subjects import known_names
 from fleet.crew import Crew
-from fleet.errors import AgentError, FleetError
+from fleet.errors import AgentError, FleetError, told
 from fleet.history import History
 from fleet.interruption import Interrupted, interruptible
 from fleet.leftovers import reap
@@ -91,6 +91,8 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
                     )
             except FleetError as error:
                 errors.append(str(error))
+            except OSError as error:
+                errors.append(told(error))
             finally:
                 if watch.trouble is not None and agent.poll() is None:
                     errors.append(watch.trouble)
@@ -127,11 +129,11 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
 def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
     """The results as the log has them; a run that is still open there is closed first, for the reason `why_open`."""
     folder = spec.settings.state_dir.audit.log
-    ledger = Ledger.replay(spec.run_id, read_last_run(folder))
+    ledger = Ledger.replay(spec.run_id, read_last_run(folder, rehearsal=None))
     if ledger.is_open:
         try:
             _close_log(spec, why_open)
-            ledger = Ledger.replay(spec.run_id, read_last_run(folder))
+            ledger = Ledger.replay(spec.run_id, read_last_run(folder, rehearsal=None))
         except FleetError as error:
             errors.append(str(error))
     results = ledger.results(known_names(spec.settings.state_dir.audit.subjects), absent=Reason.AUDIT_FAILED)

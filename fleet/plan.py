@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from fleet.browser.network import Network
 from fleet.catalogue import Catalogue, load_catalogue
 from fleet.config import Settings
 from fleet.employee import Employee
 from fleet.errors import InputError
-from fleet.inventory import Inventory
+from fleet.inventory import Inventory, ServicesFor, read_inventory
 from fleet.pace import check_paces
-from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipe import Recipe
 
 Planned = tuple[str, str | None, str | None]
@@ -71,8 +72,23 @@ def claimed_operator(environ: Mapping[str, str] = os.environ) -> str | None:
 
 def catalogue_for(settings: Settings, *, rehearsal: bool) -> Catalogue:
     """The recipes of a run: the catalogue, the organisation's own, and in a rehearsal those that exist only there."""
-    own = [REHEARSAL_RECIPES] if rehearsal else []
-    return load_catalogue([*own, *settings.recipes])
+    return load_catalogue(settings.recipes, rehearsal=rehearsal)
+
+
+def services_for(settings: Settings) -> ServicesFor:
+    """The services with their recipes, as reading an inventory needs them: those of rehearsals only in one."""
+    return lambda rehearsal: catalogue_for(settings, rehearsal=rehearsal).recipes
+
+
+def read_people(
+    settings: Settings, limit: str | None = None, ansible_python: str = sys.executable, cwd: Path | None = None
+) -> tuple[Inventory, Catalogue]:
+    """The inventory that the settings name, and the recipes that there are for it.
+
+    Raises InputError as `read_inventory` and `load_catalogue` do.
+    """
+    inventory = read_inventory(settings.inventory, services_for(settings), limit, ansible_python, cwd)
+    return inventory, catalogue_for(settings, rehearsal=inventory.rehearsal)
 
 
 def service_names(recipes: Iterable[Recipe]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fleet.audit import records
 from fleet.audit.ledger import Key, Ledger
-from fleet.audit.segments import read_last_run, read_records, read_run, read_starts
+from fleet.audit.segments import of_kind, read_last_run, read_records, read_run, read_starts
 from fleet.audit.subjects import known_names, known_subjects
 from fleet.counting import counted
 from fleet.errors import InputError
@@ -57,7 +57,7 @@ class Selection:
         return replace(spec, inventory=spec.inventory.only({name for name, _, _ in only}), only=only)
 
     def _resumed(self, spec: RunSpec) -> RunSpec:
-        last = next(read_last_run(spec.settings.state_dir.audit.log), None)
+        last = next(read_last_run(spec.settings.state_dir.audit.log, rehearsal=spec.inventory.rehearsal), None)
         if last is None:
             raise InputError("--resume: no run is in the log yet; run without it.")
         left = frozenset(_whose(result) for result in _results(spec, "last") if result.outcome in _LEFT)
@@ -71,7 +71,7 @@ class Selection:
 
     def _by_age(self, spec: RunSpec, planned: Iterable[Planned], now: datetime) -> set[Planned]:
         places = spec.settings.state_dir.audit
-        seen = past(read_records(places.log))
+        seen = past(of_kind(read_records(places.log), rehearsal=spec.inventory.rehearsal))
         subjects = known_subjects(places.subjects)
         waivers = {employee.name: employee.waivers for employee in spec.inventory.employees}
         found = set()
@@ -144,6 +144,8 @@ def require_no_shrink(spec: RunSpec) -> None:
         before = record["inventory_employees"]
         if before is None or not inventory.is_of(record["sources_sha256"]):
             continue
+        if record["rehearsal"] != inventory.rehearsal:
+            continue
         if inventory.total * 2 <= before:
             today = counted(inventory.total, "employee")
             raise InputError(
@@ -166,7 +168,7 @@ def _planned(spec: RunSpec) -> set[Planned]:
 
 def _results(spec: RunSpec, run: str) -> list[Result]:
     places = spec.settings.state_dir.audit
-    log = read_run(places.log, run)
+    log = read_run(places.log, run, rehearsal=spec.inventory.rehearsal)
     return Ledger.replay(log[0]["run"], log).results(known_names(places.subjects), absent=Reason.AGENT_ENDED)
 
 

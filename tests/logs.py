@@ -64,7 +64,7 @@ STARTED = {
     "operator_claimed": None,
     "check": False,
     "resumes": None,
-    "rehearsal": True,
+    "rehearsal": False,
     "sandbox": True,
     "sandbox_accepted_by": None,
     "terms_accepted": {},

@@ -9,21 +9,20 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
-from fleet.agent.diagnostics import diagnostics, without_text
+from fleet.agent.diagnostics import DiagnosticsFile, diagnostics, without_text
 from fleet.agent.remote import Workers
 from fleet.agent.run import Run
 from fleet.agent.server import Agent
 from fleet.agent.start import KEPT, SPEC
 from fleet.config import resolve_settings
 from fleet.errors import InputError
-from fleet.inventory import read_inventory
 from fleet.leftovers import hold, sweep
 from fleet.paths import require_private, runtime_dir
-from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id
+from fleet.plan import RunSpec, claimed_operator, new_run_id, read_people
 from fleet.selection import require_no_shrink
 from fleet.variables import accept_shrink_from_variables, given_from_variables, selection_from_variables
 
@@ -94,17 +93,15 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
     Raises InputError as reading inventory and settings does.
     """
     cwd = Path(play["cwd"])
-    sources = [str(source) for source in play["inventory_sources"]]
-    settings = resolve_settings(given_from_variables(play["variables"]), sources, cwd)
+    sources = tuple(str(source) for source in play["inventory_sources"])
+    settings = resolve_settings(replace(given_from_variables(play["variables"]), inventory=sources), cwd)
     if settings.workers:
         raise InputError(
             "fleet.yml names workers, which only 'fleet run' uses: start it with that, or take them out of the file."
         )
-    # Whether this is a rehearsal stands in the inventory, and which services there are depends on it.
-    every = catalogue_for(settings, rehearsal=True).recipes
-    inventory = read_inventory(sources, every, ansible_python=play["ansible_python"], cwd=cwd)
-    if inventory.rehearsal:
-        settings = settings.for_rehearsal()
+    inventory, _ = read_people(settings, ansible_python=play["ansible_python"], cwd=cwd)
+    settings = settings.of_kind(rehearsal=inventory.rehearsal)
+    settings.state_dir.require_kind(rehearsal=inventory.rehearsal)
     spec = RunSpec(
         run_id=new_run_id(),
         check=bool(play["check"]),
@@ -121,10 +118,12 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
 def _log_to(spec: RunSpec) -> None:
     """Send diagnostics to the run's own log file; where there can be none they stay on stderr.
 
-    Only ours: what Python, Node and the browser write to stderr may hold whatever a page has said.
+    Only ours: what Python, Node and the browser write to stderr may hold whatever a page has said. Raises InputError
+    for a state of the other kind: nothing is written into it.
     """
     state = spec.settings.state_dir
+    state.require_kind(rehearsal=spec.inventory.rehearsal)
     if state.runs.is_dir():
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(state.diagnostics(spec.run_id), flags, 0o600)
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(os.fdopen(descriptor, "a", encoding="utf-8")))
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, DiagnosticsFile(descriptor))))

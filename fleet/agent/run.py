@@ -46,6 +46,7 @@ from fleet.register import Register
 from fleet.rehearsal.stage import raise_stage
 from fleet.selectors import require_selectors
 from fleet.sessions import SessionStore, read_identity
+from fleet.state import make_state
 
 
 class Run:
@@ -88,21 +89,25 @@ class Run:
         planned = [account for of_one in accounts.values() for account in of_one]
         require_same_recipes(spec, planned, catalogue)
         async with AsyncExitStack() as stack:
-            network = settings.network
-            if rehearsal and not network.resolve:
-                stage = await asyncio.to_thread(raise_stage, spec.inventory, settings, catalogue)
-                stack.callback(stage.strike)
-                network = stage.network
-            require_safe_start(spec, planned, network)
-            live = {one.service for one in planned if one.service and is_live(one, network)}
+            network, state = settings.network, settings.state_dir
+            is_staged = rehearsal and not network.resolve
+            if not is_staged:
+                require_safe_start(spec, planned, network)
+            live = {one.service for one in planned if one.service and is_live(one, network)} if not is_staged else set()
             if live and not settings.workers:
                 require_sandbox(settings.sandbox)
-            state = settings.state_dir
-            state.check()
+            if rehearsal:  # the first one makes its own
+                make_state(state, settings.identity, settings.log_key, rehearsal=True)
+            state.check(rehearsal=rehearsal)
             identity = read_identity(settings.identity)
             key = read_signing_key(state.audit, settings.log_key)
             log = AuditLog(state.audit, f"run {spec.run_id}", key, socket=socket, patience=PATIENCE)
             stack.callback(log.close)
+            if is_staged:  # under the log's lock: it seals sessions, which another run may be using
+                stage = await asyncio.to_thread(raise_stage, spec.inventory, settings, catalogue)
+                stack.callback(stage.strike)
+                network = stage.network
+                require_safe_start(spec, planned, network)
             await close_open_run(state.audit.log, log)
             subjects = Subjects(state.audit.subjects)
             stack.callback(subjects.close)

@@ -45,7 +45,7 @@ async def close_run(log: AuditLog, ledger: Ledger, stopped: Reason | None) -> No
 
 async def close_open_run(folder: Path, log: AuditLog, why: Reason = Reason.AGENT_ENDED) -> None:
     """If the newest run never ended (its agent died, or could not write), end it now from its plan."""
-    last = list(read_last_run(folder))
+    last = list(read_last_run(folder, rehearsal=None))
     if last:
         ledger = Ledger.replay(last[0]["run"], last)
         if ledger.is_open:

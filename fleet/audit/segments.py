@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import orjson
 from fleet.audit.records import MAX_LINE_BYTES, RUN_STARTED, parse
 from fleet.audit.tree import Frontier, leaf_hash
 from fleet.errors import AuditError, InputError
-from fleet.paths import read_regular, write_private
+from fleet.paths import is_folder, is_there, read_regular, write_private
 
 SEGMENT_RECORDS = 1 << 16
 _BLOCK = 1 << 18
@@ -50,7 +50,7 @@ class Segment:
 
     def pruned(self) -> list[bytes]:
         """The kept hashes."""
-        if not self.hashes_path.exists():
+        if not is_there(self.hashes_path):
             return []
         _require_file(self.hashes_path, 32 * SEGMENT_RECORDS)
         kept = self.hashes_path.read_bytes()
@@ -59,7 +59,7 @@ class Segment:
     def start(self) -> int:
         """The number of the first line that is still here: a prune that was cut short has taken fewer than it kept."""
         kept = len(self.pruned())
-        if kept and self.path.exists():
+        if kept and is_there(self.path):
             _require_file(self.path)
             with self.path.open("rb") as file:
                 seq = seq_of(file.readline(MAX_LINE_BYTES))
@@ -72,7 +72,7 @@ class Segment:
 
         Raises AuditError for what is no regular file, and for a whole line that is too long for a record.
         """
-        if not self.path.exists():
+        if not is_there(self.path):
             return
         _require_file(self.path)
         rest = b""
@@ -97,7 +97,7 @@ class Segment:
 
     def torn(self) -> bytes:
         """What follows the last LF. A batch is written at once, so after a power cut it may be longer than any line."""
-        if not self.path.exists() or not self.path.stat().st_size:
+        if not is_there(self.path) or not self.path.stat().st_size:
             return b""
         _require_file(self.path)
         with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -137,7 +137,7 @@ def seq_of(line: bytes) -> int | None:
 
 def segments(folder: Path) -> list[Segment]:
     """The segments that are there, oldest first; gaps are for the caller to see."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     names = (_NAME.fullmatch(path.name) for path in folder.iterdir())
     firsts = {int(name[1]) for name in names if name}
@@ -157,6 +157,19 @@ def read_lines(folder: Path, since: int = 0) -> Iterator[tuple[bytes, dict[str, 
     for segment in segments(folder):
         if segment.first + SEGMENT_RECORDS > since:
             yield from ((line, record) for line, record in _lines_of(segment) if record["seq"] >= since)
+
+
+def of_kind(log: Iterable[dict[str, Any]], *, rehearsal: bool) -> Iterator[dict[str, Any]]:
+    """The records of real runs, or of rehearsals; those of no run belong to both. `log` begins before its runs do.
+
+    Logs of older versions may hold both kinds, and neither says anything of the other's accounts.
+    """
+    others: set[str | None] = set()
+    for record in log:
+        if record["event"] == RUN_STARTED and record["rehearsal"] != rehearsal:
+            others.add(record["run"])
+        if record["run"] not in others:
+            yield record
 
 
 class Growing:
@@ -184,32 +197,40 @@ class Growing:
                     yield line, record
 
 
-def read_last_run(folder: Path) -> Iterator[dict[str, Any]]:
-    """The records from the newest `run.started` on; none if no run was ever recorded. Raises as `read_records` does."""
+def read_last_run(folder: Path, *, rehearsal: bool | None) -> Iterator[dict[str, Any]]:
+    """The records from the newest `run.started` on, of this kind or (None) of any; none if no such run was recorded.
+
+    Raises as `read_records` does.
+    """
     later: list[Segment] = []
     for segment in reversed(segments(folder)):
-        offset = next(_starts(segment.path), None)
-        if offset is not None:
-            for _, record in itertools.chain(_lines_of(segment, offset), *map(_lines_of, reversed(later))):
-                yield record
-            return
+        for offset, start in _starts(segment):
+            if rehearsal in (None, start["rehearsal"]):
+                for _, record in itertools.chain(_lines_of(segment, offset), *map(_lines_of, reversed(later))):
+                    yield record
+                return
         later.append(segment)
 
 
 def read_starts(folder: Path) -> Iterator[dict[str, Any]]:
     """Each `run.started`, newest first; the records between them are not read. Raises as `read_records` does."""
     for segment in reversed(segments(folder)):
-        for offset in _starts(segment.path):
-            yield next(record for _, record in _lines_of(segment, offset))
+        for _, start in _starts(segment):
+            yield start
 
 
-def read_run(folder: Path, run: str) -> list[dict[str, Any]]:
-    """All records of one run, `last` for the newest.
+def runs_of_kind(folder: Path, *, rehearsal: bool) -> frozenset[str]:
+    """The ids of all real runs, or of all rehearsals. Raises as `read_records` does."""
+    return frozenset(start["run"] for start in read_starts(folder) if start["rehearsal"] == rehearsal)
 
-    Raises InputError if there is no such run, and as `read_records` does.
+
+def read_run(folder: Path, run: str, *, rehearsal: bool) -> list[dict[str, Any]]:
+    """All records of one run, `last` for the newest of this kind.
+
+    Raises InputError if there is no such run, or it is of the other kind; and as `read_records` does.
     """
     if run == "last":
-        found = list(read_last_run(folder))
+        found = list(read_last_run(folder, rehearsal=rehearsal))
         run = found[0]["run"] if found else run
     else:
         found = [record for record in read_records(folder) if record["run"] == run]
@@ -217,19 +238,23 @@ def read_run(folder: Path, run: str) -> list[dict[str, Any]]:
         raise InputError(
             "The log has no run yet." if run == "last" else f"The log has no run '{run}'; 'fleet audit show' lists all."
         )
+    if found[0]["rehearsal"] != rehearsal:
+        what = "a rehearsal, and tells nothing of real accounts" if found[0]["rehearsal"] else "no rehearsal"
+        raise InputError(f"Run '{run}' was {what}; name another run ('fleet audit show' lists all).")
     return [record for record in found if record["run"] == run]
 
 
-def _starts(path: Path) -> Iterator[int]:
-    """Where the line of each `run.started` begins, newest first."""
-    if not path.exists() or not path.stat().st_size:
+def _starts(segment: Segment) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each `run.started` with where its line begins, newest first."""
+    path = segment.path
+    if not is_there(path) or not path.stat().st_size:
         return
     _require_file(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         end = data.rfind(b"\n") + 1
         while (position := data.rfind(f'"event":"{RUN_STARTED}"'.encode(), 0, end)) >= 0:
             end = data.rfind(b"\n", 0, position) + 1
-            yield end
+            yield end, next(record for _, record in _lines_of(segment, end))
 
 
 def _lines_of(segment: Segment, offset: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:

@@ -33,7 +33,8 @@ from fleet.commands.options import (
     Switch,
     screen,
 )
-from fleet.config import Configuration, Given, Kind, Origin, Settings, config_places, configure
+from fleet.config import Configuration, Given, Kind, Origin, Settings, configure
+from fleet.configfile import config_places
 from fleet.report.table import shown
 from fleet.report.words import visible
 
@@ -70,6 +71,7 @@ def show(
     only what tells it from others is shown. Exit codes: 0, 2 if a setting cannot be.
     """
     given = Given(
+        inventory=tuple(inventory or ()),
         state=state,
         identity=identity,
         log_key=log_key,
@@ -85,8 +87,7 @@ def show(
         notify=tuple(notify or ()),
         notify_file=notify_file,
     )
-    sources = inventory or []
-    configuration = configure(given, sources)
+    configuration = configure(given)
     settings = configuration.settings
     values = {key: one.value for key, one in configuration.values.items()}
     values["notify"] = [str(target) for target in configuration.channels.targets]
@@ -97,7 +98,7 @@ def show(
     console.print()
     console.print(_table(configuration, values))
     console.print()
-    for line in _notes(configuration, settings, sources):
+    for line in _notes(configuration, settings, inventory or []):
         console.print(Text(line), soft_wrap=True)
 
 
@@ -162,12 +163,8 @@ def _notes(configuration: Configuration, settings: Settings, sources: list[str])
     if configuration.file:
         why = " (FLEET_CONFIG names it)" if os.environ.get("FLEET_CONFIG") else ""
         notes = [f"Settings file: {visible(_near(configuration.file))}{why}"]
-    elif places := config_places(sources, Path.cwd()):
-        where = " nor ".join(visible(_near(place)) for place in places)
-        notes = [f"Settings file: none; there is no {where}."]
     else:
-        notes = ["Settings file: none; it is looked for beside the inventory (-i), or where FLEET_CONFIG says."]
-    if not settings.is_state_given:
-        place = visible(shown(settings.for_rehearsal().state))
-        notes.append(f"A rehearsal keeps its own state, in {place}, and keys named rehearsal-….")
-    return notes
+        where = " nor ".join(visible(_near(place)) for place in config_places(sources, Path.cwd()))
+        notes = [f"Settings file: none; there is no {where}."]
+    place = visible(shown(settings.of_kind(rehearsal=True).state))
+    return [*notes, f"A rehearsal keeps its own state, in {place}, and keys named rehearsal-…."]

@@ -18,12 +18,12 @@ from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.commands.options import STATE, complain, people
 from fleet.commands.run import prepare, progress, show
-from fleet.config import Given, resolve_settings
+from fleet.config import Settings
 from fleet.model import Outcome, count_outcomes
 from fleet.paths import AuditDir, ansible_content, default_state
 from fleet.pipeline import RunReport, execute
 from fleet.plan import RunSpec, catalogue_for, new_run_id
-from fleet.rehearsal.stage import Stage, raise_stage
+from fleet.rehearsal.stage import Stage, raise_stage_alone
 from fleet.report.table import shown
 
 _CHALLENGED = ("anna.keller", "brian.walsh", "chloe.martin", "finn.schroeder", "irene.russo", "luca.ferrari")
@@ -36,12 +36,12 @@ def demo(state: STATE = None) -> None:
     the end the log is verified, and tampered with on copies. Exit code 0 if all of it went as it must.
     """
     find_browser()  # without one it says what to run: nothing is downloaded or installed that nobody asked for
-    sources = [str(ansible_content() / "inventory.example.yml")]
+    sources = (str(ansible_content() / "inventory.example.yml"),)
     folder = Path(state) if state else default_state() / "demo" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    identity, log_key = (str(folder.with_name(f"{folder.name}-{name}")) for name in ("identity.txt", "log-key.pem"))
-    given = Given(state=str(folder), identity=identity, log_key=log_key)
-    spec, names = prepare(resolve_settings(given, sources), sources, None, check=False)
-    stage = raise_stage(spec.inventory, spec.settings, catalogue_for(spec.settings, rehearsal=True))
+    identity, log_key = (folder.with_name(f"{folder.name}-{name}") for name in ("identity.txt", "log-key.pem"))
+    # No fleet.yml counts here: the demo shows the same to everybody.
+    spec, names = prepare(Settings(folder.absolute(), identity, log_key, inventory=sources), None, check=False)
+    stage = raise_stage_alone(spec.inventory, spec.settings, catalogue_for(spec.settings, rehearsal=True))
     try:
         # Both runs meet the same services, so that the second finds what the first has stored.
         spec = replace(spec, settings=replace(spec.settings, network=stage.network))
@@ -60,8 +60,8 @@ def demo(state: STATE = None) -> None:
     is_left_alone = count_outcomes(third.results) == {Outcome.CHALLENGED: 3, Outcome.NOT_RUN: 3}
     people.rule("The log is checked, and tampered with on copies", align="left")
     is_caught = _tamper(spec.settings.state_dir.audit)
-    people.print(f"See every record:  fleet audit show --state {shown(folder)}", soft_wrap=True)
-    people.print(f"See it as a page:  fleet report --state {shown(folder)}", soft_wrap=True)
+    people.print(f"See every record:  fleet audit show --rehearsal --state {shown(folder)}", soft_wrap=True)
+    people.print(f"See it as a page:  fleet report --rehearsal --state {shown(folder)}", soft_wrap=True)
     if first.errors or second.errors or third.errors or not (unchanged and is_left_alone and is_caught):
         raise typer.Exit(1)
 

@@ -29,7 +29,7 @@ from fleet.browser.find import find_browser
 from fleet.browser.gone import BrowserGone
 from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
-from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, WORKERS, screen, settings_of
+from fleet.commands.options import BESIDE, IDENTITY, LOG_KEY, STATE, WORKERS, screen, settings_of
 from fleet.config import Settings
 from fleet.environment import play_environment
 from fleet.errors import FleetError, WorkerError
@@ -57,7 +57,7 @@ _CHECKS = TypeAdapter(list[Check])
 
 
 def doctor(
-    inventory: INVENTORY = None,
+    inventory: BESIDE = None,
     worker: WORKERS = None,
     state: STATE = None,
     identity: IDENTITY = None,
@@ -65,9 +65,9 @@ def doctor(
 ) -> None:
     """Check every prerequisite, on workers as well, and say how to mend what is missing. Exit code 1 if something is.
 
-    The workers are those of --worker, or of the fleet.yml beside the inventory.
+    The workers are those of --worker, or of fleet.yml.
     """
-    settings = settings_of(state, identity, inventory=inventory, log_key=log_key, workers=worker)
+    settings = settings_of(inventory, state=state, identity=identity, log_key=log_key, workers=worker)
     checks = [*_checks(settings), *(check for address in settings.workers for check in _worker_checks(address))]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from fleet.commands.options import IDENTITY, LOG_KEY, STATE, settings_of
+from fleet.commands.options import BESIDE, IDENTITY, LOG_KEY, STATE, settings_of
 from fleet.state import make_state
 
 
-def init(state: STATE = None, identity: IDENTITY = None, log_key: LOG_KEY = None) -> None:
+def init(inventory: BESIDE = None, state: STATE = None, identity: IDENTITY = None, log_key: LOG_KEY = None) -> None:
     """Make the state directory and, outside it, the keys that open sessions and sign the log; what exists is kept."""
-    settings = settings_of(state, identity, log_key=log_key)
+    settings = settings_of(inventory, state=state, identity=identity, log_key=log_key)
     recipient, verifier = make_state(settings.state_dir, settings.identity, settings.log_key)
     typer.echo(f"State directory  {settings.state}")
     typer.echo(f"Identity         {settings.identity} (keep a copy in a safe place; sessions open with nothing else)")

@@ -11,23 +11,26 @@ from pydantic import ValidationError
 
 from fleet.acts import Renew, Settle
 from fleet.audit.subjects import known_names
-from fleet.commands.options import LOG_KEY, STATE, reference_of, require_recorded, settings_of
+from fleet.commands.options import (
+    BESIDE,
+    INVENTORY,
+    LOG_KEY,
+    REHEARSAL,
+    STATE,
+    reference_of,
+    require_recorded,
+    settings_with_state,
+)
 from fleet.config import Settings
 from fleet.employee import SAFE_NAME
-from fleet.errors import InputError
+from fleet.errors import FleetError, InputError
 from fleet.mandates import Revocations
-from fleet.plan import claimed_operator
+from fleet.plan import claimed_operator, read_people
 from fleet.writing import carry_out
 
 app = typer.Typer(no_args_is_help=True, help="Take mandates back.")
 
 EMPLOYEE = Annotated[str, typer.Argument(help="Employee, as in the inventory.")]
-
-
-def _settings(state: str | None, log_key: str | None = None) -> Settings:
-    settings = settings_of(state, log_key=log_key)
-    settings.state_dir.check()
-    return settings
 
 
 @app.command()
@@ -36,6 +39,11 @@ def revoke(
     reference: Annotated[
         str | None, typer.Option("--reference", metavar="TEXT", help="What it rests on, such as a letter's number.")
     ] = None,
+    inventory: INVENTORY = None,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Also a name that is in no inventory and in no log; looks into neither.")
+    ] = False,
+    rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
@@ -46,8 +54,10 @@ def revoke(
     """
     if not SAFE_NAME.fullmatch(employee):
         raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
-    settings = _settings(state, log_key)
+    settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     revocations = Revocations(settings.state_dir.revocations)
+    if not unknown:
+        _require_known(employee, settings, revocations, rehearsal=rehearsal)
     is_new = revocations.add(
         employee,
         datetime.now(UTC).date(),
@@ -55,34 +65,57 @@ def revoke(
         operator=os.getuid(),
         operator_claimed=claimed_operator(),
     )
-    typer.echo(f"The mandate of {employee} {'is revoked as of now' if is_new else 'was revoked already'}.")
+    when = "is revoked as of now" if is_new else "was revoked already"
+    typer.echo(f"The mandate of {employee} {when}, in the state {settings.state}.")
     with require_recorded(f"The mandate of {employee} is revoked"):
         carry_out(settings, "fleet mandates revoke", Settle(), lambda: revocations.is_recorded(employee))
-    if employee not in known_names(settings.state_dir.audit.subjects).values():
-        typer.echo(f"No run has met an employee named {employee} yet; see that the name is the inventory's.", err=True)
+
+
+def _require_known(employee: str, settings: Settings, revocations: Revocations, *, rehearsal: bool) -> None:
+    """Refuse a name that is nobody's: the person who is meant would be touched all the same. Raises InputError."""
+    known = {*known_names(settings.state_dir.audit.subjects).values(), *(one.name for one in revocations.entries())}
+    if employee in known:
+        return
+    places = f"the log of {settings.state}"
+    if settings.inventory:
+        try:
+            people, _ = read_people(settings)
+            people.require_own_state(is_rehearsal=rehearsal)
+        except FleetError as error:
+            raise InputError(f"{error} Nothing was revoked; --unknown revokes without looking.") from None
+        if any(one.name == employee for one in people.employees):
+            return
+        places += f" and {', '.join(settings.inventory)}"
+    raise InputError(
+        f"'{employee}' is not in {places}; nothing was revoked. Fix the name, give its inventory with -i, "
+        "or add --unknown."
+    )
 
 
 @app.command()
 def renew(
     employee: EMPLOYEE,
     reference: Annotated[str, typer.Option("--reference", metavar="TEXT", help="Of the new mandate.")],
+    inventory: BESIDE = None,
+    rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
     """Forget a revocation, because the employee has given a new mandate. It is recorded first."""
-    settings = _settings(state, log_key)
+    settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     try:
         act = Renew(employee=employee, reference=reference_of(reference) or "", operator_claimed=claimed_operator())
     except ValidationError:
         raise InputError(f"'{employee}' cannot be an employee's name in an inventory.") from None
     carry_out(settings, "fleet mandates renew", act)
-    typer.echo(f"The mandate of {employee} in the inventory counts again.")
+    typer.echo(f"The mandate of {employee} in the inventory counts again, in the state {settings.state}.")
 
 
 @app.command("list")
-def list_(state: STATE = None) -> None:
+def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None) -> None:
     """Who revoked, when, and on what reference."""
-    revoked = list(Revocations(_settings(state).state_dir.revocations).entries())
+    settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
+    revoked = list(Revocations(settings.state_dir.revocations).entries())
     for entry in revoked:
         typer.echo("  ".join(part for part in (entry.name, entry.since.isoformat(), entry.reference) if part))
     if not revoked:

@@ -15,12 +15,16 @@ from rich.console import Console
 
 from fleet.config import Given, Settings, resolve_settings
 from fleet.errors import AuditError, FleetError, InputError
-from fleet.paths import look, write_private
+from fleet.paths import is_there, look, write_private
 from fleet.report.words import visible
 
 INVENTORY = Annotated[
     list[str] | None,
     typer.Option("-i", "--inventory", metavar="INVENTORY", help="Inventory, as for ansible. Repeatable."),
+]
+BESIDE = Annotated[
+    list[str] | None,
+    typer.Option("-i", "--inventory", metavar="INVENTORY", help="Inventory whose fleet.yml counts. Repeatable."),
 ]
 LIMIT = Annotated[
     str | None, typer.Option("-l", "--limit", metavar="PATTERN", help="Only these employees, as for ansible.")
@@ -141,31 +145,47 @@ def require_recorded(what: str) -> Iterator[None]:
 
 
 def settings_of(
+    inventory: list[str] | None,
+    *,
     state: str | None = None,
     identity: str | None = None,
-    recipes: list[str] | None = None,
-    inventory: list[str] | None = None,
     log_key: str | None = None,
+    recipes: list[str] | None = None,
     workers: list[str] | None = None,
 ) -> Settings:
-    """Settings of the verbs that only need places."""
+    """Settings of the verbs that only need places: the same that a run over the inventory has."""
     given = Given(
+        inventory=tuple(inventory or ()),
         state=state,
         identity=identity,
         log_key=log_key,
         recipes=tuple(recipes or ()),
         workers=tuple(workers or ()),
     )
-    return resolve_settings(given, inventory or (), Path.cwd())
+    return resolve_settings(given)
+
+
+def settings_with_state(
+    inventory: list[str] | None,
+    *,
+    rehearsal: bool,
+    state: str | None = None,
+    log_key: str | None = None,
+    recipes: list[str] | None = None,
+) -> Settings:
+    """The settings of real runs or of rehearsals. Raises InputError where their state is missing or of no use."""
+    settings = settings_of(inventory, state=state, log_key=log_key, recipes=recipes).of_kind(rehearsal=rehearsal)
+    settings.state_dir.check(rehearsal=rehearsal)
+    return settings
 
 
 def with_log(settings: Settings, *, rehearsal: bool) -> Settings:
     """The settings whose audit log the options name. Raises InputError if there is none yet."""
-    settings = settings.for_rehearsal() if rehearsal else settings
+    settings = settings.of_kind(rehearsal=rehearsal)
     places = settings.state_dir
-    if not rehearsal or places.root.exists():  # the first rehearsal makes its own
-        places.check()
-    if not places.audit.log.exists() and not places.audit.checkpoints.exists():
+    if not rehearsal or is_there(places.root):  # the first rehearsal makes its own
+        places.check(rehearsal=rehearsal)
+    if not is_there(places.audit.log) and not is_there(places.audit.checkpoints):
         raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
     return settings
 

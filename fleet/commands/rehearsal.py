@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, people, settings_of
 from fleet.errors import InputError
-from fleet.inventory import read_inventory
-from fleet.plan import catalogue_for
-from fleet.rehearsal.stage import raise_stage
+from fleet.plan import read_people
+from fleet.rehearsal.stage import raise_stage_alone
 from fleet.report.table import shown
 
 
@@ -35,20 +33,19 @@ def rehearsal(
 ) -> None:
     """Serve the stand-in services of a rehearsal inventory until Ctrl-C, and print the options that lead there.
 
-    Sessions of all its employees are sealed into the state directory, so that `fleet run` finds them signed in.
+    Sessions of all its employees are sealed into the state of rehearsals, so that `fleet run` finds them signed in.
     """
-    settings = settings_of(state, identity, None, inventory, log_key)
-    catalogue = catalogue_for(settings, rehearsal=True)
-    employees = read_inventory(inventory or [], catalogue.recipes, cwd=Path.cwd())
+    settings = settings_of(inventory, state=state, identity=identity, log_key=log_key)
+    employees, catalogue = read_people(settings)
     if not employees.rehearsal:
         sources = ", ".join(employees.sources)
         raise InputError(
             f"{sources} is not marked fleet_rehearsal: true, so it cannot be rehearsed; mark a copy of it."
         )
-    settings = settings.for_rehearsal()
+    settings = settings.of_kind(rehearsal=True)
     # Before anything is started: a signal from here on is waited for below.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    stage = raise_stage(employees, settings, catalogue, port)
+    stage = raise_stage_alone(employees, settings, catalogue, port)
     try:
         people.print(f"Serving on {stage.rehearsal.address} until Ctrl-C; state in {shown(settings.state)}.")
         people.print("In another terminal: fleet run with the same -i and --state, and")

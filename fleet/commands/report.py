@@ -13,7 +13,7 @@ from fleet.audit.ledger import Ledger
 from fleet.audit.notes import is_signed_by
 from fleet.audit.segments import read_run
 from fleet.audit.subjects import known_subjects
-from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
+from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.paths import AuditDir
 from fleet.plan import catalogue_for, service_names
 from fleet.report.page import render_report
@@ -28,22 +28,23 @@ def report(
     ] = None,
     language: LANGUAGE = None,
     rehearsal: REHEARSAL = False,
+    inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
     """Write one run as one HTML file that needs no network: numbers, coverage, who must do what, every control.
 
     It names employees and shows evidence: give it to those who may see that.
     """
-    settings = with_log(settings_of(state), rehearsal=rehearsal)
+    settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)
     places = settings.state_dir.audit
-    log = read_run(places.log, run)
+    log = read_run(places.log, run, rehearsal=rehearsal)
     run = str(log[0]["run"])
     page = render_report(
         Ledger.replay(run, log),
         log[0],
         known_subjects(places.subjects),
         settings.state_dir,
-        service_names(catalogue_for(settings, rehearsal=True)),
+        service_names(catalogue_for(settings, rehearsal=rehearsal)),
         _own_checkpoint(places),
         words_asked_for(language),
     )

@@ -40,13 +40,12 @@ from fleet.commands.options import (
     screen,
 )
 from fleet.config import Given, Settings, configure
-from fleet.errors import BusyError, FleetError, InputError
+from fleet.errors import BusyError, FleetError, InputError, told
 from fleet.forecast import forecast, hours_of
 from fleet.interruption import interruptible
-from fleet.inventory import read_inventory
 from fleet.notify.send import Notifier
 from fleet.pipeline import RunReport, execute
-from fleet.plan import RunSpec, catalogue_for, claimed_operator, new_run_id, service_names
+from fleet.plan import RunSpec, claimed_operator, new_run_id, read_people, service_names
 from fleet.report.envelope import envelope
 from fleet.report.forecast import duration, forecast_envelope, print_forecast
 from fleet.report.notice import run_notice
@@ -101,6 +100,7 @@ def run(
     5 something could not be read or set, 1 the tool failed, 2 bad input, 130 interrupted.
     """
     given = Given(
+        inventory=tuple(inventory or ()),
         state=state,
         identity=identity,
         log_key=log_key,
@@ -124,10 +124,9 @@ def run(
         if not plan:
             pipeline.expect()
         with interruptible() as interruption, interruption.at_once():
-            sources = inventory or []
-            configuration, wait_within = configure(given, sources), _seconds(wait)
+            configuration, wait_within = configure(given), _seconds(wait)
             notifier = Notifier(None if plan else configuration.channels)
-            prepared = partial(prepare, configuration.settings, sources, limit, selection)
+            prepared = partial(prepare, configuration.settings, limit, selection)
             spec, names = prepared(check=check, accept_shrink=accept_shrink)
             if not plan and _has_waited(spec.settings, wait_within):
                 # Log and inventory may say something else by now.
@@ -143,9 +142,10 @@ def run(
             say(sentence)
         with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
             report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, advance)
-    except FleetError as error:
+    except (FleetError, OSError) as error:
         run_id = spec.run_id if spec else None
-        report = RunReport(run_id, check, exit_code=error.exit_code, errors=[str(error)])
+        why = error if isinstance(error, FleetError) else FleetError(told(error))
+        report = RunReport(run_id, check, exit_code=why.exit_code, errors=[str(why)])
     employees = spec.inventory.employees if spec else ()
     found = pipeline.write(report, names, employees)  # it is there whatever becomes of those who are told of it
     report = _notified(notifier, found, spec)
@@ -154,6 +154,8 @@ def run(
     pipeline.summarize(report, names)
     if output is Output.JSON:
         typer.echo(envelope(report, names))
+        if spec is not None and report.started_at:
+            say(f"Recorded in the state {spec.settings.state}.")
     elif spec is not None and report.started_at:
         show(spec, report, names)
     if spec is not None and spec.only == frozenset():
@@ -186,7 +188,8 @@ def _notified(notifier: Notifier, report: RunReport, spec: RunSpec | None) -> Ru
     """The report, after others were told of it; that somebody could not be told is an error of the tool."""
     if not notifier:
         return report  # what a notice says is asked of the whole log
-    notice = run_notice(report, spec.settings.state_dir.audit if spec else None)
+    rehearsal = spec is not None and spec.inventory.rehearsal
+    notice = run_notice(report, spec.settings.state_dir.audit if spec else None, rehearsal=rehearsal)
     return report.having(notifier.tell(notice)) if notice else report
 
 
@@ -215,7 +218,6 @@ def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
 
 def prepare(
     settings: Settings,
-    sources: list[str],
     limit: str | None,
     selection: Selection = EVERYTHING,
     *,
@@ -223,11 +225,9 @@ def prepare(
     accept_shrink: bool = False,
 ) -> tuple[RunSpec, dict[str, str]]:
     """The run that the options describe, and the names of its services. Raises InputError."""
-    # Whether this is a rehearsal stands in the inventory, and which services there are depends on it.
-    catalogue = catalogue_for(settings, rehearsal=True)
-    inventory = read_inventory(sources, catalogue.recipes, limit, cwd=Path.cwd())
-    if inventory.rehearsal:
-        settings = settings.for_rehearsal()
+    inventory, catalogue = read_people(settings, limit)
+    settings = settings.of_kind(rehearsal=inventory.rehearsal)
+    settings.state_dir.require_kind(rehearsal=inventory.rehearsal)
     spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator(), recipes_sha256=dict(catalogue.digests))
     if not accept_shrink:
         require_no_shrink(spec)

@@ -18,6 +18,7 @@ from fleet.browser.find import BrowserProgram, find_browser
 from fleet.browser.network import Network
 from fleet.catalogue import Catalogue, load_catalogue
 from fleet.commands.options import (
+    BESIDE,
     LOG_KEY,
     RECIPES,
     REHEARSAL,
@@ -28,8 +29,8 @@ from fleet.commands.options import (
     say,
     screen,
     settings_of,
+    settings_with_state,
 )
-from fleet.config import Settings
 from fleet.errors import BrowserMissingError, InputError
 from fleet.plan import SERVICE_NAME, catalogue_for, claimed_operator
 from fleet.recipe import json_schema
@@ -42,32 +43,32 @@ app = typer.Typer(no_args_is_help=True, help="Look at the catalogue, check recip
 SERVICE = Annotated[str, typer.Argument(help="Service, such as linkedin.")]
 
 
-def _catalogue(recipes: list[str] | None) -> Catalogue:
-    return load_catalogue(settings_of(recipes=recipes).recipes)
+def _catalogue(inventory: list[str] | None, recipes: list[str] | None) -> Catalogue:
+    return load_catalogue(settings_of(inventory, recipes=recipes).recipes)
 
 
 @app.command("list")
-def list_(recipes: RECIPES = None, state: STATE = None) -> None:
+def list_(inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None) -> None:
     """List every control that can be opted out of, what the service's terms say of automation, and what is stopped."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("Control", no_wrap=True)
     table.add_column("Setting", overflow="fold", ratio=1)
     for heading in ("Kind", "Terms", "Seen live"):
         table.add_column(heading, no_wrap=True)
-    for recipe in _catalogue(recipes):
+    for recipe in _catalogue(inventory, recipes):
         for name, control in recipe.controls.items():
             seen = control.verified_live or "not yet"
             table.add_row(f"{recipe.service}.{name}", control.title, control.kind, recipe.terms.automation, seen)
     screen().print(table)
-    for entry in Register(settings_of(state).state_dir.stopped_services).entries():
+    for entry in Register(settings_of(inventory, state=state).state_dir.stopped_services).entries():
         rests_on = f" ({entry.reference})" if entry.reference else ""
         say(f"{entry.name} has been stopped since {entry.since.isoformat()}{rests_on}: no run visits it.", "yellow")
 
 
 @app.command()
-def show(service: SERVICE, recipes: RECIPES = None) -> None:
+def show(service: SERVICE, inventory: BESIDE = None, recipes: RECIPES = None) -> None:
     """Show a recipe as it stands in its file, sources and all."""
-    catalogue = _catalogue(recipes)
+    catalogue = _catalogue(inventory, recipes)
     if catalogue.get(service) is None:
         raise InputError(f"There is no recipe for '{service}'; known are {', '.join(catalogue.recipes)}.")
     typer.echo(f"# {catalogue.paths[service]}")
@@ -80,6 +81,7 @@ def stop(
     reference: Annotated[
         str | None, typer.Option("--reference", metavar="TEXT", help="Whose decision, such as a ticket; no name.")
     ] = None,
+    inventory: BESIDE = None,
     recipes: RECIPES = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
@@ -92,9 +94,9 @@ def stop(
     """
     if not SERVICE_NAME.fullmatch(service):
         raise InputError(f"'{service}' cannot be the name of a service.")
-    settings = _stopping(recipes, state, log_key, rehearsal=rehearsal)
+    settings = settings_with_state(inventory, state=state, recipes=recipes, log_key=log_key, rehearsal=rehearsal)
     try:
-        known = catalogue_for(settings, rehearsal=True).recipes
+        known = catalogue_for(settings, rehearsal=rehearsal).recipes
     except InputError as error:  # an emergency does not wait until a recipe is fixed
         say(f"Whether there is a recipe for {service} could not be seen: {error}", "yellow")
     else:
@@ -108,7 +110,8 @@ def stop(
         operator=os.getuid(),
         operator_claimed=claimed_operator(),
     )
-    typer.echo(f"{service} {'is stopped as of now' if is_new else 'was stopped already'}.")
+    when = "is stopped as of now" if is_new else "was stopped already"
+    typer.echo(f"{service} {when}, in the state {settings.state}.")
     with require_recorded(f"{service} is stopped"):
         carry_out(settings, "fleet services stop", Settle(), lambda: stopped.is_recorded(service))
 
@@ -119,35 +122,28 @@ def start(
     reference: Annotated[
         str, typer.Option("--reference", metavar="TEXT", help="Whose decision, such as a ticket; no name.")
     ],
+    inventory: BESIDE = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
     """Open a service again that was stopped. It is recorded first."""
-    settings = _stopping(None, state, log_key, rehearsal=rehearsal)
+    settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     try:
         act = Start(service=service, reference=reference_of(reference) or "", operator_claimed=claimed_operator())
     except ValidationError:
         raise InputError(f"'{service}' cannot be the name of a service.") from None
     carry_out(settings, "fleet services start", act)
-    typer.echo(f"{service} is visited again.")
-
-
-def _stopping(recipes: list[str] | None, state: str | None, log_key: str | None, *, rehearsal: bool) -> Settings:
-    settings = settings_of(state, recipes=recipes, log_key=log_key)
-    if rehearsal:
-        settings = settings.for_rehearsal()
-    settings.state_dir.check()
-    return settings
+    typer.echo(f"{service} is visited again, in the state {settings.state}.")
 
 
 @app.command()
-def check(recipes: RECIPES = None) -> None:
+def check(inventory: BESIDE = None, recipes: RECIPES = None) -> None:
     """Validate all recipes, the catalogue's and your own. Exit code 2 if one is wrong.
 
     No page is visited; the browser, where there is one, is only asked whether it takes every selector for CSS.
     """
-    catalogue = _catalogue(recipes)
+    catalogue = _catalogue(inventory, recipes)
     try:
         asyncio.run(_check_selectors(catalogue, find_browser()))
     except BrowserMissingError:

@@ -11,12 +11,22 @@ import typer
 from rich.table import Table
 
 from fleet.catalogue import Catalogue
-from fleet.commands.options import INVENTORY, RECIPES, STATE, say, screen, settings_of
+from fleet.commands.options import (
+    BESIDE,
+    INVENTORY,
+    RECIPES,
+    REHEARSAL,
+    STATE,
+    say,
+    screen,
+    settings_of,
+    settings_with_state,
+)
 from fleet.employee import SAFE_NAME
 from fleet.errors import InputError
 from fleet.gates import is_personal
-from fleet.inventory import Inventory, read_inventory
-from fleet.plan import catalogue_for
+from fleet.inventory import Inventory
+from fleet.plan import read_people
 from fleet.session_files import session_files
 from fleet.session_import import read_session
 from fleet.sessions import SessionStore
@@ -41,14 +51,15 @@ def import_(
     """Seal sessions for employees of an inventory. Only what the recipe calls a session is kept."""
     if (folder is None) == (file is None):
         raise InputError("Give EMPLOYEE SERVICE FILE, or --from DIR with files named EMPLOYEE.SERVICE.json.")
-    settings = settings_of(state, None, recipes, inventory)
-    catalogue = catalogue_for(settings, rehearsal=False)
-    people_known = read_inventory(inventory or [], catalogue.recipes)
-    settings.state_dir.check()
+    settings = settings_of(inventory, state=state, recipes=recipes)
+    people_known, catalogue = read_people(settings)
+    settings = settings.of_kind(rehearsal=people_known.rehearsal)
+    settings.state_dir.check(rehearsal=people_known.rehearsal)
     store = SessionStore(settings.state_dir)
     if folder is None:
         assert employee is not None and service is not None and file is not None
         _import_one(store, people_known, catalogue, settings.personal_sessions, employee, service, file)
+        say(f"It is in the state {settings.state}.")
         return
     if not folder.is_dir():
         raise InputError(f"--from {folder}: not a folder.")
@@ -61,6 +72,8 @@ def import_(
             _import_one(store, people_known, catalogue, settings.personal_sessions, one.employee, one.service, one.path)
         except InputError as error:
             refused.append(str(error))
+    if len(refused) < len(found.files) + len(found.refused):
+        say(f"They are in the state {settings.state}.")
     if refused:
         total = len(found.files) + len(found.refused)
         raise InputError("\n".join([f"{total - len(refused)} of {total} imported; the others were not:", *refused]))
@@ -98,10 +111,9 @@ def _import_one(
 
 
 @app.command("list")
-def list_(state: STATE = None) -> None:
+def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None) -> None:
     """Show whose sessions exist, how old they are, and when their cookies expire. Nothing is opened."""
-    settings = settings_of(state)
-    settings.state_dir.check()
+    settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for heading in ("Employee", "Service", "Sealed", "Expires"):
         table.add_column(heading, no_wrap=True)
@@ -120,15 +132,16 @@ def list_(state: STATE = None) -> None:
 def remove(
     employee: Annotated[str, typer.Argument(help="Employee.")],
     service: Annotated[str, typer.Argument(help="Service.")],
+    inventory: BESIDE = None,
+    rehearsal: REHEARSAL = False,
     state: STATE = None,
 ) -> None:
     """Remove a session."""
-    settings = settings_of(state)
-    settings.state_dir.check()
+    settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     is_named = SAFE_NAME.fullmatch(employee) and SAFE_NAME.fullmatch(service)  # they become a file's name
     if not is_named or not SessionStore(settings.state_dir).remove(employee, service):
         raise InputError(f"There is no session of {employee} at {service}; 'fleet sessions list' shows all.")
-    typer.echo(f"Removed the session of {employee} at {service}.")
+    typer.echo(f"Removed the session of {employee} at {service} from the state {settings.state}.")
 
 
 def _day(seconds: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.audit.ledger import Key
-from fleet.audit.segments import read_records
+from fleet.audit.segments import of_kind, read_records
 from fleet.audit.standing import Standing, standings
 from fleet.audit.subjects import Subject, known_subjects
 from fleet.catalogue import Catalogue
@@ -32,10 +31,10 @@ from fleet.commands.options import (
 )
 from fleet.config import Given, Settings, configure
 from fleet.errors import InputError
-from fleet.inventory import Inventory, read_inventory
+from fleet.inventory import Inventory
 from fleet.model import EXIT_OK, EXIT_TOOL_FAILED
 from fleet.notify.send import Notifier
-from fleet.plan import catalogue_for, plan_accounts, service_names
+from fleet.plan import catalogue_for, plan_accounts, read_people, service_names
 from fleet.report.drift import DriftReport, drift_envelope, print_drift
 from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
 from fleet.report.words import visible, whole_percents, words_for
@@ -64,21 +63,31 @@ def status(
     that was not read, and nobody is visited. Exit codes: 0; with --drift 6 if there is any. --drift notifies if there
     is any, or if something could not be looked at.
     """
-    given = Given(state=state, recipes=tuple(recipes or ()), notify=tuple(notify or ()), notify_file=notify_file)
+    given = Given(
+        inventory=tuple(inventory or ()),
+        state=state,
+        recipes=tuple(recipes or ()),
+        notify=tuple(notify or ()),
+        notify_file=notify_file,
+    )
     if (given.notify or given.notify_file) and not drift:
         raise InputError("--notify: goes with --drift; nothing else of this verb is notified.")
-    configuration = configure(given, inventory or ())
-    catalogue = catalogue_for(configuration.settings, rehearsal=True)
+    configuration = configure(given)
+    everybody, catalogue = None, catalogue_for(configuration.settings, rehearsal=rehearsal)
+    if configuration.settings.inventory:
+        everybody, _ = read_people(configuration.settings)
+        if rehearsal and not inventory and not everybody.rehearsal:
+            everybody = None  # fleet.yml names the real people; the rehearsals' log has its own
+        else:
+            everybody.require_own_state(is_rehearsal=rehearsal)
     names = service_names(catalogue)
-    everybody = read_inventory(inventory, catalogue.recipes, cwd=Path.cwd()) if inventory else None
-    if everybody and not configuration.settings.is_state_given:  # one that was named holds real runs or rehearsed ones
-        everybody.require_own_state(is_rehearsal=rehearsal)
     settings = with_log(configuration.settings, rehearsal=rehearsal)
     notifier = Notifier(configuration.channels if drift else None)
-    if rehearsal or (everybody and everybody.rehearsal):
+    if rehearsal:
         notifier.require_loopback()
     places = settings.state_dir.audit
-    known, found = known_subjects(places.subjects), standings(read_records(places.log))
+    known = known_subjects(places.subjects)
+    found = standings(of_kind(read_records(places.log), rehearsal=rehearsal))
     rows = list(_of_inventory(everybody, settings, catalogue, known, found) if everybody else _of_log(known, found))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:

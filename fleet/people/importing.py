@@ -13,7 +13,7 @@ from typing import Any
 
 from fleet.employee import Employee, Problem
 from fleet.errors import InputError
-from fleet.inventory import Inventory, gaps_in_mandates, read_inventory
+from fleet.inventory import Inventory, ServicesFor, gaps_in_mandates, read_inventory
 from fleet.paths import read_regular, runtime_dir, sync_folder, write_private
 from fleet.people.columns import GROUPS, Columns, choose_columns, known_headers
 from fleet.people.difference import Difference, compare, leaves, values_of
@@ -29,7 +29,6 @@ from fleet.people.wishes import (
     refuse_guessed_ownership,
     render_remembered,
 )
-from fleet.recipe import Recipe
 
 MAX_BYTES = 64 * 1024 * 1024
 ENDINGS = (".yml", ".yaml", "")
@@ -80,7 +79,7 @@ class Import:
             ) from None
 
 
-def prepare(path: Path, inventory: Path, recipes: Mapping[str, Recipe], wishes: Wishes) -> Import:
+def prepare(path: Path, inventory: Path, services: ServicesFor, wishes: Wishes) -> Import:
     """Read an export and an inventory, and make the inventory's new text. Changes nothing.
 
     Raises InputError with all mistakes of what is read first.
@@ -90,6 +89,7 @@ def prepare(path: Path, inventory: Path, recipes: Mapping[str, Recipe], wishes: 
         raise InputError(f"{inventory} is no YAML file; an import is written into one, such as: -i staff.yml")
     if not inventory.parent.is_dir():
         raise InputError(f"{inventory.parent}: there is no such folder; make it, or mend the path given with -i.")
+    recipes = services(False)  # an HR system knows nothing of rehearsals
     place = place_of_remembered(inventory)
     was_remembered = read_remembered(place)
     refuse_guessed_ownership(was_remembered, wishes.columns, place)
@@ -105,7 +105,7 @@ def prepare(path: Path, inventory: Path, recipes: Mapping[str, Recipe], wishes: 
     found = read_people(export, columns, recipes, wishes.on_bad_row)
     people = found.persons
     before = _read(inventory)
-    employees = _employees(inventory, before, recipes)
+    employees = _employees(inventory, before, services)
     keep = wishes.keep
     _require_known(keep or (), {one.name for one in employees} | {one.name for one in people}, inventory, path)
     groups = {
@@ -122,7 +122,7 @@ def prepare(path: Path, inventory: Path, recipes: Mapping[str, Recipe], wishes: 
     text = before.decode() if before is not None else ""
     if not difference.is_nothing:
         text = edited(inventory.name, text, difference, groups)
-        _prove(inventory, text, Goal(export, people, difference, employees, groups), recipes)
+        _prove(inventory, text, Goal(export, people, difference, employees, groups), services)
     owners = {*was_remembered.mapped, *(name for name in wishes.columns if name.endswith(".owner"))}
     remembered = Remembered(
         columns=columns.names(),
@@ -162,7 +162,7 @@ def _read(inventory: Path) -> bytes | None:
     return data
 
 
-def _employees(inventory: Path, content: bytes | None, services: Mapping[str, Recipe]) -> tuple[Employee, ...]:
+def _employees(inventory: Path, content: bytes | None, services: ServicesFor) -> tuple[Employee, ...]:
     """Who is in the inventory so far. One with mistakes is not written into: nothing tells old ones from new."""
     if content is None or not _has_hosts(content):
         return ()
@@ -214,7 +214,7 @@ class Goal:
     groups: Mapping[str, Collection[str]]
 
 
-def _prove(inventory: Path, text: str, goal: Goal, services: Mapping[str, Recipe]) -> None:
+def _prove(inventory: Path, text: str, goal: Goal, services: ServicesFor) -> None:
     """Let Ansible read the new text, in a private copy of its place. Raises InputError if it reads anything else."""
     with tempfile.TemporaryDirectory(dir=runtime_dir()) as name:
         folder = Path(name).resolve()

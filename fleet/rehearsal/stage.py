@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fleet.audit.keys import read_signing_key
+from fleet.audit.log import AuditLog
 from fleet.browser.network import Network
 from fleet.catalogue import Catalogue
 from fleet.config import Settings
@@ -31,11 +33,12 @@ class Stage:
 def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue, port: int = 0) -> Stage:
     """Start the rehearsal for every account of a rehearsal inventory; what its services stored lasts in the state.
 
-    `port` 0 takes a free one. Raises InputError for a case that does not exist and for a port in use, FleetError if the
-    rehearsal does not start.
+    The caller has made the state and holds its log: sessions of other runs must not change under them. `port` 0 takes a
+    free one. Raises InputError for a state that is not a rehearsal's, for a case that does not exist and for a port in
+    use, FleetError if the rehearsal does not start.
     """
     state = settings.state_dir
-    make_state(state, settings.identity, settings.log_key)
+    state.check(rehearsal=True)
     accounts = [
         RehearsalAccount(
             employee=employee.name,
@@ -51,11 +54,27 @@ def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue, 
     ]
     rehearsal = start_rehearsal(accounts, state.root / "rehearsal-world.json", port)
     store = SessionStore(state)
+    given_to = rehearsal.storage_states()
     for account in accounts:
-        given = rehearsal.storage_state(account.employee, account.service)
+        given = given_to[account.employee, account.service]
         recipe = catalogue.get(account.service)
         if given is None or recipe is None:
             store.remove(account.employee, account.service)
         else:
-            store.seal(account.employee, recipe, StorageState.model_validate(given))
+            # It need not outlive a power cut: the next rehearsal seals it anew.
+            store.seal(account.employee, recipe, StorageState.model_validate(given), durable=False)
     return Stage(rehearsal, Network(dict(rehearsal.resolve), (rehearsal.spki,)))
+
+
+def raise_stage_alone(inventory: Inventory, settings: Settings, catalogue: Catalogue, port: int = 0) -> Stage:
+    """The same outside of a run: makes the state where it is missing, and holds its log meanwhile.
+
+    Raises InputError and FleetError as `make_state`, `AuditLog` and `raise_stage` do.
+    """
+    state = settings.state_dir
+    make_state(state, settings.identity, settings.log_key, rehearsal=True)
+    log = AuditLog(state.audit, "a rehearsal", read_signing_key(state.audit, settings.log_key))
+    try:
+        return raise_stage(inventory, settings, catalogue, port)
+    finally:
+        log.close()

@@ -99,7 +99,14 @@ def entries_of(
 
 
 def render_receipt(
-    employee: str, subject: Subject, entries: Sequence[Entry], key: VerifierKey, words: Words, now: datetime
+    employee: str,
+    subject: Subject,
+    entries: Sequence[Entry],
+    key: VerifierKey,
+    words: Words,
+    now: datetime,
+    *,
+    rehearsal: bool = False,
 ) -> Receipt:
     """The receipt as a text and as one HTML page; the text holds the proofs, the page offers them as files."""
     content = {
@@ -107,6 +114,7 @@ def render_receipt(
         "subject": subject,
         "cards": [list(of_one) for _, of_one in groupby(entries, lambda entry: (entry.service, entry.control))],
         "entries": entries,
+        "rehearsal": rehearsal,
         "key": str(key),
         "made_at": words.moment(now),
         "file": visible(f"{employee}.receipt.txt"),

@@ -23,11 +23,10 @@ from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.catalogue import load_catalogue
 from fleet.config import Given, resolve_settings
-from fleet.inventory import read_inventory
 from fleet.paths import write_private
-from fleet.plan import catalogue_for
+from fleet.plan import read_people
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.rehearsal.stage import raise_stage
+from fleet.rehearsal.stage import raise_stage_alone
 from fleet.sessions import SessionStore
 from fleet.state import make_state
 from fleet.storage_state import StorageState
@@ -46,9 +45,9 @@ HOME = Path(os.environ["HOME"])
 def rehearsed() -> dict[str, Any]:
     """`fleet run`, with `--check` and without, on a page that reaches out, a challenge and a sign-in page."""
     inventory = _inventory({"reaches.out": "reaches_out", "asked": "challenge_code", "out": "session_over"})
-    settings = resolve_settings(Given(state=str(HOME / "state")), [inventory])
-    catalogue = catalogue_for(settings, rehearsal=True)
-    stage = raise_stage(read_inventory([inventory], catalogue.recipes), settings, catalogue)
+    settings = resolve_settings(Given(inventory=(inventory,), state=str(HOME / "state")))
+    people, catalogue = read_people(settings)
+    stage = raise_stage_alone(people, settings.of_kind(rehearsal=True), catalogue)
     ways = [part for host, at in stage.network.resolve.items() for part in ("--resolve", f"{host}={at}")]
     result: dict[str, Any] = {"own": f"lo tcp {stage.rehearsal.address}"}
     for name, check in (("checked", ["--check"]), ("run", [])):
@@ -65,7 +64,7 @@ def behind_proxy() -> dict[str, Any]:
     _resolve_hosts_here()
     cases = {"reaches.out": "reaches_out", "plain": "switched_on"}
     inventory = _inventory(cases, rehearsal=False)
-    settings = resolve_settings(Given(state=str(HOME / "state")), [inventory])
+    settings = resolve_settings(Given(inventory=(inventory,), state=str(HOME / "state")))
     make_state(settings.state_dir, settings.identity, settings.log_key)
     accounts = [RehearsalAccount(name, "linkedin", name, name, "en", case) for name, case in cases.items()]
     with start_rehearsal(accounts, port=443) as rehearsal, _tinyproxy() as log:

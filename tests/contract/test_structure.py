@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -156,6 +157,17 @@ class TestImports:
                 found[relative] = unexpected
         assert found == {}
         assert strangers("fleet/optout.py", "from playwright.async_api import Page") == ["playwright"]
+
+    def test_what_is_missing_is_known_to_be_missing(self) -> None:
+        """Where a missing file opens something or is made anew, nobody asks `Path.exists` and the like, which call a
+        file missing that cannot be looked at (from Python 3.14 on for every error of the disk)."""
+        owners = [ROOT / "fleet" / f"{name}.py" for name in ("mandates", "register", "sessions", "state", "acts")]
+        found = {
+            path.name: asked
+            for path in [*owners, *(ROOT / "fleet" / "audit").glob("*.py")]
+            if (asked := set(re.findall(r"\.(exists|is_dir)\(\)", path.read_text("utf-8"))))
+        }
+        assert found == {}
 
     def test_only_the_engine_launches_a_browser(self) -> None:
         """One module starts Playwright."""

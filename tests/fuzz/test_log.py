@@ -132,7 +132,9 @@ def read_everything() -> None:
     standings(record for _, record in everything)
     for _, record in everything:
         assert all(isinstance(word, str) for word in _words(record))
-    runs = {record["run"] for _, record in everything} | {record["run"] for record in read_last_run(PLACE / "log")}
+    runs = {record["run"] for _, record in everything} | {
+        record["run"] for record in read_last_run(PLACE / "log", rehearsal=None)
+    }
     for run in runs:
         ledger = Ledger.replay(run, read_records(PLACE / "log"))
         ledger.results({"s_1": "anna"})

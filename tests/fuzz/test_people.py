@@ -91,7 +91,7 @@ def test_whatever_ansible_lists_is_read_planned_and_handed_to_the_agent(case: di
     """One employee's bad data is that employee's: the plan of all still reaches the agent, and fits into the log."""
     listing = json.loads(json.dumps(case))
     try:
-        inventory = inventory_of(listing, ["staff.yml"], SERVICES)
+        inventory = inventory_of(listing, ["staff.yml"], lambda _: SERVICES)
     except InputError:
         return
     spec = RunSpec("20260101T000000Z-000000", True, inventory, SETTINGS)

@@ -48,7 +48,7 @@ def prepared(folder: Path, csv: str, inventory: str | None = EXAMPLE, keep: tupl
     (folder / "people.csv").write_text(csv, "utf-8")
     if inventory is not None:
         (folder / "staff.yml").write_bytes(inventory.encode())
-    return prepare(folder / "people.csv", folder / "staff.yml", SERVICES, Wishes(keep=keep))
+    return prepare(folder / "people.csv", folder / "staff.yml", lambda _: SERVICES, Wishes(keep=keep))
 
 
 def changed_lines(found: Import) -> list[str]:
@@ -174,7 +174,7 @@ class TestMinimalChange:
         first.write()
         second = prepared(tmp_path, "Email,Site\nanna@b.example,Lyon\nbob@b.example,Lyon\n", None)
         second.write()
-        read = read_inventory([str(tmp_path / "staff.yml")], SERVICES)
+        read = read_inventory([str(tmp_path / "staff.yml")], lambda _: SERVICES)
         assert {one.name: one.groups for one in read.employees} == {"anna": ("lyon",), "bob": ("lyon",)}
 
 
@@ -210,7 +210,7 @@ class TestForms:
                 patched.setattr(importing, "_employees", lambda *_given: ())
                 found = prepared(tmp_path, csv, inventory)
         found.write()
-        read = read_inventory([str(tmp_path / "staff.yml")], SERVICES)
+        read = read_inventory([str(tmp_path / "staff.yml")], lambda _: SERVICES)
         assert {one.name: set(one.groups) - {"europe"} for one in read.employees} == {
             "anna": {"lyon"},
             "bob": {"cork"},
@@ -290,7 +290,7 @@ class TestForms:
             f"        linkedin: {{profile: a, name: {scalar(text)}}}\n"
             f"        intranet:\n          profile: b\n          name: {scalar(text)}\n"
         )
-        [anna] = read_inventory([str(tmp_path / "staff.yml")], SERVICES).employees
+        [anna] = read_inventory([str(tmp_path / "staff.yml")], lambda _: SERVICES).employees
         assert anna.problems == ()
         assert [account.name for account in anna.accounts.values()] == [text, text]
 

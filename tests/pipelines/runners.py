@@ -103,12 +103,13 @@ def _action(job: Job, step: dict[str, Any], inputs: Mapping[str, str]) -> int:
 
 
 def _github_step(job: Job, script: str, environ: Mapping[str, str], *options: str) -> int:
-    files = {name: job.workspace.parent / name.lower() for name in ("GITHUB_OUTPUT", "GITHUB_PATH")}
+    files = {name: job.workspace.parent / name.lower() for name in ("GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_ENV")}
     for file in files.values():
         file.write_text("")
     code = job.bash(script, {**environ, **{name: str(file) for name, file in files.items()}}, *options)
     for folder in files["GITHUB_PATH"].read_text().splitlines():
         job.environ["PATH"] = f"{folder}{os.pathsep}{job.environ['PATH']}"
+    job.environ |= dict(line.split("=", 1) for line in files["GITHUB_ENV"].read_text().splitlines())
     job.outputs.setdefault("run", {}).update(
         line.split("=", 1) for line in files["GITHUB_OUTPUT"].read_text().splitlines()
     )

@@ -1,4 +1,8 @@
-"""What is ready to use in CI: each file's shell steps run against the rehearsal, traced, and searched for secrets."""
+"""What is ready to use in CI: each file's shell steps run against stand-ins, traced, and searched for secrets.
+
+The employees are no rehearsal's: settings beside their inventory lead to stand-ins on this machine, so that every
+command of a file acts on the state of the real runs.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +19,17 @@ import pytest
 import yaml
 from junitparser import JUnitXml
 
+from fleet.catalogue import load_catalogue
+from fleet.paths import StateDir
+from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
+from fleet.sessions import SessionStore, StorageState
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
 from tests.pipelines.runners import Job, run_github, run_gitlab, run_unit
 from tests.playbook.helpers import BIN
 
 FILES = ROOT / "docs" / "pipelines"
+LINKEDIN = load_catalogue().recipes["linkedin"]
 STAFF = {"anna": "switched_on", "brian": "already_out"}
 """Employee to the rehearsal's case."""
 
@@ -35,33 +45,68 @@ class Machine:
             each.mkdir(parents=True)
         self.identity, self.log_key = self.keys / "identity.txt", self.keys / "log-key.pem"
         self.summary = folder / "summary.md"
-        # The user's home; a state that is given serves a rehearsal too, which else has one of its own.
-        self.environ = {"HOME": str(self.home), "FLEET_STATE": str(self.state)}
-        self.staff(**STAFF)
+        self.environ = {"HOME": str(self.home)}
+        self._service: Rehearsal | None = None
+        self._cases: dict[str, str] = {}
         self.fleet("init")
+        self.staff(**STAFF)
 
     def staff(self, **cases: str) -> None:
         """Commit an inventory with these people; those who have no mandate are named `unasked`."""
         hosts: dict[str, Any] = {
             name: {
                 variable: value
-                for variable, value in at_linkedin(name, case=case).items()
+                for variable, value in at_linkedin(name).items()
                 if variable != "fleet_mandate" or name != "unasked"
             }
-            for name, case in cases.items()
+            for name in cases
         }
-        inventory = {"all": {"vars": {"fleet_rehearsal": True}, "hosts": hosts}}
-        for place in (self.workspace, self.home / "people"):
-            (place / "staff.yml").write_text(yaml.safe_dump(inventory))
+        for place in self._places:
+            (place / "staff.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+        self._cases = cases
+        if self._service is not None:
+            self.close()
+            self._serve()
+
+    @property
+    def _places(self) -> tuple[Path, Path]:
+        return self.workspace, self.home / "people"
+
+    def _serve(self) -> Rehearsal:
+        """The service that all of them have an account at, and are signed in to; it remembers what it stored."""
+        if self._service is None:
+            accounts = [
+                RehearsalAccount(name, "linkedin", name, name, "en", case) for name, case in self._cases.items()
+            ]
+            self._service = start_rehearsal(accounts, self.folder / "world.json")
+            ways = [f"{host}={address}" for host, address in self._service.resolve.items()]
+            for place in self._places:
+                settings = {"resolve": ways, "trust_spki": [self._service.spki]}
+                (place / "fleet.yml").write_text(yaml.safe_dump(settings))
+            store = SessionStore(StateDir(self.state))
+            for name in self._cases:
+                given = self._service.storage_state(name, "linkedin")
+                store.seal(name, LINKEDIN, StorageState.model_validate(given))
+        return self._service
+
+    def close(self) -> None:
+        """End the service."""
+        if self._service is not None:
+            self._service.stop()
+            self._service = None
 
     def fleet(self, *arguments: str) -> str:
         """One of our commands by hand."""
+        if arguments[0] == "run":
+            self._serve()
         return subprocess.run(
             [str(BIN / "fleet"), *arguments], env=os.environ | self.environ, check=True, capture_output=True, text=True
         ).stdout
 
-    def job(self, path: str | None = None) -> Job:
+    def job(self, path: str | None = None, *, is_served: bool = True) -> Job:
         """A job on this machine."""
+        if is_served:
+            self._serve()
         kept = {"LANG", "FLEET_BROWSER", "PLAYWRIGHT_BROWSERS_PATH", "XDG_RUNTIME_DIR"}
         environ = {name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")}
         environ |= self.environ | {
@@ -73,11 +118,7 @@ class Machine:
 
     def switch_back(self, employee: str) -> None:
         """Somebody, or the service, switches the setting on again."""
-        file = self.state / "rehearsal-world.json"
-        world = json.loads(file.read_text())
-        [account] = [one for one in world["accounts"] if one["employee"] == employee]
-        account["controls"]["ai_training"] = "in"
-        file.write_text(json.dumps(world))
+        self._serve().set_value(employee, "linkedin", "ai_training", "in")
 
     def cases(self) -> dict[str, str]:
         """Employee to passed, or what the JUnit file has in its place."""
@@ -102,7 +143,7 @@ def stand_in(machine: Machine, folder: Path, **codes: int) -> Job:
     ends = "".join(f'[ "$1" != {verb} ] || exit {code}\n' for verb, code in codes.items())
     (folder / "bin" / "fleet").write_text(f'#!/bin/sh\necho "$*" >> {folder}/called\n{ends}')
     (folder / "bin" / "fleet").chmod(0o755)
-    return machine.job(f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    return machine.job(f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", is_served=False)
 
 
 def called(folder: Path) -> list[str]:
@@ -117,9 +158,11 @@ def allowed_on_gitlab(name: str) -> set[int]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path: Path) -> Iterator[Machine]:
     """A machine after `fleet init`."""
-    return Machine(tmp_path)
+    machine = Machine(tmp_path)
+    yield machine
+    machine.close()
 
 
 class TestGithub:

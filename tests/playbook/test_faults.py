@@ -152,8 +152,8 @@ class TestLogThatCannotBeWritten:
 
 async def long_log() -> None:
     """Records of long ago: the log is longer than any other file of a run, so that a size limit hits the log alone."""
-    settings = resolve_settings(Given()).for_rehearsal()
-    make_state(settings.state_dir, settings.identity, settings.log_key)
+    settings = resolve_settings(Given()).of_kind(rehearsal=True)
+    make_state(settings.state_dir, settings.identity, settings.log_key, rehearsal=True)
     log = AuditLog(settings.state_dir.audit, "a test", read_signing_key(settings.state_dir.audit, settings.log_key))
     recovered = {"bytes": 0, "sha256": "0" * 64, "unsigned": 0}
     await asyncio.gather(*(log.append(schema.LOG_RECOVERED, "", **recovered) for _ in range(200)))

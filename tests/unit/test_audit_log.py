@@ -327,11 +327,11 @@ class TestFailedWrite:
 class TestReading:
     async def test_the_last_run_is_found_without_reading_the_others(self, log: AuditLog, folder: Path) -> None:
         """From its `run.started` on; nothing of the run before it."""
-        assert list(read_last_run(folder / "log")) == []
+        assert list(read_last_run(folder / "log", rehearsal=None)) == []
         for run in ("r1", "r2"):
             await log.append(records.RUN_STARTED, run, **STARTED)
             await finish(log, run=run)
-        assert [(record["event"], record["run"]) for record in read_last_run(folder / "log")] == [
+        assert [(record["event"], record["run"]) for record in read_last_run(folder / "log", rehearsal=None)] == [
             ("run.started", "r2"),
             ("control.finished", "r2"),
         ]
@@ -339,7 +339,7 @@ class TestReading:
     def test_a_log_that_does_not_exist_is_empty(self, folder: Path) -> None:
         """Reading makes nothing."""
         assert list(read_records(folder / "log")) == []
-        assert list(read_last_run(folder / "log")) == []
+        assert list(read_last_run(folder / "log", rehearsal=None)) == []
         assert not folder.exists()
 
     async def test_what_grows_is_read_once(self, log: AuditLog, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

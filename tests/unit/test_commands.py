@@ -496,7 +496,7 @@ class TestConfigShow:
     def test_it_says_which_file_is_used(self, staff: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Or where one would be looked for."""
         assert "there is no" in fleet("config", "show", "-i", staff).stdout
-        assert "looked for beside the inventory (-i)" in fleet("config", "show").stdout
+        assert "there is no fleet.yml" in fleet("config", "show", cwd=Path(staff).parent).stdout
         other = Path(staff).with_name("other.yml")
         other.write_text("forks: 4\n")
         monkeypatch.setenv("FLEET_CONFIG", str(other))
@@ -596,10 +596,30 @@ class TestAuditShow:
 
 
 class TestMandates:
-    def test_a_revocation_of_somebody_unknown_is_kept_and_questioned(self) -> None:
-        """A mistyped name must not leave anybody believing that a mandate is over."""
+    def test_a_name_that_nobody_has_is_refused(self, staff: str) -> None:
+        """A mistyped name must not leave anybody believing that a mandate is over; nothing is changed."""
         fleet("init")
-        done = fleet("mandates", "revoke", "ana.keller")
-        assert done.returncode == 0 and "ana.keller is revoked" in done.stdout
-        assert "No run has met an employee named ana.keller yet" in done.stderr
-        assert "ana.keller" in fleet("mandates", "list").stdout
+        for given in ((), ("-i", staff)):
+            said = refusal("mandates", "revoke", "ana.keller", *given)
+            assert "'ana.keller' is not in the log of" in said and "nothing was revoked" in said
+            assert "--unknown" in said and ("staff.yml" in said) is bool(given)
+        assert fleet("mandates", "list").stdout == "Nobody has revoked.\n"
+
+    def test_a_name_of_the_inventory_is_revoked_in_the_state_that_is_named(self, staff: str) -> None:
+        """No run need have met her."""
+        fleet("init")
+        done = fleet("mandates", "revoke", "anna.keller", "-i", staff)
+        state = Path.home() / ".local/state/fleet"
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"The mandate of anna.keller is revoked as of now, in the state {state}.\n"
+        assert "anna.keller" in fleet("mandates", "list").stdout
+        assert str(state) in fleet("mandates", "renew", "anna.keller", "--reference", "M-2").stdout
+
+    def test_what_is_unknown_is_revoked_where_that_is_meant(self, staff: str) -> None:
+        """Also where the inventory cannot be read: then a mandate must be over all the same."""
+        fleet("init")
+        Path(staff).write_text("all: [")
+        said = refusal("mandates", "revoke", "anna.keller", "-i", staff)
+        assert "Nothing was revoked; --unknown revokes without looking." in said
+        assert fleet("mandates", "revoke", "anna.keller", "-i", staff, "--unknown").returncode == 0
+        assert "anna.keller" in fleet("mandates", "list").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,10 @@ class TestLayers:
     ) -> None:
         """One setting in three places: the nearest to the person who types wins."""
         (tmp_path / "fleet.yml").write_text("state: from-file\nforks: 3\n")
-        sources = ["staff.yml"]
-        assert resolve_settings(Given(), sources, tmp_path).state == tmp_path / "from-file"
+        assert resolve_settings(Given(), tmp_path).state == tmp_path / "from-file"
         monkeypatch.setenv("FLEET_STATE", "from-environment")
-        assert resolve_settings(Given(), sources, tmp_path).state == tmp_path / "from-environment"
-        settings = resolve_settings(Given(state="from-option", forks=5), sources, tmp_path)
+        assert resolve_settings(Given(), tmp_path).state == tmp_path / "from-environment"
+        settings = resolve_settings(Given(state="from-option", forks=5), tmp_path)
         assert (settings.state, settings.forks) == (tmp_path / "from-option", 5)
 
     def test_fleet_config_names_another_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,23 +33,103 @@ class TestLayers:
         elsewhere.mkdir()
         (elsewhere / "fleet.yml").write_text("recipes: [ours]\n")
         monkeypatch.setenv("FLEET_CONFIG", str(elsewhere / "fleet.yml"))
-        assert resolve_settings(Given(), ["staff.yml"], tmp_path).recipes == (elsewhere / "ours",)
+        assert resolve_settings(Given(), tmp_path).recipes == (elsewhere / "ours",)
         monkeypatch.setenv("FLEET_CONFIG", "nowhere.yml")
         with pytest.raises(InputError, match="FLEET_CONFIG names nowhere"):
-            resolve_settings(Given(), ["staff.yml"], tmp_path)
+            resolve_settings(Given(), tmp_path)
 
     def test_the_proxys_credentials_are_a_file_beside_fleet_yml(self, tmp_path: Path) -> None:
         """The option may name another proxy; where the credentials are never stands on the command line."""
         (tmp_path / "fleet.yml").write_text("proxy: http://proxy:3128\nproxy_credentials: proxy.txt\n")
         file = tmp_path / "proxy.txt"
-        assert resolve_settings(Given(), ["staff.yml"], tmp_path).network.proxy == Proxy("http", "proxy", 3128, file)
+        assert resolve_settings(Given(), tmp_path).network.proxy == Proxy("http", "proxy", 3128, file)
         given = Given(proxy="https://other:8443")
-        assert resolve_settings(given, ["staff.yml"], tmp_path).network.proxy == Proxy("https", "other", 8443, file)
+        assert resolve_settings(given, tmp_path).network.proxy == Proxy("https", "other", 8443, file)
 
-    def test_a_rehearsal_has_a_state_of_its_own(self, tmp_path: Path) -> None:
-        """Unless a state was given: rehearsed records never stand among real ones."""
-        assert resolve_settings(Given(), (), tmp_path).for_rehearsal().state.name == "rehearsal"
-        assert resolve_settings(Given(state="here"), (), tmp_path).for_rehearsal().state == tmp_path / "here"
+    @pytest.mark.parametrize("place", ["option", "environment", "file", "default"])
+    def test_a_rehearsal_has_a_state_of_its_own(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    ) -> None:
+        """Wherever the real one comes from: rehearsed records and sessions never stand among real ones."""
+        paths = {"state": "here", "identity": "keys/id.txt", "log_key": "keys/log.pem"}
+        given = Given(**paths) if place == "option" else Given()
+        if place == "environment":
+            for name, path in paths.items():
+                monkeypatch.setenv(f"FLEET_{name.upper()}", path)
+        if place == "file":
+            (tmp_path / "fleet.yml").write_text("".join(f"{name}: {path}\n" for name, path in paths.items()))
+        real = resolve_settings(given, tmp_path)
+        rehearsed = real.of_kind(rehearsal=True)
+        assert real.of_kind(rehearsal=False) == real
+        assert rehearsed.state == real.state / "rehearsal"
+        assert rehearsed.identity == real.identity.with_name(f"rehearsal-{real.identity.name}")
+        assert rehearsed.log_key == real.log_key.with_name(f"rehearsal-{real.log_key.name}")
+        assert (real.state == tmp_path / "here") is (place != "default")
+
+
+class TestFile:
+    """Which fleet.yml counts: two commands that are typed in the same folder go by the same one."""
+
+    def test_without_an_inventory_it_is_that_of_the_working_directory(self, tmp_path: Path) -> None:
+        """As of ansible.cfg; also for a list of hosts, which lies in no folder."""
+        (tmp_path / "fleet.yml").write_text("forks: 3\n")
+        for sources in ((), ("anna,ben",), ("staff.yml",), ("./staff.yml",), (f"../{tmp_path.name}/staff.yml",)):
+            assert configure(Given(inventory=sources), tmp_path).settings.forks == 3, sources
+
+    def test_it_names_the_inventory(self, tmp_path: Path) -> None:
+        """One or several, from the file on, as -i would have them; -i is above it."""
+        file, cwd = tmp_path / "fleet.yml", tmp_path / "sub"
+        cwd.mkdir()
+        file.write_text("inventory: staff.yml\n")
+        assert configure(Given(), tmp_path).settings.inventory == ("staff.yml",)
+        file.write_text("inventory:\n  - sub/staff.yml\n  - anna,ben\n")
+        assert configure(Given(), tmp_path).settings.inventory == ("sub/staff.yml", "anna,ben")
+        assert configure(Given(inventory=("x.yml",)), tmp_path).settings.inventory == ("x.yml",)
+
+    def test_it_is_not_used_for_an_inventory_of_another_folder(self, tmp_path: Path) -> None:
+        """A run in that folder would go by other settings; unless the file names the inventory, or is named itself."""
+        (tmp_path / "sub").mkdir()
+        (tmp_path / "fleet.yml").write_text("forks: 3\n")
+        given = Given(inventory=("sub/staff.yml",))
+        with pytest.raises(InputError, match=r"sub/staff.yml is not in the folder of .*fleet.yml, which does not name"):
+            configure(given, tmp_path)
+        (tmp_path / "fleet.yml").write_text("forks: 3\ninventory: sub/staff.yml\n")
+        assert configure(given, tmp_path).settings.forks == 3
+        (tmp_path / "sub" / "fleet.yml").write_text("forks: 4\n")
+        assert configure(given, tmp_path).settings.forks == 4
+
+    def test_two_that_could_be_meant_are_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each folder's own commands go by its own; FLEET_CONFIG decides."""
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "fleet.yml").write_text("forks: 3\n")
+        given = Given(inventory=("a/staff.yml", "b/staff.yml"))
+        with pytest.raises(InputError, match=r"Both .*a/fleet.yml and .*b/fleet.yml could be meant"):
+            configure(given, tmp_path)
+        monkeypatch.setenv("FLEET_CONFIG", "b/fleet.yml")
+        assert configure(given, tmp_path).file == tmp_path / "b" / "fleet.yml"
+
+    @pytest.mark.parametrize("place", [".", "fleet.yml"])
+    def test_one_that_others_may_write_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+    ) -> None:
+        """It could accept terms, or lead to another state; a file that is named is trusted."""
+        (tmp_path / "fleet.yml").write_text("forks: 3\n")
+        (tmp_path / place).chmod(0o777)
+        for given in (Given(), Given(inventory=("staff.yml",))):
+            with pytest.raises(InputError, match=r"fleet\.yml is not used, for everybody may write to "):
+                configure(given, tmp_path)
+        monkeypatch.setenv("FLEET_CONFIG", "fleet.yml")
+        assert configure(Given(), tmp_path).settings.forks == 3
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+    @pytest.mark.parametrize("place", [".", "fleet.yml"])
+    def test_one_that_belongs_to_another_is_refused(self, tmp_path: Path, place: str) -> None:
+        """Or lies in a folder of theirs, where they can exchange it."""
+        (tmp_path / "fleet.yml").write_text("forks: 3\n")
+        os.chown(tmp_path / place, 65534, 65534)
+        with pytest.raises(InputError, match=r"fleet\.yml is not used, for .* belongs to another user"):
+            configure(Given(), tmp_path)
 
 
 class TestOrigins:
@@ -60,7 +140,7 @@ class TestOrigins:
             "version: 1\n\nstate: from-file\nidentity: id.txt\nforks: 3\nservices:\n  - linkedin\ncontrols: []\n"
         )
         monkeypatch.setenv("FLEET_IDENTITY", "from-environment")
-        found = configure(Given(forks=5), ["staff.yml"], tmp_path)
+        found = configure(Given(forks=5), tmp_path)
         assert found.file == file
         told = {key: (one.value, str(one.origin)) for key, one in found.values.items()}
         assert told["state"] == (tmp_path / "from-file", f"{file}:3")
@@ -76,10 +156,10 @@ class TestOrigins:
         """None of them has an order of its own."""
         in_file = {"forks": "3", "breaker": "{visits: 9}"}.get(key.name, "[there]" if key.default() == () else "there")
         (tmp_path / "fleet.yml").write_text(f"{key.name}: {in_file}\n")
-        below = configure(Given(), ["staff.yml"], tmp_path).values[key.name]
+        below = configure(Given(), tmp_path).values[key.name]
         assert (below.origin.kind, below.origin.line) == (Kind.FILE, 1)
         given = {"forks": 5, "breaker": "off"}.get(key.name, ("here",) if key.default() == () else "here")
-        above = configure(Given(**{key.name: given}), ["staff.yml"], tmp_path).values[key.name]
+        above = configure(Given(**{key.name: given}), tmp_path).values[key.name]
         assert above.origin == Origin(Kind.OPTION, key.option or "")
         assert above.value != below.value
 
@@ -92,7 +172,7 @@ class TestOrigins:
         (tmp_path / "fleet.yml").write_text(
             "notify: [https://hooks.example/s3cret]\nnotify_file: n.txt\nsmtp: mail:25\n"
         )
-        found = configure(Given(), ["staff.yml"], tmp_path)
+        found = configure(Given(), tmp_path)
         assert "hooks" not in repr(found.settings)
         channels = found.channels
         assert [target.url for target in channels.targets] == ["https://hooks.example/s3cret"]
@@ -109,7 +189,7 @@ class TestOrigins:
         """Rather than read in part."""
         (tmp_path / "fleet.yml").write_text(text)
         with pytest.raises(InputError, match=message):
-            configure(Given(), ["staff.yml"], tmp_path)
+            configure(Given(), tmp_path)
 
 
 class TestRoleVariables:

@@ -39,7 +39,7 @@ all:
 
 def read(tmp_path: Path, text: str, limit: str | None = None, name: str = "staff.yml") -> Inventory:
     (tmp_path / name).write_text(text, "utf-8")
-    return read_inventory([name], SERVICES, limit, cwd=tmp_path)
+    return read_inventory([name], lambda _: SERVICES, limit, cwd=tmp_path)
 
 
 def employee(inventory: Inventory, name: str) -> Employee:
@@ -72,7 +72,7 @@ class TestReading:
         listing = {"staff": {"hosts": ["dora"]}, "_meta": {"hostvars": {"dora": {"fleet_locale": "nl"}}}}
         script.write_text(f"#!/bin/sh\necho '{json.dumps(listing)}'\n", "utf-8")
         script.chmod(0o755)
-        inventory = read_inventory([str(folder), str(script)], SERVICES)
+        inventory = read_inventory([str(folder), str(script)], lambda _: SERVICES)
         assert employee(inventory, "carla").accounts["linkedin"].profile == "carla-c"
         assert employee(inventory, "dora").locale == "nl"
 
@@ -183,12 +183,12 @@ class TestReading:
         )
         script.chmod(0o755)
         monkeypatch.chdir(tmp_path)
-        assert [one.name for one in read_inventory(["scripts/people.py"], SERVICES).employees] == ["dora"]
+        assert [one.name for one in read_inventory(["scripts/people.py"], lambda _: SERVICES).employees] == ["dora"]
 
     def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
         """Ansible itself exits 0 on a path that does not exist."""
         with pytest.raises(InputError, match="there is no such inventory"):
-            read_inventory(["nowhere.yml"], SERVICES, cwd=tmp_path)
+            read_inventory(["nowhere.yml"], lambda _: SERVICES, cwd=tmp_path)
 
 
 class TestAuthority:
@@ -287,7 +287,7 @@ anna fleet_accounts='{"linkedin": {"profile": "somebody-else"}}'
         )
         (tmp_path / "more.yml").write_text("all: {hosts: {bob: {fleet_accounts: {intranet: {profile: robert}}}}}\n")
         (tmp_path / "staff.yml").write_text(GOOD)
-        [warning] = read_inventory(["staff.yml", "more.yml"], SERVICES, cwd=tmp_path).warnings
+        [warning] = read_inventory(["staff.yml", "more.yml"], lambda _: SERVICES, cwd=tmp_path).warnings
         assert warning.startswith("staff.yml:14: bob: fleet_accounts.intranet: bob-b is lost")
         (tmp_path / "host_vars").mkdir()
         (tmp_path / "host_vars" / "anna.yml").write_text("fleet_accounts: {intranet: {profile: anna-k}}\n")

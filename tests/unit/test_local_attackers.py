@@ -282,7 +282,7 @@ class TestPipesInPlaceOfFiles:
         with deadline(5):
             verify(places, keys)
             try:
-                list(read_last_run(places.log))
+                list(read_last_run(places.log, rehearsal=None))
                 AuditLog(places, "a test", read_signing_key(places, key)).close()
             except FleetError as error:
                 assert "\n" not in str(error)

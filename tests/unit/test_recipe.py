@@ -94,6 +94,8 @@ class TestRefusals:
             ("name: LinkedIn", "name: 5", "name: must be text; put it in quotes"),
             ("domains: [linkedin.com]", "domains: linkedin.com", "domains: must be a list"),
             ("domains: [linkedin.com]", "domains: []", "domains: must not be empty"),
+            ("weak: [es]", "weak: [sv]", "weak: there are no names in sv"),
+            ("    kind: switch", "    kind: switch\n    shows_within: 600", "shows_within: must be 90 or less"),
             ("    kind: switch", "    kind: switch\n    save: yes", "save: must hold keys and values"),
         ],
     )
@@ -129,7 +131,9 @@ class TestRefusals:
     def test_yes_and_no_are_words(self, folder: Path) -> None:
         """`no` is Norwegian and `off` a state: plain YAML 1.1 would make both false."""
         recipe = LINKEDIN.replace("service: linkedin", "service: wiki").replace("opted_out: 'off'", "opted_out: off")
-        (folder / "wiki.yml").write_text(recipe.replace("        es:", "        no:"), "utf-8")
+        (folder / "wiki.yml").write_text(
+            recipe.replace("        es:", "        no:").replace("weak: [es]", "weak: [no]"), "utf-8"
+        )
         control = load_model(folder / "wiki.yml", Recipe).controls["ai_training"]
         assert control.opted_out == "off"
         assert "no" in control.find.names

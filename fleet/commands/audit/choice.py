@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fleet.audit.segments import read_last_run, read_lines
+from fleet.audit.segments import read_last_run, read_lines, runs_of_kind
 from fleet.errors import InputError
 from fleet.paths import AuditDir
 
@@ -23,11 +23,11 @@ SINCE = Annotated[
 ]
 
 
-def run_named(places: AuditDir, name: str) -> str:
-    """The run id that `last` stands for, or `name` itself."""
+def run_named(places: AuditDir, name: str, *, rehearsal: bool) -> str:
+    """The run id that `last` stands for (the newest of this kind), or `name` itself."""
     if name != "last":
         return name
-    newest = next(read_last_run(places.log), None)
+    newest = next(read_last_run(places.log, rehearsal=rehearsal), None)
     if newest is None:
         raise InputError("The log has no run yet.")
     return str(newest["run"])
@@ -35,7 +35,7 @@ def run_named(places: AuditDir, name: str) -> str:
 
 @dataclass(frozen=True)
 class Choice:
-    """The filters of the command line. `names` gives the employee of a pseudonym."""
+    """The filters of the command line. `names` gives the employee of a pseudonym; `others` are runs to leave out."""
 
     names: Mapping[str, str]
     run: str | None = None
@@ -43,6 +43,7 @@ class Choice:
     service: str | None = None
     outcome: str | None = None
     since: str | None = None
+    others: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -54,16 +55,26 @@ class Choice:
         service: str | None,
         outcome: str | None,
         since: str | None,
+        *,
+        rehearsal: bool,
+        with_others: bool = False,
     ) -> Choice:
-        """Raises InputError for an employee, a run or a time that cannot be."""
+        """What the options choose: of real runs or of rehearsals, which `last` means too; `with_others` of both.
+
+        Raises InputError for an employee, a run or a time that cannot be."""
         if employee is not None and employee not in names.values():
             raise InputError(f"The log has nothing of '{employee}'; mend the name, or leave --employee out.")
         if run is not None:
-            wanted = run_named(places, run)
+            wanted = run_named(places, run, rehearsal=rehearsal)
             if all(record.get("run") != wanted for _, record in read_lines(places.log)):
                 raise InputError(f"The log has no run '{run}'; 'fleet audit show' without --run lists all.")
             run = wanted
-        return cls(names, run, employee, service, outcome, None if since is None else _utc(since))
+        others = frozenset() if with_others else runs_of_kind(places.log, rehearsal=not rehearsal)
+        if run in others:
+            raise InputError(
+                f"Run '{run}' was {'no' if rehearsal else 'a'} rehearsal; name another, or leave --run out."
+            )
+        return cls(names, run, employee, service, outcome, None if since is None else _utc(since), others)
 
     def read(self, places: AuditDir, first: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """The chosen records from number `first` on, each with its line."""
@@ -75,6 +86,7 @@ class Choice:
             (self.run is None or record.get("run") == self.run)
             and (self.service is None or record.get("service") == self.service)
             and (self.outcome is None or record.get("outcome") == self.outcome)
+            and record.get("run") not in self.others
             and (self.since is None or record["at"] >= self.since)
             and (self.employee is None or self.names.get(record.get("subject") or "") == self.employee)
         )

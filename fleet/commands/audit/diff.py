@@ -12,7 +12,7 @@ from rich.text import Text
 from fleet.audit.ledger import Key, Ledger
 from fleet.audit.segments import read_run
 from fleet.audit.subjects import known_names
-from fleet.commands.options import REHEARSAL, STATE, Output, people, screen, settings_of, with_log
+from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.model import Reason, Result, control_name
 from fleet.paths import AuditDir
 from fleet.report.words import visible
@@ -23,12 +23,13 @@ def diff(
     second: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or 'last'.")],
     output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
     rehearsal: REHEARSAL = False,
+    inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
     """Compare two runs by employee, service and control: other outcomes, other readings, and what only one has."""
-    places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
+    places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     names = known_names(places.subjects)
-    before, after = (_results(places, name, names) for name in (first, second))
+    before, after = (_results(places, name, names, rehearsal=rehearsal) for name in (first, second))
     changed = [
         (before.get(key), after.get(key))
         for key in dict.fromkeys([*before, *after])
@@ -51,8 +52,8 @@ def diff(
     people.print(f"{len(changed)} differ, {same} are the same.")
 
 
-def _results(places: AuditDir, run: str, names: dict[str, str]) -> dict[Key, Result]:
-    log = read_run(places.log, run)
+def _results(places: AuditDir, run: str, names: dict[str, str], *, rehearsal: bool) -> dict[Key, Result]:
+    log = read_run(places.log, run, rehearsal=rehearsal)
     ledger = Ledger.replay(log[0]["run"], log)
     return dict(zip(ledger.keys(), ledger.results(names, absent=Reason.AGENT_ENDED), strict=True))
 

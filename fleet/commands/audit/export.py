@@ -12,7 +12,7 @@ from fleet.audit.export import export as convert
 from fleet.audit.keys import read_keys
 from fleet.audit.subjects import known_names
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
-from fleet.commands.options import REHEARSAL, STATE, settings_of, with_log
+from fleet.commands.options import BESIDE, REHEARSAL, STATE, settings_of, with_log
 
 
 def export(
@@ -28,12 +28,13 @@ def export(
         bool, typer.Option("--with-names", help="Name employees, and so hand personal data out.")
     ] = False,
     rehearsal: REHEARSAL = False,
+    inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
     """Print the records for another program, such as a SIEM. Employees stay pseudonyms unless --with-names is given."""
-    places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
+    places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     names = known_names(places.subjects)
-    choice = Choice.of(places, names, run, employee, service, outcome, since)
+    choice = Choice.of(places, names, run, employee, service, outcome, since, rehearsal=rehearsal)
     origin = read_keys(places.vkey)[0].name
     for line in convert(form, choice.read(places), origin, names if with_names else {}):
         sys.stdout.write(line)

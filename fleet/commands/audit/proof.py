@@ -12,7 +12,7 @@ import typer
 from fleet.audit.keys import read_keys
 from fleet.audit.notes import NoteError
 from fleet.audit.proof import MAX_TEXT_BYTES, Proof, Prover, find_proofs
-from fleet.commands.options import REHEARSAL, STATE, screen, settings_of, with_log, write_output
+from fleet.commands.options import BESIDE, REHEARSAL, STATE, screen, settings_of, with_log, write_output
 from fleet.errors import InputError
 
 EXIT_NOT_PROVED = 15
@@ -24,10 +24,11 @@ def prove(
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write; stdout without it.")
     ] = None,
     rehearsal: REHEARSAL = False,
+    inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
     """Write the proof that one record is in the log. It holds the record, and needs nothing else but the public key."""
-    places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
+    places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     text = Prover(places, read_keys(places.vkey)).prove(seq).text
     if output is None:
         typer.echo(text, nl=False)

@@ -10,9 +10,9 @@ import typer
 
 from fleet.audit.keys import read_keys
 from fleet.audit.proof import Prover
-from fleet.audit.segments import read_records
+from fleet.audit.segments import of_kind, read_records
 from fleet.audit.subjects import known_subjects
-from fleet.commands.options import LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
+from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.errors import InputError
 from fleet.plan import catalogue_for, service_names
 from fleet.report.receipt import entries_of, render_receipt
@@ -24,22 +24,24 @@ def receipt(
     folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to write it.")] = Path(),
     language: LANGUAGE = None,
     rehearsal: REHEARSAL = False,
+    inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
     """Write a receipt, as one HTML page and as text: what was read, changed and read back, when, and how to check it.
 
     In the employee's language, as the inventory of the last run had it (English where nobody has translated).
     """
-    settings = with_log(settings_of(state), rehearsal=rehearsal)
+    settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)
     places = settings.state_dir.audit
     subject = known_subjects(places.subjects).get(employee)
     if subject is None:
         raise InputError(f"The log has nothing of '{employee}'; mend the name.")
     keys = read_keys(places.vkey)
-    names = service_names(catalogue_for(settings, rehearsal=True))
-    entries = entries_of(subject, read_records(places.log), names, Prover(places, keys).prove)
+    names = service_names(catalogue_for(settings, rehearsal=rehearsal))
+    log = of_kind(read_records(places.log), rehearsal=rehearsal)
+    entries = entries_of(subject, log, names, Prover(places, keys).prove)
     words = words_asked_for(language, subject.locale)
-    made = render_receipt(employee, subject, entries, keys[0], words, datetime.now(UTC))
+    made = render_receipt(employee, subject, entries, keys[0], words, datetime.now(UTC), rehearsal=rehearsal)
     for suffix, content in (("txt", made.text), ("html", made.html)):
         path = folder / f"{employee}.receipt.{suffix}"
         write_output(path, content)

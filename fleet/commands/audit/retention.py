@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from fleet.acts import Erase, Prune
-from fleet.commands.options import LOG_KEY, REHEARSAL, STATE, settings_of, with_log
+from fleet.commands.options import BESIDE, LOG_KEY, REHEARSAL, STATE, settings_of, with_log
 from fleet.errors import InputError
 from fleet.writing import carry_out
 
 
 def erase(
     employee: Annotated[str, typer.Argument(help="Name of the employee, as in the inventory.")],
+    inventory: BESIDE = None,
     state: STATE = None,
     log_key: LOG_KEY = None,
     rehearsal: REHEARSAL = False,
@@ -23,13 +24,14 @@ def erase(
 
     Copies of the state directory must be treated alike. A mandate that was taken back stays taken back.
     """
-    settings = with_log(settings_of(state, log_key=log_key), rehearsal=rehearsal)
+    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     erased = carry_out(settings, "fleet audit erase", Erase(employees=[employee]))["erased"].get(employee)
     if erased is None:
         raise InputError(f"Nothing is known of '{employee}': no run has met them, and there is no session.")
     # Not the pseudonym: what is printed may be kept, and would lead from the log to the person again.
     met = "" if erased["pseudonym"] else " No run had met them."
-    typer.echo(f"{employee} is erased: {erased['sessions']} sessions, {erased['evidence']} pictures.{met}")
+    gone = f"{erased['sessions']} sessions, {erased['evidence']} pictures"
+    typer.echo(f"{employee} is erased from the state {settings.state}: {gone}.{met}")
 
 
 def prune(
@@ -37,12 +39,13 @@ def prune(
         datetime,
         typer.Option("--before", metavar="DAY", formats=["%Y-%m-%d"], help="Runs that ended before this day (UTC)."),
     ],
+    inventory: BESIDE = None,
     state: STATE = None,
     log_key: LOG_KEY = None,
     rehearsal: REHEARSAL = False,
 ) -> None:
     """Take out the records, pictures and diagnostics of old runs. Hashes stay, so that all later proofs hold."""
-    settings = with_log(settings_of(state, log_key=log_key), rehearsal=rehearsal)
+    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     day = date(before.year, before.month, before.day)
     first = carry_out(settings, "fleet audit prune", Prune(before=day))["first"]
-    typer.echo(f"The log begins with record {first} now." if first else "Nothing is that old.")
+    typer.echo(f"The log in {settings.state} begins with record {first} now." if first else "Nothing is that old.")

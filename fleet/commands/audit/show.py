@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.audit import records
-from fleet.audit.segments import Growing
+from fleet.audit.segments import Growing, runs_of_kind
 from fleet.audit.subjects import Subject, known_subjects
 from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
-from fleet.commands.options import REHEARSAL, STATE, Output, people, screen, settings_of, with_log
+from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.counting import counted
 from fleet.evidence import Kind, read_evidence
 from fleet.model import control_name
@@ -25,6 +25,7 @@ from fleet.paths import StateDir
 from fleet.report.words import visible
 
 POLL_SECONDS = 0.5
+_CHANGES_KNOWN = (records.SUBJECT_ERASED, records.RUN_STARTED)
 
 
 def show(
@@ -38,12 +39,15 @@ def show(
         Output, typer.Option("--output", help="text, or one JSON object (with --follow one for each record).")
     ] = Output.TEXT,
     rehearsal: REHEARSAL = False,
+    inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
     """Show records, oldest first. Employees are named from the side store; the log itself has pseudonyms only."""
-    state_dir = with_log(settings_of(state), rehearsal=rehearsal).state_dir
+    state_dir = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir
     places, known = state_dir.audit, Known.at(state_dir)
-    choice = Choice.of(places, known.names, run, employee, service, outcome, since)
+    choice = Choice.of(
+        places, known.names, run, employee, service, outcome, since, rehearsal=rehearsal, with_others=True
+    )
     if follow:
         _follow(state_dir, choice, output)
         return
@@ -63,18 +67,26 @@ class Known:
     names: Mapping[str, str]
     subjects: Mapping[str, Subject]
     evidence: Path
+    rehearsals: frozenset[str]
+    """The runs whose records say nothing of real accounts."""
 
     @classmethod
     def at(cls, state: StateDir) -> Known:
         """All that a state knows now."""
         people_there = known_subjects(state.audit.subjects)
         subjects = {subject.pseudonym: subject for subject in people_there.values()}
-        return cls({subject.pseudonym: name for name, subject in people_there.items()}, subjects, state.evidence)
+        return cls(
+            {subject.pseudonym: name for name, subject in people_there.items()},
+            subjects,
+            state.evidence,
+            runs_of_kind(state.audit.log, rehearsal=True),
+        )
 
     def named(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """A record with its employee, and what the service calls a control that is called otherwise."""
+        """A record with its employee, the kind of its run, and what the service calls a control called otherwise."""
+        record = dict(record) | ({"rehearsal": record["run"] in self.rehearsals} if record["run"] else {})
         if "subject" not in record:
-            return dict(record)
+            return record
         label = self.label(record)
         more = {} if label is None else {"label_text": label}
         return {**record, "employee": self.names.get(record["subject"] or ""), **more}
@@ -95,7 +107,7 @@ def _follow(state: StateDir, choice: Choice, output: Output) -> None:
     while True:
         read = [record for _, record in log.new()]
         about = {record["subject"] for record in read if record.get("subject")}
-        if about - known.names.keys() or any(record["event"] == records.SUBJECT_ERASED for record in read):
+        if about - known.names.keys() or any(record["event"] in _CHANGES_KNOWN for record in read):
             known = Known.at(state)  # a run has met somebody new, or somebody is nobody any more
         found = [record for record in read if choice.includes(record)]
         for record in found:
@@ -127,7 +139,7 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
     event = record["event"]
     if event == records.RUN_STARTED:
         yield f"run {record['run']}"
-        yield "check mode" if record["check"] else "real"
+        yield "check mode" if record["check"] else "setting"
         yield f"{record['employees']} employees, {record['controls']} controls"
         yield f"operator uid {record['operator']}"
     elif event == records.RUN_PLANNED:

@@ -15,7 +15,7 @@ from fleet.audit.keys import read_keys
 from fleet.audit.segments import SEGMENT_RECORDS, segments
 from fleet.audit.verify import Verdict, Verification
 from fleet.audit.verify import verify as check
-from fleet.commands.options import REHEARSAL, STATE, Output, people, screen, settings_of, with_log
+from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.counting import counted
 from fleet.errors import InputError
 from fleet.paths import AuditDir
@@ -42,6 +42,7 @@ def verify(
     ] = None,
     output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
     rehearsal: REHEARSAL = False,
+    inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
     """Check every record and every checkpoint, and say what cannot be excluded.
@@ -49,7 +50,7 @@ def verify(
     Exit codes: 0 OK, 10 unsigned tail, 11 torn tail, 12 unknown key, 13 gap,
     14 truncated, 15 modified, 16 fork, 2 bad input.
     """
-    places = with_log(settings_of(state), rehearsal=rehearsal).state_dir.audit
+    places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     if key is None and not places.vkey.exists():
         raise InputError(f"{places.vkey} is missing; give the public key of the log with --key.")
     keys = read_keys(key or places.vkey)

@@ -6,9 +6,9 @@ import typer
 
 from fleet.commands.options import INVENTORY, LIMIT, RECIPES, say, settings_of
 from fleet.counting import counted
-from fleet.inventory import gaps_in_mandates, read_inventory
+from fleet.inventory import gaps_in_mandates
 from fleet.model import EXIT_BAD_INPUT
-from fleet.plan import catalogue_for
+from fleet.plan import read_people
 
 
 def check(
@@ -20,9 +20,7 @@ def check(
 
     Exit codes: 0 without mistakes, 2 with mistakes.
     """
-    settings = settings_of(recipes=recipes, inventory=inventory)
-    catalogue = catalogue_for(settings, rehearsal=True)
-    read = read_inventory(inventory or [], catalogue.recipes, limit)
+    read, _ = read_people(settings_of(inventory, recipes=recipes), limit)
     mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read))]
     for remark in read.remarks:
         say(f"Ansible warns: {remark}", "yellow")

@@ -18,7 +18,7 @@ from fleet.people.export import Encoding, OnBadRow
 from fleet.people.importing import Import, prepare
 from fleet.people.leaving import Leavers, parse_where
 from fleet.people.wishes import Wishes, place_of_remembered
-from fleet.plan import catalogue_for
+from fleet.plan import services_for
 from fleet.report.people import (
     authority_table,
     columns_lines,
@@ -76,7 +76,7 @@ def import_(
     Exit codes: 0 written, or nothing to write; 1 not wanted at the question; 2 refused, and nothing was written;
     3 rows were left out (--on-bad-row skip), the others as with 0.
     """
-    settings = settings_of(recipes=recipes, inventory=[str(inventory)])
+    settings = settings_of([str(inventory)], recipes=recipes)
     wishes = Wishes(
         parse_map(mapped or ()),
         encoding,
@@ -85,7 +85,7 @@ def import_(
         leavers,
         on_bad_row,
     )
-    found = prepare(file, inventory, catalogue_for(settings, rehearsal=True).recipes, wishes)
+    found = prepare(file, inventory, services_for(settings), wishes)
     if output is Output.TEXT:
         _show(found)
     if not check:

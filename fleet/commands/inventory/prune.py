@@ -24,10 +24,10 @@ from fleet.commands.options import (
 )
 from fleet.counting import counted
 from fleet.errors import InputError
-from fleet.inventory import Inventory, read_inventory
+from fleet.inventory import Inventory
 from fleet.leavers import Leavers, find_leavers
 from fleet.people.difference import shrinks_by_half
-from fleet.plan import catalogue_for
+from fleet.plan import read_people
 from fleet.report.people import leavers_envelope, leavers_table
 from fleet.writing import carry_out
 
@@ -50,8 +50,8 @@ def prune(
 
     Exit codes: 0 listed or removed; 1 not wanted at the question; 2 refused, and nothing was removed.
     """
-    settings = settings_of(state, inventory=inventory, log_key=log_key)
-    read = read_inventory(inventory or [], catalogue_for(settings, rehearsal=True).recipes)
+    settings = settings_of(inventory, state=state, log_key=log_key)
+    read, _ = read_people(settings)
     read.require_own_state(is_rehearsal=rehearsal)
     settings = with_log(settings, rehearsal=rehearsal)
     found = find_leavers(settings.state_dir, {employee.name for employee in read.employees})
@@ -69,11 +69,13 @@ def prune(
         # A withdrawn mandate stays withdrawn: whoever comes back under that name must give a new one.
         act = Erase(employees=[one.employee for one in gone])
         erased = carry_out(settings, "fleet inventory prune", act)["erased"]
-        if output is Output.TEXT:
+        if output is Output.JSON:
+            say(f"{len(erased)} removed from {settings.state}.")
+        else:
             sessions = sum(each["sessions"] for each in erased.values())
             pictures = sum(each["evidence"] for each in erased.values())
             removed = f"{counted(sessions, 'session')}, {counted(pictures, 'picture')}"
-            typer.echo(f"{len(erased)} removed: {removed}. It is in the log.")
+            typer.echo(f"{len(erased)} removed from {settings.state}: {removed}. It is in the log.")
     elif gone and output is Output.TEXT:
         rest = "".join(f" -i {shlex.quote(source)}" for source in read.sources) + " --rehearsal" * rehearsal
         say(f"Delete all that leads to them: fleet inventory prune{rest} --remove")
