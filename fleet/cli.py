@@ -16,7 +16,7 @@ import typer
 from fleet import __version__
 from fleet.commands.options import say
 from fleet.commands.verbs import Verbs
-from fleet.errors import FleetError
+from fleet.errors import FleetError, told
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
 
 _VERBS = Verbs(
@@ -85,7 +85,8 @@ def _has_no_reader() -> bool:
 
 
 def main() -> None:
-    """Run the command line. A FleetError becomes a sentence and an exit code; a bug keeps its traceback."""
+    """Run the command line. What the system refuses and a FleetError become a sentence and an exit code; a bug keeps
+    its traceback."""
     _forbid_core_dumps()
     signal.signal(signal.SIGTERM, _end)  # its default leaves private files behind
     try:
@@ -100,4 +101,7 @@ def main() -> None:
             raise  # of another pipe: a bug
         # The reader of our output has gone (a pager, head): nothing to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_TOOL_FAILED)
+    except OSError as error:
+        say(f"Error: {told(error)}", "red")
         sys.exit(EXIT_TOOL_FAILED)

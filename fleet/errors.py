@@ -5,11 +5,32 @@ Grouped by who must act. Each message says what happened, to what, and what to d
 
 from __future__ import annotations
 
+import errno
+
 
 class FleetError(Exception):
     """Base of all errors meant for people. `exit_code` is what `fleet` ends with (see docs/exit-codes in README)."""
 
     exit_code = 1
+
+
+_WHAT_TO_DO = {
+    errno.ENOSPC: "make room there and run again",
+    errno.EDQUOT: "make room there and run again",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f) and run again",
+    errno.EMFILE: "raise the limit on open files (ulimit -n) and run again",
+    errno.EROFS: "make it writable, or name another place",
+    errno.EACCES: "see that this user may read and write it",
+    errno.EPERM: "see that this user may read and write it",
+    errno.EIO: "check the disk",
+}
+
+
+def told(error: OSError) -> str:
+    """What the system refused, where, and what to do now: a sentence for what nothing else has a word for."""
+    where = f"{error.filename}: " if error.filename is not None else ""
+    why = error.strerror or str(error) or type(error).__name__
+    return f"{where}{why}; {_WHAT_TO_DO.get(error.errno or 0, 'fix that and run again')}."
 
 
 class InputError(FleetError):

@@ -92,9 +92,8 @@ def forecast(spec: RunSpec, now: datetime | None = None) -> Forecast:
     revoked, stopped = Revocations(settings.state_dir.revocations), Register(settings.state_dir.stopped_services)
     with_session = {(info.employee, info.service) for info in SessionStore(settings.state_dir).list()}
     history = History(spec)
-    in_turn = history.turns(now)
     visits, left_alone = [], []
-    for employee in [*in_turn, *(name for name in planned if name not in in_turn)]:
+    for employee in dict.fromkeys([*history.turns(now), *planned]):
         for account in planned[employee]:
             free = []
             for control in account.controls:

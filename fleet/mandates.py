@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from fleet.errors import InputError
 from fleet.model import Reason
-from fleet.paths import look, sync_folder
+from fleet.paths import is_there, look, sync_folder
 from fleet.register import Entry, Register, is_name
 from fleet.yamlfile import read_yaml
 
@@ -90,7 +90,7 @@ class Revocations(Register):
         """
         super().prepare()
         older = self._of_older_version()
-        if look(self._older) is None or not all(map(is_name, older)):
+        if not is_there(self._older) or not all(map(is_name, older)):
             return
         try:
             for employee, day in older.items():

@@ -161,6 +161,21 @@ def look(path: Path) -> os.stat_result | None:
         ) from None
 
 
+def is_there(path: Path) -> bool:
+    """True if anything is there, also a link to nothing.
+
+    Where a missing file opens something, or is made anew, this is asked and not `Path.exists`: that calls a file
+    missing, too, which may not be looked at or cannot be read. Raises InputError for those, as `look` does.
+    """
+    return look(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """True if a folder is there. Raises InputError as `look` does."""
+    there = look(path)
+    return there is not None and stat.S_ISDIR(there.st_mode)
+
+
 def read_regular(path: Path, most: int) -> bytes:
     """At most so many bytes of a file. Raises OSError, also for a pipe or a device: reading it may have no end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -173,8 +188,15 @@ def read_regular(path: Path, most: int) -> bytes:
 def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Write a file that is 0600 from its first byte and never seen half written (temporary name, then rename).
 
-    With `durable` it is on the disk under its name when this returns. Raises OSError.
+    With `durable` it is on the disk under its name when this returns. Raises OSError that names the file.
     """
+    try:
+        _write_private(path, data, durable=durable)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _write_private(path: Path, data: bytes, *, durable: bool) -> None:
     # Its whole name, by which what a crash leaves is found, unless a name may not be as long as that.
     kept = path.name if len(os.fsencode(path.name)) <= _MOST_OF_A_NAME else path.name[:40]
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{kept}.")
@@ -310,7 +332,11 @@ class StateDir:
         """
         self.require_kind(rehearsal=rehearsal)
         ours = {path.name for path in (*self._folders, self.mark)} | {"rehearsal", "demo"}
-        if look(self.recipients) is None and self.root.is_dir() and {path.name for path in self.root.iterdir()} - ours:
+        if (
+            look(self.recipients) is None
+            and is_folder(self.root)
+            and {path.name for path in self.root.iterdir()} - ours
+        ):
             raise InputError(f"{self.root} holds other things; choose a folder of its own, with --state.")
         make_private_dir(self.root)
         if rehearsal and look(self.mark) is None:
@@ -351,15 +377,15 @@ class StateDir:
         if rehearsal:
             make = "fleet run with a rehearsal's inventory"
         self.require_kind(rehearsal=rehearsal)
-        if not self.root.is_dir():
+        if not is_folder(self.root):
             raise InputError(f"There is no state directory at {self.root}; run: {make}")
         require_private(self.root)
         require_safe_way(self.root)
         if not self.recipients.is_file():
             raise InputError(f"{self.root} is not a state directory yet; run: {make}")
         for folder in self._folders:
-            is_there = look(folder) is not None
-            if is_there:
+            is_made = is_there(folder)
+            if is_made:
                 require_private(folder)
-            if not os.access(folder if is_there else self.root, os.W_OK | os.X_OK):
+            if not os.access(folder if is_made else self.root, os.W_OK | os.X_OK):
                 raise InputError(f"{folder} is not writable; mend its mode (chmod 700 {folder}) and run again.")

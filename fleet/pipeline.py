@@ -18,7 +18,7 @@ from fleet.audit.log import AuditLog
 from fleet.audit.segments import read_last_run
 from fleet.audit.subjects import known_names
 from fleet.crew import Crew
-from fleet.errors import AgentError, FleetError
+from fleet.errors import AgentError, FleetError, told
 from fleet.history import History
 from fleet.interruption import Interrupted, interruptible
 from fleet.leftovers import reap
@@ -91,6 +91,8 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
                     )
             except FleetError as error:
                 errors.append(str(error))
+            except OSError as error:
+                errors.append(told(error))
             finally:
                 if watch.trouble is not None and agent.poll() is None:
                     errors.append(watch.trouble)

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field
 
 from fleet.errors import InputError, SessionError
 from fleet.model import Reason
-from fleet.paths import StateDir, make_private_dir, read_private, read_regular, write_private
+from fleet.paths import StateDir, is_folder, is_there, make_private_dir, read_private, read_regular, write_private
 from fleet.recipe import Recipe
 from fleet.storage_state import LATEST, MAX_BYTES, StorageState, as_json
 
@@ -57,7 +57,7 @@ class SessionInfo:
 
 def new_identity(path: Path) -> str:
     """Make an age identity at `path` (0600) and return its public recipient. An existing one is kept and read."""
-    if path.exists():
+    if is_there(path):
         return str(read_identity(path).to_public())
     identity = pyrage.x25519.Identity.generate()
     recipient = str(identity.to_public())
@@ -69,13 +69,13 @@ def new_identity(path: Path) -> str:
 
 def make_private_dir_if_missing(path: Path) -> None:
     """Make a folder privately where there is none; one that exists is somebody's choice and stays as it is."""
-    if not path.is_dir():
+    if not is_folder(path):
         make_private_dir(path)
 
 
 def read_identity(path: Path) -> pyrage.x25519.Identity:
     """Read an age identity file. Raises InputError if it is missing, open to others, or holds no identity."""
-    if not path.is_file():
+    if not is_there(path):
         raise InputError(f"There is no age identity at {path}; run 'fleet init', or give one with --identity.")
     for line in read_private(path, MAX_IDENTITY_BYTES).decode("utf-8", "replace").splitlines():
         if line.startswith("AGE-SECRET-KEY-"):
@@ -111,11 +111,11 @@ class SessionStore:
     def _path(self, employee: str, service: str) -> Path:
         return self._state.sessions / f"{employee}.{service}.age"
 
-    def seal(self, employee: str, recipe: Recipe, state: StorageState) -> SessionInfo:
+    def seal(self, employee: str, recipe: Recipe, state: StorageState, *, durable: bool = True) -> SessionInfo:
         """Seal a session over an older one of the same account. Raises InputError if it is too large."""
         sealed, info = self._sealed(employee, recipe, state)
         with self._locked():
-            self._write(sealed, info)
+            self._write(sealed, info, durable=durable)
         return info
 
     def seal_back(self, employee: str, recipe: Recipe, opened: Opened, state: StorageState) -> bool:
@@ -139,9 +139,9 @@ class SessionStore:
         sealed = pyrage.encrypt(content, list(self._read_recipients()))
         return sealed, SessionInfo(employee, recipe.service, time.time(), own.expires_at(recipe))
 
-    def _write(self, sealed: bytes, info: SessionInfo) -> None:
+    def _write(self, sealed: bytes, info: SessionInfo, *, durable: bool = True) -> None:
         path = self._path(info.employee, info.service)
-        write_private(path, sealed, durable=True)
+        write_private(path, sealed, durable=durable)
         times = _Times(sealed_at=info.sealed_at, expires_at=info.expires_at)
         write_private(path.with_suffix(".json"), times.model_dump_json().encode())
 
@@ -194,7 +194,7 @@ class SessionStore:
         """Remove a session. Returns whether there was one."""
         path = self._path(employee, service)
         with self._locked():
-            existed = path.exists()
+            existed = is_there(path)
             path.with_suffix(".json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)  # last: as long as it is there, the session is listed
         return existed

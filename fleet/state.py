@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleet.audit.keys import create_keys
 from fleet.errors import InputError
-from fleet.paths import StateDir, write_private
+from fleet.paths import StateDir, is_there, write_private
 from fleet.sessions import new_identity
 
 
@@ -21,7 +21,7 @@ def make_state(state: StateDir, identity: Path, log_key: Path, *, rehearsal: boo
             raise InputError(f"{path} lies inside {state.root}; keep the {what}.")
     state.create(rehearsal=rehearsal)
     recipient = new_identity(identity)
-    known = state.recipients.read_text("utf-8").splitlines() if state.recipients.exists() else []
+    known = state.recipients.read_text("utf-8").splitlines() if is_there(state.recipients) else []
     if recipient not in known:
         write_private(state.recipients, "\n".join([*known, recipient, ""]).encode(), durable=True)
     return recipient, str(create_keys(state.audit, log_key))

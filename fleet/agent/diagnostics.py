@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 diagnostics = structlog.get_logger()
+
+
+class DiagnosticsFile:
+    """Where diagnostics go. A line that the disk does not take is lost: it must not end the run that it tells of."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        """Write a line, or part of one."""
+        with suppress(OSError):
+            os.write(self._descriptor, text.encode(errors="backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
 
 
 def without_text(error: BaseException) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
-from fleet.agent.diagnostics import diagnostics, without_text
+from fleet.agent.diagnostics import DiagnosticsFile, diagnostics, without_text
 from fleet.agent.remote import Workers
 from fleet.agent.run import Run
 from fleet.agent.server import Agent
@@ -126,4 +126,4 @@ def _log_to(spec: RunSpec) -> None:
     if state.runs.is_dir():
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(state.diagnostics(spec.run_id), flags, 0o600)
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(os.fdopen(descriptor, "a", encoding="utf-8")))
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, DiagnosticsFile(descriptor))))

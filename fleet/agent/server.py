@@ -21,7 +21,7 @@ from fleet.agent.listening import listen, parse
 from fleet.agent.protocol import result_fields
 from fleet.agent.remote import Worker, Workers
 from fleet.agent.run import Run
-from fleet.errors import AgentError, BusyError, FleetError, WorkerError
+from fleet.errors import AgentError, BusyError, FleetError, WorkerError, told
 from fleet.leftovers import reap
 from fleet.model import Reason, Result
 
@@ -78,11 +78,15 @@ class Agent:
             self._failure = error
             diagnostics.error("run.refused", error=type(error).__name__)
             raise
+        except OSError as error:
+            diagnostics.error("run.failed", **without_text(error))
+            self._failure = AgentError(f"The run could not be opened: {told(error)}")
+            raise self._failure from None
         except Exception as error:
-            told = without_text(error)
-            diagnostics.error("run.failed", **told)
+            where = without_text(error)
+            diagnostics.error("run.failed", **where)
             self._failure = AgentError(
-                f"The run could not be opened: {told['error']} at {told['at'][-1]}. This is a mistake of ours; "
+                f"The run could not be opened: {where['error']} at {where['at'][-1]}. This is a mistake of ours; "
                 "nothing was touched. Please report it."
             )
             raise self._failure from None
@@ -97,6 +101,9 @@ class Agent:
                 await run.close(stopped)
             except FleetError as error:
                 self._failure = error
+            except OSError as error:
+                diagnostics.error("run.failed", **without_text(error))
+                self._failure = AgentError(told(error))
 
     async def _talk(
         self, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from fleet.audit.notes import MAX_NOTE_BYTES
-from fleet.paths import make_private_dir, write_private
+from fleet.paths import is_folder, make_private_dir, write_private
 
 _NAME = re.compile(r"[0-9]{12}")
 
@@ -19,7 +19,7 @@ def write_checkpoint(folder: Path, size: int, note: str) -> None:
 
 def sizes(folder: Path) -> list[int]:
     """The sizes that have a checkpoint, smallest first."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     return sorted(int(path.name) for path in folder.iterdir() if _NAME.fullmatch(path.name))
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fleet.audit.checkpoints import read_newest
 from fleet.audit.notes import NoteError, SigningKey, VerifierKey, is_signed_by
 from fleet.errors import InputError
-from fleet.paths import AuditDir, read_private, write_private
+from fleet.paths import AuditDir, is_there, read_private, write_private
 
 MAX_KEY_BYTES = 64 * 1024
 
@@ -25,11 +25,11 @@ def create_keys(places: AuditDir, path: Path) -> VerifierKey:
 
     Raises InputError if either is there but cannot be used.
     """
-    if not path.exists():
-        if places.vkey.exists():
+    if not is_there(path):
+        if is_there(places.vkey):
             raise InputError(f"The log in {places.root} has a key, but {path} is not there; give it back from a copy.")
         make_private_key(path)
-    if not places.vkey.exists():
+    if not is_there(places.vkey):
         # A name that no other log has; C2SP asks for an address without a scheme, this one leads nowhere.
         name = f"fleet-optout.invalid/{secrets.token_hex(8)}"
         publish(places, [SigningKey(name, _read_private_key(path)).verifier])
@@ -73,11 +73,11 @@ def read_signing_key(places: AuditDir, path: Path) -> SigningKey:
 
     Raises InputError if it is missing, open to others, no Ed25519 key, or not the log's newest.
     """
-    if not places.vkey.is_file():
+    if not is_there(places.vkey):
         raise InputError(f"The log in {places.root} has no key yet; run: fleet init (with the same --state).")
     known = read_keys(places.vkey)
     _settle_rotation(places, path, known)
-    if not path.exists():
+    if not is_there(path):
         raise InputError(f"There is no signing key at {path}; run: fleet init, or name it with --log-key.")
     key = SigningKey(known[-1].name, _read_private_key(path))
     if key.verifier == known[-1]:
@@ -88,7 +88,7 @@ def read_signing_key(places: AuditDir, path: Path) -> SigningKey:
 def _settle_rotation(places: AuditDir, path: Path, known: list[VerifierKey]) -> None:
     """A rotation that was cut short took place if the log has a checkpoint with the new key, and else never did."""
     successor = successor_of(path)
-    if not successor.exists():
+    if not is_there(successor):
         return
     key = SigningKey(known[-1].name, _read_private_key(successor)).verifier
     if is_signed_by(read_newest(places.checkpoints), key):

@@ -25,7 +25,7 @@ from fleet.audit.notes import SigningKey
 from fleet.audit.recovery import recover
 from fleet.audit.tail import Tail
 from fleet.errors import AuditError, BusyError, FleetError, InputError
-from fleet.paths import AuditDir, look, make_private_dir, sync_folder
+from fleet.paths import AuditDir, is_there, make_private_dir, sync_folder
 
 BALLAST_BYTES = 8 * 1024 * 1024
 """Room for some 20,000 records: the end of a run whose disk is full."""
@@ -101,7 +101,7 @@ class AuditLog:
 
     def make_room(self) -> bool:
         """After a full disk: give up the ballast, so that the end of the run can be recorded. True if it may be."""
-        if not self._is_full or self._tail.is_in_doubt or not self._places.ballast.exists():
+        if not self._is_full or self._tail.is_in_doubt or not is_there(self._places.ballast):
             return False
         self._places.ballast.unlink()
         self._failure, self._next_seq = None, self._tail.size
@@ -190,7 +190,7 @@ def wait_until_free(places: AuditDir, within: float) -> bool:
 
     Raises BusyError when time is over.
     """
-    if look(places.lock) is None:
+    if not is_there(places.lock):
         return False
     try:
         descriptor = os.open(places.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -240,7 +240,7 @@ def _wait_for(descriptor: int, lock: int, places: AuditDir, within: float, *, is
 
 
 def _lay_in_ballast(places: AuditDir) -> None:
-    if places.ballast.exists() and not places.ballast.is_symlink() and places.ballast.stat().st_size == BALLAST_BYTES:
+    if is_there(places.ballast) and not places.ballast.is_symlink() and places.ballast.stat().st_size == BALLAST_BYTES:
         return
     descriptor = os.open(places.ballast, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:

@@ -19,7 +19,7 @@ import orjson
 from fleet.audit.records import MAX_LINE_BYTES, RUN_STARTED, parse
 from fleet.audit.tree import Frontier, leaf_hash
 from fleet.errors import AuditError, InputError
-from fleet.paths import read_regular, write_private
+from fleet.paths import is_folder, is_there, read_regular, write_private
 
 SEGMENT_RECORDS = 1 << 16
 _BLOCK = 1 << 18
@@ -50,7 +50,7 @@ class Segment:
 
     def pruned(self) -> list[bytes]:
         """The kept hashes."""
-        if not self.hashes_path.exists():
+        if not is_there(self.hashes_path):
             return []
         _require_file(self.hashes_path, 32 * SEGMENT_RECORDS)
         kept = self.hashes_path.read_bytes()
@@ -59,7 +59,7 @@ class Segment:
     def start(self) -> int:
         """The number of the first line that is still here: a prune that was cut short has taken fewer than it kept."""
         kept = len(self.pruned())
-        if kept and self.path.exists():
+        if kept and is_there(self.path):
             _require_file(self.path)
             with self.path.open("rb") as file:
                 seq = seq_of(file.readline(MAX_LINE_BYTES))
@@ -72,7 +72,7 @@ class Segment:
 
         Raises AuditError for what is no regular file, and for a whole line that is too long for a record.
         """
-        if not self.path.exists():
+        if not is_there(self.path):
             return
         _require_file(self.path)
         rest = b""
@@ -97,7 +97,7 @@ class Segment:
 
     def torn(self) -> bytes:
         """What follows the last LF. A batch is written at once, so after a power cut it may be longer than any line."""
-        if not self.path.exists() or not self.path.stat().st_size:
+        if not is_there(self.path) or not self.path.stat().st_size:
             return b""
         _require_file(self.path)
         with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -137,7 +137,7 @@ def seq_of(line: bytes) -> int | None:
 
 def segments(folder: Path) -> list[Segment]:
     """The segments that are there, oldest first; gaps are for the caller to see."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     names = (_NAME.fullmatch(path.name) for path in folder.iterdir())
     firsts = {int(name[1]) for name in names if name}
@@ -247,7 +247,7 @@ def read_run(folder: Path, run: str, *, rehearsal: bool) -> list[dict[str, Any]]
 def _starts(segment: Segment) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each `run.started` with where its line begins, newest first."""
     path = segment.path
-    if not path.exists() or not path.stat().st_size:
+    if not is_there(path) or not path.stat().st_size:
         return
     _require_file(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

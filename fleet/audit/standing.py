@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -66,12 +67,15 @@ _FORGETS = {Outcome.UNKNOWN, Outcome.NOT_OFFERED}
 def standings(log: Iterable[Mapping[str, Any]]) -> dict[Key, Standing]:
     """The standing of each control that a run has finished with, by pseudonym × service × control."""
     found: dict[Key, Standing] = {}
+    of_subject: dict[str, set[Key]] = defaultdict(set)
     for record in log:
         if record["event"] == records.CONTROL_FINISHED:
             key = record["subject"], record["service"], record["control"]
             found[key] = _next(found.get(key), record)
+            of_subject[record["subject"]].add(key)
         elif record["event"] == records.SUBJECT_ERASED:
-            found = {key: one for key, one in found.items() if one.subject != record["subject"]}
+            for key in of_subject.pop(record["subject"], ()):
+                del found[key]
     return found
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.errors import AuditError
-from fleet.paths import look
+from fleet.paths import is_there
 
 # What STRICT says, word by word: that needs SQLite 3.37, and RHEL 9 has 3.34. Stores that have it stay as they are.
 _TABLE = """
@@ -47,7 +47,7 @@ class Subjects:
     """The side store `audit/subjects.sqlite` (0600)."""
 
     def __init__(self, path: Path) -> None:
-        if look(path) is None:
+        if not is_there(path):
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         try:
             self._database = sqlite3.connect(path, check_same_thread=False)
@@ -148,7 +148,7 @@ def _cannot_be_written(error: sqlite3.Error) -> AuditError:
 
 def known_subjects(path: Path) -> dict[str, Subject]:
     """Everybody in a store that need not be there yet, by employee. Raises AuditError if it cannot be read."""
-    if look(path) is None:
+    if not is_there(path):
         return {}
     subjects = Subjects(path)
     try:

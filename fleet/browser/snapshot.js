@@ -1,5 +1,5 @@
 // Runs beside the page's own scripts, in a world that they cannot see. Nothing here clicks, types or changes the document
-// (scrolling aside); `restore` alone writes, to the browser's storage. The value of this file is an object of functions,
+// (scrolling aside); `forget` alone writes, to the browser's storage. The value of this file is an object of functions,
 // which fleet/browser/tab.py calls.
 (() => {
   const ROLES = { switch: '[role=switch],input[type=checkbox]', checkbox: '[role=checkbox],[role=switch],input[type=checkbox]', radio: '[role=radio],input[type=radio]', button: 'button' };
@@ -234,5 +234,5 @@
     databases.forEach((name) => indexedDB.deleteDatabase(name)); // what opens it later waits for that
   };
 
-  return { snapshot, controls, subjects, roled, aim, disarm, hearers, stored, restore };
+  return { snapshot, controls, subjects, roled, aim, disarm, hearers, stored, forget };
 })()

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from fleet.config import Given, Settings, resolve_settings
 from fleet.errors import AuditError, FleetError, InputError
-from fleet.paths import look, write_private
+from fleet.paths import is_there, look, write_private
 from fleet.report.words import visible
 
 INVENTORY = Annotated[
@@ -183,9 +183,9 @@ def with_log(settings: Settings, *, rehearsal: bool) -> Settings:
     """The settings whose audit log the options name. Raises InputError if there is none yet."""
     settings = settings.of_kind(rehearsal=rehearsal)
     places = settings.state_dir
-    if not rehearsal or places.root.exists():  # the first rehearsal makes its own
+    if not rehearsal or is_there(places.root):  # the first rehearsal makes its own
         places.check(rehearsal=rehearsal)
-    if not places.audit.log.exists() and not places.audit.checkpoints.exists():
+    if not is_there(places.audit.log) and not is_there(places.audit.checkpoints):
         raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
     return settings
 

@@ -40,7 +40,7 @@ from fleet.commands.options import (
     screen,
 )
 from fleet.config import Given, Settings, configure
-from fleet.errors import BusyError, FleetError, InputError
+from fleet.errors import BusyError, FleetError, InputError, told
 from fleet.forecast import forecast, hours_of
 from fleet.interruption import interruptible
 from fleet.notify.send import Notifier
@@ -142,9 +142,10 @@ def run(
             say(sentence)
         with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
             report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, advance)
-    except FleetError as error:
+    except (FleetError, OSError) as error:
         run_id = spec.run_id if spec else None
-        report = RunReport(run_id, check, exit_code=error.exit_code, errors=[str(error)])
+        why = error if isinstance(error, FleetError) else FleetError(told(error))
+        report = RunReport(run_id, check, exit_code=why.exit_code, errors=[str(why)])
     employees = spec.inventory.employees if spec else ()
     found = pipeline.write(report, names, employees)  # it is there whatever becomes of those who are told of it
     report = _notified(notifier, found, spec)

@@ -43,6 +43,10 @@ _GONE = frozenset({"t", "term", "parti", "partie", "ex"})
 _NO = frozenset({"no", "n", "false", "0", "non", "nein", "faux", "falsch", "falso"})
 
 
+MAX_WHERE = 200
+"""Characters in a `--where`: it is remembered."""
+
+
 class Leavers(StrEnum):
     """What is done about rows that say that somebody has left."""
 
@@ -68,7 +72,7 @@ def parse_where(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
     given: dict[str, tuple[str, ...]] = {}
     for value in values:
         column, sign, wanted = value.partition("=")
-        if not sign or not column.strip() or not value.isprintable():
+        if not sign or not column.strip() or not value.isprintable() or len(value) > MAX_WHERE:
             raise InputError(f"--where {value}: write it as COLUMN=VALUE, such as: --where 'Status=Active'")
         given[column.strip()] = (*given.get(column.strip(), ()), wanted.strip())
     return given
@@ -88,7 +92,7 @@ def rows_where(export: Export, where: Where) -> Export:
                 f"'{column}' for --where; give the name of one that is there once."
             )
         else:
-            wanted[found[0]] = {_alike(value) for value in values}
+            wanted.setdefault(found[0], set()).update(map(_alike, values))
     if mistakes:
         raise InputError(listed(mistakes))
     rows = tuple(
@@ -151,7 +155,12 @@ def _is_past(text: str, today: date) -> bool:
     if re.match(r"\d{1,2}[-/. ]+\d{1,2}[-/. ]+(\d{4}|\d{2})\b", text):
         one, other, year = numbers[:3]
         year += 2000 if year < 100 else 0
-        return _is_before([(year, one, other), (year, other, one)], today)
+        days = [(year, other, one)]
+        if not re.match(
+            r"\d+\.", text
+        ):  # with dots the day comes first; 01/12/2026 may be either, so it is asked about
+            days.append((year, one, other))
+        return _is_before(days, today)
     years = [int(one) for one in re.findall(r"\b(?:19|20)\d\d\b", text)]
     return bool(years) and years[-1] <= today.year  # 30-Jun-2026: ask rather than write a leaver down
 

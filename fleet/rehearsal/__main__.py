@@ -70,7 +70,10 @@ def main() -> int:
         world = World(people, Path(world_file) if world_file else None)
     except WorldFileError:
         return _refuse({"error": "world_file"})
-    asyncio.run(_serve(world, listening))
+    try:
+        asyncio.run(_serve(world, listening))
+    finally:
+        world.close()
     return 0
 
 

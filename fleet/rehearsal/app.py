@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fleet.rehearsal import intranet, linkedin
 from fleet.rehearsal.process import TRUTH_HOST
 from fleet.rehearsal.site import HANG_UP, Endpoint
-from fleet.rehearsal.world import World
+from fleet.rehearsal.world import Account, World
 
 _SERVICES = {linkedin.SERVICE: linkedin, intranet.SERVICE: intranet}
 
@@ -50,14 +50,21 @@ def _truth(world: World, token: str) -> Router:
     async def accounts(_request: Request) -> Response:
         return JSONResponse([account.as_truth() for account in world])
 
+    async def sessions(_request: Request) -> Response:
+        return JSONResponse([[one.who.employee, one.who.service, state_of(one)] for one in world])
+
+    def state_of(account: Account) -> dict[str, Any] | None:
+        if not account.case.has_session:
+            return None
+        service = _SERVICES[account.who.service]
+        return {"cookies": service.session_cookies(account), "origins": service.origins(account)}
+
     async def session(request: Request) -> Response:
         wanted = request.query_params
         account = world.get(wanted.get("employee", ""), wanted.get("service", ""))
         if account is None:
             return Response(status_code=404)
-        if not account.case.has_session:
-            return JSONResponse(None)
-        return JSONResponse({"cookies": _SERVICES[account.who.service].session_cookies(account), "origins": []})
+        return JSONResponse(state_of(account))
 
     async def value(request: Request) -> Response:
         wanted = await request.json()
@@ -80,6 +87,7 @@ def _truth(world: World, token: str) -> Router:
         [
             Route("/accounts", guarded(accounts)),
             Route("/session", guarded(session)),
+            Route("/sessions", guarded(sessions)),
             Route("/value", guarded(value), methods=["PUT"]),
         ]
     )

@@ -203,9 +203,14 @@ class Case:
     """The page asks whether the change is meant, in a dialog of the browser's, and sends it only after a yes."""
     spins_after: int = 0
     """After so long the page's scripts never come to an end."""
-    remembers: Literal["", "storage", "cache", "history", "cookie"] = ""
+    remembers: Literal["", "storage", "cache", "history", "cookie", "day"] = ""
     """What was pressed is kept in the browser (local storage, a cache of the page's own, the entry in the history, or a
-    cookie that the service sets and scripts cannot read), and shown instead of what is stored."""
+    cookie that the service sets and scripts cannot read), and shown instead of what is stored. `day`: so is, for a day,
+    what the service said when it was asked."""
+    exports_memory: bool = False
+    """Of `day`: the session was exported by a browser that remembers "off"."""
+    needs_database: bool = False
+    """The page looks for its sign-in in a database, and leads to the sign-in page where there is none."""
     picture_missing: bool = False
     """The page shows a picture that never comes, so it is never loaded to its end."""
     reaches_out: bool = False

@@ -184,6 +184,21 @@ _LINKEDIN = (
         save=Save.LIES,
         remembers="cookie",
     ),
+    Case("remembers_for_a_day", "The page keeps what the service said, and shows that for a day.", remembers="day"),
+    Case(
+        "exported_with_memory",
+        "The same, and the session was exported with a memory of off.",
+        remembers="day",
+        exports_memory=True,
+    ),
+    Case(
+        "remembered_save_lies",
+        "The page keeps what the service said, and what was pressed; saving stores nothing.",
+        O.NOT_SAVED,
+        R.STILL_IN,
+        save=Save.LIES,
+        remembers="day",
+    ),
     Case(
         "save_unanswered",
         "Saving is never answered, and nothing is stored.",
@@ -563,6 +578,7 @@ _INTRANET = (
     Case("not_offered", "This kind of account does not have the settings.", O.NOT_OFFERED, offered=False),
     Case("save_fails", "Saving answers 500.", O.NOT_SAVED, R.SAVE_REFUSED, save=Save.FAILS),
     Case("save_lies", "Saving is confirmed, but nothing is stored.", O.NOT_SAVED, R.STILL_IN, save=Save.LIES),
+    Case("signed_in_by_database", "The sign-in lives in the browser's database.", needs_database=True),
 )
 
 CASES: dict[str, dict[str, Case]] = {

@@ -22,6 +22,8 @@ from fleet.rehearsal.world import Account, Value, World
 SERVICE = "intranet"
 HOST = "people.intranet.example"
 SETTINGS = "/settings/privacy"
+DATABASE = "portal"
+"""Where the browser keeps a sign-in, beside what the pages may keep in others."""
 
 
 def sites(world: World) -> dict[str, ASGIApp]:
@@ -32,6 +34,15 @@ def sites(world: World) -> dict[str, ASGIApp]:
 def session_cookies(account: Account) -> list[dict[str, Any]]:
     """What a signed-in browser holds."""
     return [cookie("portal_session", account.token, HOST, http_only=True, same_site="Lax")]
+
+
+def origins(account: Account) -> list[dict[str, Any]]:
+    """What else an export of that browser holds."""
+    if not account.case.needs_database:
+        return []
+    token = {"name": "session", "autoIncrement": False, "records": [{"key": "token", "value": "x"}], "indexes": []}
+    database = {"name": DATABASE, "version": 1, "stores": [token]}
+    return [{"origin": f"https://{HOST}", "localStorage": [], "indexedDB": [database]}]
 
 
 class _Portal:
@@ -66,6 +77,7 @@ class _Portal:
             csrf_token=account.csrf_token,
             controls=account.controls,
             offered=account.case.offered,
+            database=DATABASE if account.case.needs_database else None,
         )
 
     async def save_newsletter(self, request: Request, account: Account | None) -> Response:

@@ -9,6 +9,7 @@ import asyncio
 import dataclasses
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -79,6 +80,14 @@ def session_cookies(account: Account) -> list[dict[str, Any]]:
     ]
 
 
+def origins(account: Account) -> list[dict[str, Any]]:
+    """What else an export of that browser holds."""
+    if not account.case.exports_memory:
+        return []
+    memory = json.dumps({"on": False, "at": time.time() * 1000})
+    return [{"origin": f"https://{WWW}", "localStorage": [{"name": "settings", "value": memory}]}]
+
+
 async def _missing(_request: Request) -> Response:
     await never()
     return Response(status_code=404)
@@ -137,7 +146,8 @@ class _Www:
             self._world.set_value(account, CONTROL, "in")
         if case.switched_off_elsewhere and account.requests.count(f"GET {request.url.path}") > 1:
             self._world.set_value(account, CONTROL, "out")
-        is_on = account.controls[CONTROL] == "in" and not case.state_after and not case.reveal_after
+        is_told_later = case.state_after or case.reveal_after or case.remembers == "day"
+        is_on = account.controls[CONTROL] == "in" and not is_told_later
         if case.remembers == "cookie" and _DEVICE_COOKIE in request.cookies:
             is_on = False
         is_on = is_on and not account.is_replaced

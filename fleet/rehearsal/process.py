@@ -64,6 +64,10 @@ class Rehearsal:
         )
         return state
 
+    def storage_states(self) -> dict[tuple[str, str], dict[str, Any] | None]:
+        """The same of all accounts at once, by employee and service."""
+        return {(employee, service): state for employee, service, state in self._ask("GET", "/sessions")}
+
     def set_value(self, employee: str, service: str, control: str, value: Literal["in", "out"]) -> None:
         """Store a value behind everybody's back. Raises KeyError if there is no such control."""
         self._ask("PUT", "/value", {"employee": employee, "service": service, "control": control, "value": value})

@@ -54,13 +54,15 @@ def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue, 
     ]
     rehearsal = start_rehearsal(accounts, state.root / "rehearsal-world.json", port)
     store = SessionStore(state)
+    given_to = rehearsal.storage_states()
     for account in accounts:
-        given = rehearsal.storage_state(account.employee, account.service)
+        given = given_to[account.employee, account.service]
         recipe = catalogue.get(account.service)
         if given is None or recipe is None:
             store.remove(account.employee, account.service)
         else:
-            store.seal(account.employee, recipe, StorageState.model_validate(given))
+            # It need not outlive a power cut: the next rehearsal seals it anew.
+            store.seal(account.employee, recipe, StorageState.model_validate(given), durable=False)
     return Stage(rehearsal, Network(dict(rehearsal.resolve), (rehearsal.spki,)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -76,17 +77,27 @@ class Account:
 
 
 class World:
-    """All accounts. With a `file`, values and tokens outlive the process: it is written after each change."""
+    """All accounts. With a `file`, values and tokens outlive the process.
+
+    A change is one line in a file beside it, which many accounts make no longer; `close` puts all into the file.
+    """
 
     def __init__(self, people: Iterable[RehearsalAccount], file: Path | None = None) -> None:
         """Raises WorldFileError if `file` exists but cannot be understood."""
         self._file = file
-        known = _read(file) if file is not None and file.exists() else {}
+        known = read_world(file) if file is not None else {}
         self._accounts = {(who.employee, who.service): _account(who, known) for who in people}
         self._by_token = {(account.who.service, account.token): account for account in self._accounts.values()}
         # Accounts that are not part of this rehearsal stay in the file.
         self._others = {key: kept for key, kept in known.items() if key not in self._accounts}
-        self._save()
+        self.close()
+
+    def close(self) -> None:
+        """Write the whole file."""
+        if self._file is not None:
+            accounts = [*map(_kept, self._accounts.values()), *self._others.values()]
+            write_private(self._file, json.dumps({"accounts": accounts}).encode())
+            changes_of(self._file).unlink(missing_ok=True)
 
     def __iter__(self) -> Iterator[Account]:
         return iter(self._accounts.values())
@@ -102,7 +113,7 @@ class World:
     def set_value(self, account: Account, control: str, value: Value) -> None:
         """Store a value without counting it as a write."""
         account.controls[control] = value
-        self._save()
+        self._note(account)
 
     def receive(self, account: Account, control: str, value: Value) -> None:
         """A change arrived: count it, and store it if the account's case lets it be stored."""
@@ -111,23 +122,29 @@ class World:
         account.stale_views = account.case.stale_views
         if account.case.save in _STORING:
             account.controls[control] = value
-        self._save()
+        self._note(account)
 
-    def _save(self) -> None:
-        if self._file is None:
-            return
-        ours = [
-            {
-                "employee": account.who.employee,
-                "service": account.who.service,
-                "case": account.who.case,
-                "token": account.token,
-                "controls": account.controls,
-                "writes": account.writes,
-            }
-            for account in self._accounts.values()
-        ]
-        write_private(self._file, json.dumps({"accounts": [*ours, *self._others.values()]}).encode())
+    def _note(self, account: Account) -> None:
+        if self._file is not None:
+            descriptor = os.open(changes_of(self._file), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as changes:
+                changes.write(json.dumps(_kept(account)).encode() + b"\n")
+
+
+def changes_of(file: Path) -> Path:
+    """What has changed since a world file was written, an account a line; the last one may be torn."""
+    return file.with_suffix(".changes")
+
+
+def _kept(account: Account) -> dict[str, Any]:
+    return {
+        "employee": account.who.employee,
+        "service": account.who.service,
+        "case": account.who.case,
+        "token": account.token,
+        "controls": account.controls,
+        "writes": account.writes,
+    }
 
 
 def _account(who: RehearsalAccount, known: dict[tuple[str, str], dict[str, Any]]) -> Account:
@@ -145,8 +162,12 @@ def _account(who: RehearsalAccount, known: dict[tuple[str, str], dict[str, Any]]
     )
 
 
-def _read(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
+def read_world(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What a world file and its changes have of each account, by employee and service. Raises WorldFileError."""
+    changes = changes_of(file)
     try:
-        return {(kept["employee"], kept["service"]): kept for kept in json.loads(file.read_bytes())["accounts"]}
+        accounts = json.loads(file.read_bytes())["accounts"] if file.exists() else []
+        lines = changes.read_bytes().split(b"\n")[:-1] if changes.exists() else []
+        return {(kept["employee"], kept["service"]): kept for kept in (*accounts, *map(json.loads, lines))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorldFileError(str(file)) from error

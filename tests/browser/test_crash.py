@@ -33,12 +33,13 @@ BEFORE_THE_PRESS = ("new_page", "land", "load", "look", "picture")
 class Journal:
     """Counts what a visit records; stands where the agent's recorder is, which other tests drive for real."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: Reason | None = None) -> None:
+        self._refusal = refusal
         self.intents = 0
         self.findings: list[Finding] = []
 
     async def permit(self, _control: str) -> Reason | None:
-        return None
+        return self._refusal
 
     async def intend(self, _control: str, _before: Reading, _picture: bytes) -> None:
         self.intents += 1
@@ -131,6 +132,23 @@ def killed(step: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> tuple[
     [finding] = journal.findings
     assert journal.intents == 1
     return finding, {"stored": truth["controls"][control], "writes": truth["writes"][control]}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "outcome"),
+    [(Reason.SERVICE_STOPPED, Outcome.NOT_PERMITTED), (Reason.MANDATE_REVOKED, Outcome.NO_MANDATE)],
+)
+def test_what_is_shut_a_moment_before_the_press_is_not_pressed(refusal: Reason, outcome: Outcome) -> None:
+    """It was read, and stays as it was: no intent, nothing written at the service."""
+    journal = Journal(refusal)
+    with start_rehearsal([ACCOUNT]) as rehearsal:
+        state = rehearsal.storage_state("e1", "linkedin")
+        assert state is not None
+        asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal))
+        [truth] = rehearsal.truth()
+    [finding] = journal.findings
+    assert (finding.outcome, finding.reason, finding.before, finding.after) == (outcome, refusal, "in", "in")
+    assert (journal.intents, truth["writes"]["ai_training"]) == (0, 0)
 
 
 @pytest.mark.parametrize("step", BEFORE_THE_PRESS)

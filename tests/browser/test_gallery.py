@@ -19,6 +19,7 @@ from fleet.patience import LIMIT
 from fleet.rehearsal.behavior import Case, Dom, Save, Trouble
 from fleet.rehearsal.cases import CASES, CONTROLS
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
+from fleet.storage_state import StorageState
 
 LANGUAGES = ("en", "fr", "de", "it", "nl", "pl")
 FROM_RIGHT_TO_LEFT = {"switched_on", "late_hydration", "covered", "sticky_bars"}
@@ -123,6 +124,7 @@ async def walk(rehearsal: Rehearsal, *, check: bool) -> Walked:
         journal = journals[account.employee] = MemoryJournal()
         state = rehearsal.storage_state(account.employee, account.service)
         assert state is not None
+        state = StorageState.model_validate(state).own_part(recipe).as_playwright()
         order = Order(recipe, account.profile, account.locale, list(recipe.controls), state, check)
         visit = visits[account.employee] = Visit(engine, order, journal)
         async with limit:

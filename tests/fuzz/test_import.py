@@ -18,7 +18,7 @@ from fleet.people.wishes import Wishes, place_of_remembered
 from tests.conftest import ROOT
 from tests.fuzz.ansible_lists import list_hosts
 from tests.fuzz.cases import fuzz, mutated, texts
-from tests.fuzz.test_people import CATALOGUE, SERVICES
+from tests.fuzz.test_people import SERVICES
 
 EXAMPLE = (ROOT / "inventory.example.yml").read_text("utf-8")
 EXPORT = """Work Email,Location,Department,LinkedIn URL,Display Name,Language,Mandate Reference,Mandate Services,\
@@ -86,7 +86,7 @@ def sound(draw: st.DrawFn) -> list[list[str]]:
         shown = draw(words.filter(lambda text: not any(mark in text for mark in ("{{", "{%", "{#"))))
         profile = draw(
             st.sampled_from(
-                ["", "-", "null", "0123", "1_000", "true", "ünï", "0x1f", "in/~~~", "https://linkedin.com/in/yes"]
+                ["", "-", "nil", "0123", "1_000", "true", "ünï", "0x1f", "in/~~~", "https://linkedin.com/in/off"]
             )
         )
         mandate = [draw(st.sampled_from(NICE[:4])), "linkedin intranet", "2026-01-15", "2099-12-31"]
@@ -117,12 +117,12 @@ def bring_in(folder: Path) -> None:
     """Import, and hold what is written: Ansible reads no mistake in it, everybody is there, and a second time is
     nothing to do. Raises InputError where the import is refused."""
     export, staff = folder / "people.csv", folder / "staff.yml"
-    found = prepare(export, staff, lambda _: CATALOGUE.recipes, Wishes(keep=None, leavers=Leavers.TAKE))
+    found = prepare(export, staff, lambda _: SERVICES, Wishes(keep=None, leavers=Leavers.TAKE))
     found.write()
     read = read_inventory([str(staff)], lambda _: SERVICES)
     assert [*read.all_problems(), *gaps_in_mandates(read)] == []
     assert {person.name for person in found.people} <= {employee.name for employee in read.employees}
-    again = prepare(export, staff, lambda _: CATALOGUE.recipes, Wishes(keep=None, leavers=Leavers.TAKE))
+    again = prepare(export, staff, lambda _: SERVICES, Wishes(keep=None, leavers=Leavers.TAKE))
     assert again.difference.is_nothing and again.remembered == again.was_remembered
     assert {path.name for path in folder.iterdir()} <= {"people.csv", "staff.yml", place_of_remembered(staff).name}
 

@@ -27,10 +27,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("people.csv").write_text(PEOPLE, "utf-8")
 
 
-def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [FLEET, *arguments], capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
-    )
+def fleet(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([FLEET, *arguments], capture_output=True, text=True, timeout=120, check=False, input=typed)
 
 
 def bring_in(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -275,3 +273,132 @@ class TestImport:
         """An INI inventory or a folder is not turned into one."""
         done = fleet("inventory", "import", "people.csv", "-o", name, "--yes")
         assert done.returncode == 2 and "is no YAML file; an import is written into one" in done.stderr
+
+
+OWN = ("--recipes", str(ROOT / "tests/contract/wagtail/recipes"))
+"""A service whose accounts may be the company's: LinkedIn's never are."""
+MANDATE = "Mandate Reference,Mandate Services,Mandate Granted On,Mandate Expires On"
+
+
+def words(text: str) -> str:
+    """What a screen says, whatever its width."""
+    return " ".join(text.split())
+
+
+class TestAuthority:
+    def test_no_header_makes_an_account_the_company_s(self) -> None:
+        """It would need no mandate then: only --map says so, which is remembered, and the output names each account."""
+        Path("people.csv").write_text("Email,Wagtail,Wagtail Owner\nanna@b.example,anna,company\n")
+        done = bring_in("--yes", *OWN)
+        assert done.returncode == 0 and "not read: Wagtail Owner" in done.stderr
+        assert "company" not in Path("staff.yml").read_text() and "Authority" not in done.stdout
+        done = bring_in("--yes", *OWN, "--map", "wagtail.owner=Wagtail Owner")
+        assert "anna wagtail is the company's: it needs no mandate" in words(done.stdout)
+        assert "until now wagtail is the employee's: it needs a mandate" in words(done.stdout)
+        assert "owner: company" in Path("staff.yml").read_text()
+        Path("people.csv").write_text(Path("people.csv").read_text() + "ben@b.example,ben,company\n")
+        assert "ben wagtail is the company's" in words(bring_in("--yes", *OWN).stdout)
+
+    def test_an_owner_that_an_older_version_guessed_is_asked_about(self) -> None:
+        """It stands in the remembered file, as if somebody had said it."""
+        Path("people.csv").write_text("Email,Wagtail,Wagtail Owner\nanna@b.example,anna,company\n")
+        Path("staff.import.yml").write_text(
+            "columns: {email: Email, wagtail.profile: Wagtail, wagtail.owner: Wagtail Owner}\n"
+        )
+        assert "wagtail.owner was guessed from 'Wagtail Owner'." in refusal("--yes", *OWN)
+        assert bring_in("--yes", *OWN, "--map", "wagtail.owner=").returncode == 0
+        assert "company" not in Path("staff.yml").read_text()
+
+    def test_every_mandate_is_shown_person_by_person(self) -> None:
+        """However many join at once, also with --yes; a changed one beside what there was."""
+        rows = [f"p{number}@b.example,M-{number},linkedin,2026-01-15,2099-12-31" for number in range(25)]
+        Path("people.csv").write_text("\n".join([f"Email,{MANDATE}", *rows]) + "\n")
+        said = words(bring_in("--yes", *OWN).stdout)
+        for number in range(25):
+            assert f"p{number} mandate M-{number} for linkedin, 2026-01-15 to 2099-12-31" in said
+        rows[3] = "p3@b.example,M-3,linkedin wagtail,2026-01-15,2099-12-31"
+        Path("people.csv").write_text("\n".join([f"Email,{MANDATE}", *rows]) + "\n")
+        done = bring_in("--check", "--output", "json", *OWN)
+        assert json.loads(done.stdout)["authority"] == [
+            {
+                "employee": "p3",
+                "before": "mandate M-3 for linkedin, 2026-01-15 to 2099-12-31",
+                "after": "mandate M-3 for linkedin, wagtail, 2026-01-15 to 2099-12-31",
+            }
+        ]
+        assert "authority for the accounts of 1 employee? There is no terminal" in refusal(*OWN)
+
+
+class TestRowsThatAreNotRead:
+    def test_a_bad_row_is_left_out_by_name_and_its_person_stays(self) -> None:
+        """The exit code says that somebody must look; nobody leaves because of a slip in a cell."""
+        bring_in("--yes")
+        text = PEOPLE.replace("https://www.linkedin.com/in/anna-keller-4b1a2/", "https://www.linkedin.com/pub/anna/4b")
+        Path("people.csv").write_text(text + ",Dublin,,Dora,Lind,1\neve@company.example,Lyon,,Eve,Ito,1\n", "utf-8")
+        said = refusal("--yes")
+        assert "people.csv:2: LinkedIn URL: is no profile at LinkedIn; copy the address of the profile" in said
+        assert said.endswith("Fix these rows, or leave them out by name: --on-bad-row skip")
+        done = bring_in("--yes", "--on-bad-row", "skip")
+        assert done.returncode == 3
+        assert "people.csv:2: anna.keller is left out: LinkedIn URL: is no profile" in done.stderr
+        assert "people.csv:5: Dora Lind is left out: Work Email: is empty" in done.stderr
+        assert "1 joined, 0 changed, 0 left, 2 as they are, 1 kept whose rows are left out." in done.stdout
+        assert "anna.keller:" in Path("staff.yml").read_text()
+        done = bring_in("--check", "--output", "json", "--on-bad-row", "skip")
+        assert [(one["line"], one["who"]) for one in json.loads(done.stdout)["left_out"]] == [
+            (2, "anna.keller"),
+            (5, "Dora Lind"),
+        ]
+        assert done.returncode == 3
+
+    def test_leavers_are_asked_about_and_the_answer_is_remembered(self) -> None:
+        """With --leavers or --where; unread columns have names."""
+        Path("people.csv").write_text(
+            "Work Email,Status,Termination Date\nanna@b.example,Active,\nbrian@b.example,Terminated,2026-06-30\n"
+        )
+        said = refusal("--yes")
+        assert "1 of 2 rows say that somebody has left: line 3 (Status: Terminated). Nothing was written." in said
+        done = bring_in("--check", "--where", "Status=Active")
+        assert done.returncode == 0 and "1 joined" in done.stdout
+        assert "not read: Status, Termination Date" in done.stderr
+        done = bring_in("--yes", "--leavers", "skip")
+        assert "people.csv: 1 row left out, because somebody has left: line 3 (Status: Terminated)." in done.stderr
+        assert bring_in("--yes").stdout == "Nothing to change in staff.yml: 1 as they are.\n"
+        assert bring_in("--yes", "--leavers", "take").stdout.endswith("1 joined, 0 changed, 0 left, 1 as they are.\n")
+        assert "1 of 2 rows say that somebody has left" in refusal("--yes", "--leavers", "refuse")
+
+    def test_titles_and_totals_are_told(self) -> None:
+        """So that nobody wonders which lines were people."""
+        Path("people.csv").write_text(
+            "Active Employees\nRun by: HR\n\nWork Email,Site\na@b.example,Dublin\n\nRow Count,1\n"
+        )
+        done = bring_in("--check")
+        assert done.returncode == 0 and "1 joined" in done.stdout
+        assert "people.csv:4: this line is taken as the header; passed over above it: 1, 2." in done.stderr
+        assert "people.csv:7: 'Row Count 1' is a total, so nobody was read from this line." in done.stderr
+
+
+class TestInput:
+    @pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+    def test_an_export_comes_through_a_pipe(self, name: str) -> None:
+        """Which a `tail -n +4` before it makes of a file; the question then needs --yes."""
+        done = fleet("inventory", "import", name, "-i", "staff.yml", "--check", typed=PEOPLE)
+        assert done.returncode == 0 and "3 joined" in done.stdout
+        done = fleet("inventory", "import", name, "-i", "staff.yml", typed="Email\nx\n")
+        assert done.returncode == 2 and f"{name}:2: Email: not an e-mail address." in done.stderr
+
+    def test_a_pipe_has_a_bound(self) -> None:
+        """What never ends is no export."""
+        done = fleet("inventory", "import", "/dev/zero", "-i", "staff.yml")
+        assert done.returncode == 2 and "/dev/zero is larger than 64 MiB" in done.stderr
+
+    def test_names_are_printed_as_they_are(self) -> None:
+        """A picture in place of `:smile:` could not be copied into --map; `[red]` is no color."""
+        Path("people.csv").write_text("Name [/b],Team [bold red],:smile:\nx,y,z\n")
+        assert "say which of Name [/b], Team [bold red], :smile:: --map email=COLUMN" in refusal("--yes")
+        Path("people.csv").write_text("Email,Display Name,Wagtail,:fire:\na@b.example,:smile:,[red]x,y\n")
+        Path(":smile:").mkdir()
+        done = fleet("inventory", "import", "people.csv", "-i", ":smile:/:fire:.yml", "--yes", *OWN)
+        assert "not read: :fire:" in done.stderr and "wagtail [red]x" in words(done.stdout)
+        done = fleet("inventory", "import", "people.csv", "-i", ":smile:/:fire:.yml", *OWN)
+        assert done.stdout == "Nothing to change in :fire:.yml: 1 as they are.\n"

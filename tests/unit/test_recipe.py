@@ -75,6 +75,32 @@ class TestCatalogue:
             load_catalogue([folder])
 
 
+class TestProfiles:
+    @pytest.mark.parametrize(
+        ("profile", "fault"),
+        [
+            ("me", "names nobody at LinkedIn"),
+            ("ME", "names nobody at LinkedIn"),
+            ("none", "names nobody at LinkedIn"),
+            ("Anna Keller", "is no profile at LinkedIn"),
+            ("anna@company.example", "is no profile at LinkedIn"),
+            ("ACoAAB12345", "is no profile at LinkedIn"),
+            ("anna-keller-4b1a2", None),
+            ("josé-garcía", None),
+            ("राज-कुमार", None),
+            ("mercedes", None),
+        ],
+    )
+    def test_what_is_nobodys_id_is_a_fault(self, profile: str, fault: str | None) -> None:
+        """It would fit whoever is signed in, or nobody; ids of every script are fine."""
+        assert load_catalogue().recipes["linkedin"].fault_of_profile(profile) == fault
+
+    def test_without_rules_the_identity_page_is_nobodys_all_the_same(self) -> None:
+        """The address that leads everybody on follows from the recipe itself."""
+        data = load_catalogue().recipes["linkedin"].model_dump() | {"profile": None}
+        assert Recipe.model_validate(data).fault_of_profile("me") == "names nobody at LinkedIn"
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("before", "after", "message"),
@@ -87,6 +113,12 @@ class TestRefusals:
             ("  - address: /login*", "  - {address: /login*, css: a}", "give exactly one of address, css, heading"),
             ("{profile}/\n\nprofile", "x/\n\nprofile", "must contain {profile}"),
             (
+                "page: https://www.linkedin.com/in/me/",
+                "page: https://www.linkedin.com/in/{profile}",
+                "everybody is led",
+            ),
+            ("pattern: '(", "pattern: '((", "profile.pattern: must be a regular expression"),
+            (
                 "    verified_live: null",
                 "    verified_live: yesterday",
                 "verified_live: must be a date such",
@@ -94,6 +126,8 @@ class TestRefusals:
             ("name: LinkedIn", "name: 5", "name: must be text; put it in quotes"),
             ("domains: [linkedin.com]", "domains: linkedin.com", "domains: must be a list"),
             ("domains: [linkedin.com]", "domains: []", "domains: must not be empty"),
+            ("weak: [es]", "weak: [sv]", "weak: there are no names in sv"),
+            ("    kind: switch", "    kind: switch\n    shows_within: 600", "shows_within: must be 90 or less"),
             ("    kind: switch", "    kind: switch\n    save: yes", "save: must hold keys and values"),
         ],
     )
@@ -129,7 +163,9 @@ class TestRefusals:
     def test_yes_and_no_are_words(self, folder: Path) -> None:
         """`no` is Norwegian and `off` a state: plain YAML 1.1 would make both false."""
         recipe = LINKEDIN.replace("service: linkedin", "service: wiki").replace("opted_out: 'off'", "opted_out: off")
-        (folder / "wiki.yml").write_text(recipe.replace("        es:", "        no:"), "utf-8")
+        (folder / "wiki.yml").write_text(
+            recipe.replace("        es:", "        no:").replace("weak: [es]", "weak: [no]"), "utf-8"
+        )
         control = load_model(folder / "wiki.yml", Recipe).controls["ai_training"]
         assert control.opted_out == "off"
         assert "no" in control.find.names

@@ -18,7 +18,9 @@ from fleet.errors import InputError
 from fleet.gates import is_shut, lacking_authority
 from fleet.mandates import Mandate, Revocations
 from fleet.model import Reason
+from fleet.paths import StateDir
 from fleet.register import Register
+from fleet.state import make_state
 from tests.conftest import OBEYING_MODES, ROOT
 
 DAY = date(2026, 3, 1)
@@ -170,3 +172,17 @@ class TestNames:
             "operator_claimed": "ops",
             "recorded": False,
         }
+
+
+class TestKeys:
+    def test_a_key_that_cannot_be_reached_is_not_made_anew(self, tmp_path: Path) -> None:
+        """A link to a disk that is not there: a new key would open and sign nothing that is already there."""
+        state, identity, key = StateDir(tmp_path / "state"), tmp_path / "identity.txt", tmp_path / "log-key.pem"
+        identity.symlink_to(tmp_path / "disk" / "identity.txt")
+        with pytest.raises(InputError, match=r"identity\.txt is a symbolic link"):
+            make_state(state, identity, key)
+        identity.unlink()
+        key.symlink_to(tmp_path / "disk" / "log-key.pem")
+        with pytest.raises(InputError, match=r"log-key\.pem is a symbolic link"):
+            make_state(state, identity, key)
+        assert key.is_symlink() and not (tmp_path / "disk").exists()

@@ -448,6 +448,29 @@ class TestProcess:
         with start_rehearsal([account("ben", "already_out")], world) as rehearsal:
             assert truth_of(rehearsal, "ben")["controls"] == {"ai_training": "out"}
 
+    def test_a_change_lasts_although_the_process_was_killed(self, tmp_path: Path) -> None:
+        """It is one line beside the file, which is not written anew; a torn one is passed over."""
+        world = tmp_path / "world.json"
+        with start_rehearsal([account("anna"), account("ben")], world) as rehearsal:
+            written = world.read_bytes()
+            rehearsal.set_value("anna", "linkedin", "ai_training", "out")
+            assert (world.read_bytes(), world.with_suffix(".changes").read_bytes().count(b"\n")) == (written, 1)
+            rehearsal._process.kill()
+        with world.with_suffix(".changes").open("ab") as changes:
+            changes.write(b'{"employee": "ben", "contr')
+        with start_rehearsal([account("anna"), account("ben")], world) as rehearsal:
+            assert truth_of(rehearsal, "anna")["controls"] == {"ai_training": "out"}
+            assert truth_of(rehearsal, "ben")["controls"] == {"ai_training": "in"}
+            assert not world.with_suffix(".changes").exists()
+
+    def test_all_sessions_can_be_had_at_once(self) -> None:
+        """Ten thousand would take as many connections; who has none is told as one by one."""
+        with start_rehearsal([account("anna"), account("ben", "no_session")]) as rehearsal:
+            assert rehearsal.storage_states() == {
+                ("anna", "linkedin"): rehearsal.storage_state("anna", "linkedin"),
+                ("ben", "linkedin"): None,
+            }
+
     def test_another_case_begins_at_its_own_beginning(self, tmp_path: Path) -> None:
         """Who is given one is not taken for who they were; worlds that name no case are read as before."""
         world = tmp_path / "world.json"

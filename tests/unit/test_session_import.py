@@ -325,10 +325,11 @@ class TestFolder:
         """Capitals, a second ending and a browser's (1) are plain; two files of one account are not."""
         names = ["anna.keller.linkedin.JSON", "bob.wiki (1).json", "carl.wiki.json.txt", "dan.wiki.txt"]
         doubles = ["eve.wiki.json", "eve.wiki (1).json"]
+        folder = tmp_path / "exports"
+        (folder / "older").mkdir(parents=True)
         for name in [*names, *doubles, "sessions.zip", ".DS_Store"]:
-            (tmp_path / name).write_text("x")
-        (tmp_path / "older").mkdir()
-        found = session_files(tmp_path)
+            (folder / name).write_text("x")
+        found = session_files(folder)
         assert [(one.employee, one.service) for one in found.files] == [
             ("anna.keller", "linkedin"),
             ("bob", "wiki"),
@@ -337,12 +338,13 @@ class TestFolder:
         ]
         assert len(found.refused) == 3
         assert "eve.wiki (1).json and eve.wiki.json are both of eve at wiki; keep one." in found.refused[1]
-        assert found.ignored == (str(tmp_path / ".DS_Store"), str(tmp_path / "older"))
+        assert found.ignored == (str(folder / ".DS_Store"), str(folder / "older"))
 
     def test_nothing_at_all_is_a_mistake(self, tmp_path: Path) -> None:
         """A mistyped folder must not silently mean nobody."""
+        (tmp_path / "exports").mkdir()
         with pytest.raises(InputError, match=r"no file EMPLOYEE\.SERVICE\.json"):
-            session_files(tmp_path)
+            session_files(tmp_path / "exports")
 
 
 def test_the_examples_are_still_good() -> None:

@@ -13,12 +13,15 @@
     document.body.append(item);
   };
 
+  const keepForADay = (on) => localStorage.setItem('settings', JSON.stringify({ on, at: Date.now() }));
+
   // Reads the answer to its end: a request whose answer nobody reads counts as aborted in the browser.
   const isGood = (request) => request.then(async (answer) => (await answer.text(), answer.ok)).catch(() => false);
 
   const save = async (key, value) => {
     if (page.asks && !confirm('Really?')) return false;
     if (page.sends === false) return (document.cookie = `kept=${value};path=/;secure`), true;
+    if (page.remembers === 'day') keepForADay(value);
     if (page.remembers === 'storage') localStorage.setItem(key, value);
     if (page.remembers === 'history') history.replaceState(value, '');
     if (page.remembers === 'cache') await (await caches.open('kept')).put('/kept', new Response(value));
@@ -127,6 +130,12 @@
     });
   if (page.state_after)
     fetch(address(page.key)).then((answer) => answer.ok && answer.json().then(({ value }) => show(Boolean(value))));
+  if (page.remembers === 'day') {
+    const kept = JSON.parse(localStorage.getItem('settings') || 'null');
+    if (kept && Date.now() - kept.at < 864e5) show(kept.on);
+    else
+      fetch(address(page.key)).then((answer) => answer.ok && answer.json().then(({ value }) => (show(value), keepForADay(value))));
+  }
   if (page.reveal_after) setTimeout(() => show(page.stored_on), page.reveal_after);
 
   document.querySelectorAll('[data-posts]').forEach((button) =>

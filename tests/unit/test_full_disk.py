@@ -1,0 +1,122 @@
+"""A disk without room: each command says so in a sentence, and nothing that was there is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet.agent.diagnostics import DiagnosticsFile
+from fleet.errors import told
+from fleet.paths import StateDir, default_log_key
+from fleet.state import make_state
+from tests.full_disk import NEEDS_ROOT, FullDisk
+from tests.unit.test_audit_commands import write
+from tests.unit.test_commands import fleet
+
+STAFF = {
+    "all": {
+        "vars": {"fleet_rehearsal": True},
+        "hosts": {
+            name: {
+                "fleet_email": f"{name}@company.example",
+                "fleet_accounts": {"linkedin": {"profile": name.replace(".", "-")}},
+            }
+            for name in ("anna.keller", "brian.walsh")
+        },
+    }
+}
+SESSION = {
+    "cookies": [
+        {
+            "name": "li_at",
+            "value": "x",
+            "domain": ".www.linkedin.com",
+            "path": "/",
+            "expires": 4102444800,
+            "httpOnly": True,
+            "secure": True,
+            "sameSite": "None",
+        }
+    ],
+    "origins": [],
+}
+WRITING = {
+    "init": ("init", "--state", "other"),
+    "sessions import": ("sessions", "import", "-i", "staff.yml", "anna.keller", "linkedin", "session.json"),
+    "mandates revoke": ("mandates", "revoke", "brian.walsh"),
+    "mandates renew": ("mandates", "renew", "anna.keller", "--reference", "M2"),
+    "services stop": ("services", "stop", "linkedin", "--reference", "T1"),
+    "inventory import": ("inventory", "import", "people.csv", "-i", "new.yml", "--yes"),
+    "report": ("report",),
+    "receipt": ("audit", "receipt", "anna.keller", "-o", "."),
+    "prove": ("audit", "prove", "3", "-o", "proof"),
+    "checkpoint": ("audit", "checkpoint"),
+    "rotate-key": ("audit", "rotate-key"),
+    "erase": ("audit", "erase", "anna.keller"),
+    "prune": ("audit", "prune", "--before", "2999-01-01"),
+    "run": ("run", "-i", "staff.yml"),
+}
+"""Every command that writes; those that only remove need no room."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FullDisk]:
+    """Home and working directory on a disk of their own, with a state and a log that is in use."""
+    place = tmp_path / "disk"
+    disk = FullDisk(place)
+    try:
+        home = place / "home"
+        home.mkdir(mode=0o700)
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.chdir(place)
+        state = StateDir(home / ".local/state/fleet")
+        make_state(state, home / ".config/fleet/identity.txt", default_log_key())
+        asyncio.run(write(state))
+        (place / "staff.yml").write_text(json.dumps(STAFF))
+        (place / "session.json").write_text(json.dumps(SESSION))
+        (place / "people.csv").write_text("Name,E-mail\nanna.keller,anna.keller@company.example\n")
+        yield disk
+    finally:
+        monkeypatch.undo()
+        disk.remove()
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("verb", WRITING)
+def test_each_command_says_in_a_sentence_that_the_disk_is_full(
+    disk: FullDisk, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One error, no traceback, exit 1 or 2; and afterwards the log is whole."""
+    monkeypatch.setenv("ANSIBLE_HOME", str(Path.cwd().parent / "ansible"))  # what Ansible says of its folder, it says
+    disk.take()
+    done = fleet(*WRITING[verb])
+    disk.give_back()
+    assert done.returncode in (1, 2), done
+    assert "Traceback" not in done.stderr + done.stdout, done
+    assert done.stderr.count("Error: ") == 1 and "No space left on device" in done.stderr, done
+    assert "OK: all records are there" in " ".join(fleet("audit", "verify").stdout.split())
+
+
+def test_what_nothing_else_has_a_word_for_names_place_cause_and_fix() -> None:
+    """The sentence of the last resort, for whatever the system refuses."""
+    assert told(OSError(28, "No space left on device", "/state/x")) == (
+        "/state/x: No space left on device; make room there and run again."
+    )
+    assert told(OSError(5, "Input/output error")) == "Input/output error; check the disk."
+    assert told(TimeoutError()) == "TimeoutError; fix that and run again."
+
+
+def test_diagnostics_that_cannot_be_written_end_nothing() -> None:
+    """A full disk is what they would tell of."""
+    with Path("/dev/full").open("wb") as full:
+        assert DiagnosticsFile(full.fileno()).write("a line\n") == 7
+    read, written = os.pipe()
+    DiagnosticsFile(written).write("half \ud800\n")
+    assert os.read(read, 100) == b"half \\ud800\n"
+    os.close(read)
+    os.close(written)
