@@ -330,7 +330,7 @@ class TestMistakes:
         self, tmp_path: Path, line: str, message: str
     ) -> None:
         """One bad line is told in full, and the colleague beside it is read as ever."""
-        text = f"all:\n  hosts:\n    eve:\n      {line}\n    bob: {{fleet_accounts: {{linkedin: {{profile: b}}}}}}\n"
+        text = f"all:\n  hosts:\n    eve:\n      {line}\n    bob: {{fleet_accounts: {{linkedin: {{profile: bob-b}}}}}}\n"
         inventory = read(tmp_path, text)
         assert any(message in str(problem) for problem in inventory.all_problems()), list(
             map(str, inventory.all_problems())
