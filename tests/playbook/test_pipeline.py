@@ -108,7 +108,7 @@ class TestFleetRun:
         assert done.returncode == 0
         assert "anna.keller" in done.stdout and "no mandate" in done.stdout and "Nothing was touched." in done.stdout
         told = json.loads(fleet("run", "-i", EXAMPLE, "--plan", "--output", "json").stdout)
-        assert len(told["visits"]) == 15
+        assert len(told["visits"]) == 17
         assert [row["outcome"] for row in told["left_alone"]] == ["no_mandate", "no_mandate", "waived"]
         assert told["seconds"] == [32, 32]
         assert not state().exists() and nothing_runs()
