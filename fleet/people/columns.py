@@ -61,6 +61,8 @@ _ACCOUNT_HEADERS = {
     "name": ("{} name", "{} display name"),
 }
 """No `owner`: the company's accounts need no mandate, so a column says that only where --map names it."""
+MAX_HEADER = 200
+"""Characters in the name of a column that is read: it is remembered."""
 FIELDS = ("name", *_HEADERS)
 """The fields that a column can hold, beside those of an account (`linkedin.profile`, `.name`, `.owner`)."""
 
@@ -75,8 +77,8 @@ class Columns:
     """What the export has and no field could take, in sentences."""
 
     def name(self, field: str) -> str:
-        """What the export calls the column of a field."""
-        return self.header[self.indexes[field]].strip()
+        """What the export calls the column of a field, in one line."""
+        return " ".join(self.header[self.indexes[field]].split())
 
     def names(self) -> dict[str, str]:
         """Field to column, as they are remembered."""
@@ -86,7 +88,9 @@ class Columns:
     def unread(self) -> tuple[str, ...]:
         """The columns that no field is read from."""
         read = set(self.indexes.values())
-        return tuple(name.strip() or "(no name)" for index, name in enumerate(self.header) if index not in read)
+        return tuple(
+            " ".join(name.split()) or "(no name)" for index, name in enumerate(self.header) if index not in read
+        )
 
 
 def known_headers(remembered: Mapping[str, str], given: Mapping[str, str]) -> frozenset[str]:
@@ -135,6 +139,11 @@ def choose_columns(
             mistakes.append(
                 f"{export.path}:{export.header.line}: has {len(found)} columns '{column}' for {field}; rename all but "
                 f"one, choose another with {option}{way_out}"
+            )
+        elif len(column) > MAX_HEADER or not " ".join(header[found[0]].split()).isprintable():
+            mistakes.append(
+                f"{export.path}:{export.header.line}: the column for {field} has a name that is too long, or with "
+                f"characters that nobody sees; rename it{way_out}"
             )
         else:
             indexes[field] = found[0]

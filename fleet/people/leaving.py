@@ -43,6 +43,10 @@ _GONE = frozenset({"t", "term", "parti", "partie", "ex"})
 _NO = frozenset({"no", "n", "false", "0", "non", "nein", "faux", "falsch", "falso"})
 
 
+MAX_WHERE = 200
+"""Characters in a `--where`: it is remembered."""
+
+
 class Leavers(StrEnum):
     """What is done about rows that say that somebody has left."""
 
@@ -68,7 +72,7 @@ def parse_where(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
     given: dict[str, tuple[str, ...]] = {}
     for value in values:
         column, sign, wanted = value.partition("=")
-        if not sign or not column.strip() or not value.isprintable():
+        if not sign or not column.strip() or not value.isprintable() or len(value) > MAX_WHERE:
             raise InputError(f"--where {value}: write it as COLUMN=VALUE, such as: --where 'Status=Active'")
         given[column.strip()] = (*given.get(column.strip(), ()), wanted.strip())
     return given

@@ -106,6 +106,12 @@ def strangers(path: str, source: str) -> list[str]:
     return sorted(package for package in packages if path not in FRONT_DOORS.get(package, {path}))
 
 
+def consoles(source: str) -> list[int]:
+    """The lines on which a source makes a console of its own."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Console"]
+
+
 class TestImports:
     def test_every_part_of_the_product_has_its_floor(self) -> None:
         """A new module or folder must be given a place in the order."""
@@ -146,6 +152,12 @@ class TestImports:
         assert {path: lines for path, lines in found.items() if lines} == {}
         assert python_without_safe_path("import sys\nrun([sys.executable, '-m', 'fleet'])") == [2]
         assert python_without_safe_path("run([*PYTHON, '-m', 'fleet'])") == []
+
+    def test_names_are_printed_by_consoles_that_change_none(self) -> None:
+        """rich makes a picture of `:smile:` and a color of `[red]`, so one module makes consoles, with both off."""
+        found = {str(path.relative_to(ROOT)) for path in SOURCES if consoles(path.read_text("utf-8"))}
+        assert found == {"fleet/commands/options.py"}
+        assert consoles("from rich.console import Console\nConsole(highlight=False).print(name)\n") == [2]
 
     def test_each_heavy_package_has_one_front_door(self) -> None:
         """Playwright, Ansible Runner, age and the web server are imported where the table says, and nowhere else."""

@@ -275,6 +275,8 @@ class TestImport:
         assert done.returncode == 2 and "is no YAML file; an import is written into one" in done.stderr
 
 
+OWN = ("--recipes", str(ROOT / "tests/contract/wagtail/recipes"))
+"""A service whose accounts may be the company's: LinkedIn's never are."""
 MANDATE = "Mandate Reference,Mandate Services,Mandate Granted On,Mandate Expires On"
 
 
@@ -286,45 +288,45 @@ def words(text: str) -> str:
 class TestAuthority:
     def test_no_header_makes_an_account_the_company_s(self) -> None:
         """It would need no mandate then: only --map says so, which is remembered, and the output names each account."""
-        Path("people.csv").write_text("Email,Intranet,Intranet Owner\nanna@b.example,anna,company\n")
-        done = bring_in("--yes")
-        assert done.returncode == 0 and "not read: Intranet Owner" in done.stderr
+        Path("people.csv").write_text("Email,Wagtail,Wagtail Owner\nanna@b.example,anna,company\n")
+        done = bring_in("--yes", *OWN)
+        assert done.returncode == 0 and "not read: Wagtail Owner" in done.stderr
         assert "company" not in Path("staff.yml").read_text() and "Authority" not in done.stdout
-        done = bring_in("--yes", "--map", "intranet.owner=Intranet Owner")
-        assert "anna intranet is the company's: it needs no mandate" in words(done.stdout)
-        assert "until now intranet is the employee's: it needs a mandate" in words(done.stdout)
+        done = bring_in("--yes", *OWN, "--map", "wagtail.owner=Wagtail Owner")
+        assert "anna wagtail is the company's: it needs no mandate" in words(done.stdout)
+        assert "until now wagtail is the employee's: it needs a mandate" in words(done.stdout)
         assert "owner: company" in Path("staff.yml").read_text()
         Path("people.csv").write_text(Path("people.csv").read_text() + "ben@b.example,ben,company\n")
-        assert "ben intranet is the company's" in words(bring_in("--yes").stdout)
+        assert "ben wagtail is the company's" in words(bring_in("--yes", *OWN).stdout)
 
     def test_an_owner_that_an_older_version_guessed_is_asked_about(self) -> None:
         """It stands in the remembered file, as if somebody had said it."""
-        Path("people.csv").write_text("Email,Intranet,Intranet Owner\nanna@b.example,anna,company\n")
+        Path("people.csv").write_text("Email,Wagtail,Wagtail Owner\nanna@b.example,anna,company\n")
         Path("staff.import.yml").write_text(
-            "columns: {email: Email, intranet.profile: Intranet, intranet.owner: Intranet Owner}\n"
+            "columns: {email: Email, wagtail.profile: Wagtail, wagtail.owner: Wagtail Owner}\n"
         )
-        assert "intranet.owner was guessed from 'Intranet Owner'." in refusal("--yes")
-        assert bring_in("--yes", "--map", "intranet.owner=").returncode == 0
+        assert "wagtail.owner was guessed from 'Wagtail Owner'." in refusal("--yes", *OWN)
+        assert bring_in("--yes", *OWN, "--map", "wagtail.owner=").returncode == 0
         assert "company" not in Path("staff.yml").read_text()
 
     def test_every_mandate_is_shown_person_by_person(self) -> None:
         """However many join at once, also with --yes; a changed one beside what there was."""
         rows = [f"p{number}@b.example,M-{number},linkedin,2026-01-15,2099-12-31" for number in range(25)]
         Path("people.csv").write_text("\n".join([f"Email,{MANDATE}", *rows]) + "\n")
-        said = words(bring_in("--yes").stdout)
+        said = words(bring_in("--yes", *OWN).stdout)
         for number in range(25):
             assert f"p{number} mandate M-{number} for linkedin, 2026-01-15 to 2099-12-31" in said
-        rows[3] = "p3@b.example,M-3,linkedin intranet,2026-01-15,2099-12-31"
+        rows[3] = "p3@b.example,M-3,linkedin wagtail,2026-01-15,2099-12-31"
         Path("people.csv").write_text("\n".join([f"Email,{MANDATE}", *rows]) + "\n")
-        done = bring_in("--check", "--output", "json")
+        done = bring_in("--check", "--output", "json", *OWN)
         assert json.loads(done.stdout)["authority"] == [
             {
                 "employee": "p3",
                 "before": "mandate M-3 for linkedin, 2026-01-15 to 2099-12-31",
-                "after": "mandate M-3 for linkedin, intranet, 2026-01-15 to 2099-12-31",
+                "after": "mandate M-3 for linkedin, wagtail, 2026-01-15 to 2099-12-31",
             }
         ]
-        assert "authority for the accounts of 1 employee? There is no terminal" in refusal()
+        assert "authority for the accounts of 1 employee? There is no terminal" in refusal(*OWN)
 
 
 class TestRowsThatAreNotRead:
@@ -394,9 +396,9 @@ class TestInput:
         """A picture in place of `:smile:` could not be copied into --map; `[red]` is no color."""
         Path("people.csv").write_text("Name [/b],Team [bold red],:smile:\nx,y,z\n")
         assert "say which of Name [/b], Team [bold red], :smile:: --map email=COLUMN" in refusal("--yes")
-        Path("people.csv").write_text("Email,Display Name,Intranet,:fire:\na@b.example,:smile:,[red]x,y\n")
+        Path("people.csv").write_text("Email,Display Name,Wagtail,:fire:\na@b.example,:smile:,[red]x,y\n")
         Path(":smile:").mkdir()
-        done = fleet("inventory", "import", "people.csv", "-i", ":smile:/:fire:.yml", "--yes")
-        assert "not read: :fire:" in done.stderr and "intranet [red]x" in words(done.stdout)
-        done = fleet("inventory", "import", "people.csv", "-i", ":smile:/:fire:.yml")
+        done = fleet("inventory", "import", "people.csv", "-i", ":smile:/:fire:.yml", "--yes", *OWN)
+        assert "not read: :fire:" in done.stderr and "wagtail [red]x" in words(done.stdout)
+        done = fleet("inventory", "import", "people.csv", "-i", ":smile:/:fire:.yml", *OWN)
         assert done.stdout == "Nothing to change in :fire:.yml: 1 as they are.\n"

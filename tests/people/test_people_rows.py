@@ -211,6 +211,15 @@ class TestColumns:
         with pytest.raises(InputError, match="FIELD=COLUMN, such as"):
             parse_map(["email"])
 
+    def test_a_name_that_cannot_be_remembered_is_refused(self, tmp_path: Path) -> None:
+        """Too long, or with what nobody sees; a name on two lines is read as one line."""
+        assert columns(tmp_path, '"Work\nEmail"') == {"email": "Work Email"}
+        for name in ("x" * 201, "Em\x1bail", "Em\u202eail"):
+            with pytest.raises(
+                InputError, match=r"people\.csv:1: the column for email has a name that is too long, or"
+            ):
+                columns(tmp_path, name, email=name)
+
     def test_what_is_remembered_is_read_again(self, tmp_path: Path) -> None:
         """Odd names included; a mistake in it has file and line; an unwritten file is nothing."""
         path = place_of_remembered(tmp_path / "staff.yml")

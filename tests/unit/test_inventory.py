@@ -306,6 +306,10 @@ class TestMistakes:
         [
             ("fleet_accounts: {myspace: {profile: x}}", "staff.yml:4: eve: fleet_accounts.myspace: unknown service"),
             ("fleet_accounts: {linkedin: {name: Eve}}", "fleet_accounts.linkedin.profile: missing"),
+            (
+                "fleet_accounts: {linkedin: {profile: me}}",
+                "staff.yml:4: eve: fleet_accounts.linkedin.profile: names nobody at LinkedIn; write the public id",
+            ),
             ("fleet_accounts: {linkedin: {profile: 12}}", "fleet_accounts.linkedin.profile: must be text"),
             ("fleet_accounts: {linkedin: {profile: 'a/../b'}}", "holds characters that are not allowed"),
             ("fleet_accounts: [linkedin]", "fleet_accounts: must map services to accounts"),

@@ -75,6 +75,32 @@ class TestCatalogue:
             load_catalogue([folder])
 
 
+class TestProfiles:
+    @pytest.mark.parametrize(
+        ("profile", "fault"),
+        [
+            ("me", "names nobody at LinkedIn"),
+            ("ME", "names nobody at LinkedIn"),
+            ("none", "names nobody at LinkedIn"),
+            ("Anna Keller", "is no profile at LinkedIn"),
+            ("anna@company.example", "is no profile at LinkedIn"),
+            ("ACoAAB12345", "is no profile at LinkedIn"),
+            ("anna-keller-4b1a2", None),
+            ("josé-garcía", None),
+            ("राज-कुमार", None),
+            ("mercedes", None),
+        ],
+    )
+    def test_what_is_nobodys_id_is_a_fault(self, profile: str, fault: str | None) -> None:
+        """It would fit whoever is signed in, or nobody; ids of every script are fine."""
+        assert load_catalogue().recipes["linkedin"].fault_of_profile(profile) == fault
+
+    def test_without_rules_the_identity_page_is_nobodys_all_the_same(self) -> None:
+        """The address that leads everybody on follows from the recipe itself."""
+        data = load_catalogue().recipes["linkedin"].model_dump() | {"profile": None}
+        assert Recipe.model_validate(data).fault_of_profile("me") == "names nobody at LinkedIn"
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("before", "after", "message"),
@@ -86,6 +112,12 @@ class TestRefusals:
             ("automation: forbidden", "automation: perhaps", "terms.automation"),
             ("  - address: /login*", "  - {address: /login*, css: a}", "give exactly one of address, css, heading"),
             ("{profile}/\n\nprofile", "x/\n\nprofile", "must contain {profile}"),
+            (
+                "page: https://www.linkedin.com/in/me/",
+                "page: https://www.linkedin.com/in/{profile}",
+                "everybody is led",
+            ),
+            ("pattern: '(", "pattern: '((", "profile.pattern: must be a regular expression"),
             (
                 "    verified_live: null",
                 "    verified_live: yesterday",

@@ -80,6 +80,13 @@ class TestLanding:
         assert leads_to_person(wiki, landed, "anna") is is_person
         assert leads_to_somebody(wiki, landed, page) is is_somebody
 
+    def test_the_page_that_leads_everybody_on_is_nobodys(self) -> None:
+        """Whoever is signed in, the browser is there first: a profile of that word would fit all."""
+        page = "https://wiki.example/in/me/"
+        wiki = recipe(page=page, landed="https://wiki.example/in/{profile}/")
+        assert [leads_to_person(wiki, page, profile) for profile in ("me", "ME", "anna")] == [False, False, False]
+        assert leads_to_person(wiki, "https://wiki.example/in/anna/", "anna")
+
 
 @pytest.mark.parametrize(
     ("landed", "is_same"),

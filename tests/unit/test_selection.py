@@ -261,7 +261,7 @@ class TestShrink:
 
         def digest(source: str) -> str:
             listing: dict[str, Any] = {"_meta": {"hostvars": {"anna": {}}}}
-            return inventory_of(listing, [source], {}).sources_digest
+            return inventory_of(listing, [source], lambda _is_rehearsal: {}).sources_digest
 
         spelled = ["./staff.yml", "../here/staff.yml", f"{tmp_path}/here/staff.yml", f"{tmp_path}/linked/staff.yml"]
         assert {digest(source) for source in spelled} == {digest("staff.yml")}
