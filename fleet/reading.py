@@ -140,7 +140,7 @@ class Reader:
         has_save, is_out = control.save is not None, reading_of(seen, control) is Reading.OUT
         if seen.acts or (seen.is_sent and (has_save or is_out)):
             return True
-        if await self.tab.is_heard(control.find, control.kind, or_sent=has_save or is_out):
+        if await self.tab.is_heard(control.find, control.kind, or_sent=has_save):
             return True
         return control.save is not None and seen.is_input and await self.tab.is_heard(control.save, "button")
 

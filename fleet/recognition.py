@@ -92,12 +92,11 @@ def _missing_reason(
         return Reason.LABEL
     if seen.state is None:
         return Reason.STATE_UNREADABLE
-    # Only what must be pressed has to be free: an `out` may well stand disabled.
-    if to_press and reading_of(seen, control) is Reading.IN:
-        if not seen.enabled:
-            return Reason.DISABLED
-        if not seen.uncovered:
-            return Reason.COVERED
+    # A control that is greyed out may be waiting for what is stored, so neither state of it is believed.
+    if to_press and not seen.enabled:
+        return Reason.DISABLED
+    if to_press and reading_of(seen, control) is Reading.IN and not seen.uncovered:
+        return Reason.COVERED
     return None
 
 

@@ -19,7 +19,7 @@ def mandate(employee: str, *services: str) -> dict[str, Any]:
 def at_linkedin(employee: str, profile: str | None = None, case: str | None = None) -> dict[str, Any]:
     """The variables of somebody with an account and a mandate at LinkedIn, and the rehearsal's case, if any."""
     return {
-        "fleet_accounts": {"linkedin": {"profile": profile or employee}},
+        "fleet_accounts": {"linkedin": {"profile": profile or employee.replace(".", "-")}},
         "fleet_mandate": mandate(employee, "linkedin"),
         **({"fleet_rehearsal_case": {"linkedin": case}} if case else {}),
     }

@@ -185,7 +185,7 @@ class Growing:
     def new(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """The complete records since the last look, oldest first, each with its line. Raises as `read_records` does."""
         for segment in segments(self._folder):
-            if segment.first + SEGMENT_RECORDS <= self._next or not segment.path.exists():
+            if segment.first + SEGMENT_RECORDS <= self._next or not is_there(segment.path):
                 continue
             file = segment.first, segment.path.stat().st_ino
             if file != self._file:

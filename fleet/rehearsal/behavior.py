@@ -46,6 +46,8 @@ class Dom(StrEnum):
     """The named switch; under the setting's key it has come to mean the opposite, and says so."""
     FIXED_ATTRIBUTE = "fixed_attribute"
     """The named switch; its `aria-checked` says on, whatever is stored."""
+    FORM = "form"
+    """In a form that a script keeps from being sent."""
     DRAWN = "drawn"
     """A transparent input, its drawing a sibling of it over it, and its label beside both."""
     DRAWN_LINK = "drawn_link"

@@ -263,6 +263,7 @@ _LINKEDIN = (
         busy=True,
     ),
     Case("disabled", "The control cannot be pressed.", O.PAGE_CHANGED, R.DISABLED, disabled=True),
+    Case("disabled_out", "The same, and it shows off.", O.PAGE_CHANGED, R.DISABLED, start="out", disabled=True),
     Case("dead", "Nothing ever listens to the control.", O.PAGE_CHANGED, R.DEAD, bind_after=-1),
     Case("dead_out", "The same, and it shows off.", O.PAGE_CHANGED, R.DEAD, start="out", bind_after=-1),
     Case(
@@ -270,6 +271,15 @@ _LINKEDIN = (
         "The same, and it shows off whatever is stored.",
         O.PAGE_CHANGED,
         R.DEAD,
+        bind_after=-1,
+        reveal_after=9_000_000,
+    ),
+    Case(
+        "dead_in_a_form",
+        "The same, in a form that is never sent, whatever is stored.",
+        O.PAGE_CHANGED,
+        R.DEAD,
+        dom=Dom.FORM,
         bind_after=-1,
         reveal_after=9_000_000,
     ),

@@ -66,7 +66,9 @@ def behind_proxy() -> dict[str, Any]:
     inventory = _inventory(cases, rehearsal=False)
     settings = resolve_settings(Given(inventory=(inventory,), state=str(HOME / "state")))
     make_state(settings.state_dir, settings.identity, settings.log_key)
-    accounts = [RehearsalAccount(name, "linkedin", name, name, "en", case) for name, case in cases.items()]
+    accounts = [
+        RehearsalAccount(name, "linkedin", name.replace(".", "-"), name, "en", case) for name, case in cases.items()
+    ]
     with start_rehearsal(accounts, port=443) as rehearsal, _tinyproxy() as log:
         sessions = SessionStore(settings.state_dir)
         for name in cases:

@@ -287,7 +287,7 @@ class TestForms:
         """Ansible reads what was written, in lines and in braces."""
         (tmp_path / "staff.yml").write_text(
             "all:\n  hosts:\n    anna:\n      fleet_accounts:\n"
-            f"        linkedin: {{profile: a, name: {scalar(text)}}}\n"
+            f"        linkedin: {{profile: anna-a, name: {scalar(text)}}}\n"
             f"        intranet:\n          profile: b\n          name: {scalar(text)}\n"
         )
         [anna] = read_inventory([str(tmp_path / "staff.yml")], lambda _: SERVICES).employees

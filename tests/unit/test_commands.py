@@ -216,10 +216,10 @@ class TestInventoryCheck:
             "    bob:\n"
             "      fleet_accounts: {linkedin: {}}\n"
             "    'carl/../x':\n"
-            "      fleet_accounts: {linkedin: {profile: c}}\n"
+            "      fleet_accounts: {linkedin: {profile: carl-c}}\n"
             "    dan:\n"
             '      fleet_email: \'{{ lookup("pipe", "id") }}\'\n'
-            "      fleet_accounts: {linkedin: {profile: d}}\n"
+            "      fleet_accounts: {linkedin: {profile: dan-d}}\n"
             "      fleet_mandate: {employee: dan, reference: M, services: [intranet], granted_on: 2026-1-1,\n"
             "        expires_on: 2027-01-01}\n",
             "utf-8",

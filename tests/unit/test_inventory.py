@@ -195,7 +195,7 @@ class TestAuthority:
     def test_a_mandate_of_everybody_opens_nothing(self, tmp_path: Path) -> None:
         """A line in all: vars: is no mandate, not even for the one it names; the mistake is told."""
         mandate = "{employee: bob, reference: M, services: [linkedin], granted_on: 2026-01-01, expires_on: 2027-01-01}"
-        variables = f"    fleet_mandate: {mandate}\n    fleet_accounts: {{linkedin: {{profile: x}}}}\n"
+        variables = f"    fleet_mandate: {mandate}\n    fleet_accounts: {{linkedin: {{profile: anna-x}}}}\n"
         text = f"all:\n  vars:\n{variables}  hosts:\n    bob:\n"
         inventory = read(tmp_path, text)
         assert employee(inventory, "bob").mandate is None
@@ -308,7 +308,7 @@ class TestMistakes:
             ("fleet_accounts: {linkedin: {name: Eve}}", "fleet_accounts.linkedin.profile: missing"),
             (
                 "fleet_accounts: {linkedin: {profile: me}}",
-                "staff.yml:4: eve: fleet_accounts.linkedin.profile: names nobody at LinkedIn; write the public id",
+                "staff.yml:4: eve: fleet_accounts.linkedin.profile: names nobody at LinkedIn; take it from",
             ),
             ("fleet_accounts: {linkedin: {profile: 12}}", "fleet_accounts.linkedin.profile: must be text"),
             ("fleet_accounts: {linkedin: {profile: 'a/../b'}}", "holds characters that are not allowed"),
@@ -330,7 +330,9 @@ class TestMistakes:
         self, tmp_path: Path, line: str, message: str
     ) -> None:
         """One bad line is told in full, and the colleague beside it is read as ever."""
-        text = f"all:\n  hosts:\n    eve:\n      {line}\n    bob: {{fleet_accounts: {{linkedin: {{profile: b}}}}}}\n"
+        text = (
+            f"all:\n  hosts:\n    eve:\n      {line}\n    bob: {{fleet_accounts: {{linkedin: {{profile: bob-b}}}}}}\n"
+        )
         inventory = read(tmp_path, text)
         assert any(message in str(problem) for problem in inventory.all_problems()), list(
             map(str, inventory.all_problems())

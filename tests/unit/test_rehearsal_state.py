@@ -176,13 +176,14 @@ class TestCommands:
 
     def test_staging_leaves_real_sessions_and_the_real_log_alone(self, state: StateDir, tmp_path: Path) -> None:
         """The page's own rehearsal, with a state that fleet.yml names: the real state is as it was, byte for byte."""
-        people = {"anna.keller": at_linkedin("anna.keller", case="already_out")}
+        people = {"anna.keller": at_linkedin("anna.keller", "anna-keller", "already_out")}
         staff = {"all": {"vars": {"fleet_rehearsal": True}, "hosts": people}}
         (tmp_path / "staff.yml").write_text(json.dumps(staff))
         (tmp_path / "fleet.yml").write_text("state: state\nidentity: keys/identity.txt\nlog_key: keys/log-key.pem\n")
         before = {name: data for name, data in content(state).items() if not name.startswith("rehearsal/")}
         done = fleet("run", "-i", "staff.yml", "--output", "json", cwd=tmp_path)
-        assert [one["outcome"] for one in json.loads(done.stdout)["results"]] == ["already_opted_out"], done
+        results = json.loads(done.stdout)["results"]
+        assert [(one["outcome"], one["reason"]) for one in results] == [("already_opted_out", None)]
         after = {name: data for name, data in content(state).items() if not name.startswith("rehearsal/")}
         assert after == before
         assert "no audit log" in fleet("status", cwd=tmp_path).stderr

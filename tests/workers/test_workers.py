@@ -118,7 +118,7 @@ class TestRun:
         assert set(where) == {"paris", "rome", None}
         assert where[None] == 3  # a waiver, and two without a mandate: nobody was visited
         pressed = [record for record in records() if record["event"] == schema.CONTROL_INTENDED]
-        assert len(pressed) == 7 and {record["worker"] for record in pressed} <= {"paris", "rome"}
+        assert len(pressed) == 9 and {record["worker"] for record in pressed} <= {"paris", "rome"}
         assert all((state() / "evidence" / report["run_id"]).glob("*.before.png"))
         wait_until(lambda: nothing_is_left(machines))
         assert fleet("audit", "verify", "--rehearsal").returncode == 0

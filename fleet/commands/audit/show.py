@@ -130,7 +130,9 @@ def _table(chosen: list[dict[str, Any]], known: Known, *, is_headed: bool) -> Ta
             str(record["seq"]),
             record["at"][:19].replace("T", " "),
             Text(visible(known.names.get(subject, subject))),
-            Text(record["event"], "bold").append("\n" + visible(", ".join(_words(record, known))), "not bold"),
+            Text(record["event"], "bold")
+            .append(" (rehearsal)" if record["run"] in known.rehearsals else "", "yellow")
+            .append("\n" + visible(", ".join(_words(record, known))), "not bold"),
         )
     return table
 
