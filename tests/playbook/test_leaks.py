@@ -14,11 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import yaml
 from cryptography.hazmat.primitives import serialization
 
+from fleet.catalogue import load_catalogue
 from fleet.paths import StateDir
-from fleet.recipe import Recipe
 from fleet.sessions import SessionStore, read_identity
 from tests.conftest import ROOT
 from tests.markers import Markers
@@ -308,11 +307,8 @@ class TestLeaks:
         """They went through the agent: the sealed session holds cookies, one of them rotated, and no storage."""
         home = stage.place.path / "home"
         store = SessionStore(StateDir(home / ".local/state/fleet"))
-        opened = store.open(
-            employee("good"),
-            Recipe.model_validate(yaml.safe_load(RECIPE)),
-            read_identity(home / ".config/fleet/identity.txt"),
-        )
+        recipe = load_catalogue([Path(stage.recipes[1])]).recipes["marked"]
+        opened = store.open(employee("good"), recipe, read_identity(home / ".config/fleet/identity.txt"))
         assert opened is not None
         content = json.dumps(opened.state.as_playwright()).encode()
         assert MARKERS.found_in(content) == {"cookie", "rotated"}

@@ -75,6 +75,7 @@ LATE_STATES = ("late_state", "late_state_slow", "late_state_silent", "state_fail
 SHOWN_OFF = (
     *("already_out", "already_out_ember", "busy", "dead_out", "renamed_out", *LATE_STATES),
     *("state_says_error", "dead_default", "skeleton_longer_default", "other_person_between"),
+    *("remembers_for_a_day", "exported_with_memory", "remembered_save_lies", "disabled_out", "dead_in_a_form"),
 )
 ENDING = [name for name, case in CASES["linkedin"].items() if not case.is_endless and not case.header_bytes]
 """Cases whose page a plain client can read to its end."""
@@ -509,7 +510,7 @@ class TestProcess:
             start_rehearsal([account("anna", "swiched_on", service="intranet")])
         assert str(refusal.value) == (
             "anna: 'swiched_on' is not a rehearsal case of intranet; cases: already_out, no_session, not_offered, "
-            "other_person, save_fails, save_lies, session_over, switched_on."
+            "other_person, save_fails, save_lies, session_over, session_over_dialog, signed_in_by_database, switched_on."
         )
 
     def test_an_unknown_service_is_named(self) -> None:
