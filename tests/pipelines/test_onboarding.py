@@ -141,4 +141,6 @@ def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path:
     assert {file.name for file in units.iterdir()} == {"fleet-optout.service", "fleet-optout.timer"}
     assert "opted out" in said["fleet run -i staff.yml -l anna.keller"]
     job = Job(tmp_path, places, environ)
-    assert run_unit(units / "fleet-optout.service", job, {"S": str(home.parent)}).code == 0, job.output
+    assert run_unit(units / "fleet-optout.service", job, {"S": str(home.parent), "t": str(home.parent)}).code == 0, (
+        job.output
+    )

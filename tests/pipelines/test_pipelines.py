@@ -317,7 +317,7 @@ class TestSystemd:
         closed = machine.folder / "closed"
         closed.mkdir(mode=0o500)
         job.environ["HOME"] = str(closed)
-        places = {"S": str(machine.folder)}
+        places = {"S": str(machine.folder), "t": str(machine.folder)}
         machine.staff(**STAFF, unasked="switched_on")
         machine.fleet("run", "-i", str(machine.home / "people" / "staff.yml"), "-l", "anna,brian")
         assert run_unit(unit, job, places).code == 0, job.output
@@ -355,7 +355,7 @@ class TestTheWeeklyLook:
         job = stand_in(machine, folder, run=look, status=status)
         gitlab = TestGitlab().job(machine, "look-again", job).code
         job = stand_in(machine, folder, run=look, status=status)
-        unit = run_unit(FILES / "fleet-optout.service", job, {"S": str(machine.folder)}).code
+        unit = run_unit(FILES / "fleet-optout.service", job, {"S": str(machine.folder), "t": str(machine.folder)}).code
         assert [call.split()[0] for call in called(folder)].count("run") == 3
         return {github, 0 if gitlab in allowed_on_gitlab("look-again") else gitlab, unit}
 

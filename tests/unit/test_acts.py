@@ -171,12 +171,12 @@ class TestAlone:
         """With operator and reference, which the person's key alone can show; the log is whole."""
         meet(state, "anna")
         assert told(fleet("mandates", "revoke", "anna", "--reference", "LETTER-12")) == (
-            "The mandate of anna is revoked as of now.\n"
+            f"The mandate of anna is revoked as of now, in the state {state.root}.\n"
         )
         [day] = Revocations(state.revocations).all().values()
         assert told(fleet("mandates", "list")) == f"anna  {day.isoformat()}  LETTER-12\n"
         assert told(fleet("mandates", "renew", "anna", "--reference", "M-2")) == (
-            "The mandate of anna in the inventory counts again.\n"
+            f"The mandate of anna in the inventory counts again, in the state {state.root}.\n"
         )
         assert told(fleet("mandates", "list")) == "Nobody has revoked.\n"
         subjects = Subjects(state.audit.subjects)
@@ -194,11 +194,17 @@ class TestAlone:
     def test_a_service_is_stopped_and_started_in_the_log(self, state: StateDir) -> None:
         """And the catalogue shows it meanwhile."""
         assert (
-            told(fleet("services", "stop", "linkedin", "--reference", "OPS-311")) == "linkedin is stopped as of now.\n"
+            told(fleet("services", "stop", "linkedin", "--reference", "OPS-311"))
+            == f"linkedin is stopped as of now, in the state {state.root}.\n"
         )
-        assert told(fleet("services", "stop", "linkedin")) == "linkedin was stopped already.\n"
+        assert (
+            told(fleet("services", "stop", "linkedin")) == f"linkedin was stopped already, in the state {state.root}.\n"
+        )
         assert "(OPS-311): no run visits it." in fleet("services", "list").stderr
-        assert told(fleet("services", "start", "linkedin", "--reference", "OPS-312")) == "linkedin is visited again.\n"
+        assert (
+            told(fleet("services", "start", "linkedin", "--reference", "OPS-312"))
+            == f"linkedin is visited again, in the state {state.root}.\n"
+        )
         assert fleet("services", "list").stderr == ""
         fields = [(each["event"], each["service"], each["reference"]) for each in everything(state)]
         assert fields == [("service.stopped", "linkedin", "OPS-311"), ("service.started", "linkedin", "OPS-312")]
@@ -220,7 +226,10 @@ class TestAlone:
         key = default_log_key()
         key.rename(key.with_suffix(".away"))
         done = fleet("mandates", "revoke", "anna", "--reference", "LETTER-12")
-        assert (done.returncode, done.stdout) == (1, "The mandate of anna is revoked as of now.\n")
+        assert (done.returncode, done.stdout) == (
+            1,
+            f"The mandate of anna is revoked as of now, in the state {state.root}.\n",
+        )
         said = " ".join(done.stderr.split())
         assert said.startswith("Error: The mandate of anna is revoked, but it is not in the audit log yet:")
         assert "anna" in Revocations(state.revocations) and everything(state) == []
@@ -249,7 +258,7 @@ class TestAlone:
         """Nobody knows whose act it was; it counts all the same."""
         (state.root / "revocations.yml").write_text("anna: '2026-03-01'\n")
         (state.stopped_services / "linkedin").touch()
-        assert fleet("mandates", "revoke", "ben").returncode == 0
+        assert fleet("mandates", "revoke", "ben", "--unknown").returncode == 0
         found = {record["event"]: record for record in everything(state) if record["operator"] is None}
         assert found["mandate.revoked"]["revoked_on"] == "2026-03-01"
         assert found["service.stopped"]["service"] == "linkedin"
@@ -262,7 +271,10 @@ class TestBesideARun:
         """The agent writes it, among its own; a run that takes all day blocks nothing."""
         assert (await beside("audit", "checkpoint")).stdout.startswith("fleet-optout.invalid/")
         told(await beside("mandates", "revoke", "anna", "--reference", "LETTER-12"))
-        assert told(await beside("services", "stop", "linkedin")) == "linkedin is stopped as of now.\n"
+        assert (
+            told(await beside("services", "stop", "linkedin"))
+            == f"linkedin is stopped as of now, in the state {state.root}.\n"
+        )
         told(await beside("services", "start", "linkedin", "--reference", "OPS-312"))
         told(await beside("mandates", "renew", "anna", "--reference", "M-2"))
         await finish(under.log, run=RUN, subject=under.anna)
@@ -278,7 +290,10 @@ class TestBesideARun:
         meet(state, "ben")
         said = refused(await beside("audit", "erase", "anna"))
         assert said == f"Error: Run {RUN} has yet to finish with anna; wait until it has. Nobody was erased."
-        assert told(await beside("audit", "erase", "ben")) == "ben is erased: 0 sessions, 0 pictures.\n"
+        assert (
+            told(await beside("audit", "erase", "ben"))
+            == f"ben is erased from the state {state.root}: 0 sessions, 0 pictures.\n"
+        )
         assert events(state)[2:] == ["subject.erased"]
 
     async def test_old_runs_can_be_pruned_and_the_run_goes_on(self, state: StateDir, under: Under) -> None:
@@ -286,7 +301,10 @@ class TestBesideARun:
         await under.log.append(records.RUN_FINISHED, RUN, counts={}, stopped=None, exit_code=0)
         later = f"{RUN[:-1]}0"
         await under.log.append(records.RUN_STARTED, later, **STARTED)
-        assert told(await beside("audit", "prune", "--before", "2999-01-01")) == "The log begins with record 3 now.\n"
+        assert (
+            told(await beside("audit", "prune", "--before", "2999-01-01"))
+            == f"The log in {state.root} begins with record 3 now.\n"
+        )
         await finish(under.log, run=later, subject=under.anna)
         assert events(state) == ["run.started", "log.pruned", "control.finished"]
         under.log.sign()
@@ -323,7 +341,7 @@ class TestBesideARun:
             socket=folder / "agent.sock",
         )
         began = time.monotonic()
-        done = fleet("mandates", "revoke", "anna")
+        done = fleet("mandates", "revoke", "anna", "--unknown")
         assert time.monotonic() - began < 30
         assert done.returncode == 1 and f"run {RUN} (process {os.getpid()}) holds the audit log" in done.stderr
         assert "anna" in Revocations(state.revocations)
@@ -446,6 +464,6 @@ class TestMet:
         subjects.of({"anna": None})
         subjects.meet({"anna": "0"})
         subjects.lock()
-        subjects.forget("anna")
+        subjects.forget(["anna"])
         assert subjects.met() == {}
         subjects.close()
