@@ -6,6 +6,8 @@ for `openssl`. Keep a copy of the first elsewhere: whoever can rewrite the log c
 
 from __future__ import annotations
 
+import fcntl
+import os
 import secrets
 from pathlib import Path
 
@@ -96,8 +98,22 @@ def _settle_rotation(places: AuditDir, path: Path, known: list[VerifierKey]) -> 
             known.append(key)
             publish(places, known)
         successor.replace(path)
-    else:
+    elif not _is_being_written(places):
         successor.unlink()
+
+
+def _is_being_written(places: AuditDir) -> bool:
+    """True while somebody holds the log: a rotation may be under way, and the new key is about to be needed."""
+    if not is_there(places.lock):
+        return False
+    descriptor = os.open(places.lock, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def successor_of(path: Path) -> Path:

@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from fleet.audit import records
+from fleet.audit.keys import read_keys
 from fleet.audit.notes import SigningKey
 from fleet.audit.recovery import recover
 from fleet.audit.tail import Tail
@@ -48,8 +49,8 @@ class AuditLog:
         A torn last line (a crash in the middle of a write) is moved to `torn/`; that, and records that nobody had
         signed yet, are recorded.
 
-        Raises BusyError if another process is writing, AuditError if the log cannot be opened, is not what was signed,
-        or the disk is as good as full.
+        Raises BusyError if another process is writing or has rotated the key since it was read, AuditError if the log
+        cannot be opened, is not what was signed, or the disk is as good as full.
         """
         self._places = places
         make_private_dir(places.log)
@@ -57,6 +58,8 @@ class AuditLog:
             try:
                 opened.callback(_release, _take_lock(places, owner, socket, patience))
                 sync_folder(places.root)
+                if read_keys(places.vkey)[-1] != key.verifier:
+                    raise BusyError(f"The key of {places.root} was rotated a moment ago; try again.", owner)
                 # The key in hand alone: whoever can write to the folder can add others to it.
                 found = recover(places, key.verifier)
                 _lay_in_ballast(places)

@@ -18,10 +18,13 @@ from typing import Any
 import pytest
 
 from fleet.audit import records
+from fleet.audit.keys import make_private_key, read_keys, read_signing_key, successor_of
 from fleet.audit.log import AuditLog
 from fleet.audit.segments import Growing, read_last_run, read_records
+from fleet.audit.upkeep import rotate_key
+from fleet.audit.verify import Verdict, verify
 from fleet.errors import AuditError, BusyError
-from fleet.paths import make_private_dir, write_private
+from fleet.paths import AuditDir, make_private_dir, write_private
 from tests.full_disk import WAYS, FullDisk, SizeLimit
 from tests.logs import FINISHED, STARTED, finish, lay, lines, log_path, open_log, shrink
 
@@ -374,3 +377,29 @@ class TestReading:
             file.write(b"[1]\n")
         with pytest.raises(AuditError, match=r"000000000000\.jsonl holds a line that is no record"):
             list(read_records(folder / "log"))
+
+
+class TestRotation:
+    """Whoever reads the key while another process rotates it neither loses the new key nor goes on with the old one."""
+
+    def test_a_new_key_outlives_a_look_while_the_log_is_held(self, tmp_path: Path) -> None:
+        """It is what the log will be signed with; without a writer it is what a crash has left, and goes."""
+        folder, key = tmp_path / "audit", tmp_path / "log-key.pem"
+        log = open_log(folder)
+        make_private_key(successor_of(key))
+        read_signing_key(AuditDir(folder), key)
+        assert successor_of(key).exists()
+        log.close()
+        read_signing_key(AuditDir(folder), key)
+        assert not successor_of(key).exists()
+
+    async def test_the_old_key_does_not_sign_after_a_rotation(self, tmp_path: Path) -> None:
+        """A writer that has read the key and then waited for the log is asked to try again."""
+        places, key = AuditDir(tmp_path / "audit"), tmp_path / "log-key.pem"
+        open_log(places.root).close()
+        old = read_signing_key(places, key)
+        await rotate_key(places, key)
+        with pytest.raises(BusyError, match="was rotated a moment ago; try again"):
+            AuditLog(places, "a test", old)
+        AuditLog(places, "a test", read_signing_key(places, key)).close()
+        assert verify(places, read_keys(places.vkey)).verdict is Verdict.OK
