@@ -191,12 +191,16 @@ class TestWhoIsLeftAlone:
 
 class TestAuditLog:
     def test_it_adds_up(self, story: Story, company: Company) -> None:
-        """Four runs; one intent for each of the 16 saves; one end for each of the 3 + 10 + 22 + 22 planned."""
+        """Four runs; one intent for each of the 16 saves; one end for each of the 3 + 10 + 22 + 22 planned.
+
+        Each of the 24 mandates is met once, by the first run that has its employee.
+        """
         [log] = company.state.glob("audit/log/*.jsonl")
         events = Counter(json.loads(line)["event"] for line in log.read_text("utf-8").splitlines())
         assert events == {
             "run.started": 4,
             "run.planned": 57,
+            "mandate.met": 24,
             "control.intended": 16,
             "control.finished": 57,
             "run.finished": 4,
