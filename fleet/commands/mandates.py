@@ -41,16 +41,16 @@ def revoke(
     ] = None,
     inventory: INVENTORY = None,
     unknown: Annotated[
-        bool, typer.Option("--unknown", help="Also a name that is in no inventory and in no log; looks into neither.")
+        bool, typer.Option("--unknown", help="Accept a name that is in no inventory and in no log.")
     ] = False,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Nothing of this employee is touched any more, whatever the inventory says.
+    """Revoke an employee's mandate. Takes effect at once, also for a run in progress, and overrides the inventory.
 
-    It counts first and is recorded then, by the run that is writing where there is one. Exit code 1: it counts, and is
-    recorded by the next command or run that writes.
+    The record follows, written by the run in progress if there is one. Exit code 1: the revocation is in force, but not
+    recorded yet; the next command or run that writes to the log records it.
     """
     if not SAFE_NAME.fullmatch(employee):
         raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
@@ -101,7 +101,7 @@ def renew(
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Forget a revocation, because the employee has given a new mandate. It is recorded first."""
+    """Lift a revocation, because the employee has given a new mandate. The record is written first."""
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     try:
         act = Renew(employee=employee, reference=reference_of(reference) or "", operator_claimed=claimed_operator())
@@ -113,7 +113,7 @@ def renew(
 
 @app.command("list")
 def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None) -> None:
-    """Who revoked, when, and on what reference."""
+    """List who has revoked, since when, and with which reference."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     revoked = list(Revocations(settings.state_dir.revocations).entries())
     for entry in revoked:

@@ -87,10 +87,10 @@ def stop(
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Shut a service to all runs, also to one that is under way: nobody is visited there, and nothing is pressed.
+    """Stop a service for all runs, including one in progress: no visit begins there, and nothing is pressed.
 
-    It counts first and is recorded then, by the run that is writing where there is one. Exit code 1: it counts, and is
-    recorded by the next command or run that writes.
+    The record follows, written by the run in progress if there is one. Exit code 1: the service is stopped, but that is
+    not recorded yet; the next command or run that writes to the log records it.
     """
     if not SERVICE_NAME.fullmatch(service):
         raise InputError(f"'{service}' cannot be the name of a service.")
@@ -127,7 +127,7 @@ def start(
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Open a service again that was stopped. It is recorded first."""
+    """Let runs visit a stopped service again. The record is written first."""
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     try:
         act = Start(service=service, reference=reference_of(reference) or "", operator_claimed=claimed_operator())

@@ -510,7 +510,8 @@ class TestProcess:
             start_rehearsal([account("anna", "swiched_on", service="intranet")])
         assert str(refusal.value) == (
             "anna: 'swiched_on' is not a rehearsal case of intranet; cases: already_out, no_session, not_offered, "
-            "other_person, save_fails, save_lies, session_over, session_over_dialog, signed_in_by_database, switched_on."
+            "other_person, save_fails, save_lies, session_over, session_over_dialog, signed_in_by_database, "
+            "switched_on."
         )
 
     def test_an_unknown_service_is_named(self) -> None:
