@@ -44,7 +44,7 @@ HOME = Path(os.environ["HOME"])
 
 def rehearsed() -> dict[str, Any]:
     """`fleet run`, with `--check` and without, on a page that reaches out, a challenge and a sign-in page."""
-    inventory = _inventory({"reaches.out": "reaches_out", "asked": "challenge_code", "out": "session_over"})
+    inventory = _inventory({"reaches": "reaches_out", "asked": "challenge_code", "out": "session_over"})
     settings = resolve_settings(Given(inventory=(inventory,), state=str(HOME / "state")))
     people, catalogue = read_people(settings)
     stage = raise_stage_alone(people, settings.of_kind(rehearsal=True), catalogue)
@@ -62,7 +62,7 @@ def rehearsed() -> dict[str, Any]:
 def behind_proxy() -> dict[str, Any]:
     """A live `fleet run` through tinyproxy, which asks for a password: first without it, then with it, and the log."""
     _resolve_hosts_here()
-    cases = {"reaches.out": "reaches_out", "plain": "switched_on"}
+    cases = {"reaches": "reaches_out", "plain": "switched_on"}
     inventory = _inventory(cases, rehearsal=False)
     settings = resolve_settings(Given(inventory=(inventory,), state=str(HOME / "state")))
     make_state(settings.state_dir, settings.identity, settings.log_key)

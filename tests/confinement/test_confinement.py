@@ -66,15 +66,15 @@ class TestConfinement:
     def test_the_page_that_reaches_out_is_opted_out_all_the_same(self, rehearsed: Any) -> None:
         """What it misses is not needed."""
         assert rehearsed["checked"]["outcomes"] == {
-            "reaches.out": "would_opt_out",
+            "reaches": "would_opt_out",
             "asked": "challenged",
             "out": "sign_in_needed",
         }
-        assert rehearsed["run"]["outcomes"]["reaches.out"] == "opted_out"
+        assert rehearsed["run"]["outcomes"]["reaches"] == "opted_out"
 
     def test_check_mode_sends_nothing_that_could_write(self, rehearsed: Any) -> None:
         """The service saw GET alone, and declared pages alone (the page itself asks for /downgraded)."""
-        assert set(rehearsed["checked"]["requests"]["reaches.out"]) == {
+        assert set(rehearsed["checked"]["requests"]["reaches"]) == {
             "GET /in/me/",
             f"GET {PAGE}",
             "GET /downgraded",
@@ -82,7 +82,7 @@ class TestConfinement:
 
     def test_a_run_writes_once(self, rehearsed: Any) -> None:
         """Beside the pages there is one save."""
-        requests = rehearsed["run"]["requests"]["reaches.out"]
+        requests = rehearsed["run"]["requests"]["reaches"]
         saves = [line for line in requests if not line.startswith("GET ")]
         assert saves == ["PUT /mysettings-api/settingsApiSettings/allowDataForGenerativeAI"]
         assert {line for line in requests if line.startswith("GET ")} == {

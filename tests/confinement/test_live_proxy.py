@@ -24,15 +24,15 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Any:
 class TestLiveBehindAProxy:
     def test_it_opts_out(self, live: Any) -> None:
         """Two accounts, one of them before a page that reaches out; one write each."""
-        assert live["outcomes"] == {"reaches.out": "opted_out", "plain": "opted_out"}
-        assert live["writes"] == {"reaches.out": 1, "plain": 1}
+        assert live["outcomes"] == {"reaches": "opted_out", "plain": "opted_out"}
+        assert live["writes"] == {"reaches": 1, "plain": 1}
 
     def test_personal_sessions_are_left_unused_until_the_organization_has_decided(self, live: Any) -> None:
         """Each such account ends `not_permitted`, reason `personal_session`, exit 3, and nothing was written there."""
         code, results, written = live["undecided"]
         assert code == 3
         assert {row["employee"]: (row["outcome"], row["reason"]) for row in results} == dict.fromkeys(
-            ("reaches.out", "plain"), ("not_permitted", "personal_session")
+            ("reaches", "plain"), ("not_permitted", "personal_session")
         )
         assert written == 0
 
