@@ -25,7 +25,7 @@ from fleet.audit.segments import Segment, read_last_run, read_lines, read_record
 from fleet.audit.standing import standings
 from fleet.audit.tail import Tail
 from fleet.audit.verify import Verdict, verify
-from fleet.commands.audit.show import _words
+from fleet.commands.audit.show import Known, _words
 from fleet.errors import AuditError
 from fleet.paths import AuditDir
 from tests.fuzz.cases import altered, fuzz, mutated, texts, values
@@ -42,6 +42,15 @@ OF_THE_LOG = {
     records.LOG_RECOVERED: {"bytes": 3, "sha256": "0", "unsigned": 1},
     records.LOG_HEARTBEAT: {"operator": 0},
     records.LOG_PRUNED: {"operator": 0, "before": 1, "keys": []},
+    records.MANDATE_MET: {
+        "subject": "s_1",
+        "mandate_hmac": "0",
+        "services": ["linkedin"],
+        "granted_on": "2026-01-01",
+        "expires_on": "2027-01-01",
+        "revoked_on": None,
+        "assurance": "claimed",
+    },
     records.SUBJECT_ERASED: {"operator": 0, "subject": "s_1", "sessions": 1, "evidence": 0},
 }
 WRITTEN: list[tuple[str, str | None, dict[str, Any]]] = [
@@ -130,8 +139,9 @@ def read_everything() -> None:
     for form in Format:
         list(export(form, everything, "origin", {"s_1": "anna"}))
     standings(record for _, record in everything)
+    known = Known({"s_1": "anna"}, {}, PLACE / "evidence", frozenset())
     for _, record in everything:
-        assert all(isinstance(word, str) for word in _words(record))
+        assert all(isinstance(word, str) for word in _words(record, known))
     runs = {record["run"] for _, record in everything} | {
         record["run"] for record in read_last_run(PLACE / "log", rehearsal=None)
     }

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from fleet.browser.network import Network
 from fleet.config import Given, resolve_settings
 from fleet.errors import InputError
+from fleet.labels import exact_names
 from fleet.mandates import Revocations
 from fleet.paths import CATALOGUE, REHEARSAL_RECIPES
-from fleet.recipe import Recipe, exact_names, host_port
+from fleet.recipe import Recipe, host_port
 from fleet.recognition import matches_sign
 from fleet.sourcelines import SourceLines
 from fleet.yamlfile import load_model, read_yaml

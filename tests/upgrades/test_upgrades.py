@@ -58,14 +58,28 @@ class TestReading:
         assert (found["records"], found["signed"], found["checkpoints"]) == (46, 43, 7)
 
     def test_all_records_are_shown_and_exported(self, company: Path) -> None:
-        """In every format, one for one."""
-        shown = fleet(company, "audit", "show", *state_of(company), "--output", "json")
-        assert len(json.loads(shown.stdout)["records"]) == 46
+        """Shown are both kinds, in one list; exported are the real runs, or the rehearsals that share their log."""
+        shown = json.loads(fleet(company, "audit", "show", *state_of(company), "--output", "json").stdout)["records"]
+        assert len(shown) == 46 and [record.get("rehearsal") for record in shown].count(True) == 15
         lines = {
             format_: len(fleet(company, "audit", "export", *state_of(company), "--format", format_).stdout.splitlines())
             for format_ in ("jsonl", "csv", "ecs", "ocsf")
         }
-        assert lines == {"jsonl": 46, "csv": 47, "ecs": 46, "ocsf": 46}
+        assert lines == {"jsonl": 31, "csv": 32, "ecs": 31, "ocsf": 31}
+
+    def test_a_rehearsal_in_the_log_of_the_real_runs_counts_for_nothing(self, company: Path) -> None:
+        """It opted three people out at a stand-in; of real accounts one is known to be out, and one was read in."""
+        status = json.loads(fleet(company, "status", "-i", "staff.yml", "--output", "json").stdout)
+        read = {row["employee"]: row["state"] for row in status["controls"]}
+        assert read == {
+            "anna.keller": "out",
+            "ben.ito": "not_known",
+            "carla.rossi": "out",
+            "dora.lang": "not_known",
+            "emil.novak": "not_known",
+        }
+        assert fleet(company, "audit", "receipt", "dora.lang").returncode == 0
+        assert "switched it off" not in (company / "people" / "dora.lang.receipt.txt").read_text("utf-8")
 
     def test_sessions_revocations_and_settings_are_known(self, company: Path) -> None:
         """Who is signed in, who revoked and when, and each setting with its line."""
