@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fleet.audit.checkpoints import read_newest
 from fleet.audit.notes import NoteError, SigningKey, VerifierKey, is_signed_by
 from fleet.errors import InputError
-from fleet.paths import AuditDir, is_there, read_private, write_private
+from fleet.paths import AuditDir, is_there, read_private, read_regular, write_private
 
 MAX_KEY_BYTES = 64 * 1024
 
@@ -59,7 +59,8 @@ def publish(places: AuditDir, keys: list[VerifierKey]) -> None:
 def read_keys(path: Path) -> list[VerifierKey]:
     """The public keys in a file, oldest first. Raises InputError."""
     try:
-        keys = [VerifierKey.parse(line) for line in path.read_text().splitlines() if line.strip()]
+        text = read_regular(path, MAX_KEY_BYTES).decode()
+        keys = [VerifierKey.parse(line) for line in text.splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise InputError(f"{path} cannot be read as a public key ({reason}).") from None

@@ -382,13 +382,14 @@ class TestLabel:
         asyncio.run(write(state, {"r3": {"anna.keller": seen | {"before": None, "after": None, "read_back": False}}}))
         return path
 
-    def test_it_is_shown_beside_its_record(self, kept: Path) -> None:
+    def test_it_is_shown_beside_its_record(self, kept: Path, tmp_path: Path) -> None:
         """By `audit show`, as text and as JSON, and in the report."""
         assert f"linkedin.ai_training, page_changed (label), label there: “{LABEL}”" in told("audit", "show")
         shown = json.loads(told("audit", "show", "--run", "r3", "--output", "json"))["records"]
         assert [record.get("label_text") for record in shown] == [None, None, LABEL, None]
-        fleet("report", "r3", "-o", "report.html").check_returncode()
-        assert "Do not use my data «&lt;b&gt;[red]" in Path("report.html").read_text("utf-8")
+        page = tmp_path / "report.html"
+        fleet("report", "r3", "-o", str(page)).check_returncode()
+        assert "Do not use my data «&lt;b&gt;[red]" in page.read_text("utf-8")
 
     def test_it_is_not_in_the_log(self, state: StateDir, kept: Path) -> None:
         """No text of a page is."""

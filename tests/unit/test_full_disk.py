@@ -47,7 +47,7 @@ SESSION = {
 }
 WRITING = {
     "init": ("init", "--state", "other"),
-    "sessions import": ("sessions", "import", "-i", "staff.yml", "anna.keller", "linkedin", "session.json"),
+    "sessions import": ("sessions", "import", "-i", "real.yml", "anna.keller", "linkedin", "session.json"),
     "mandates revoke": ("mandates", "revoke", "brian.walsh"),
     "mandates renew": ("mandates", "renew", "anna.keller", "--reference", "M2"),
     "services stop": ("services", "stop", "linkedin", "--reference", "T1"),
@@ -78,6 +78,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FullDisk]:
         make_state(state, home / ".config/fleet/identity.txt", default_log_key())
         asyncio.run(write(state))
         (place / "staff.yml").write_text(json.dumps(STAFF))
+        (place / "real.yml").write_text(json.dumps({"all": {"hosts": STAFF["all"]["hosts"]}}))
         (place / "session.json").write_text(json.dumps(SESSION))
         (place / "people.csv").write_text("Name,E-mail\nanna.keller,anna.keller@company.example\n")
         yield disk
