@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -96,6 +97,20 @@ class Writer:
     log: AuditLog
     subjects: Subjects
 
+    @cached_property
+    def revocations(self) -> Revocations:
+        """The mandates taken back; from here on a folder that is gone shuts everybody."""
+        revocations = Revocations(self.state.revocations)
+        revocations.prepare()
+        return revocations
+
+    @cached_property
+    def stopped(self) -> Register:
+        """The services that are stopped; from here on a folder that is gone shuts all."""
+        stopped = Register(self.state.stopped_services)
+        stopped.prepare()
+        return stopped
+
     @classmethod
     @contextlib.contextmanager
     def opened(cls, state: StateDir, log_key: Path, owner: str, patience: float = 0.0) -> Iterator[Writer]:
@@ -141,24 +156,26 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
 
 async def settle(writer: Writer) -> None:
     """Record what was shut and is not in the log yet, each once. Raises InputError and AuditError."""
-    revocations, stopped = Revocations(writer.state.revocations), Register(writer.state.stopped_services)
-    revocations.prepare()
-    stopped.prepare()
-    revoked = [entry for entry in revocations.entries() if not entry.is_recorded]
+    revoked = _not_recorded(writer.revocations)
     known = writer.subjects.everybody() if revoked else {}
-    for register, event, entries in (
-        (revocations, records.MANDATE_REVOKED, revoked),
-        (stopped, records.SERVICE_STOPPED, [entry for entry in stopped.entries() if not entry.is_recorded]),
-    ):
-        fields = [
-            _revoked(entry, known.get(entry.name)) if event == records.MANDATE_REVOKED else _stopped(entry)
-            for entry in entries
-        ]
-        await asyncio.gather(*(writer.log.append(event, None, **each) for each in fields))
-        for entry in entries:
-            # Only what cannot be noted is recorded again by the next writer.
-            with contextlib.suppress(OSError):
-                register.note_recorded(entry)
+    fields = [_revoked(entry, known.get(entry.name)) for entry in revoked]
+    await _record(writer, writer.revocations, records.MANDATE_REVOKED, revoked, fields)
+    stopped = _not_recorded(writer.stopped)
+    await _record(writer, writer.stopped, records.SERVICE_STOPPED, stopped, [_stopped(entry) for entry in stopped])
+
+
+def _not_recorded(register: Register) -> list[Entry]:
+    return [entry for entry in register.entries() if not entry.is_recorded]
+
+
+async def _record(
+    writer: Writer, register: Register, event: str, entries: list[Entry], fields: list[dict[str, Any]]
+) -> None:
+    await asyncio.gather(*(writer.log.append(event, None, **each) for each in fields))
+    for entry in entries:
+        # Only what cannot be noted is recorded again by the next writer.
+        with contextlib.suppress(OSError):
+            register.note_recorded(entry)
 
 
 def _revoked(entry: Entry, subject: Subject | None) -> dict[str, Any]:
@@ -186,8 +203,7 @@ def _hmac(subject: Subject | None, reference: str | None) -> str | None:
 
 
 async def _renew(act: Renew, writer: Writer) -> None:
-    revocations = Revocations(writer.state.revocations)
-    if act.employee not in revocations:
+    if act.employee not in writer.revocations:
         raise InputError(f"{act.employee} has not revoked; 'fleet mandates list' shows who has.")
     subject = writer.subjects.get(act.employee)
     await writer.log.append(
@@ -198,12 +214,11 @@ async def _renew(act: Renew, writer: Writer) -> None:
         subject=subject.pseudonym if subject else None,
         reference_hmac=_hmac(subject, act.reference),
     )
-    revocations.remove(act.employee)
+    writer.revocations.remove(act.employee)
 
 
 async def _start(act: Start, writer: Writer) -> None:
-    stopped = Register(writer.state.stopped_services)
-    if act.service not in stopped:
+    if act.service not in writer.stopped:
         raise InputError(f"{act.service} is not stopped; 'fleet services list' shows which are.")
     await writer.log.append(
         records.SERVICE_STARTED,
@@ -213,4 +228,4 @@ async def _start(act: Start, writer: Writer) -> None:
         service=act.service,
         reference=act.reference,
     )
-    stopped.remove(act.service)
+    writer.stopped.remove(act.service)

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from fleet.model import RUN_ID
+from fleet.paths import is_held
 
 PLAY = "play-"
 """What the name of a play's folder begins with."""
@@ -75,20 +76,9 @@ def _is_stale(folder: Path) -> bool:
         is_of_agent = RUN_ID.fullmatch(folder.name) or _PLAY_ALONE.fullmatch(folder.name)
         is_young = time.time() - folder.stat().st_mtime < _STARTING
         if folder.name.startswith((PLAY, WORKER)) or ((is_of_agent or is_born) and not is_young):
-            return not _is_held(folder)
+            return not is_held(folder)
     except OSError:
         pass  # gone meanwhile, or not ours
-    return False
-
-
-def _is_held(folder: Path) -> bool:
-    descriptor = _opened(folder)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
     return False
 
 

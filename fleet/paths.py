@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import tempfile
@@ -174,6 +175,18 @@ def is_folder(path: Path) -> bool:
     """True if a folder is there. Raises InputError as `look` does."""
     there = look(path)
     return there is not None and stat.S_ISDIR(there.st_mode)
+
+
+def is_held(path: Path) -> bool:
+    """True while another process holds the lock (flock) of a file or folder. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def read_regular(path: Path, most: int) -> bytes:

@@ -146,7 +146,7 @@ class Identity(_Strict):
 
 
 class ProfileForm(_Strict):
-    """What profiles look like: a word that is nobody's would fit whoever is signed in, or nobody."""
+    """What the service's profiles look like, so that a word that identifies nobody is refused."""
 
     pattern: Annotated[Text, AfterValidator(_pattern)] = Field(
         default=".+", description="A regular expression for a whole profile: its id, not its address."

@@ -26,7 +26,6 @@ from fleet.audit.subjects import Subjects
 from fleet.browser.engine import Engine
 from fleet.errors import AgentError
 from fleet.gates import unreadable
-from fleet.mandates import Revocations
 from fleet.model import Reason, Result
 from fleet.optout import Here, NotBegun, Visitor
 from fleet.pace import pace_of
@@ -42,7 +41,6 @@ from fleet.plan import (
     require_sandbox,
     service_names,
 )
-from fleet.register import Register
 from fleet.rehearsal.stage import raise_stage
 from fleet.selectors import require_selectors
 from fleet.sessions import SessionStore, read_identity
@@ -113,9 +111,6 @@ class Run:
             stack.callback(subjects.close)
             writer = Writer(state, log, subjects)
             await settle(writer)
-            revocations, stopped = Revocations(state.revocations), Register(state.stopped_services)
-            revocations.prepare()
-            stopped.prepare()
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
             browsers: list[Worker] | list[Engine]
@@ -145,8 +140,8 @@ class Run:
                 pacing=Pacing(settings.forks * len(browsers), paces, breaker.is_open),
                 sessions=SessionStore(state),
                 identity=identity,
-                revocations=revocations,
-                stopped=stopped,
+                revocations=writer.revocations,
+                stopped=writer.stopped,
                 evidence=state.evidence / spec.run_id,
                 terms_accepted=frozenset(settings.terms_accepted),
                 personal_sessions=frozenset(settings.personal_sessions),

@@ -6,8 +6,6 @@ for `openssl`. Keep a copy of the first elsewhere: whoever can rewrite the log c
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fleet.audit.checkpoints import read_newest
 from fleet.audit.notes import NoteError, SigningKey, VerifierKey, is_signed_by
 from fleet.errors import InputError
-from fleet.paths import AuditDir, is_there, read_private, read_regular, write_private
+from fleet.paths import AuditDir, is_held, is_there, read_private, read_regular, write_private
 
 MAX_KEY_BYTES = 64 * 1024
 
@@ -99,22 +97,8 @@ def _settle_rotation(places: AuditDir, path: Path, known: list[VerifierKey]) -> 
             known.append(key)
             publish(places, known)
         successor.replace(path)
-    elif not _is_being_written(places):
+    elif not (is_there(places.lock) and is_held(places.lock)):  # else a rotation may be about to need it
         successor.unlink()
-
-
-def _is_being_written(places: AuditDir) -> bool:
-    """True while somebody holds the log: a rotation may be under way, and the new key is about to be needed."""
-    if not is_there(places.lock):
-        return False
-    descriptor = os.open(places.lock, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def successor_of(path: Path) -> Path:
