@@ -24,12 +24,12 @@ from pathlib import Path
 import yaml
 
 from fleet.browser.find import find_browser
-from fleet.catalogue import load_catalogue
 from fleet.paths import StateDir
+from fleet.recipes.catalog import load_catalog
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.sessions import SessionStore
-from fleet.state import make_state
-from fleet.storage_state import StorageState
+from fleet.sessions.storage_state import StorageState
+from fleet.sessions.store import SessionStore
+from fleet.state.create import make_state
 from tests.workers.sshd import SSHD, Sshd
 
 HERE = Path(__file__).parent
@@ -126,7 +126,7 @@ def by_fleet(
 ) -> Figure:
     state, identity, log_key = StateDir(folder / "state"), folder / "identity.txt", folder / "log-key.pem"
     make_state(state, identity, log_key)
-    recipe, store = load_catalogue().recipes["linkedin"], SessionStore(state)
+    recipe, store = load_catalog().recipes["linkedin"], SessionStore(state)
     hosts = {}
     for account in accounts:
         given = rehearsal.storage_state(account.employee, "linkedin")
@@ -157,7 +157,7 @@ def by_worker(rehearsal: Rehearsal, accounts: list[RehearsalAccount], folder: Pa
 
 
 def browser_order(rehearsal: Rehearsal, accounts: list[RehearsalAccount]) -> dict[str, object]:
-    recipe = load_catalogue().recipes["linkedin"]
+    recipe = load_catalog().recipes["linkedin"]
     control = recipe.controls["ai_training"]
     return {
         "executable": str(find_browser().path),

@@ -244,3 +244,8 @@ def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
 def exit_code_of(results: Iterable[Result]) -> int:
     """The exit code of a run: where several apply, 5 before 4 before 3 before 0."""
     return max((result.outcome.exit_code for result in results), default=EXIT_OK)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where it needs one: `1 record`, `12,000 records`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

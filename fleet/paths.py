@@ -15,7 +15,7 @@ from pathlib import Path
 from fleet.errors import InputError
 
 PACKAGE = Path(__file__).parent
-CATALOGUE = PACKAGE / "services"
+CATALOG = PACKAGE / "recipes" / "services"
 REHEARSAL_RECIPES = PACKAGE / "rehearsal" / "services"
 _MOST_OF_A_NAME = 200
 """Bytes of a file's name that its temporary name may hold; most filesystems take 255."""

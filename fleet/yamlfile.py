@@ -16,8 +16,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fleet.errors import InputError
-from fleet.mistakes import mistakes
 from fleet.paths import read_regular
+from fleet.validation import mistakes
 
 MAX_BYTES = 1024 * 1024
 """Our own files are written by hand; a larger one is a mistake or an attack."""

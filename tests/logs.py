@@ -39,10 +39,10 @@ def abandon(log: AuditLog) -> None:
 
 def shrink(patch: pytest.MonkeyPatch, records_a_segment: int, records_a_checkpoint: int = 1000) -> None:
     """Small segments and frequent signatures, so that a little log has all that a large one has."""
-    for module in ("segments", "tail", "recovery", "verify", "proof"):
+    for module in ("segments", "segment_writer", "recovery", "verify", "proof"):
         patch.setattr(f"fleet.audit.{module}.SEGMENT_RECORDS", records_a_segment)
-    patch.setattr("fleet.retention.SEGMENT_RECORDS", records_a_segment)
-    patch.setattr("fleet.audit.tail.CHECKPOINT_RECORDS", records_a_checkpoint)
+    patch.setattr("fleet.state.erasure.SEGMENT_RECORDS", records_a_segment)
+    patch.setattr("fleet.audit.segment_writer.CHECKPOINT_RECORDS", records_a_checkpoint)
 
 
 async def write(folder: Path, count: int) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading
-from fleet.optout import Finding, Order
+from fleet.recipes.catalog import load_catalog
+from fleet.visit.visit import Finding, Order
 
 ORDER = Order(
-    load_catalogue().recipes["linkedin"], "anna-k", "en", ["ai_training"], {"cookies": [], "origins": []}, False
+    load_catalog().recipes["linkedin"], "anna-k", "en", ["ai_training"], {"cookies": [], "origins": []}, False
 )
 PROVED = Finding("ai_training", Outcome.OPTED_OUT, Reading.IN, Reading.OUT, read_back=True, picture=b"\x89PNG")

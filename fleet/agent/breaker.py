@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection
 
-from fleet.configfile import BreakerLimits
 from fleet.model import Outcome, Reason
+from fleet.settings.file import BreakerLimits
 
 Trouble = Outcome | Reason
 

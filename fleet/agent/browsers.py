@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
-from fleet.plan import require_sandbox
-from fleet.recipe import Recipe
+from fleet.plan.plan import require_sandbox
+from fleet.recipes.recipe import Recipe
 
 
 def is_in_sandbox(wanted: bool) -> bool:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from fleet.pace import Pace
+from fleet.plan.pace import Pace
 
 MAX_WAIT = 15 * 60.0
 """Seconds. A service that asks for a longer break than this is left alone for the rest of the run."""

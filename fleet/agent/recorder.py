@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fleet.audit import records
-from fleet.audit.closing import close_run
-from fleet.audit.ledger import Ledger
+from fleet.audit.close_run import close_run
 from fleet.audit.log import AuditLog
-from fleet.audit.subjects import Subject, Subjects
-from fleet.employee import Employee
+from fleet.audit.pseudonyms import Subject, Subjects
+from fleet.audit.run_state import Ledger
 from fleet.errors import AuditError
+from fleet.inventory.employee import Employee
 from fleet.model import Outcome, Reason, Result
-from fleet.plan import SERVICE_NAME, PlannedAccount
+from fleet.plan.plan import SERVICE_NAME, PlannedAccount
 
 MAX_SERVICES = 100
 """So many of a mandate's services fit into a record."""

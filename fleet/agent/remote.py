@@ -20,15 +20,15 @@ from pydantic import TypeAdapter
 
 from fleet import __version__
 from fleet.agent.browsers import proxied_hosts
-from fleet.agent.channel import Channel, ChannelError, Refused
 from fleet.agent.diagnostics import diagnostics
-from fleet.agent.orders import ORDER, Ordered
-from fleet.browser.gone import BrowserGone
+from fleet.agent.json_rpc import Channel, ChannelError, Refused
+from fleet.agent.worker_protocol import ORDER, Ordered
+from fleet.browser.liveness import BrowserGone
 from fleet.browser.network import Network
 from fleet.errors import InputError, WorkerError
-from fleet.optout import Ending, Journal, Order, VisitorLost
-from fleet.patience import limit
-from fleet.recipe import Recipe
+from fleet.recipes.recipe import Recipe
+from fleet.visit.timeouts import limit
+from fleet.visit.visit import Ending, Journal, Order, VisitorLost
 
 PING_EVERY = 10.0
 """Seconds between two looks whether a worker is still there."""

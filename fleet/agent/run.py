@@ -10,29 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from fleet import __version__
-from fleet.acts import Act, Writer, perform, settle
-from fleet.agent.account import AccountVisit, Ground
+from fleet.agent.account_visit import AccountVisit, Ground
 from fleet.agent.breaker import Breaker
 from fleet.agent.browsers import is_in_sandbox, open_engine, proxied_hosts
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.agent.remote import Worker, Workers
 from fleet.audit import records
-from fleet.audit.closing import close_open_run
+from fleet.audit.close_run import close_open_run
 from fleet.audit.keys import read_signing_key
-from fleet.audit.ledger import Ledger
 from fleet.audit.log import PATIENCE, AuditLog
-from fleet.audit.subjects import Subjects
+from fleet.audit.pseudonyms import Subjects
+from fleet.audit.run_state import Ledger
 from fleet.browser.engine import Engine
+from fleet.browser.selector_check import require_selectors
 from fleet.errors import AgentError
-from fleet.gates import unreadable
 from fleet.model import Reason, Result
-from fleet.optout import Here, NotBegun, Visitor
-from fleet.pace import pace_of
-from fleet.plan import (
+from fleet.plan.gates import unreadable
+from fleet.plan.pace import pace_of
+from fleet.plan.plan import (
     PlannedAccount,
     RunSpec,
-    catalogue_for,
+    catalog_for,
     check_filters,
     is_live,
     planned_accounts,
@@ -42,9 +41,10 @@ from fleet.plan import (
     service_names,
 )
 from fleet.rehearsal.stage import raise_stage
-from fleet.selectors import require_selectors
-from fleet.sessions import SessionStore, read_identity
-from fleet.state import make_state
+from fleet.sessions.store import SessionStore, read_identity
+from fleet.state.acts import Act, Writer, perform, settle
+from fleet.state.create import make_state
+from fleet.visit.visit import Here, NotBegun, Visitor
 
 
 class Run:
@@ -81,11 +81,11 @@ class Run:
         Raises FleetError, with nothing touched, if the run cannot be.
         """
         settings, rehearsal = spec.settings, spec.inventory.rehearsal
-        catalogue = catalogue_for(settings, rehearsal=rehearsal)
-        check_filters(settings, catalogue)
-        accounts = planned_accounts(spec, catalogue)
+        catalog = catalog_for(settings, rehearsal=rehearsal)
+        check_filters(settings, catalog)
+        accounts = planned_accounts(spec, catalog)
         planned = [account for of_one in accounts.values() for account in of_one]
-        require_same_recipes(spec, planned, catalogue)
+        require_same_recipes(spec, planned, catalog)
         async with AsyncExitStack() as stack:
             network, state = settings.network, settings.state_dir
             is_staged = rehearsal and not network.resolve
@@ -102,7 +102,7 @@ class Run:
             log = AuditLog(state.audit, f"run {spec.run_id}", key, socket=socket, patience=PATIENCE)
             stack.callback(log.close)
             if is_staged:  # under the log's lock: it seals sessions, which another run may be using
-                stage = await asyncio.to_thread(raise_stage, spec.inventory, settings, catalogue)
+                stage = await asyncio.to_thread(raise_stage, spec.inventory, settings, catalog)
                 stack.callback(stage.strike)
                 network = stage.network
                 require_safe_start(spec, planned, network)
@@ -128,7 +128,7 @@ class Run:
                 here, browsers, sandbox = Here(engine), [engine], is_in_sandbox(settings.sandbox)
             for recipe in recipes.values():  # a browser that does not start ends the run before anything is touched
                 for browser in browsers:
-                    await require_selectors(browser, recipe.hosts, catalogue, [recipe])
+                    await require_selectors(browser, recipe.hosts, catalog, [recipe])
             known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})
             recorder = Recorder(log, Ledger(spec.run_id), known)
             breaker = Breaker(settings.breaker_limits if settings.breaker else None)
@@ -164,7 +164,7 @@ class Run:
                 inventory_sha256=spec.inventory.digest,
                 inventory_employees=spec.inventory.total,
                 sources_sha256=spec.inventory.sources_digest,
-                recipes_sha256={service: catalogue.digests[service] for service in sorted(recipes)},
+                recipes_sha256={service: catalog.digests[service] for service in sorted(recipes)},
                 employees=len(accounts),
                 controls=sum(len(account.controls) for account in planned),
             )

@@ -14,16 +14,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fleet.acts import ACT
-from fleet.advice import next_step
 from fleet.agent.diagnostics import diagnostics, note_unhandled, without_text
-from fleet.agent.listening import listen, parse
 from fleet.agent.protocol import result_fields
 from fleet.agent.remote import Worker, Workers
 from fleet.agent.run import Run
+from fleet.agent.unix_server import listen, parse
 from fleet.errors import AgentError, BusyError, FleetError, WorkerError, told
-from fleet.leftovers import reap
 from fleet.model import Reason, Result
+from fleet.next_steps import next_step
+from fleet.orphans import reap
+from fleet.state.acts import ACT
 
 
 class Agent:

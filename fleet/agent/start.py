@@ -18,7 +18,7 @@ from fleet.agent.client import AgentClient
 from fleet.environment import PYTHON
 from fleet.errors import AgentError, FleetError
 from fleet.paths import make_private_dir, runtime_dir
-from fleet.plan import RunSpec
+from fleet.plan.plan import RunSpec
 
 ENDING_WITHIN = 20.0
 """Seconds in which an agent lets go of what it has opened."""

@@ -15,20 +15,20 @@ from typing import Any
 
 from fleet import __version__
 from fleet.agent.browsers import is_in_sandbox, open_engine
-from fleet.agent.channel import Channel, ChannelError, Refused
 from fleet.agent.diagnostics import note_unhandled, without_text
-from fleet.agent.listening import listen, parse
-from fleet.agent.orders import ORDER, dump_ending, dump_finding
-from fleet.agent.process import scrub_environment, settle
+from fleet.agent.json_rpc import Channel, ChannelError, Refused
+from fleet.agent.main import scrub_environment, settle
 from fleet.agent.protocol import MAX_MESSAGE
 from fleet.agent.remote import NETWORK, SILENCE
+from fleet.agent.unix_server import listen, parse
+from fleet.agent.worker_protocol import ORDER, dump_ending, dump_finding
 from fleet.browser.engine import Engine
-from fleet.browser.gone import BrowserGone
+from fleet.browser.liveness import BrowserGone
 from fleet.errors import FleetError, InputError
-from fleet.leftovers import WORKER, held_folder, sweep
 from fleet.model import Reading, Reason
-from fleet.optout import Ending, Finding, Visit
+from fleet.orphans import WORKER, held_folder, sweep
 from fleet.paths import runtime_dir
+from fleet.visit.visit import Ending, Finding, Visit
 
 
 class RemoteJournal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fleet.audit.notes import MAX_NOTE_BYTES
+from fleet.audit.signed_note import MAX_NOTE_BYTES
 from fleet.paths import is_folder, make_private_dir, write_private
 
 _NAME = re.compile(r"[0-9]{12}")

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fleet.audit.checkpoints import read_newest
-from fleet.audit.notes import NoteError, SigningKey, VerifierKey, is_signed_by
+from fleet.audit.signed_note import NoteError, SigningKey, VerifierKey, is_signed_by
 from fleet.errors import InputError
 from fleet.paths import AuditDir, is_held, is_there, read_private, read_regular, write_private
 

@@ -22,9 +22,9 @@ import orjson
 
 from fleet.audit import records
 from fleet.audit.keys import read_keys
-from fleet.audit.notes import SigningKey
 from fleet.audit.recovery import recover
-from fleet.audit.tail import Tail
+from fleet.audit.segment_writer import Tail
+from fleet.audit.signed_note import SigningKey
 from fleet.errors import AuditError, BusyError, FleetError, InputError
 from fleet.paths import AuditDir, is_there, make_private_dir, sync_folder
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fleet.audit import checkpoints
-from fleet.audit.notes import Checkpoint, NoteError, VerifierKey, decoded, open_checkpoint
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
+from fleet.audit.signed_note import Checkpoint, NoteError, VerifierKey, decoded, open_checkpoint
 from fleet.audit.tree import Frontier, inclusion_proof, leaf_hash, root_by_proof
 from fleet.errors import AuditError, InputError
 from fleet.paths import AuditDir

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fleet.audit import checkpoints, records
-from fleet.audit.notes import NoteError, VerifierKey, open_checkpoint
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
+from fleet.audit.signed_note import NoteError, VerifierKey, open_checkpoint
 from fleet.audit.tree import Frontier
 from fleet.errors import AuditError
 from fleet.paths import AuditDir, make_private_dir, write_private

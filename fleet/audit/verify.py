@@ -17,15 +17,6 @@ import orjson
 
 from fleet.audit import checkpoints
 from fleet.audit.anchors import Anchor
-from fleet.audit.notes import (
-    Checkpoint,
-    NoteError,
-    UnknownKey,
-    VerifierKey,
-    is_signed_by,
-    open_checkpoint,
-    parse_checkpoint,
-)
 from fleet.audit.records import (
     LOG_KEY_ROTATED,
     LOG_PRUNED,
@@ -36,6 +27,15 @@ from fleet.audit.records import (
     newer,
 )
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, segments
+from fleet.audit.signed_note import (
+    Checkpoint,
+    NoteError,
+    UnknownKey,
+    VerifierKey,
+    is_signed_by,
+    open_checkpoint,
+    parse_checkpoint,
+)
 from fleet.audit.tree import Frontier
 from fleet.errors import AuditError
 from fleet.paths import AuditDir

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Playwright
 from playwright.async_api import Error as PlaywrightError
 
 from fleet.browser.find import BrowserProgram
-from fleet.browser.gone import BrowserGone, end
+from fleet.browser.liveness import BrowserGone, end
 
 MAX_RESTARTS = 5
 """A browser that has crashed this often in one run is broken, not unlucky."""

@@ -16,12 +16,12 @@ from playwright.async_api import Error as PlaywrightError
 
 from fleet.browser.chromium import START_WITHIN, Chromium
 from fleet.browser.find import BrowserProgram
-from fleet.browser.gone import BrowserGone, end, unless_gone
+from fleet.browser.liveness import BrowserGone, end, unless_gone
 from fleet.browser.network import Network
 from fleet.browser.proxy import Upstream
 from fleet.browser.relay import Relay
 from fleet.browser.tab import Tab
-from fleet.recipe import ANY_COOKIES, SessionParts
+from fleet.recipes.recipe import ANY_COOKIES, SessionParts
 
 OPENING_AT_ONCE = 2 * (os.cpu_count() or 1)
 """Contexts that are opened side by side. All at once would all be slow, and then all wait for their pages together."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleet.browser.gone import BrowserGone
+from fleet.browser.liveness import BrowserGone
 from fleet.model import Reason
 
 _GONE = ("crashed", "has been closed", "Connection closed")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet.model import ControlKind
-from fleet.recipe import Find, Sign
+from fleet.recipes.recipe import Find, Sign
 
 
 @dataclass(frozen=True)

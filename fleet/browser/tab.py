@@ -16,15 +16,15 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from fleet.browser.chromium import PROBE_WITHIN
 from fleet.browser.failures import Unreachable, explain
-from fleet.browser.gone import BrowserGone, end, guarded
-from fleet.browser.kept import Kept
 from fleet.browser.landing import land
+from fleet.browser.liveness import BrowserGone, end, guarded
 from fleet.browser.page_script import Node, PageScript
 from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
+from fleet.browser.storage_restore import Kept
 from fleet.browser.traffic import Sent, Traffic, was_refused
-from fleet.labels import is_one_of
 from fleet.model import ControlKind, Reason
-from fleet.recipe import Find, SessionParts, host_port
+from fleet.recipes.labels import is_one_of
+from fleet.recipes.recipe import Find, SessionParts, host_port
 
 _MARGIN = 8
 _PRESSES = frozenset({"click", "change", "input", "mousedown", "mouseup", "pointerdown", "pointerup"})

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Request, Response, WebSocket
 
-from fleet.recipe import host_port
+from fleet.recipes.recipe import host_port
 
 _READS = ("GET", "HEAD", "OPTIONS")
 _BESIDE = ("image", "media", "font", "ping", "eventsource", "websocket")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fleet.agent.process import run_agent
+from fleet.agent.main import run_agent
 
 
 def agent(

@@ -33,10 +33,10 @@ from fleet.commands.options import (
     Switch,
     screen,
 )
-from fleet.config import Configuration, Given, Kind, Origin, Settings, configure
-from fleet.configfile import config_places
 from fleet.report.table import shown
-from fleet.report.words import visible
+from fleet.report.translations import visible
+from fleet.settings.file import config_places
+from fleet.settings.resolve import Configuration, Given, Kind, Origin, Settings, configure
 
 app = typer.Typer(no_args_is_help=True, help="Look at the settings.")
 

@@ -18,13 +18,13 @@ from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.commands.options import STATE, complain, people
 from fleet.commands.run import prepare, progress, show
-from fleet.config import Settings
 from fleet.model import Outcome, count_outcomes
 from fleet.paths import AuditDir, ansible_content, default_state
-from fleet.pipeline import RunReport, execute
-from fleet.plan import RunSpec, catalogue_for, new_run_id
+from fleet.plan.plan import RunSpec, catalog_for, new_run_id
 from fleet.rehearsal.stage import Stage, raise_stage_alone
 from fleet.report.table import shown
+from fleet.run.execute import RunReport, execute
+from fleet.settings.resolve import Settings
 
 _CHALLENGED = ("anna.keller", "brian.walsh", "chloe.martin", "finn.schroeder", "irene.russo", "luca.ferrari")
 
@@ -41,7 +41,7 @@ def demo(state: STATE = None) -> None:
     identity, log_key = (folder.with_name(f"{folder.name}-{name}") for name in ("identity.txt", "log-key.pem"))
     # No fleet.yml counts here: the demo shows the same to everybody.
     spec, names = prepare(Settings(folder.absolute(), identity, log_key, inventory=sources), None, check=False)
-    stage = raise_stage_alone(spec.inventory, spec.settings, catalogue_for(spec.settings, rehearsal=True))
+    stage = raise_stage_alone(spec.inventory, spec.settings, catalog_for(spec.settings, rehearsal=True))
     try:
         # Both runs meet the same services, so that the second finds what the first has stored.
         spec = replace(spec, settings=replace(spec.settings, network=stage.network))

@@ -26,18 +26,18 @@ from fleet import __version__
 from fleet.audit.keys import read_signing_key
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
-from fleet.browser.gone import BrowserGone
+from fleet.browser.liveness import BrowserGone
 from fleet.browser.network import Network
-from fleet.catalogue import load_catalogue
 from fleet.commands.options import BESIDE, IDENTITY, LOG_KEY, STATE, WORKERS, screen, settings_of
-from fleet.config import Settings
 from fleet.environment import play_environment
 from fleet.errors import FleetError, WorkerError
-from fleet.leftovers import WORKER, held_folder
 from fleet.model import EXIT_TOOL_FAILED
+from fleet.orphans import WORKER, held_folder
 from fleet.paths import ansible_content, runtime_dir
-from fleet.report.words import visible
-from fleet.sessions import read_identity
+from fleet.recipes.catalog import load_catalog
+from fleet.report.translations import visible
+from fleet.sessions.store import read_identity
+from fleet.settings.resolve import Settings
 from fleet.ssh import WHERE_TO_INSTALL, Connection, WorkerAddress
 
 
@@ -128,7 +128,7 @@ def _worker_checks(address: WorkerAddress) -> Iterator[Check]:
 
 def _checks(settings: Settings) -> Iterator[Check]:
     yield from machine_checks(has_browser=not settings.workers)
-    yield _try("Recipes", lambda: f"{len(load_catalogue(settings.recipes).recipes)} services")
+    yield _try("Recipes", lambda: f"{len(load_catalog(settings.recipes).recipes)} services")
     yield _try("State directory", lambda: _state(settings))
     yield _try("Identity", lambda: (read_identity(settings.identity), str(settings.identity))[1])
     yield _try("Signing key", lambda: _signing_key(settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from fleet.commands.options import BESIDE, IDENTITY, LOG_KEY, STATE, settings_of
-from fleet.state import make_state
+from fleet.state.create import make_state
 
 
 def init(inventory: BESIDE = None, state: STATE = None, identity: IDENTITY = None, log_key: LOG_KEY = None) -> None:

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from fleet.acts import Renew, Settle
-from fleet.audit.subjects import known_names
+from fleet.audit.pseudonyms import known_names
+from fleet.authority.mandates import Revocations
+from fleet.commands.carry_out import carry_out
 from fleet.commands.options import (
     BESIDE,
     INVENTORY,
@@ -21,12 +22,11 @@ from fleet.commands.options import (
     require_recorded,
     settings_with_state,
 )
-from fleet.config import Settings
-from fleet.employee import SAFE_NAME
 from fleet.errors import FleetError, InputError
-from fleet.mandates import Revocations
-from fleet.plan import claimed_operator, read_people
-from fleet.writing import carry_out
+from fleet.inventory.employee import SAFE_NAME
+from fleet.plan.plan import claimed_operator, read_people
+from fleet.settings.resolve import Settings
+from fleet.state.acts import Renew, Settle
 
 app = typer.Typer(no_args_is_help=True, help="Take mandates back.")
 

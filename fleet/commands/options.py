@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fleet.config import Given, Settings, resolve_settings
 from fleet.errors import AuditError, FleetError, InputError
 from fleet.paths import is_there, look, write_private
-from fleet.report.words import visible
+from fleet.report.translations import visible
+from fleet.settings.resolve import Given, Settings, resolve_settings
 
 INVENTORY = Annotated[
     list[str] | None,
@@ -40,7 +40,7 @@ LOG_KEY = Annotated[
 ]
 RECIPES = Annotated[
     list[str] | None,
-    typer.Option("--recipes", metavar="DIR", help="Recipes of your own, beside the catalogue. Repeatable."),
+    typer.Option("--recipes", metavar="DIR", help="Recipes of your own, beside the catalog. Repeatable."),
 ]
 FORKS = Annotated[int | None, typer.Option("-f", "--forks", metavar="N", help="Accounts at a time [default: 8].")]
 WORKERS = Annotated[

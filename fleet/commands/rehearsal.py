@@ -9,7 +9,7 @@ import typer
 
 from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, STATE, people, settings_of
 from fleet.errors import InputError
-from fleet.plan import read_people
+from fleet.plan.plan import read_people
 from fleet.rehearsal.stage import raise_stage_alone
 from fleet.report.table import shown
 
@@ -36,7 +36,7 @@ def rehearsal(
     Sessions of all its employees are sealed into the state of rehearsals, so that `fleet run` finds them signed in.
     """
     settings = settings_of(inventory, state=state, identity=identity, log_key=log_key)
-    employees, catalogue = read_people(settings)
+    employees, catalog = read_people(settings)
     if not employees.rehearsal:
         sources = ", ".join(employees.sources)
         raise InputError(
@@ -45,7 +45,7 @@ def rehearsal(
     settings = settings.of_kind(rehearsal=True)
     # Before anything is started: a signal from here on is waited for below.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    stage = raise_stage_alone(employees, settings, catalogue, port)
+    stage = raise_stage_alone(employees, settings, catalog, port)
     try:
         people.print(f"Serving on {stage.rehearsal.address} until Ctrl-C; state in {shown(settings.state)}.")
         people.print("In another terminal: fleet run with the same -i and --state, and")

@@ -9,15 +9,15 @@ import typer
 
 from fleet.audit.checkpoints import read_newest
 from fleet.audit.keys import read_keys
-from fleet.audit.ledger import Ledger
-from fleet.audit.notes import is_signed_by
+from fleet.audit.pseudonyms import known_subjects
+from fleet.audit.run_state import Ledger
 from fleet.audit.segments import read_run
-from fleet.audit.subjects import known_subjects
+from fleet.audit.signed_note import is_signed_by
 from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.paths import AuditDir
-from fleet.plan import catalogue_for, service_names
+from fleet.plan.plan import catalog_for, service_names
 from fleet.report.page import render_report
-from fleet.report.words import words_asked_for
+from fleet.report.translations import words_asked_for
 
 
 def report(
@@ -44,7 +44,7 @@ def report(
         log[0],
         known_subjects(places.subjects),
         settings.state_dir,
-        service_names(catalogue_for(settings, rehearsal=rehearsal)),
+        service_names(catalog_for(settings, rehearsal=rehearsal)),
         _own_checkpoint(places),
         words_asked_for(language),
     )

@@ -14,7 +14,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fleet.audit.log import wait_until_free
-from fleet.commands.machines import Pipeline
+from fleet.commands.ci_outputs import Pipeline
 from fleet.commands.options import (
     BREAKER,
     CONTROLS,
@@ -39,18 +39,18 @@ from fleet.commands.options import (
     say,
     screen,
 )
-from fleet.config import Given, Settings, configure
 from fleet.errors import BusyError, FleetError, InputError, told
-from fleet.forecast import forecast, hours_of
-from fleet.interruption import interruptible
 from fleet.notify.send import Notifier
-from fleet.pipeline import RunReport, execute
-from fleet.plan import RunSpec, claimed_operator, new_run_id, read_people, service_names
+from fleet.plan.forecast import forecast, hours_of
+from fleet.plan.plan import RunSpec, claimed_operator, new_run_id, read_people, service_names
+from fleet.plan.selection import EVERYTHING, Selection, require_no_shrink
 from fleet.report.envelope import envelope
 from fleet.report.forecast import duration, forecast_envelope, print_forecast
-from fleet.report.notice import run_notice
+from fleet.report.notification import run_notice
 from fleet.report.table import print_report
-from fleet.selection import EVERYTHING, Selection, require_no_shrink
+from fleet.run.execute import RunReport, execute
+from fleet.run.signals import interruptible
+from fleet.settings.resolve import Given, Settings, configure
 
 
 def run(
@@ -225,13 +225,13 @@ def prepare(
     accept_shrink: bool = False,
 ) -> tuple[RunSpec, dict[str, str]]:
     """The run that the options describe, and the names of its services. Raises InputError."""
-    inventory, catalogue = read_people(settings, limit)
+    inventory, catalog = read_people(settings, limit)
     settings = settings.of_kind(rehearsal=inventory.rehearsal)
     settings.state_dir.require_kind(rehearsal=inventory.rehearsal)
-    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator(), recipes_sha256=dict(catalogue.digests))
+    spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator(), recipes_sha256=dict(catalog.digests))
     if not accept_shrink:
         require_no_shrink(spec)
-    return selection.of(spec), service_names(catalogue)
+    return selection.of(spec), service_names(catalog)
 
 
 def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:

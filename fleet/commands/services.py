@@ -1,4 +1,4 @@
-"""`fleet services`: look at the catalogue and check recipes."""
+"""`fleet services`: look at the catalog and check recipes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import typer
 from pydantic import ValidationError
 from rich.table import Table
 
-from fleet.acts import Settle, Start
+from fleet.authority.blocklist import Register
 from fleet.browser.engine import Engine
 from fleet.browser.find import BrowserProgram, find_browser
 from fleet.browser.network import Network
-from fleet.catalogue import Catalogue, load_catalogue
+from fleet.browser.selector_check import require_selectors
+from fleet.commands.carry_out import carry_out
 from fleet.commands.options import (
     BESIDE,
     LOG_KEY,
@@ -32,19 +33,18 @@ from fleet.commands.options import (
     settings_with_state,
 )
 from fleet.errors import BrowserMissingError, InputError
-from fleet.plan import SERVICE_NAME, catalogue_for, claimed_operator
-from fleet.recipe import json_schema
-from fleet.register import Register
-from fleet.selectors import require_selectors
-from fleet.writing import carry_out
+from fleet.plan.plan import SERVICE_NAME, catalog_for, claimed_operator
+from fleet.recipes.catalog import Catalog, load_catalog
+from fleet.recipes.recipe import json_schema
+from fleet.state.acts import Settle, Start
 
-app = typer.Typer(no_args_is_help=True, help="Look at the catalogue, check recipes, and stop a service at once.")
+app = typer.Typer(no_args_is_help=True, help="Look at the catalog, check recipes, and stop a service at once.")
 
 SERVICE = Annotated[str, typer.Argument(help="Service, such as linkedin.")]
 
 
-def _catalogue(inventory: list[str] | None, recipes: list[str] | None) -> Catalogue:
-    return load_catalogue(settings_of(inventory, recipes=recipes).recipes)
+def _catalog(inventory: list[str] | None, recipes: list[str] | None) -> Catalog:
+    return load_catalog(settings_of(inventory, recipes=recipes).recipes)
 
 
 @app.command("list")
@@ -55,7 +55,7 @@ def list_(inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None
     table.add_column("Setting", overflow="fold", ratio=1)
     for heading in ("Kind", "Terms", "Seen live"):
         table.add_column(heading, no_wrap=True)
-    for recipe in _catalogue(inventory, recipes):
+    for recipe in _catalog(inventory, recipes):
         for name, control in recipe.controls.items():
             seen = control.verified_live or "not yet"
             table.add_row(f"{recipe.service}.{name}", control.title, control.kind, recipe.terms.automation, seen)
@@ -68,11 +68,11 @@ def list_(inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None
 @app.command()
 def show(service: SERVICE, inventory: BESIDE = None, recipes: RECIPES = None) -> None:
     """Show a recipe as it stands in its file, sources and all."""
-    catalogue = _catalogue(inventory, recipes)
-    if catalogue.get(service) is None:
-        raise InputError(f"There is no recipe for '{service}'; known are {', '.join(catalogue.recipes)}.")
-    typer.echo(f"# {catalogue.paths[service]}")
-    typer.echo(catalogue.paths[service].read_text("utf-8").rstrip())
+    catalog = _catalog(inventory, recipes)
+    if catalog.get(service) is None:
+        raise InputError(f"There is no recipe for '{service}'; known are {', '.join(catalog.recipes)}.")
+    typer.echo(f"# {catalog.paths[service]}")
+    typer.echo(catalog.paths[service].read_text("utf-8").rstrip())
 
 
 @app.command()
@@ -96,7 +96,7 @@ def stop(
         raise InputError(f"'{service}' cannot be the name of a service.")
     settings = settings_with_state(inventory, state=state, recipes=recipes, log_key=log_key, rehearsal=rehearsal)
     try:
-        known = catalogue_for(settings, rehearsal=rehearsal).recipes
+        known = catalog_for(settings, rehearsal=rehearsal).recipes
     except InputError as error:  # an emergency does not wait until a recipe is fixed
         say(f"Whether there is a recipe for {service} could not be seen: {error}", "yellow")
     else:
@@ -139,23 +139,23 @@ def start(
 
 @app.command()
 def check(inventory: BESIDE = None, recipes: RECIPES = None) -> None:
-    """Validate all recipes, the catalogue's and your own. Exit code 2 if one is wrong.
+    """Validate all recipes, the catalog's and your own. Exit code 2 if one is wrong.
 
     No page is visited; the browser, where there is one, is only asked whether it takes every selector for CSS.
     """
-    catalogue = _catalogue(inventory, recipes)
+    catalog = _catalog(inventory, recipes)
     try:
-        asyncio.run(_check_selectors(catalogue, find_browser()))
+        asyncio.run(_check_selectors(catalog, find_browser()))
     except BrowserMissingError:
         people.print("The selectors were not tried, for there is no browser: fleet browser install")
-    for recipe in catalogue:
-        typer.echo(f"{catalogue.paths[recipe.service]}: ok, {len(recipe.controls)} control(s)")
+    for recipe in catalog:
+        typer.echo(f"{catalog.paths[recipe.service]}: ok, {len(recipe.controls)} control(s)")
 
 
-async def _check_selectors(catalogue: Catalogue, program: BrowserProgram) -> None:
+async def _check_selectors(catalog: Catalog, program: BrowserProgram) -> None:
     engine = Engine(program, Network(), sandbox=os.geteuid() != 0)
     try:
-        await require_selectors(engine, frozenset(), catalogue, catalogue)
+        await require_selectors(engine, frozenset(), catalog, catalog)
     finally:
         await engine.stop()
 

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from fleet.catalogue import Catalogue
 from fleet.commands.options import (
     BESIDE,
     INVENTORY,
@@ -22,14 +21,15 @@ from fleet.commands.options import (
     settings_of,
     settings_with_state,
 )
-from fleet.employee import SAFE_NAME
 from fleet.errors import InputError
-from fleet.gates import is_personal
-from fleet.inventory import Inventory
-from fleet.plan import read_people
-from fleet.session_files import session_files
-from fleet.session_import import read_session
-from fleet.sessions import SessionStore
+from fleet.inventory.employee import SAFE_NAME
+from fleet.inventory.read import Inventory
+from fleet.plan.gates import is_personal
+from fleet.plan.plan import read_people
+from fleet.recipes.catalog import Catalog
+from fleet.sessions.convert import read_session
+from fleet.sessions.files import session_files
+from fleet.sessions.store import SessionStore
 
 app = typer.Typer(no_args_is_help=True, help="Import, list and remove sealed sessions.")
 
@@ -52,13 +52,13 @@ def import_(
     if (folder is None) == (file is None):
         raise InputError("Give EMPLOYEE SERVICE FILE, or --from DIR with files named EMPLOYEE.SERVICE.json.")
     settings = settings_of(inventory, state=state, recipes=recipes)
-    people_known, catalogue = read_people(settings)
+    people_known, catalog = read_people(settings)
     settings = settings.of_kind(rehearsal=people_known.rehearsal)
     settings.state_dir.check(rehearsal=people_known.rehearsal)
     store = SessionStore(settings.state_dir)
     if folder is None:
         assert employee is not None and service is not None and file is not None
-        _import_one(store, people_known, catalogue, settings.personal_sessions, employee, service, file)
+        _import_one(store, people_known, catalog, settings.personal_sessions, employee, service, file)
         say(f"It is in the state {settings.state}.")
         return
     if not folder.is_dir():
@@ -69,7 +69,7 @@ def import_(
         say(f"{name} was passed over: hidden files and folders hold no session.")
     for one in found.files:
         try:
-            _import_one(store, people_known, catalogue, settings.personal_sessions, one.employee, one.service, one.path)
+            _import_one(store, people_known, catalog, settings.personal_sessions, one.employee, one.service, one.path)
         except InputError as error:
             refused.append(str(error))
     if len(refused) < len(found.files) + len(found.refused):
@@ -82,15 +82,15 @@ def import_(
 def _import_one(
     store: SessionStore,
     inventory: Inventory,
-    catalogue: Catalogue,
+    catalog: Catalog,
     personal_sessions: Collection[str],
     name: str,
     service: str,
     path: Path,
 ) -> None:
-    recipe = catalogue.get(service)
+    recipe = catalog.get(service)
     if recipe is None:
-        raise InputError(f"{path}: there is no recipe for '{service}'; known are {', '.join(catalogue.recipes)}.")
+        raise InputError(f"{path}: there is no recipe for '{service}'; known are {', '.join(catalog.recipes)}.")
     employee = next((one for one in inventory.employees if one.name == name), None)
     if employee is None or not employee.is_name_safe:
         raise InputError(f"{path}: '{name}' is no employee of {', '.join(inventory.sources)}.")

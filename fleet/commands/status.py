@@ -11,11 +11,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from fleet.audit.ledger import Key
+from fleet.audit.current_state import Standing, standings
+from fleet.audit.pseudonyms import Subject, known_subjects
+from fleet.audit.run_state import Key
 from fleet.audit.segments import of_kind, read_records
-from fleet.audit.standing import Standing, standings
-from fleet.audit.subjects import Subject, known_subjects
-from fleet.catalogue import Catalogue
 from fleet.commands.options import (
     INVENTORY,
     NOTIFY,
@@ -29,15 +28,16 @@ from fleet.commands.options import (
     screen,
     with_log,
 )
-from fleet.config import Given, Settings, configure
 from fleet.errors import InputError
-from fleet.inventory import Inventory
+from fleet.inventory.read import Inventory
 from fleet.model import EXIT_OK, EXIT_TOOL_FAILED
 from fleet.notify.send import Notifier
-from fleet.plan import catalogue_for, plan_accounts, read_people, service_names
+from fleet.plan.plan import catalog_for, plan_accounts, read_people, service_names
+from fleet.recipes.catalog import Catalog
 from fleet.report.drift import DriftReport, drift_envelope, print_drift
 from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
-from fleet.report.words import visible, whole_percents, words_for
+from fleet.report.translations import visible, whole_percents, words_for
+from fleet.settings.resolve import Given, Settings, configure
 
 MAX_STEPS = 20
 
@@ -73,14 +73,14 @@ def status(
     if (given.notify or given.notify_file) and not drift:
         raise InputError("--notify: goes with --drift; nothing else of this verb is notified.")
     configuration = configure(given)
-    everybody, catalogue = None, catalogue_for(configuration.settings, rehearsal=rehearsal)
+    everybody, catalog = None, catalog_for(configuration.settings, rehearsal=rehearsal)
     if configuration.settings.inventory:
         everybody, _ = read_people(configuration.settings)
         if rehearsal and not inventory and not everybody.rehearsal:
             everybody = None  # fleet.yml names the real people; the rehearsals' log has its own
         else:
             everybody.require_own_state(is_rehearsal=rehearsal)
-    names = service_names(catalogue)
+    names = service_names(catalog)
     settings = with_log(configuration.settings, rehearsal=rehearsal)
     notifier = Notifier(configuration.channels if drift else None)
     if rehearsal:
@@ -88,7 +88,7 @@ def status(
     places = settings.state_dir.audit
     known = known_subjects(places.subjects)
     found = standings(of_kind(read_records(places.log), rehearsal=rehearsal))
-    rows = list(_of_inventory(everybody, settings, catalogue, known, found) if everybody else _of_log(known, found))
+    rows = list(_of_inventory(everybody, settings, catalog, known, found) if everybody else _of_log(known, found))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
         raise typer.Exit(_tell_drift(DriftReport(tuple(rows)), names, now, output, notifier))
@@ -113,13 +113,13 @@ def _tell_drift(report: DriftReport, names: dict[str, str], now: datetime, outpu
 def _of_inventory(
     inventory: Inventory,
     settings: Settings,
-    catalogue: Catalogue,
+    catalog: Catalog,
     known: dict[str, Subject],
     found: dict[Key, Standing],
 ) -> Iterator[Row]:
     for employee in inventory.employees:
         subject = known.get(employee.name)
-        for account in plan_accounts(employee, settings, catalogue):
+        for account in plan_accounts(employee, settings, catalog):
             for control in account.controls:
                 standing = found.get((subject.pseudonym, account.service, control)) if subject else None
                 language = employee.locale or "not stated"

@@ -12,7 +12,7 @@ import typer
 from fleet import __version__
 from fleet.agent.worker import serve_worker
 from fleet.commands.doctor import machine_checks
-from fleet.runner import serve_play
+from fleet.run.ansible_play import serve_play
 
 app = typer.Typer(no_args_is_help=True, help="What a run starts on its workers.")
 

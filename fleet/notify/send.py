@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from fleet.errors import InputError
 from fleet.model import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_TOOL_FAILED
-from fleet.notify.notice import PRODUCT, Notice
+from fleet.notify.notification import PRODUCT, Notice
 from fleet.notify.targets import WEB_SCHEMES, Channels, Smtp, Target
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """LinkedIn as far as the AI setting needs it: its settings pages, the members' own address, sign-in and challenges.
 
-Markup and addresses follow what public code met on the real site; fleet/services/linkedin.yml names the sources.
+Markup and addresses follow what public code met on the real site; the recipe (fleet/recipes/services/linkedin.yml)
+names the sources.
 """
 
 from __future__ import annotations

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.browser.network import Network
-from fleet.catalogue import Catalogue
-from fleet.config import Settings
-from fleet.inventory import Inventory
+from fleet.inventory.read import Inventory
+from fleet.recipes.catalog import Catalog
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.sessions import SessionStore
-from fleet.state import make_state
-from fleet.storage_state import StorageState
+from fleet.sessions.storage_state import StorageState
+from fleet.sessions.store import SessionStore
+from fleet.settings.resolve import Settings
+from fleet.state.create import make_state
 
 DEFAULT_CASE = "switched_on"
 
@@ -30,7 +30,7 @@ class Stage:
         self.rehearsal.stop()
 
 
-def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue, port: int = 0) -> Stage:
+def raise_stage(inventory: Inventory, settings: Settings, catalog: Catalog, port: int = 0) -> Stage:
     """Start the rehearsal for every account of a rehearsal inventory; what its services stored lasts in the state.
 
     The caller has made the state and holds its log: sessions of other runs must not change under them. `port` 0 takes a
@@ -57,7 +57,7 @@ def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue, 
     given_to = rehearsal.storage_states()
     for account in accounts:
         given = given_to[account.employee, account.service]
-        recipe = catalogue.get(account.service)
+        recipe = catalog.get(account.service)
         if given is None or recipe is None:
             store.remove(account.employee, account.service)
         else:
@@ -66,7 +66,7 @@ def raise_stage(inventory: Inventory, settings: Settings, catalogue: Catalogue, 
     return Stage(rehearsal, Network(dict(rehearsal.resolve), (rehearsal.spki,)))
 
 
-def raise_stage_alone(inventory: Inventory, settings: Settings, catalogue: Catalogue, port: int = 0) -> Stage:
+def raise_stage_alone(inventory: Inventory, settings: Settings, catalog: Catalog, port: int = 0) -> Stage:
     """The same outside of a run: makes the state where it is missing, and holds its log meanwhile.
 
     Raises InputError and FleetError as `make_state`, `AuditLog` and `raise_stage` do.
@@ -75,6 +75,6 @@ def raise_stage_alone(inventory: Inventory, settings: Settings, catalogue: Catal
     make_state(state, settings.identity, settings.log_key, rehearsal=True)
     log = AuditLog(state.audit, "a rehearsal", read_signing_key(state.audit, settings.log_key))
     try:
-        return raise_stage(inventory, settings, catalogue, port)
+        return raise_stage(inventory, settings, catalog, port)
     finally:
         log.close()

@@ -12,12 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fleet.audit.standing import Sighting, Standing
-from fleet.counting import counted
-from fleet.model import EXIT_OK, Reading
-from fleet.notify.notice import Event, Notice
+from fleet.audit.current_state import Sighting, Standing
+from fleet.model import EXIT_OK, Reading, counted
+from fleet.notify.notification import Event, Notice
 from fleet.report.status import Row, next_steps
-from fleet.report.words import visible, words_for
+from fleet.report.translations import visible, words_for
 
 EXIT_DRIFT = 6
 MAX_ROWS = 20

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from fleet.advice import next_step
 from fleet.agent.protocol import result_fields
 from fleet.model import count_outcomes
-from fleet.pipeline import RunReport
+from fleet.next_steps import next_step
+from fleet.run.execute import RunReport
 
 VERSION = 1
 

@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fleet.advice import next_step
 from fleet.agent.protocol import result_fields
-from fleet.forecast import Forecast, ServiceForecast
 from fleet.model import control_name
-from fleet.plan import PlannedAccount, RunSpec
+from fleet.next_steps import next_step
+from fleet.plan.forecast import Forecast, ServiceForecast
+from fleet.plan.plan import PlannedAccount, RunSpec
 from fleet.report.envelope import VERSION
 from fleet.report.table import results_table
-from fleet.report.words import visible
+from fleet.report.translations import visible
 
 
 def duration(seconds: float) -> str:

@@ -10,11 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from html import escape
 
-from fleet.advice import next_step
-from fleet.counting import counted
-from fleet.model import EXIT_MEANING, EXIT_NOT_PROVED, Outcome, Result, control_name, count_outcomes
-from fleet.pipeline import RunReport
-from fleet.report.words import visible
+from fleet.model import EXIT_MEANING, EXIT_NOT_PROVED, Outcome, Result, control_name, count_outcomes, counted
+from fleet.next_steps import next_step
+from fleet.report.translations import visible
+from fleet.run.execute import RunReport
 
 MAX_ROWS = 500
 """A summary may have 1 MiB; a row has at most some hundred bytes."""

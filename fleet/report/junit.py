@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from xml.etree import ElementTree
 
-from fleet.advice import next_step
-from fleet.employee import Employee
+from fleet.authority.waivers import Waiver
+from fleet.inventory.employee import Employee
 from fleet.model import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_NOT_PROVED, Outcome, Result, control_name
-from fleet.pipeline import RunReport
-from fleet.waivers import Waiver
+from fleet.next_steps import next_step
+from fleet.run.execute import RunReport
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document may hold (https://www.w3.org/TR/xml/#charsets)."""

@@ -13,14 +13,14 @@ from typing import Any
 from markupsafe import Markup
 
 from fleet import __version__
-from fleet.advice import next_step
-from fleet.audit.ledger import Key, Ledger
-from fleet.audit.subjects import Subject
-from fleet.evidence import Kind, read_evidence
+from fleet.audit.evidence import Kind, read_evidence
+from fleet.audit.pseudonyms import Subject
+from fleet.audit.run_state import Key, Ledger
 from fleet.model import Outcome, Reason, Result
+from fleet.next_steps import next_step
 from fleet.paths import StateDir
 from fleet.report.rendering import SHADES, asset, digest, shade, templates
-from fleet.report.words import Words
+from fleet.report.translations import Words
 
 MAX_PICTURE_BYTES = 12 * 1024 * 1024
 """So much evidence at most goes into a report; what is not done comes first, and how many are left out is said."""

@@ -8,13 +8,13 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from fleet.counting import counted
-from fleet.leavers import Leavers
-from fleet.people.difference import Authority, Difference, leaves, values_of
-from fleet.people.importing import Import
-from fleet.people.leaving import Leavers as LeaversWish
-from fleet.people.wishes import place_of_remembered
-from fleet.report.words import visible
+from fleet.hr_import.difference import Authority, Difference, leaves, values_of
+from fleet.hr_import.importing import Import
+from fleet.hr_import.leaving import Leavers as LeaversWish
+from fleet.hr_import.wishes import place_of_remembered
+from fleet.model import counted
+from fleet.report.translations import visible
+from fleet.state.leavers import Leavers
 
 MOST_JOINED = 20
 """A first import names so many; whoever leaves or changes is named in any case."""

@@ -12,12 +12,12 @@ from typing import Any
 from markupsafe import Markup
 
 from fleet.audit import records
-from fleet.audit.notes import VerifierKey
 from fleet.audit.proof import Proof
-from fleet.audit.subjects import Subject
+from fleet.audit.pseudonyms import Subject
+from fleet.audit.signed_note import VerifierKey
 from fleet.model import Outcome
 from fleet.report.rendering import asset, digest, templates
-from fleet.report.words import Words, visible
+from fleet.report.translations import Words, visible
 
 SENTENCES = {
     Outcome.OPTED_OUT: "It was on. We switched it off, loaded the page afresh and read it back: off ({when}).",

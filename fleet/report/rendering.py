@@ -9,7 +9,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fleet.model import Outcome
-from fleet.report.words import Words, visible
+from fleet.report.translations import Words, visible
 
 SHADES = {0: "done", 3: "person", 4: "in", 5: "failed"}
 """How an outcome is marked, by its exit code."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from fleet.advice import next_step
-from fleet.audit.standing import Standing
+from fleet.audit.current_state import Standing
 from fleet.model import Outcome, Reading, Result, control_name
+from fleet.next_steps import next_step
 
 
 @dataclass(frozen=True)

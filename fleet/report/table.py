@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fleet.advice import next_step
 from fleet.model import EXIT_MEANING, Outcome, Result, control_name, count_outcomes
-from fleet.pipeline import RunReport
-from fleet.report.words import visible
+from fleet.next_steps import next_step
+from fleet.report.translations import visible
+from fleet.run.execute import RunReport
 
 _STYLE: dict[int, str] = {0: "green", 3: "yellow", 4: "magenta", 5: "red"}
 

@@ -11,8 +11,8 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import async_playwright
 
 from fleet.browser.find import find_browser
-from fleet.cookies import fault
-from fleet.storage_state import Cookie
+from fleet.sessions.cookies import fault
+from fleet.sessions.storage_state import Cookie
 
 COOKIE: dict[str, Any] = {
     "name": "a",

@@ -13,17 +13,16 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext
 
-from fleet import optout
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.browser.tab import Tab
-from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Finding, Order, Visit
 from fleet.paths import REHEARSAL_RECIPES
-from fleet.recipe import Recipe
+from fleet.recipes.catalog import load_catalog
+from fleet.recipes.recipe import Recipe
 from fleet.rehearsal.process import RehearsalAccount, start_rehearsal
+from fleet.visit.visit import Finding, Order, Visit
 
 pytestmark = pytest.mark.xdist_group("crash")
 ACCOUNT = RehearsalAccount("e1", "linkedin", "person-1", "Person 1", "en", "switched_on_named")
@@ -95,7 +94,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, step: str, kills: int, is_stored: Cal
 async def visit(
     address: dict[str, str], spki: str, state: dict[str, Any], journal: Journal, recipe: Recipe | None = None
 ) -> None:
-    recipe = recipe or load_catalogue().recipes["linkedin"]
+    recipe = recipe or load_catalog().recipes["linkedin"]
     engine = Engine(find_browser(), Network(address, (spki,)), sandbox=False)
     order = Order(recipe, "person-1", "en", [list(recipe.controls)[-1]], state, False)
     try:
@@ -106,14 +105,14 @@ async def visit(
 
 def with_identity_page() -> Recipe:
     """The portal's recipe, with the sign of who is signed in on a page of its own."""
-    intranet = load_catalogue([REHEARSAL_RECIPES]).recipes["intranet"]
+    intranet = load_catalog([REHEARSAL_RECIPES]).recipes["intranet"]
     page = intranet.controls["assistant"].page
     return intranet.model_copy(update={"identity": intranet.identity.model_copy(update={"page": page})})
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    "landed": lambda: load_catalogue().recipes["linkedin"],
-    "css": lambda: load_catalogue([REHEARSAL_RECIPES]).recipes["intranet"],
+    "landed": lambda: load_catalog().recipes["linkedin"],
+    "css": lambda: load_catalog([REHEARSAL_RECIPES]).recipes["intranet"],
     "page": with_identity_page,
 }
 """One recipe for each way in which a service can say who is signed in. The last control of each saves itself."""
@@ -178,7 +177,7 @@ def test_a_browser_that_dies_once_the_change_is_stored_is_read_back(
 
 def test_a_page_whose_scripts_never_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The visit ends after its limit, as an error that says so, and nothing was pressed."""
-    monkeypatch.setattr(optout, "limit", lambda _shows_within: 8.0)
+    monkeypatch.setattr("fleet.visit.visit.limit", lambda _shows_within: 8.0)
     journal = Journal()
     with start_rehearsal([replace(ACCOUNT, case="endless_script")]) as rehearsal:
         state = rehearsal.storage_state("e1", "linkedin")

@@ -11,15 +11,15 @@ import pytest
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
-from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Finding, Order, Visit
 from fleet.paths import REHEARSAL_RECIPES
-from fleet.patience import LIMIT
+from fleet.recipes.catalog import load_catalog
 from fleet.rehearsal.behavior import Case, Dom, Save, Trouble
 from fleet.rehearsal.cases import CASES, CONTROLS
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.storage_state import StorageState
+from fleet.sessions.storage_state import StorageState
+from fleet.visit.timeouts import LIMIT
+from fleet.visit.visit import Finding, Order, Visit
 
 LANGUAGES = ("en", "fr", "de", "it", "nl", "pl")
 FROM_RIGHT_TO_LEFT = {"switched_on", "late_hydration", "covered", "sticky_bars"}
@@ -112,7 +112,7 @@ class Walked:
 
 
 async def walk(rehearsal: Rehearsal, *, check: bool) -> Walked:
-    catalogue = load_catalogue([REHEARSAL_RECIPES])
+    catalog = load_catalog([REHEARSAL_RECIPES])
     network = Network(dict(rehearsal.resolve), (rehearsal.spki,))
     engine = Engine(find_browser(), network, sandbox=False)
     limit = asyncio.Semaphore(16)
@@ -120,7 +120,7 @@ async def walk(rehearsal: Rehearsal, *, check: bool) -> Walked:
     visits: dict[str, Visit] = {}
 
     async def one(account: RehearsalAccount) -> None:
-        recipe = catalogue.recipes[account.service]
+        recipe = catalog.recipes[account.service]
         journal = journals[account.employee] = MemoryJournal()
         state = rehearsal.storage_state(account.employee, account.service)
         assert state is not None

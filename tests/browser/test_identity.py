@@ -11,8 +11,8 @@ from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.model import Outcome
-from fleet.optout import Order, Visit
 from fleet.rehearsal.process import start_rehearsal
+from fleet.visit.visit import Order, Visit
 from tests.browser.test_crash import ACCOUNT, Journal, with_identity_page
 
 pytestmark = pytest.mark.xdist_group("crash")

@@ -20,17 +20,17 @@ import pytest
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
-from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Order, Visit
+from fleet.recipes.catalog import load_catalog
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.rehearsal.tls import certificate_for
+from fleet.visit.visit import Order, Visit
 from tests.browser.test_gallery import MemoryJournal
 
 pytestmark = pytest.mark.xdist_group("network-faults")
 
 PEOPLE = ("resets", "stalls", "breaks-off", "other-key", "not-tls", "drips", "cut-after-press", "cut-for-a-while")
-LINKEDIN = load_catalogue().recipes["linkedin"]
+LINKEDIN = load_catalog().recipes["linkedin"]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 

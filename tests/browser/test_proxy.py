@@ -15,16 +15,16 @@ from fleet.browser.failures import Unreachable
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.browser.proxy import Proxy
-from fleet.catalogue import load_catalogue
 from fleet.model import Outcome, Reason
-from fleet.optout import Order, Visit
+from fleet.recipes.catalog import load_catalog
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
+from fleet.visit.visit import Order, Visit
 from tests.browser.test_gallery import MemoryJournal
 from tests.playbook.helpers import processes
 
 pytestmark = pytest.mark.xdist_group("cases")
 
-LINKEDIN = load_catalogue().recipes["linkedin"]
+LINKEDIN = load_catalog().recipes["linkedin"]
 
 
 @dataclass

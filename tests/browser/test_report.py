@@ -17,16 +17,16 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from fleet.audit import records
 from fleet.audit.checkpoints import read_newest
 from fleet.audit.keys import read_signing_key
-from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
+from fleet.audit.pseudonyms import Subject, Subjects, known_subjects
+from fleet.audit.run_state import Ledger
 from fleet.audit.segments import read_records
-from fleet.audit.subjects import Subject, Subjects, known_subjects
 from fleet.browser.find import find_browser
 from fleet.model import Outcome, Reason
 from fleet.paths import StateDir
 from fleet.report.page import render_report
-from fleet.report.words import LANGUAGES, words_for
-from fleet.state import make_state
+from fleet.report.translations import LANGUAGES, words_for
+from fleet.state.create import make_state
 from tests.logs import FINISHED, INTENDED, STARTED
 
 HOSTILE = [

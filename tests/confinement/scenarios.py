@@ -21,21 +21,21 @@ from fleet.browser import chromium
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
-from fleet.catalogue import load_catalogue
-from fleet.config import Given, resolve_settings
 from fleet.paths import write_private
-from fleet.plan import read_people
+from fleet.plan.plan import read_people
+from fleet.recipes.catalog import load_catalog
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.rehearsal.stage import raise_stage_alone
-from fleet.sessions import SessionStore
-from fleet.state import make_state
-from fleet.storage_state import StorageState
+from fleet.sessions.storage_state import StorageState
+from fleet.sessions.store import SessionStore
+from fleet.settings.resolve import Given, resolve_settings
+from fleet.state.create import make_state
 from tests.confinement.listener import Listener
 from tests.inventories import at_linkedin
 from tests.workers.sshd import SSHD, Sshd
 
 FLEET = str(Path(sys.executable).with_name("fleet"))
-LINKEDIN = load_catalogue().recipes["linkedin"]
+LINKEDIN = load_catalog().recipes["linkedin"]
 HOSTS = ("www.linkedin.com", "static.licdn.com", "media.licdn.com")
 WEBRTC = frozenset({"out udp 192.0.2.3:4444", "out ip 2 224.0.0.22"})
 """What WebRTC sends to an address that a page names, and to join the group of multicast DNS."""
@@ -46,8 +46,8 @@ def rehearsed() -> dict[str, Any]:
     """`fleet run`, with `--check` and without, on a page that reaches out, a challenge and a sign-in page."""
     inventory = _inventory({"reaches": "reaches_out", "asked": "challenge_code", "out": "session_over"})
     settings = resolve_settings(Given(inventory=(inventory,), state=str(HOME / "state")))
-    people, catalogue = read_people(settings)
-    stage = raise_stage_alone(people, settings.of_kind(rehearsal=True), catalogue)
+    people, catalog = read_people(settings)
+    stage = raise_stage_alone(people, settings.of_kind(rehearsal=True), catalog)
     ways = [part for host, at in stage.network.resolve.items() for part in ("--resolve", f"{host}={at}")]
     result: dict[str, Any] = {"own": f"lo tcp {stage.rehearsal.address}"}
     for name, check in (("checked", ["--check"]), ("run", [])):

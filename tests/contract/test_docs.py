@@ -14,11 +14,11 @@ import yaml
 from typer.testing import CliRunner
 
 from fleet.audit.verify import Verdict
-from fleet.catalogue import load_catalogue
 from fleet.cli import app
-from fleet.configfile import ConfigFile
 from fleet.model import EXIT_MEANING, Outcome
-from fleet.recipe import json_schema
+from fleet.recipes.catalog import load_catalog
+from fleet.recipes.recipe import json_schema
+from fleet.settings.file import ConfigFile
 from tests.conftest import ROOT
 
 RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")
@@ -99,7 +99,7 @@ class TestRecipes:
         example = re.search(r"```yaml\n(# yaml-language-server.+?)```", RECIPES, re.DOTALL)
         assert example is not None
         (tmp_path / "wiki.yml").write_text(example[1], "utf-8")
-        assert list(load_catalogue([tmp_path]).recipes["wiki"].controls) == ["assistant"]
+        assert list(load_catalog([tmp_path]).recipes["wiki"].controls) == ["assistant"]
 
     def test_every_key_is_explained(self) -> None:
         """Each key of the format stands in one of the page's tables, and has a description in the schema."""

@@ -16,23 +16,17 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = (
-    {"errors", "model"},
-    {"paths", "counting", "mistakes", "advice", "loopback", "ssh", "interruption", "labels", "patience"},
-    {"yamlfile", "register", "environment", "leftovers"},
-    {"mandates", "sourcelines"},
-    {"waivers", "ansible_words", "recipe", "hours"},
-    {"employee", "storage_state"},
-    {"inventory", "catalogue", "sessions", "cookies", "audit", "browser", "notify", "configfile"},
-    {"evidence"},
-    {"config", "state", "retention", "people", "session_files", "session_import", "recognition", "selectors"},
-    {"pace"},
-    {"reading", "plan", "leavers", "acts"},
-    {"optout", "gates", "history", "selection"},
-    {"forecast", "variables"},
+    {"errors", "model", "validation", "loopback"},
+    {"paths", "next_steps", "ssh"},
+    {"yamlfile", "environment", "orphans"},
+    {"audit", "authority", "notify", "recipes"},
+    {"inventory", "browser"},
+    {"sessions", "settings"},
+    {"state", "hr_import"},
+    {"plan", "visit"},
     {"rehearsal"},
-    {"agent", "runner"},
-    {"crew", "writing"},
-    {"pipeline"},
+    {"agent"},
+    {"run"},
     {"report"},
     {"commands"},
     {"cli"},
@@ -42,12 +36,12 @@ FLOORS = (
 
 FRONT_DOORS = {
     "apprise": {"fleet/notify/send.py"},
-    "ansible_runner": {"fleet/runner.py"},
+    "ansible_runner": {"fleet/run/ansible_play.py"},
     "playwright": {
         f"fleet/browser/{name}.py"
-        for name in ("chromium", "engine", "kept", "landing", "page_script", "tab", "traffic")
+        for name in ("chromium", "engine", "storage_restore", "landing", "page_script", "tab", "traffic")
     },
-    "pyrage": {"fleet/sessions.py", "fleet/agent/account.py"},
+    "pyrage": {"fleet/sessions/store.py", "fleet/agent/account_visit.py"},
     "starlette": {
         "fleet/rehearsal/app.py",
         "fleet/rehearsal/intranet.py",
@@ -116,7 +110,7 @@ class TestImports:
     def test_every_part_of_the_product_has_its_floor(self) -> None:
         """A new module or folder must be given a place in the order."""
         parts = {path.stem if path.is_file() else path.name for path in (ROOT / "fleet").iterdir()}
-        assert parts - {"__init__", "__pycache__", "services"} == set().union(*FLOORS)
+        assert parts - {"__init__", "__pycache__"} == set().union(*FLOORS)
 
     def test_imports_go_one_way(self) -> None:
         """No module imports from its own height or above, but for its own folder."""
@@ -132,17 +126,17 @@ class TestImports:
 
     def test_a_planted_import_is_seen(self) -> None:
         """The guard above fails on an import upwards, and on one in the middle of a function."""
-        assert wrong_way("runner", "from fleet.optout import Visit") == []
+        assert wrong_way("agent", "from fleet.visit.visit import Visit") == []
         assert wrong_way("audit", "from fleet.agent.run import Run") == ["fleet.agent.run"]
-        assert wrong_way("browser", "def f():\n    import fleet.optout") == ["fleet.optout"]
+        assert wrong_way("browser", "def f():\n    import fleet.visit.visit") == ["fleet.visit.visit"]
 
     def test_the_runner_and_the_engine_meet_only_through_ansible(self) -> None:
         """What runs the play knows nothing of browsers, sessions or recipes."""
-        names = set(imports((ROOT / "fleet/runner.py").read_text("utf-8")))
+        names = set(imports((ROOT / "fleet/run/ansible_play.py").read_text("utf-8")))
         assert {name for name in names if name.startswith("fleet")} == {
             "fleet.environment",
             "fleet.errors",
-            "fleet.leftovers",
+            "fleet.orphans",
             "fleet.paths",
         }
 
@@ -168,15 +162,16 @@ class TestImports:
             if unexpected:
                 found[relative] = unexpected
         assert found == {}
-        assert strangers("fleet/optout.py", "from playwright.async_api import Page") == ["playwright"]
+        assert strangers("fleet/visit/visit.py", "from playwright.async_api import Page") == ["playwright"]
 
     def test_what_is_missing_is_known_to_be_missing(self) -> None:
         """Where a missing file opens something or is made anew, nobody asks `Path.exists` and the like, which call a
         file missing that cannot be looked at (from Python 3.14 on for every error of the disk)."""
-        owners = [ROOT / "fleet" / f"{name}.py" for name in ("mandates", "register", "sessions", "state", "acts")]
+        fleet = ROOT / "fleet"
+        owners = [path for folder in ("audit", "authority", "state") for path in (fleet / folder).glob("*.py")]
         found = {
             path.name: asked
-            for path in [*owners, *(ROOT / "fleet" / "audit").glob("*.py")]
+            for path in [*owners, fleet / "sessions/store.py"]
             if (asked := set(re.findall(r"\.(exists|is_dir)\(\)", path.read_text("utf-8"))))
         }
         assert found == {}

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from fleet import inventory as listing
 from fleet.errors import InputError
-from fleet.inventory import gaps_in_mandates, read_inventory
-from fleet.people.export import OnBadRow
-from fleet.people.importing import prepare
-from fleet.people.leaving import Leavers
-from fleet.people.wishes import Wishes, place_of_remembered
+from fleet.hr_import.export import OnBadRow
+from fleet.hr_import.importing import prepare
+from fleet.hr_import.leaving import Leavers
+from fleet.hr_import.wishes import Wishes, place_of_remembered
+from fleet.inventory import read as listing
+from fleet.inventory.read import gaps_in_mandates, read_inventory
 from tests.conftest import ROOT
 from tests.fuzz.ansible_lists import list_hosts
 from tests.fuzz.cases import fuzz, mutated, texts

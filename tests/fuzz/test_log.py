@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from fleet.audit import records
 from fleet.audit.checkpoints import sizes
-from fleet.audit.closing import close_open_run
+from fleet.audit.close_run import close_open_run
+from fleet.audit.current_state import standings
 from fleet.audit.export import Format, export
 from fleet.audit.keys import read_keys, read_signing_key
-from fleet.audit.ledger import Ledger
 from fleet.audit.recovery import recover
+from fleet.audit.run_state import Ledger
+from fleet.audit.segment_writer import Tail
 from fleet.audit.segments import Segment, read_last_run, read_lines, read_records
-from fleet.audit.standing import standings
-from fleet.audit.tail import Tail
 from fleet.audit.verify import Verdict, verify
 from fleet.commands.audit.show import Known, _words
 from fleet.errors import AuditError

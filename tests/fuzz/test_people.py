@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 
 from fleet.agent.start import SPEC
 from fleet.audit import records
-from fleet.catalogue import load_catalogue
-from fleet.config import Settings
-from fleet.employee import SAFE_NAME
 from fleet.errors import InputError
-from fleet.inventory import gaps_in_mandates, inventory_of
+from fleet.inventory.employee import SAFE_NAME
+from fleet.inventory.read import gaps_in_mandates, inventory_of
 from fleet.paths import REHEARSAL_RECIPES
-from fleet.plan import RunSpec, plan_accounts
-from fleet.session_import import read_session
-from fleet.storage_state import StorageState, as_json
+from fleet.plan.plan import RunSpec, plan_accounts
+from fleet.recipes.catalog import load_catalog
+from fleet.sessions.convert import read_session
+from fleet.sessions.storage_state import StorageState, as_json
+from fleet.settings.resolve import Settings
 from tests.fuzz.cases import altered, fuzz, mutated, texts, values
 
-CATALOGUE = load_catalogue([REHEARSAL_RECIPES])
-SERVICES = CATALOGUE.recipes
+CATALOG = load_catalog([REHEARSAL_RECIPES])
+SERVICES = CATALOG.recipes
 SETTINGS = Settings(Path("/nowhere"), Path("/nowhere"), Path("/nowhere"))
 
 ANNA = {
@@ -100,7 +100,7 @@ def test_whatever_ansible_lists_is_read_planned_and_handed_to_the_agent(case: di
     assert all(isinstance(str(problem), str) for problem in (*inventory.all_problems(), *gaps_in_mandates(inventory)))
     for one in crossed.inventory.employees:
         assert one.is_name_safe is bool(SAFE_NAME.fullmatch(one.name))
-        planned = [[each.service, name] for each in plan_accounts(one, SETTINGS, CATALOGUE) for name in each.controls]
+        planned = [[each.service, name] for each in plan_accounts(one, SETTINGS, CATALOG) for name in each.controls]
         fields = {"subject": "s_" + "0" * 32, "authority": "mandate", "mandate_hmac": "0" * 64, "planned": planned}
         assert len(records.render(10**9, records.RUN_PLANNED, spec.run_id, fields)) <= records.MAX_LINE_BYTES
 
@@ -129,7 +129,7 @@ STATE = {
         }
     ],
 }
-LINKEDIN = CATALOGUE.recipes["linkedin"]
+LINKEDIN = CATALOG.recipes["linkedin"]
 
 
 def of_host(text: str) -> str:

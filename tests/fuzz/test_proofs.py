@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import strategies as st
 
 from fleet.audit.anchors import read_anchors
-from fleet.audit.notes import Checkpoint, NoteError, SigningKey, VerifierKey, open_checkpoint, parse_checkpoint
 from fleet.audit.proof import HEADER, Proof, find_proofs
+from fleet.audit.signed_note import Checkpoint, NoteError, SigningKey, VerifierKey, open_checkpoint, parse_checkpoint
 from fleet.audit.tree import Frontier, inclusion_proof, leaf_hash
 from fleet.commands.audit.proof import _readable
 from fleet.errors import InputError

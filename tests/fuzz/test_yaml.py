@@ -13,20 +13,20 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
+from fleet.authority.mandates import Revocations
 from fleet.browser.network import Network
-from fleet.config import Given, resolve_settings
 from fleet.errors import InputError
-from fleet.labels import exact_names
-from fleet.mandates import Revocations
-from fleet.paths import CATALOGUE, REHEARSAL_RECIPES
-from fleet.recipe import Recipe, host_port
-from fleet.recognition import matches_sign
-from fleet.sourcelines import SourceLines
+from fleet.inventory.source_lines import SourceLines
+from fleet.paths import CATALOG, REHEARSAL_RECIPES
+from fleet.recipes.labels import exact_names
+from fleet.recipes.recipe import Recipe, host_port
+from fleet.settings.resolve import Given, resolve_settings
+from fleet.visit.page_state import matches_sign
 from fleet.yamlfile import load_model, read_yaml
 from tests.fuzz.cases import altered, fuzz, mutated, texts, values
 
-LINKEDIN = (CATALOGUE / "linkedin.yml").read_text("utf-8")
-RECIPES = [path.read_text("utf-8") for path in (*CATALOGUE.glob("*.yml"), *REHEARSAL_RECIPES.glob("*.yml"))]
+LINKEDIN = (CATALOG / "linkedin.yml").read_text("utf-8")
+RECIPES = [path.read_text("utf-8") for path in (*CATALOG.glob("*.yml"), *REHEARSAL_RECIPES.glob("*.yml"))]
 FLEET_YML = """
 state: ~/state
 identity: keys/identity.txt

@@ -19,17 +19,17 @@ import pytest
 import yaml
 from junitparser import JUnitXml
 
-from fleet.catalogue import load_catalogue
 from fleet.paths import StateDir
+from fleet.recipes.catalog import load_catalog
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.sessions import SessionStore, StorageState
+from fleet.sessions.store import SessionStore, StorageState
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
 from tests.pipelines.runners import Job, run_github, run_gitlab, run_unit
 from tests.playbook.helpers import BIN
 
 FILES = ROOT / "docs" / "pipelines"
-LINKEDIN = load_catalogue().recipes["linkedin"]
+LINKEDIN = load_catalog().recipes["linkedin"]
 STAFF = {"anna": "switched_on", "brian": "already_out"}
 """Employee to the rehearsal's case."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.audit import records as schema
-from fleet.audit.subjects import known_names
+from fleet.audit.pseudonyms import known_names
 from fleet.rehearsal.world import read_world
 from tests.conftest import ROOT
 

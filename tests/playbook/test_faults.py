@@ -23,8 +23,8 @@ import pytest
 from fleet.audit import records as schema
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
-from fleet.config import Given, resolve_settings
-from fleet.state import make_state
+from fleet.settings.resolve import Given, resolve_settings
+from fleet.state.create import make_state
 from tests.conftest import ROOT
 from tests.full_disk import WAYS, FullDisk, SizeLimit
 from tests.playbook.helpers import (

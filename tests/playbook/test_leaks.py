@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from fleet.catalogue import load_catalogue
 from fleet.paths import StateDir
-from fleet.sessions import SessionStore, read_identity
+from fleet.recipes.catalog import load_catalog
+from fleet.sessions.store import SessionStore, read_identity
 from tests.conftest import ROOT
 from tests.markers import Markers
 from tests.playbook.helpers import nothing_runs, processes, records, wait_until
@@ -307,7 +307,7 @@ class TestLeaks:
         """They went through the agent: the sealed session holds cookies, one of them rotated, and no storage."""
         home = stage.place.path / "home"
         store = SessionStore(StateDir(home / ".local/state/fleet"))
-        recipe = load_catalogue([Path(stage.recipes[1])]).recipes["marked"]
+        recipe = load_catalog([Path(stage.recipes[1])]).recipes["marked"]
         opened = store.open(employee("good"), recipe, read_identity(home / ".config/fleet/identity.txt"))
         assert opened is not None
         content = json.dumps(opened.state.as_playwright()).encode()

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import yaml
 
-from fleet.catalogue import load_catalogue
 from fleet.paths import StateDir
-from fleet.sessions import SessionStore, read_identity
+from fleet.recipes.catalog import load_catalog
+from fleet.sessions.store import SessionStore, read_identity
 from tests.inventories import mandate
 
 FLEET = str(Path(sys.executable).with_name("fleet"))
@@ -121,7 +121,7 @@ def test_what_was_done_during_a_visit_stays(tmp_path: Path) -> None:
     ends = {row["employee"]: row["outcome"] for row in json.loads(said)["results"]}
     assert ends == dict.fromkeys(PEOPLE, "would_opt_out"), complaints
     home = Path(os.environ["HOME"])
-    store, recipe = SessionStore(StateDir(home / ".local/state/fleet")), load_catalogue([recipes]).recipes["portal"]
+    store, recipe = SessionStore(StateDir(home / ".local/state/fleet")), load_catalog([recipes]).recipes["portal"]
     kept = {who: store.open(who, recipe, read_identity(home / ".config/fleet/identity.txt")) for who in PEOPLE}
     assert {who: opened and opened.state.cookies[0].value for who, opened in kept.items()} == {
         "imported": "imported-new",

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from fleet.audit import records
-from fleet.audit.subjects import Subjects, known_subjects
-from fleet.config import Settings
-from fleet.employee import Account, Employee
-from fleet.inventory import Inventory
-from fleet.plan import RunSpec
+from fleet.audit.pseudonyms import Subjects, known_subjects
+from fleet.inventory.employee import Account, Employee
+from fleet.inventory.read import Inventory
+from fleet.plan.plan import RunSpec
+from fleet.settings.resolve import Settings
 from tests.logs import INTENDED, STARTED, finish, open_log
 
 AI = "ai_training"

@@ -20,8 +20,7 @@ from typing import Any, cast
 import pyrage
 import pytest
 
-from fleet.acts import Writer
-from fleet.agent.account import Ground
+from fleet.agent.account_visit import Ground
 from fleet.agent.breaker import Breaker
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
@@ -30,22 +29,23 @@ from fleet.agent.run import Run
 from fleet.agent.server import Agent
 from fleet.audit import records
 from fleet.audit.keys import read_keys, read_signing_key
-from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog, wait_until_free
+from fleet.audit.pseudonyms import Subjects
+from fleet.audit.run_state import Ledger
 from fleet.audit.segments import read_records
-from fleet.audit.subjects import Subjects
 from fleet.audit.verify import Verdict, verify
-from fleet.employee import Account, Employee
+from fleet.authority.blocklist import Register
+from fleet.authority.mandates import Mandate, Revocations
 from fleet.errors import BusyError
-from fleet.mandates import Mandate, Revocations
+from fleet.inventory.employee import Account, Employee
 from fleet.model import Reading, outcome_of_refusal
-from fleet.optout import Ending, Finding, Journal, Order
 from fleet.paths import StateDir, default_identity, default_log_key, default_state
-from fleet.plan import PlannedAccount
-from fleet.register import Register
-from fleet.sessions import Opened, SessionStore
-from fleet.state import make_state
-from fleet.storage_state import StorageState
+from fleet.plan.plan import PlannedAccount
+from fleet.sessions.storage_state import StorageState
+from fleet.sessions.store import Opened, SessionStore
+from fleet.state.acts import Writer
+from fleet.state.create import make_state
+from fleet.visit.visit import Ending, Finding, Journal, Order
 from tests.logs import STARTED, finish
 from tests.unit.stopped_run import spec
 from tests.visits import ORDER
@@ -192,7 +192,7 @@ class TestAlone:
         assert is_whole(state) and b"LETTER-12" not in b"".join(path.read_bytes() for path in state.audit.log.iterdir())
 
     def test_a_service_is_stopped_and_started_in_the_log(self, state: StateDir) -> None:
-        """And the catalogue shows it meanwhile."""
+        """And the catalog shows it meanwhile."""
         assert (
             told(fleet("services", "stop", "linkedin", "--reference", "OPS-311"))
             == f"linkedin is stopped as of now, in the state {state.root}.\n"

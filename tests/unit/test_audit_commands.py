@@ -18,10 +18,10 @@ import pytest
 from fleet.audit import records
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
+from fleet.audit.pseudonyms import Subjects, known_subjects
 from fleet.audit.segments import Segment
-from fleet.audit.subjects import Subjects, known_subjects
 from fleet.paths import StateDir, default_log_key
-from fleet.state import make_state
+from fleet.state.create import make_state
 from tests.logs import FINISHED, INTENDED, STARTED
 from tests.receivers import webhook
 from tests.unit.test_commands import fleet, refusal

@@ -20,8 +20,8 @@ import pytest
 from fleet.audit import records
 from fleet.audit.keys import make_private_key, read_keys, read_signing_key, successor_of
 from fleet.audit.log import AuditLog
+from fleet.audit.maintenance import rotate_key
 from fleet.audit.segments import Growing, read_last_run, read_records
-from fleet.audit.upkeep import rotate_key
 from fleet.audit.verify import Verdict, verify
 from fleet.errors import AuditError, BusyError
 from fleet.paths import AuditDir, make_private_dir, write_private

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fleet.agent.breaker import Breaker
-from fleet.configfile import BreakerLimits
 from fleet.model import Outcome, Reason
+from fleet.settings.file import BreakerLimits
 
 LIMITS = BreakerLimits()
 

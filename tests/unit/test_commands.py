@@ -15,7 +15,8 @@ import pytest
 
 from fleet.commands.run import _notified
 from fleet.notify.send import Notifier
-from fleet.pipeline import RunReport
+from fleet.paths import CATALOG
+from fleet.run.execute import RunReport
 from tests.conftest import OBEYING_MODES, ROOT
 from tests.receivers import Webhook, webhook
 
@@ -318,7 +319,7 @@ class TestOutputs:
 class TestServices:
     def test_a_recipe_with_an_unknown_key_is_named_with_its_line(self, tmp_path: Path) -> None:
         """`fleet services check` and `fleet run` refuse it in the same words."""
-        text = (ROOT / "fleet/services/linkedin.yml").read_text("utf-8").replace("service: linkedin", "service: wiki")
+        text = (CATALOG / "linkedin.yml").read_text("utf-8").replace("service: linkedin", "service: wiki")
         (tmp_path / "wiki.yml").write_text(text.replace("    kind: switch", "    kind: switch\n    script: x"), "utf-8")
         line = text.splitlines().index("    kind: switch") + 2
         said = f"wiki.yml:{line}: controls.ai_training.script: unknown key"
@@ -328,7 +329,7 @@ class TestServices:
 
     def test_a_selector_that_is_no_css_is_named_with_its_key(self, tmp_path: Path) -> None:
         """The browser itself is asked, only the wrong recipe is named, and a run with it leaves no record."""
-        text = (ROOT / "fleet/services/linkedin.yml").read_text("utf-8").replace("service: linkedin", "service: wiki")
+        text = (CATALOG / "linkedin.yml").read_text("utf-8").replace("service: linkedin", "service: wiki")
         css = """'input[aria-labelledby="allowDataForGenerativeAI"]'"""
         assert text.count(css) == 1
         text = text.replace(css, "'input[name='")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from fleet.agent.role_variables import given_from_variables
 from fleet.browser.proxy import Proxy
-from fleet.config import KEYS, Given, Key, Kind, Origin, configure, resolve_settings
-from fleet.configfile import ConfigFile
 from fleet.errors import InputError
 from fleet.notify.targets import Smtp
-from fleet.variables import given_from_variables
+from fleet.settings.file import ConfigFile
+from fleet.settings.resolve import KEYS, Given, Key, Kind, Origin, configure, resolve_settings
 
 
 class TestLayers:

@@ -17,18 +17,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fleet.acts import Writer
 from fleet.audit import records
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.log import AuditLog
+from fleet.audit.maintenance import rotate_key
+from fleet.audit.pseudonyms import Subjects
 from fleet.audit.segments import read_records
-from fleet.audit.subjects import Subjects
-from fleet.audit.upkeep import rotate_key
 from fleet.audit.verify import Verdict, verify
 from fleet.errors import AuditError
 from fleet.paths import AuditDir, StateDir
-from fleet.retention import erase, prune
-from fleet.state import make_state
+from fleet.state.acts import Writer
+from fleet.state.create import make_state
+from fleet.state.erasure import erase, prune
 from tests.logs import abandon, finish, log_path, open_log, shrink
 
 SMALL = 8, 3

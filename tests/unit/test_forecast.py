@@ -10,25 +10,25 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from fleet.authority.mandates import Mandate
 from fleet.browser.network import Network
-from fleet.catalogue import load_catalogue
-from fleet.config import Settings
-from fleet.configfile import Pause
-from fleet.employee import Account, Employee
 from fleet.errors import InputError
-from fleet.forecast import Forecast, forecast
-from fleet.hours import Hours
-from fleet.inventory import Inventory
-from fleet.mandates import Mandate
-from fleet.pace import Pace
+from fleet.inventory.employee import Account, Employee
+from fleet.inventory.read import Inventory
 from fleet.paths import REHEARSAL_RECIPES
-from fleet.plan import RunSpec
+from fleet.plan.forecast import Forecast, forecast
+from fleet.plan.pace import Pace
+from fleet.plan.plan import RunSpec
+from fleet.recipes.catalog import load_catalog
 from fleet.report.forecast import duration, print_forecast, span
-from fleet.sessions import SessionStore
-from fleet.state import make_state
-from fleet.storage_state import StorageState
+from fleet.sessions.storage_state import StorageState
+from fleet.sessions.store import SessionStore
+from fleet.settings.file import Pause
+from fleet.settings.hours import Hours
+from fleet.settings.resolve import Settings
+from fleet.state.create import make_state
 
-LINKEDIN = load_catalogue().recipes["linkedin"]
+LINKEDIN = load_catalog().recipes["linkedin"]
 ON_THIS_MACHINE = Network(
     {f"{host}:443": "127.0.0.1:9" for host in ("www.linkedin.com", "static.licdn.com", "media.licdn.com")}
 )
@@ -99,7 +99,7 @@ class TestForecast:
         text = (REHEARSAL_RECIPES / "intranet.yml").read_text().replace("service: intranet", "service: wiki")
         (tmp_path / "recipes" / "wiki.yml").write_text(text)
         settings = replace(settings, recipes=(tmp_path / "recipes",), forks=2)
-        wiki = load_catalogue([tmp_path / "recipes"]).recipes["wiki"]
+        wiki = load_catalog([tmp_path / "recipes"]).recipes["wiki"]
         people = []
         for name in ("anna", "ben", "carla"):
             SessionStore(settings.state_dir).seal(name, wiki, StorageState(cookies=[], origins=[]))

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from fleet.catalogue import load_catalogue
-from fleet.employee import Employee
+from fleet.authority.mandates import Mandate, Revocations
+from fleet.authority.waivers import Waiver
 from fleet.errors import InputError
-from fleet.inventory import Inventory, gaps_in_mandates, read_inventory
-from fleet.mandates import Mandate, Revocations
+from fleet.inventory.employee import Employee
+from fleet.inventory.read import Inventory, gaps_in_mandates, read_inventory
 from fleet.model import Reason
 from fleet.paths import REHEARSAL_RECIPES
-from fleet.waivers import Waiver
+from fleet.recipes.catalog import load_catalog
 
-SERVICES = load_catalogue([REHEARSAL_RECIPES]).recipes
+SERVICES = load_catalog([REHEARSAL_RECIPES]).recipes
 GOOD = """
 all:
   children:

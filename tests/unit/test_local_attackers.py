@@ -20,25 +20,25 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
-from fleet.agent.process import run_agent
+from fleet.agent.main import run_agent
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_last_run
 from fleet.audit.verify import verify
+from fleet.authority.mandates import Revocations
 from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
-from fleet.catalogue import load_catalogue
-from fleet.employee import Account, read_employee
 from fleet.errors import FleetError, InputError, SessionError
-from fleet.mandates import Revocations
+from fleet.inventory.employee import Account, read_employee
+from fleet.inventory.source_lines import SourceLines
 from fleet.model import Outcome, Reason, Result
 from fleet.paths import REHEARSAL_RECIPES, StateDir, read_private, runtime_dir, write_private
-from fleet.recipe import fill_profile
+from fleet.recipes.catalog import load_catalog
+from fleet.recipes.recipe import fill_profile
 from fleet.report.table import results_table
-from fleet.sessions import SessionStore, read_identity
-from fleet.sourcelines import SourceLines
-from fleet.state import make_state
+from fleet.sessions.store import SessionStore, read_identity
+from fleet.state.create import make_state
 from tests.agents import IS_READY, READY, Served
 from tests.conftest import ROOT
 from tests.fuzz.cases import deadline
@@ -311,9 +311,9 @@ class TestPipesInPlaceOfFiles:
         with deadline(5):
             with pytest.raises(SessionError, match="not a regular file"):
                 identity = read_identity(tmp_path / "keys" / "identity.txt")
-                SessionStore(state).open("anna", load_catalogue().recipes["linkedin"], identity)
+                SessionStore(state).open("anna", load_catalog().recipes["linkedin"], identity)
             with pytest.raises(InputError, match="not a regular file"):
-                load_catalogue([tmp_path / "recipes"])
+                load_catalog([tmp_path / "recipes"])
             with pytest.raises(InputError, match="not a regular file"):
                 Revocations(state.revocations).all()
             assert SourceLines([str(tmp_path / "staff.yml")]).of_host("anna", "x") == f"{tmp_path / 'staff.yml'}:1"
@@ -361,7 +361,7 @@ class TestInventoryData:
     def test_any_other_profile_stays_one_step_of_the_address(self, profile: str) -> None:
         """Of every page of every recipe: no host, path, query or fragment of its own."""
         assert Account.model_validate({"profile": profile}).profile == profile
-        pages = [page for recipe in load_catalogue([REHEARSAL_RECIPES]) for page in recipe.pages]
+        pages = [page for recipe in load_catalog([REHEARSAL_RECIPES]) for page in recipe.pages]
         pages.append("https://a.example/u/{profile}/settings")
         for page in pages:
             filled, plain = urlsplit(fill_profile(page, profile)), urlsplit(page.replace("{profile}", "x"))

@@ -11,23 +11,23 @@ from typing import Any
 import pyrage
 import pytest
 
-from fleet.agent.account import AccountVisit, Ground
+from fleet.agent.account_visit import AccountVisit, Ground
 from fleet.agent.breaker import Breaker
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.agent.run import Run
-from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
-from fleet.audit.subjects import Subject
-from fleet.employee import Account, Employee
-from fleet.mandates import Revocations
+from fleet.audit.pseudonyms import Subject
+from fleet.audit.run_state import Ledger
+from fleet.authority.blocklist import Register
+from fleet.authority.mandates import Revocations
+from fleet.inventory.employee import Account, Employee
 from fleet.model import Outcome, Reading
-from fleet.optout import Ending, Journal, Order, VisitorLost
-from fleet.pace import Pace
-from fleet.plan import PlannedAccount
-from fleet.register import Register
-from fleet.sessions import Opened
-from fleet.storage_state import StorageState
+from fleet.plan.pace import Pace
+from fleet.plan.plan import PlannedAccount
+from fleet.sessions.storage_state import StorageState
+from fleet.sessions.store import Opened
+from fleet.visit.visit import Ending, Journal, Order, VisitorLost
 from tests.logs import lines
 from tests.visits import ORDER, PROVED
 

@@ -9,7 +9,7 @@ import pytest
 
 from fleet.browser.network import Network, parse_resolve, parse_spki
 from fleet.errors import InputError
-from fleet.labels import exact_names
+from fleet.recipes.labels import exact_names
 
 SPKI = base64.b64encode(hashlib.sha256(b"a key").digest()).decode()
 

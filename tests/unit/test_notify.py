@@ -18,7 +18,7 @@ import pytest
 from apprise.manager_plugins import NotificationManager
 
 from fleet.errors import InputError
-from fleet.notify.notice import Event, Notice
+from fleet.notify.notification import Event, Notice
 from fleet.notify.send import WITHIN, Notifier, is_on_network
 from fleet.notify.targets import Channels, Smtp, parse_smtp, parse_target
 from fleet.rehearsal.tls import certificate_for

@@ -10,26 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from fleet.agent.account import AccountVisit, Ground
+from fleet.agent.account_visit import AccountVisit, Ground
 from fleet.agent.breaker import Breaker
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
-from fleet.audit.ledger import Ledger
 from fleet.audit.log import AuditLog
-from fleet.audit.subjects import Subject
+from fleet.audit.pseudonyms import Subject
+from fleet.audit.run_state import Ledger
+from fleet.authority.blocklist import Register
+from fleet.authority.mandates import Mandate, Revocations
 from fleet.browser.traffic import seconds_of
-from fleet.configfile import BreakerLimits
-from fleet.employee import Account, Employee
-from fleet.hours import Hours
-from fleet.mandates import Mandate, Revocations
+from fleet.inventory.employee import Account, Employee
 from fleet.model import Outcome, Reason
-from fleet.optout import Ending, Finding, Journal, Order
-from fleet.pace import Pace
 from fleet.paths import StateDir
-from fleet.plan import PlannedAccount
-from fleet.register import Register
-from fleet.sessions import SessionStore, StorageState, read_identity
-from fleet.state import make_state
+from fleet.plan.pace import Pace
+from fleet.plan.plan import PlannedAccount
+from fleet.sessions.store import SessionStore, StorageState, read_identity
+from fleet.settings.file import BreakerLimits
+from fleet.settings.hours import Hours
+from fleet.state.create import make_state
+from fleet.visit.visit import Ending, Finding, Journal, Order
 from tests.logs import lines
 from tests.loops import run_jumping
 from tests.visits import ORDER

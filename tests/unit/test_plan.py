@@ -8,22 +8,22 @@ import pytest
 
 from fleet.agent.remote import Worker, Workers
 from fleet.agent.run import Run
-from fleet.catalogue import load_catalogue
-from fleet.config import Settings
-from fleet.employee import Account, Employee, Problem
 from fleet.errors import InputError
-from fleet.inventory import Inventory
+from fleet.inventory.employee import Account, Employee, Problem
+from fleet.inventory.read import Inventory
 from fleet.model import Reason
-from fleet.paths import CATALOGUE as CATALOGUE_FOLDER
-from fleet.plan import RunSpec, plan_accounts
+from fleet.paths import CATALOG as CATALOG_FOLDER
+from fleet.plan.plan import RunSpec, plan_accounts
+from fleet.recipes.catalog import load_catalog
+from fleet.settings.resolve import Settings
 
-CATALOGUE = load_catalogue()
+CATALOG = load_catalog()
 
 
 def planned(employee: Employee, **settings: tuple[str, ...]) -> list[tuple[str | None, tuple[str | None, ...]]]:
     """Service and controls of each planned account."""
     given = Settings(state=Path("state"), identity=Path("identity"), log_key=Path("key"), **settings)
-    return [(account.service, account.controls) for account in plan_accounts(employee, given, CATALOGUE)]
+    return [(account.service, account.controls) for account in plan_accounts(employee, given, CATALOG)]
 
 
 def without_recipe(service: str) -> Problem:
@@ -34,13 +34,13 @@ async def test_a_recipe_that_was_edited_since_it_was_planned_is_not_used(tmp_pat
     """What was shown and asked for is what is done: the run is refused before it has made or touched anything."""
     (tmp_path / "recipes").mkdir()
     recipe, folder = tmp_path / "recipes" / "wiki.yml", tmp_path / "state"
-    text = (CATALOGUE_FOLDER / "linkedin.yml").read_text("utf-8").replace("service: linkedin", "service: wiki")
+    text = (CATALOG_FOLDER / "linkedin.yml").read_text("utf-8").replace("service: linkedin", "service: wiki")
     recipe.write_text(text, "utf-8")
     settings = Settings(folder, tmp_path / "identity", tmp_path / "key", recipes=(recipe.parent,))
     inventory = Inventory(
         ("staff.yml",), (Employee("anna", accounts={"wiki": Account(profile="anna")}),), rehearsal=True, digest="0"
     )
-    digests = dict(load_catalogue(settings.recipes).digests)
+    digests = dict(load_catalog(settings.recipes).digests)
     recipe.write_text(text + "# edited\n", "utf-8")
     with pytest.raises(InputError, match=r"wiki\.yml was edited after this run was planned; run again\."):
         await Run.open(RunSpec("r1", False, inventory, settings, recipes_sha256=digests), Workers(never))

@@ -10,8 +10,8 @@ import pytest
 
 from fleet.audit.checkpoints import read_newest
 from fleet.audit.keys import read_keys
-from fleet.audit.notes import NoteError, VerifierKey
 from fleet.audit.proof import Proof, Prover, find_proofs
+from fleet.audit.signed_note import NoteError, VerifierKey
 from fleet.errors import AuditError, InputError
 from fleet.paths import AuditDir
 from tests.logs import log_path, shrink, write

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fleet.catalogue import load_catalogue
 from fleet.errors import InputError
-from fleet.paths import CATALOGUE, REHEARSAL_RECIPES, read_regular
-from fleet.recipe import Recipe, fill_profile, host_port
+from fleet.paths import CATALOG, REHEARSAL_RECIPES, read_regular
+from fleet.recipes.catalog import load_catalog
+from fleet.recipes.recipe import Recipe, fill_profile, host_port
 from fleet.yamlfile import load_model
 
-LINKEDIN = (CATALOGUE / "linkedin.yml").read_text("utf-8")
+LINKEDIN = (CATALOG / "linkedin.yml").read_text("utf-8")
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ def folder(tmp_path: Path) -> Path:
 def refusal(folder: Path, text: str, name: str = "wiki.yml") -> str:
     (folder / name).write_text(text, "utf-8")
     with pytest.raises(InputError) as caught:
-        load_catalogue([folder])
+        load_catalog([folder])
     return str(caught.value)
 
 
-class TestCatalogue:
+class TestCatalog:
     def test_linkedin_declares_the_page_and_key_of_the_ai_setting(self) -> None:
-        """The one recipe of the catalogue points at LinkedIn's AI setting, off meaning out, not yet seen live."""
-        control = load_catalogue().recipes["linkedin"].controls["ai_training"]
+        """The one recipe of the catalog points at LinkedIn's AI setting, off meaning out, not yet seen live."""
+        control = load_catalog().recipes["linkedin"].controls["ai_training"]
         assert control.page == "https://www.linkedin.com/mypreferences/d/settings/data-for-ai-improvement"
         assert control.find.css == 'input[aria-labelledby="allowDataForGenerativeAI"]'
         assert control.opted_out == "off"
@@ -42,7 +42,7 @@ class TestCatalogue:
 
     def test_every_recipe_is_short_enough_to_review(self) -> None:
         """A recipe fits on a page or so: at most 80 lines."""
-        for path in [*CATALOGUE.glob("*.yml"), *REHEARSAL_RECIPES.glob("*.yml")]:
+        for path in [*CATALOG.glob("*.yml"), *REHEARSAL_RECIPES.glob("*.yml")]:
             assert len(path.read_text("utf-8").splitlines()) <= 80, path
 
     def test_a_second_recipe_of_one_service_is_refused(self, folder: Path) -> None:
@@ -67,12 +67,12 @@ class TestCatalogue:
 
         # No test can edit a file at just that moment.
         monkeypatch.setattr("fleet.yamlfile.read_regular", read_and_edit)
-        assert load_catalogue([folder]).digests["wiki"] == hashlib.sha256(text.encode()).hexdigest()
+        assert load_catalog([folder]).digests["wiki"] == hashlib.sha256(text.encode()).hexdigest()
 
     def test_an_empty_folder_is_refused(self, folder: Path) -> None:
         """A mistyped --recipes must not silently mean no recipes."""
         with pytest.raises(InputError, match="holds no recipe"):
-            load_catalogue([folder])
+            load_catalog([folder])
 
 
 class TestProfiles:
@@ -93,11 +93,11 @@ class TestProfiles:
     )
     def test_what_is_nobodys_id_is_a_fault(self, profile: str, fault: str | None) -> None:
         """It would fit whoever is signed in, or nobody; ids of every script are fine."""
-        assert load_catalogue().recipes["linkedin"].fault_of_profile(profile) == fault
+        assert load_catalog().recipes["linkedin"].fault_of_profile(profile) == fault
 
     def test_without_rules_the_identity_page_is_nobodys_all_the_same(self) -> None:
         """The address that leads everybody on follows from the recipe itself."""
-        data = load_catalogue().recipes["linkedin"].model_dump() | {"profile": None}
+        data = load_catalog().recipes["linkedin"].model_dump() | {"profile": None}
         assert Recipe.model_validate(data).fault_of_profile("me") == "names nobody at LinkedIn"
 
 
@@ -189,7 +189,7 @@ class TestAddresses:
 
     def test_only_the_services_own_domains_own_a_cookie(self) -> None:
         """A domain that merely ends alike is foreign."""
-        recipe = load_catalogue().recipes["linkedin"]
+        recipe = load_catalog().recipes["linkedin"]
         owned = [
             recipe.owns_host(host)
             for host in (".linkedin.com", "www.linkedin.com", "evillinkedin.com", "linkedin.com.evil")

@@ -15,8 +15,8 @@ import pytest
 
 from fleet.audit import records
 from fleet.audit.keys import read_keys
+from fleet.audit.pseudonyms import Subject
 from fleet.audit.segments import read_records
-from fleet.audit.subjects import Subject
 from fleet.audit.verify import verify
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reason

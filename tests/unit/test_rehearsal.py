@@ -20,7 +20,7 @@ import pytest
 
 from fleet.errors import InputError
 from fleet.paths import PACKAGE
-from fleet.recipe import Recipe
+from fleet.recipes.recipe import Recipe
 from fleet.rehearsal.cases import CASES, CONTROLS
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.rehearsal.words import words_for

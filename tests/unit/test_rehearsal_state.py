@@ -11,22 +11,22 @@ from typing import Any
 
 import pytest
 
+from fleet.audit.current_state import standings
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.segments import read_records
-from fleet.audit.standing import standings
-from fleet.catalogue import load_catalogue
-from fleet.config import Settings
-from fleet.employee import Account, Employee
 from fleet.errors import InputError
-from fleet.history import History
-from fleet.inventory import Inventory
+from fleet.inventory.employee import Account, Employee
+from fleet.inventory.read import Inventory
 from fleet.paths import REHEARSAL_RECIPES, StateDir, default_log_key
-from fleet.plan import RunSpec
+from fleet.plan.last_run import History
+from fleet.plan.plan import RunSpec
+from fleet.plan.selection import Selection
+from fleet.recipes.catalog import load_catalog
 from fleet.rehearsal.stage import raise_stage, raise_stage_alone
-from fleet.selection import Selection
-from fleet.sessions import SessionStore, StorageState
-from fleet.state import make_state
+from fleet.sessions.store import SessionStore, StorageState
+from fleet.settings.resolve import Settings
+from fleet.state.create import make_state
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
 from tests.logs import STARTED
@@ -34,7 +34,7 @@ from tests.unit.test_audit_commands import LOCALES, told, write
 from tests.unit.test_commands import STAFF, fleet, refusal
 
 EXAMPLE = str(ROOT / "inventory.example.yml")
-LINKEDIN = load_catalogue().recipes["linkedin"]
+LINKEDIN = load_catalog().recipes["linkedin"]
 MARK = "rehearsal.mark"
 OUT = {"outcome": "opted_out", "before": "in", "after": "out", "read_back": True}
 IN = {"outcome": "not_saved", "reason": "still_in", "before": "in", "after": "in"}
@@ -104,7 +104,7 @@ class TestMark:
         given = settings(tmp_path)
         before = content(made(given, rehearsal=False))
         with pytest.raises(InputError, match="counts as real"):
-            raising(inventory(), given, load_catalogue(rehearsal=True))
+            raising(inventory(), given, load_catalog(rehearsal=True))
         assert content(given.state_dir) == before
 
 
@@ -314,9 +314,9 @@ class TestRecipes:
         own = tmp_path / "ours" / "intranet.yml"
         own.parent.mkdir()
         own.write_text(self.OWN.replace("newsletter", "circular"))
-        catalogue = load_catalogue([own.parent], rehearsal=True)
-        assert catalogue.paths["intranet"] == own
-        assert "circular" in catalogue.recipes["intranet"].controls
+        catalog = load_catalog([own.parent], rehearsal=True)
+        assert catalog.paths["intranet"] == own
+        assert "circular" in catalog.recipes["intranet"].controls
         own.write_text(self.OWN.replace("intranet.example", "company.example"))
         (tmp_path / "staff.yml").write_text(self.PEOPLE.replace("all:", "all:\n  vars: {fleet_rehearsal: true}"))
         said = refusal("run", "-i", str(tmp_path / "staff.yml"), "--recipes", str(own.parent))

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from fleet.agent.channel import Channel, ChannelError, Refused
-from fleet.agent.orders import dump_finding, load_finding
+from fleet.agent.json_rpc import Channel, ChannelError, Refused
 from fleet.agent.remote import Worker
+from fleet.agent.worker_protocol import dump_finding, load_finding
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
-from fleet.optout import Ending, Finding, Order, VisitorLost
+from fleet.visit.visit import Ending, Finding, Order, VisitorLost
 from tests.visits import ORDER, PROVED
 
 LEFT: dict[str, Any] = {"rotated_state": None, "retry_after": None}

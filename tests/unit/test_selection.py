@@ -12,19 +12,19 @@ from typing import Any
 
 import pytest
 
-from fleet.agent.process import spec_of_play
+from fleet.agent.main import spec_of_play
+from fleet.agent.role_variables import selection_from_variables
 from fleet.audit import records
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
-from fleet.audit.subjects import Subjects
+from fleet.audit.pseudonyms import Subjects
+from fleet.authority.waivers import Waiver
 from fleet.errors import InputError
-from fleet.inventory import inventory_of
+from fleet.inventory.read import inventory_of
 from fleet.paths import StateDir
-from fleet.plan import RunSpec
-from fleet.selection import EVERYTHING, Selection, require_no_shrink
-from fleet.state import make_state
-from fleet.variables import selection_from_variables
-from fleet.waivers import Waiver
+from fleet.plan.plan import RunSpec
+from fleet.plan.selection import EVERYTHING, Selection, require_no_shrink
+from fleet.state.create import make_state
 from tests.logs import STARTED, finish, open_log
 from tests.unit.stopped_run import AI, PEOPLE, pseudonyms, spec, stopped
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from fleet.catalogue import load_catalogue
 from fleet.errors import InputError, SessionError
 from fleet.paths import StateDir
-from fleet.recipe import Recipe
-from fleet.session_import import read_session
-from fleet.sessions import SessionStore, new_identity, read_identity
-from fleet.state import make_state
-from fleet.storage_state import MAX_BYTES, StorageState
+from fleet.recipes.catalog import load_catalog
+from fleet.recipes.recipe import Recipe
+from fleet.sessions.convert import read_session
+from fleet.sessions.storage_state import MAX_BYTES, StorageState
+from fleet.sessions.store import SessionStore, new_identity, read_identity
+from fleet.state.create import make_state
 
 SECRET = "AQEDAR-marker-secret-4711"
-RECIPE = load_catalogue().recipes["linkedin"]
+RECIPE = load_catalog().recipes["linkedin"]
 
 
 def storage_state() -> StorageState:

@@ -12,7 +12,7 @@ import pytest
 import structlog
 from typer.testing import CliRunner
 
-from fleet.agent.process import scrub_environment, settle
+from fleet.agent.main import scrub_environment, settle
 from fleet.cli import app
 from tests.conftest import as_it_was
 

@@ -18,13 +18,13 @@ import pymerkle
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet.audit import records, segments, tail
+from fleet.audit import records, segment_writer, segments
 from fleet.audit.anchors import Anchor, read_anchors
 from fleet.audit.checkpoints import read_newest, read_note, sizes
 from fleet.audit.keys import read_keys, read_signing_key
-from fleet.audit.notes import Checkpoint, SigningKey
+from fleet.audit.maintenance import beat, rotate_key
+from fleet.audit.signed_note import Checkpoint, SigningKey
 from fleet.audit.tree import Frontier
-from fleet.audit.upkeep import beat, rotate_key
 from fleet.audit.verify import Verdict, Verification, verify
 from fleet.errors import AuditError, InputError
 from fleet.paths import AuditDir
@@ -468,7 +468,7 @@ class TestSignatures:
         def broken(*_: Any) -> None:
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr(tail, "write_checkpoint", broken)  # no disk here breaks when asked to
+        monkeypatch.setattr(segment_writer, "write_checkpoint", broken)  # no disk here breaks when asked to
         assert (await finish(log, "c4"))["seq"] == 4
         with pytest.raises(AuditError, match="Input/output error"):
             await finish(log, "c5")
@@ -642,9 +642,9 @@ class TestRotationThatIsCutShort:
             elif step == "hand_over":
                 patched.setattr("fleet.audit.log.AuditLog.hand_over", dies)
             elif step == "publish":
-                patched.setattr("fleet.audit.upkeep.publish", dies)
+                patched.setattr("fleet.audit.maintenance.publish", dies)
             else:
-                patched.setattr("fleet.audit.upkeep.read_signing_key", self.once_then(dies))
+                patched.setattr("fleet.audit.maintenance.read_signing_key", self.once_then(dies))
             with pytest.raises(KeyboardInterrupt):
                 asyncio.run(rotate_key(place, key))
         asyncio.run(write(place.root, 2))

@@ -15,8 +15,8 @@ _VERBS = Verbs(
         "prove": "fleet.commands.audit.proof:prove",
         "verify-proof": "fleet.commands.audit.proof:verify_proof",
         "export": "fleet.commands.audit.export:export",
-        "checkpoint": "fleet.commands.audit.upkeep:checkpoint",
-        "rotate-key": "fleet.commands.audit.upkeep:rotate_key",
+        "checkpoint": "fleet.commands.audit.maintenance:checkpoint",
+        "rotate-key": "fleet.commands.audit.maintenance:rotate_key",
         "erase": "fleet.commands.audit.retention:erase",
         "prune": "fleet.commands.audit.retention:prune",
     }

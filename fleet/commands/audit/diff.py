@@ -9,13 +9,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from fleet.audit.ledger import Key, Ledger
+from fleet.audit.pseudonyms import known_names
+from fleet.audit.run_state import Key, Ledger
 from fleet.audit.segments import read_run
-from fleet.audit.subjects import known_names
 from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.model import Reason, Result, control_name
 from fleet.paths import AuditDir
-from fleet.report.words import visible
+from fleet.report.translations import visible
 
 
 def diff(

@@ -10,8 +10,8 @@ import typer
 from fleet.audit.export import Format
 from fleet.audit.export import export as convert
 from fleet.audit.keys import read_keys
-from fleet.audit.subjects import known_names
-from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
+from fleet.audit.pseudonyms import known_names
+from fleet.commands.audit.record_filter import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
 from fleet.commands.options import BESIDE, REHEARSAL, STATE, settings_of, with_log
 
 

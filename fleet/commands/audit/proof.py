@@ -10,8 +10,8 @@ import orjson
 import typer
 
 from fleet.audit.keys import read_keys
-from fleet.audit.notes import NoteError
 from fleet.audit.proof import MAX_TEXT_BYTES, Proof, Prover, find_proofs
+from fleet.audit.signed_note import NoteError
 from fleet.commands.options import BESIDE, REHEARSAL, STATE, screen, settings_of, with_log, write_output
 from fleet.errors import InputError
 

@@ -10,13 +10,13 @@ import typer
 
 from fleet.audit.keys import read_keys
 from fleet.audit.proof import Prover
+from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.segments import of_kind, read_records
-from fleet.audit.subjects import known_subjects
 from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.errors import InputError
-from fleet.plan import catalogue_for, service_names
+from fleet.plan.plan import catalog_for, service_names
 from fleet.report.receipt import entries_of, render_receipt
-from fleet.report.words import words_asked_for
+from fleet.report.translations import words_asked_for
 
 
 def receipt(
@@ -37,7 +37,7 @@ def receipt(
     if subject is None:
         raise InputError(f"The log has nothing of '{employee}'; mend the name.")
     keys = read_keys(places.vkey)
-    names = service_names(catalogue_for(settings, rehearsal=rehearsal))
+    names = service_names(catalog_for(settings, rehearsal=rehearsal))
     log = of_kind(read_records(places.log), rehearsal=rehearsal)
     entries = entries_of(subject, log, names, Prover(places, keys).prove)
     words = words_asked_for(language, subject.locale)

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from fleet.acts import Erase, Prune
+from fleet.commands.carry_out import carry_out
 from fleet.commands.options import BESIDE, LOG_KEY, REHEARSAL, STATE, settings_of, with_log
 from fleet.errors import InputError
-from fleet.writing import carry_out
+from fleet.state.acts import Erase, Prune
 
 
 def erase(

@@ -14,15 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.audit import records
+from fleet.audit.evidence import Kind, read_evidence
+from fleet.audit.pseudonyms import Subject, known_subjects
 from fleet.audit.segments import Growing, runs_of_kind
-from fleet.audit.subjects import Subject, known_subjects
-from fleet.commands.audit.choice import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
+from fleet.commands.audit.record_filter import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
 from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
-from fleet.counting import counted
-from fleet.evidence import Kind, read_evidence
-from fleet.model import control_name
+from fleet.model import control_name, counted
 from fleet.paths import StateDir
-from fleet.report.words import visible
+from fleet.report.translations import visible
 
 POLL_SECONDS = 0.5
 _CHANGES_KNOWN = (records.SUBJECT_ERASED, records.RUN_STARTED)

@@ -16,8 +16,8 @@ from fleet.audit.segments import SEGMENT_RECORDS, segments
 from fleet.audit.verify import Verdict, Verification
 from fleet.audit.verify import verify as check
 from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
-from fleet.counting import counted
 from fleet.errors import InputError
+from fleet.model import counted
 from fleet.paths import AuditDir
 
 SAYS = {

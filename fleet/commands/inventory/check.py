@@ -5,10 +5,9 @@ from __future__ import annotations
 import typer
 
 from fleet.commands.options import INVENTORY, LIMIT, RECIPES, say, settings_of
-from fleet.counting import counted
-from fleet.inventory import gaps_in_mandates
-from fleet.model import EXIT_BAD_INPUT
-from fleet.plan import read_people
+from fleet.inventory.read import gaps_in_mandates
+from fleet.model import EXIT_BAD_INPUT, counted
+from fleet.plan.plan import read_people
 
 
 def check(

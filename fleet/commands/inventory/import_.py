@@ -10,15 +10,14 @@ from typing import Annotated
 import typer
 
 from fleet.commands.options import RECIPES, Output, confirm, say, screen, settings_of
-from fleet.counting import counted
 from fleet.errors import InputError
-from fleet.model import EXIT_PERSON_NEEDED
-from fleet.people.columns import parse_map
-from fleet.people.export import Encoding, OnBadRow
-from fleet.people.importing import Import, prepare
-from fleet.people.leaving import Leavers, parse_where
-from fleet.people.wishes import Wishes, place_of_remembered
-from fleet.plan import services_for
+from fleet.hr_import.columns import parse_map
+from fleet.hr_import.export import Encoding, OnBadRow
+from fleet.hr_import.importing import Import, prepare
+from fleet.hr_import.leaving import Leavers, parse_where
+from fleet.hr_import.wishes import Wishes, place_of_remembered
+from fleet.model import EXIT_PERSON_NEEDED, counted
+from fleet.plan.plan import services_for
 from fleet.report.people import (
     authority_table,
     columns_lines,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fleet.acts import Erase
+from fleet.commands.carry_out import carry_out
 from fleet.commands.options import (
     INVENTORY,
     LOG_KEY,
@@ -22,14 +22,14 @@ from fleet.commands.options import (
     settings_of,
     with_log,
 )
-from fleet.counting import counted
 from fleet.errors import InputError
-from fleet.inventory import Inventory
-from fleet.leavers import Leavers, find_leavers
-from fleet.people.difference import shrinks_by_half
-from fleet.plan import read_people
+from fleet.hr_import.difference import shrinks_by_half
+from fleet.inventory.read import Inventory
+from fleet.model import counted
+from fleet.plan.plan import read_people
 from fleet.report.people import leavers_envelope, leavers_table
-from fleet.writing import carry_out
+from fleet.state.acts import Erase
+from fleet.state.leavers import Leavers, find_leavers
 
 
 def prune(

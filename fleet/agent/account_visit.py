@@ -1,0 +1,237 @@
+"""One planned account: its gates, in order, and then its visit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyrage
+
+from fleet.agent.breaker import Breaker
+from fleet.agent.diagnostics import diagnostics, without_text
+from fleet.agent.pacing import Pacing
+from fleet.agent.recorder import Recorder
+from fleet.audit import records
+from fleet.audit.evidence import Kind, file_name
+from fleet.authority.blocklist import Register
+from fleet.authority.mandates import Revocations
+from fleet.errors import AuditError, SessionError
+from fleet.model import Outcome, Reading, Reason
+from fleet.paths import make_private_dir, write_private
+from fleet.plan.gates import is_shut, lacking_authority, refusal
+from fleet.plan.plan import PlannedAccount
+from fleet.recipes.recipe import Recipe
+from fleet.sessions.storage_state import StorageState, is_storable
+from fleet.sessions.store import Opened, SessionStore
+from fleet.visit.visit import Ending, Finding, NotBegun, Order, Visitor, VisitorLost
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all visits of a run stand on."""
+
+    run_id: str
+    check: bool
+    recorder: Recorder
+    pacing: Pacing
+    sessions: SessionStore
+    identity: pyrage.x25519.Identity
+    revocations: Revocations
+    stopped: Register
+    evidence: Path
+    terms_accepted: frozenset[str]
+    personal_sessions: frozenset[str]
+    breaker: Breaker
+    in_use: dict[str, asyncio.Lock] = field(default_factory=dict)
+    """One lock per session: a session is used once at a time."""
+
+
+class AccountVisit:
+    """The journal of one visit; `work` is the way in."""
+
+    def __init__(
+        self, ground: Ground, account: PlannedAccount, recipe: Recipe, visitor: Visitor, *, live: bool
+    ) -> None:
+        self._ground = ground
+        self._visitor = visitor
+        self._account = account
+        self._recipe = recipe
+        self._live = live
+        self._subject = ground.recorder.subjects[account.employee.name]
+        self._employee = account.employee
+        self._own = account.employee.accounts[recipe.service]
+        self._outcomes: list[Outcome] = []
+
+    async def work(self) -> None:
+        """Finish every control of the account.
+
+        Raises AuditError, and NotBegun if its visitor was gone before its turn; all else ends as an outcome.
+        """
+        try:
+            if await self._ready() is None:
+                return  # who is not visited waits for nobody
+            key = f"{self._employee.name}.{self._recipe.service}"
+            async with (
+                self._ground.pacing.turn(self._recipe.service) as turn,
+                self._ground.in_use.setdefault(key, asyncio.Lock()),
+            ):
+                if self._visitor.is_gone:
+                    raise NotBegun
+                ready = await self._ready()  # again: the wait may have been long
+                if ready is not None:
+                    turn.is_spent = True
+                    await self._visit(*ready)
+        except (AuditError, NotBegun):
+            raise
+        except VisitorLost:
+            await self._finish_rest(Reason.WORKER_LOST)
+        except Exception as error:
+            diagnostics.error("visit.failed", service=self._recipe.service, **without_text(error))
+            await self._finish_rest(Reason.INTERNAL)
+
+    async def _ready(self) -> tuple[list[str], Opened] | None:
+        """The controls that may be touched now, and the session; None once all are finished without a visit."""
+        ground, service = self._ground, self._recipe.service
+        controls = await self._controls_that_may_be_touched()
+        if not controls:
+            return None
+        if ground.breaker.is_open(service):
+            await self._left_alone(controls, Outcome.NOT_RUN, Reason.CIRCUIT_OPEN)
+            return None
+        try:
+            opened = await asyncio.to_thread(ground.sessions.open, self._employee.name, self._recipe, ground.identity)
+        except SessionError as error:
+            await self._left_alone(controls, Outcome.ERROR, Reason(error.reason))
+            return None
+        if opened is None:
+            await self._left_alone(controls, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
+            return None
+        return controls, opened
+
+    async def _left_alone(self, controls: list[str], outcome: Outcome, reason: Reason) -> None:
+        """Finish controls of an account that is not even opened: nothing is ready then."""
+        for control in controls:
+            await self._ground.recorder.finish(self._account, control, outcome, reason)
+
+    async def _finish_rest(self, reason: Reason) -> None:
+        recorder = self._ground.recorder
+        await recorder.settle()  # a worker may be lost while the log is being given its last words
+        for control in self._account.controls:
+            if not recorder.is_finished(self._account, control):
+                intended = recorder.is_intended(self._account, control)
+                outcome = Outcome.UNKNOWN if intended else Outcome.ERROR
+                await recorder.finish(self._account, control, outcome, reason, worker=self._visitor.name)
+
+    async def _controls_that_may_be_touched(self) -> list[str]:
+        ground, free = self._ground, []
+        for control in self._account.controls:
+            if ground.recorder.is_finished(self._account, control):
+                continue  # when somebody else was to visit
+            refused = refusal(
+                self._account,
+                control,
+                live=self._live,
+                revoked=ground.revocations,
+                stopped=ground.stopped,
+                terms_accepted=ground.terms_accepted,
+                personal_sessions=ground.personal_sessions,
+            )
+            if refused is not None:
+                await ground.recorder.finish(self._account, control, *refused)
+            elif control is not None:
+                free.append(control)
+        return free
+
+    async def _visit(self, controls: list[str], opened: Opened) -> None:
+        ground, ending = self._ground, Ending()
+        order = Order(
+            recipe=self._recipe,
+            profile=self._own.profile,
+            locale=self._employee.locale,
+            controls=controls,
+            storage_state=opened.state.as_playwright(),
+            check=ground.check,
+        )
+        try:
+            await self._visitor.visit(order, self, ending)
+        finally:
+            self._hear(ending)
+            await asyncio.to_thread(self._seal_back, opened, ending)
+
+    def _seal_back(self, opened: Opened, ending: Ending) -> None:
+        """Keep the session as the visit left it: one that rotated at the service is over here otherwise.
+
+        Not for somebody who has revoked meanwhile, and never over what was imported or removed meanwhile.
+        """
+        ground, name = self._ground, self._employee.name
+        lacking = lacking_authority(self._employee, self._recipe.service, ground.revocations)
+        if is_storable(ending.rotated_state) and lacking is not Reason.MANDATE_REVOKED:
+            rotated = StorageState.model_validate(ending.rotated_state)
+            ground.sessions.seal_back(name, self._recipe, opened, rotated)
+
+    def _hear(self, ending: Ending) -> None:
+        """Tell breaker and pacing how the service took the visit."""
+        ground, service = self._ground, self._recipe.service
+        troubles: set[Outcome | Reason] = set(self._outcomes)
+        if ending.retry_after is not None:
+            troubles.add(Reason.RATE_LIMITED)
+            if not ground.pacing.slow_down(service, ending.retry_after):
+                ground.breaker.open(service)
+        elif self._outcomes and not any(outcome.is_failed for outcome in self._outcomes):
+            ground.pacing.went_well(service)
+        ground.breaker.observe(service, self._employee.name, troubles)
+
+    async def permit(self, control: str) -> Reason | None:
+        """Service and mandate again, a moment before the click: stopped or revoked meanwhile, or the day has turned."""
+        ground, service = self._ground, self._recipe.service
+        return is_shut(service, ground.stopped) or lacking_authority(self._employee, service, ground.revocations)
+
+    async def intend(self, control: str, before: Reading, picture: bytes) -> None:
+        """Record the intent, with the picture of the control as it was."""
+        mandate = self._employee.mandate
+        by_company = self._own.owner == "company"
+        await self._ground.recorder.write(
+            records.CONTROL_INTENDED,
+            subject=self._subject.pseudonym,
+            service=self._recipe.service,
+            control=control,
+            before=before,
+            authority="company" if by_company else "mandate",
+            mandate_hmac=None if by_company or not mandate else self._subject.hmac("mandate", mandate.reference),
+            profile_hmac=self._subject.hmac("profile", self._own.profile),
+            evidence=self._keep(control, Kind.BEFORE, picture),
+            worker=self._visitor.name,
+        )
+
+    async def finish(self, finding: Finding) -> None:
+        """Record how a control ended."""
+        self._outcomes.append(finding.outcome)
+        picture = self._keep(finding.control, Kind.AFTER, finding.picture)
+        label = self._keep(finding.control, Kind.LABEL, finding.label.encode() if finding.label else None)
+        await self._ground.recorder.finish(
+            self._account,
+            finding.control,
+            finding.outcome,
+            finding.reason,
+            before=finding.before,
+            after=finding.after,
+            read_back=finding.read_back,
+            duration_ms=finding.duration_ms,
+            evidence=picture,
+            http_status=finding.http_status,
+            refused_hosts=list(finding.refused_hosts),
+            worker=self._visitor.name,
+            label=label,
+        )
+
+    def _keep(self, control: str, kind: Kind, seen: bytes | None) -> str | None:
+        """Keep what was seen, if anything was, in the run's folder; returns the HMAC that goes into the record."""
+        if seen is None:
+            return None
+        with contextlib.suppress(FileExistsError):
+            make_private_dir(self._ground.evidence)
+        name = file_name(self._subject.pseudonym, self._recipe.service, control, kind)
+        write_private(self._ground.evidence / name, seen)
+        return self._subject.hmac("evidence", seen)

@@ -1,0 +1,129 @@
+"""What `fleet agent` does once it is started: be the agent of one run, to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import structlog
+
+from fleet.agent.diagnostics import DiagnosticsFile, diagnostics, without_text
+from fleet.agent.remote import Workers
+from fleet.agent.role_variables import accept_shrink_from_variables, given_from_variables, selection_from_variables
+from fleet.agent.run import Run
+from fleet.agent.server import Agent
+from fleet.agent.start import KEPT, SPEC
+from fleet.errors import InputError
+from fleet.orphans import hold, sweep
+from fleet.paths import require_private, runtime_dir
+from fleet.plan.plan import RunSpec, claimed_operator, new_run_id, read_people
+from fleet.plan.selection import require_no_shrink
+from fleet.settings.resolve import resolve_settings
+
+
+def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> None:
+    """Be the agent: serve the run that `order` describes (a whole `spec`, or a `play` to make one from).
+
+    Raises InputError if others can enter the socket's folder.
+    """
+    settle(socket_path.parent)
+
+    async def open_run(workers: Workers) -> Run:
+        hush()
+        if "spec" in order:
+            spec = SPEC.validate_python(order["spec"])
+        else:
+            spec = await asyncio.to_thread(spec_of_play, order["play"])
+        scrub_environment()  # only now: Ansible reads the play's inventory in the environment that the play has
+        _log_to(spec)
+        return await Run.open(spec, workers, socket_path)
+
+    asyncio.run(Agent(socket_path, open_run, belongs_to_play="play" in order).serve(owners))
+    sweep(runtime_dir())  # if our owner was killed, its play is left
+
+
+def settle(folder: Path) -> None:
+    """Make this process one that works with browsers, in a private folder that goes with it.
+
+    Raises InputError if others can enter the folder.
+    """
+    require_private(folder)
+    hold(folder)  # as long as this process lives
+    os.umask(0o077)
+    # Browser profiles go where they are wiped with the socket, whatever happens to the browser.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.add_log_level,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    sys.excepthook = lambda _type, error, _traceback: diagnostics.error("agent.failed", **without_text(error))
+    sweep(runtime_dir())
+
+
+def hush() -> None:
+    """Write no more to a stderr that is a file: what Node and the browser say there may hold whatever a page has said.
+
+    Until now it told whoever started this process why it could not begin.
+    """
+    if stat.S_ISREG(os.fstat(2).st_mode):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+
+
+def scrub_environment() -> None:
+    """Forget what the browsers must not be given."""
+    for name in os.environ.keys() - set(KEPT):
+        del os.environ[name]
+
+
+def spec_of_play(play: dict[str, Any]) -> RunSpec:
+    """Make the plan of a play that runs without `fleet run`: read its inventory as it did, its hosts only.
+
+    Raises InputError as reading inventory and settings does.
+    """
+    cwd = Path(play["cwd"])
+    sources = tuple(str(source) for source in play["inventory_sources"])
+    settings = resolve_settings(replace(given_from_variables(play["variables"]), inventory=sources), cwd)
+    if settings.workers:
+        raise InputError(
+            "fleet.yml names workers, which only 'fleet run' uses: start it with that, or take them out of the file."
+        )
+    inventory, _ = read_people(settings, ansible_python=play["ansible_python"], cwd=cwd)
+    settings = settings.of_kind(rehearsal=inventory.rehearsal)
+    settings.state_dir.require_kind(rehearsal=inventory.rehearsal)
+    spec = RunSpec(
+        run_id=new_run_id(),
+        check=bool(play["check"]),
+        inventory=inventory.only(play["hosts"]),
+        settings=settings,
+        claimed_operator=claimed_operator(),
+    )
+    if not accept_shrink_from_variables(play["variables"]):
+        require_no_shrink(spec)
+    chosen = selection_from_variables(play["variables"]).of(spec)
+    return replace(chosen, inventory=spec.inventory)  # the play asks for each of its hosts
+
+
+def _log_to(spec: RunSpec) -> None:
+    """Send diagnostics to the run's own log file; where there can be none they stay on stderr.
+
+    Only ours: what Python, Node and the browser write to stderr may hold whatever a page has said. Raises InputError
+    for a state of the other kind: nothing is written into it.
+    """
+    state = spec.settings.state_dir
+    state.require_kind(rehearsal=spec.inventory.rehearsal)
+    if state.runs.is_dir():
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(state.diagnostics(spec.run_id), flags, 0o600)
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, DiagnosticsFile(descriptor))))

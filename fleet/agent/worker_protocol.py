@@ -1,0 +1,150 @@
+"""Orders and what comes back of them, as they cross to a worker; and what a worker may say of one, and when."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Awaitable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from fleet.agent.json_rpc import Refused
+from fleet.browser.tab import MAX_REFUSED_HOSTS
+from fleet.model import Outcome, Reading, Reason
+from fleet.recipes.labels import shown_label
+from fleet.sessions.storage_state import is_storable
+from fleet.visit.visit import Ending, Finding, Journal, Order
+
+MAX_PICTURE = 4 * 1024 * 1024
+"""Bytes; a control is a part of a page."""
+MAX_DURATION = 24 * 60 * 60 * 1000
+"""Milliseconds."""
+_HOST = re.compile(r"[!-~]{1,300}")
+
+_WITHOUT_INTENT = {Outcome.NOT_OFFERED, Outcome.PAGE_CHANGED, Outcome.ERROR}
+_WITH_INTENT = {Outcome.NOT_SAVED, Outcome.UNKNOWN}
+_EITHER_WAY = {Outcome.SIGN_IN_NEEDED, Outcome.CHALLENGED, Outcome.WRONG_ACCOUNT}
+"""What stands in the way may do so before or after a press; what was not touched ends otherwise than what was."""
+
+T = TypeVar("T")
+
+ORDER = TypeAdapter(Order)
+_FINDING = TypeAdapter(Finding)
+_ENDING = TypeAdapter(Ending)
+
+
+def dump_finding(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON has it."""
+    picture = finding.picture
+    return asdict(finding) | {"picture": base64.b64encode(picture).decode() if picture is not None else None}
+
+
+def load_finding(fields: Mapping[str, Any]) -> Finding:
+    """The finding that `dump_finding` has written. Raises ValueError or TypeError if it is none."""
+    picture = fields["picture"]
+    found = _FINDING.validate_python({**fields, "picture": None if picture is None else _load_picture(picture)})
+    hosts, status = found.refused_hosts, found.http_status
+    if len(hosts) > MAX_REFUSED_HOSTS or not all(map(_HOST.fullmatch, hosts)):
+        raise ValueError("refused hosts that are none")
+    if found.label is not None and not (found.label and found.label == shown_label(found.label)):
+        raise ValueError("a label that is none")
+    if not 0 <= found.duration_ms <= MAX_DURATION or not (status is None or 0 < status < 1000):
+        raise ValueError("a number that is none")
+    return found
+
+
+def _load_picture(text: str) -> bytes:
+    picture = base64.b64decode(text, validate=True)
+    if not picture.startswith(b"\x89PNG") or len(picture) > MAX_PICTURE:
+        raise ValueError("no picture of a control")
+    return picture
+
+
+def dump_ending(ending: Ending) -> dict[str, Any]:
+    """An ending as JSON has it; a session that is too large to be kept is left out."""
+    state = ending.rotated_state
+    return {"rotated_state": state if is_storable(state) else None, "retry_after": ending.retry_after}
+
+
+def load_ending(fields: object) -> Ending:
+    """The ending of a visit. Raises ValueError if it is none."""
+    ending = _ENDING.validate_python(fields)
+    if ending.retry_after is not None and not 0 <= ending.retry_after < math.inf:
+        raise ValueError("a time that is none")
+    return ending
+
+
+@dataclass
+class Ordered:
+    """One visit under way at a worker: what it may still say of it. Raises ValueError for all else."""
+
+    order: Order
+    journal: Journal
+    ending: Ending
+    permitted: set[str] = field(default_factory=set)
+    intended: set[str] = field(default_factory=set)
+    finished: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    failure: Exception | None = None
+    """What went wrong here, not there: nothing further is recorded."""
+
+    async def permit(self, control: str) -> dict[str, Any]:
+        """Look at mandate and service."""
+        self._require(control)
+        reason = await self._kept(self.journal.permit(control))
+        (self.permitted if reason is None else self.refused).add(control)
+        return {"reason": reason}
+
+    async def intend(self, control: str, before: str, picture: str) -> dict[str, Any]:
+        """Note an intent: at most one for a control, after it was permitted, and none in check mode."""
+        self._require(control)
+        if self.order.check or control in self.intended or control not in self.permitted:
+            raise ValueError("a second intent, or one that was not permitted")
+        if Reading(before) is not Reading.IN:
+            raise ValueError("nothing to press")
+        shown = _load_picture(picture)
+        self.intended.add(control)
+        await self._kept(self.journal.intend(control, Reading.IN, shown))
+        return {}
+
+    async def finish(self, finding: Mapping[str, Any], ending: Mapping[str, Any]) -> dict[str, Any]:
+        """Note how a control ended, if this visit can have come to that, and what the visit leaves so far."""
+        found, left = load_finding(finding), load_ending(ending)
+        self._require(found.control)
+        if not self._is_possible(found):
+            raise ValueError("an end that this visit cannot have")
+        self.finished.add(found.control)
+        self.ending.rotated_state, self.ending.retry_after = left.rotated_state, left.retry_after
+        await self._kept(self.journal.finish(found))
+        return {}
+
+    def _is_possible(self, found: Finding) -> bool:
+        readings, is_intended = (found.before, found.after), found.control in self.intended
+        if (found.read_back and not is_intended) or (found.label is not None and found.reason is not Reason.LABEL):
+            return False
+        match found.outcome:
+            case Outcome.OPTED_OUT:
+                return is_intended and found.read_back and readings == (Reading.IN, Reading.OUT)
+            case Outcome.ALREADY_OPTED_OUT:
+                return not is_intended and readings == (Reading.OUT, Reading.OUT)
+            case Outcome.WOULD_OPT_OUT:
+                return self.order.check and readings == (Reading.IN, Reading.IN)
+            case Outcome.NO_MANDATE | Outcome.NOT_PERMITTED:
+                return not is_intended and found.control in self.refused
+            case outcome:
+                return outcome in _EITHER_WAY | (_WITH_INTENT if is_intended else _WITHOUT_INTENT)
+
+    async def _kept(self, keeping: Awaitable[T]) -> T:
+        """What the journal does is no fault of the worker's: its failure ends the visit as it would here."""
+        try:
+            return await keeping
+        except Exception as error:
+            self.failure = error
+            raise Refused("it cannot be recorded") from None
+
+    def _require(self, control: str) -> None:
+        if control not in self.order.controls or control in self.finished:
+            raise ValueError("not a control of this visit, or not any more")

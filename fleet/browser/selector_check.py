@@ -1,0 +1,37 @@
+"""The selectors of recipes, as the browser itself reads them: one that it refuses would never find anything."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from fleet.browser.liveness import BrowserGone
+from fleet.errors import FleetError, InputError
+from fleet.recipes.catalog import Catalog
+from fleet.recipes.recipe import Recipe
+
+
+class Browser(Protocol):
+    """Whoever can ask a browser: an Engine here, or a worker."""
+
+    async def refused_selectors(self, hosts: frozenset[str], selectors: Collection[str]) -> set[str]:
+        """Those of `selectors` that the browser for `hosts` does not take for CSS."""
+
+
+async def require_selectors(
+    browser: Browser, hosts: frozenset[str], catalog: Catalog, recipes: Iterable[Recipe]
+) -> None:
+    """Ask the browser for `hosts` about every selector of `recipes`; it is launched for that if need be.
+
+    Raises InputError with file and key of each selector that it refuses, FleetError if it does not start.
+    """
+    stated = [(catalog.paths[recipe.service], where, css) for recipe in recipes for where, css in recipe.selectors()]
+    if not stated:
+        return
+    try:
+        refused = await browser.refused_selectors(hosts, {css for _, _, css in stated})
+    except BrowserGone as error:
+        raise FleetError(f"The browser cannot be used: {error}. 'fleet doctor' tells what is missing.") from None
+    mistakes = [f"{path}: {where}: {css} is no CSS selector; mend it." for path, where, css in stated if css in refused]
+    if mistakes:
+        raise InputError("\n".join(mistakes))

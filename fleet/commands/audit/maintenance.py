@@ -1,0 +1,40 @@
+"""`fleet audit checkpoint` and `fleet audit rotate-key`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+
+from fleet.audit.checkpoints import read_newest
+from fleet.audit.maintenance import rotate_key as rotate
+from fleet.commands.carry_out import carry_out
+from fleet.commands.options import BESIDE, LOG_KEY, REHEARSAL, STATE, people, say, settings_of, with_log
+from fleet.state.acts import Checkpoint
+
+
+def checkpoint(
+    inventory: BESIDE = None, state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False
+) -> None:
+    """Record a sign of life, sign the log, and print the checkpoint, to be kept elsewhere as an anchor.
+
+    Once a day from cron: a log that is cut then lacks days, and does not merely look as if nothing had happened.
+    """
+    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
+    carry_out(settings, "fleet audit checkpoint", Checkpoint())
+    say(f"Signed: the log in {settings.state}.")
+    typer.echo(read_newest(settings.state_dir.audit.checkpoints), nl=False)
+
+
+def rotate_key(
+    inventory: BESIDE = None, state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False
+) -> None:
+    """Sign with a new key from now on. The log introduces it, signed by the old one, which is then deleted."""
+    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
+    verifier = asyncio.run(rotate(settings.state_dir.audit, settings.log_key))
+    say(f"The log in {settings.state} is signed with a new key.")
+    typer.echo(str(verifier))
+    people.print(
+        "Keep the first public key too: it proves all later ones, and this one alone does not prove what came before.",
+        soft_wrap=True,
+    )

@@ -1,0 +1,72 @@
+"""How a command writes to the audit log: it does so itself, or asks the run that holds the log to do it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fleet.agent.client import AgentClient, AgentGone, AgentHangs
+from fleet.errors import AgentError, BusyError
+from fleet.paths import require_private
+from fleet.settings.resolve import Settings
+from fleet.state.acts import Act, Erase, Prune, Settle, Writer, perform
+
+ANSWER_WITHIN = 5.0
+"""Seconds in which an agent that is well answers."""
+WORK_WITHIN = 600.0
+"""Seconds in which it has erased many people, or pruned a long log."""
+FREE_WITHIN = 20.0
+"""Seconds after which a command gives up: it has found other commands writing all the time."""
+_POLL = 0.1
+
+
+def carry_out(settings: Settings, owner: str, act: Act, is_done: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """Do an act on the state of `settings`, here or beside a run; the answer of `perform`.
+
+    `owner` is what others are told meanwhile. Where another command does the same work first, `is_done` ends the wait.
+
+    Raises InputError, AuditError and AgentError: then it is not done, or not recorded.
+    """
+    deadline = time.monotonic() + FREE_WITHIN
+    while True:
+        try:
+            return asyncio.run(_here(settings, owner, act))
+        except BusyError as busy:
+            if busy.socket is not None:
+                try:
+                    return _beside(busy, Path(busy.socket), act)
+                except AgentGone:
+                    if time.monotonic() > deadline:
+                        raise AgentError(
+                            f"{busy.owner} holds the audit log of {settings.state}, and its agent cannot be reached at "
+                            f"{busy.socket} from here; wait until it has ended."
+                        ) from None
+            elif time.monotonic() > deadline:
+                raise
+        if is_done():
+            return {}
+        time.sleep(_POLL)
+
+
+async def _here(settings: Settings, owner: str, act: Act) -> dict[str, Any]:
+    with Writer.opened(settings.state_dir, settings.log_key, owner) as writer:
+        return await perform(act, writer)
+
+
+def _beside(busy: BusyError, socket: Path, act: Act) -> dict[str, Any]:
+    """Let the agent at `socket` do it. Raises AgentGone if there is none, AgentError if it hangs, what it answers."""
+    try:
+        require_private(socket.parent)  # nobody else can have put a socket there
+    except OSError:
+        raise AgentGone from None
+    client = AgentClient(socket)
+    try:
+        if not isinstance(act, Erase | Prune):
+            return client.require("act", ANSWER_WITHIN, act=act.model_dump(mode="json"))
+        client.require("act", ANSWER_WITHIN, act=Settle().model_dump(mode="json"))  # it answers at all
+        return client.require("act", WORK_WITHIN, act=act.model_dump(mode="json"))
+    except AgentHangs as error:
+        raise AgentError(f"{busy.owner} holds the audit log and may hang: {error} Nothing more was done.") from None

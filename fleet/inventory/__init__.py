@@ -1,0 +1,1 @@
+"""The inventory of employees, as Ansible reads it."""

@@ -1,0 +1,106 @@
+"""What Ansible said while it read an inventory: the cause of a failure in one sentence, and its warnings."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fleet.inventory.source_lines import SourceLines
+from fleet.paths import look
+
+# Ansible before 2.19 breaks its lines for a terminal that is not there.
+_END = r"(?=\n\n|\n\[|\nERROR|\Z)"
+_WARNING = re.compile(rf"^\[WARNING\]: +(.+?){_END}", re.DOTALL | re.MULTILINE)
+_ORIGIN = re.compile(r"\s+Origin: (/\S+?:\d+)(?::\d+)?\s*$")
+_FAILED_PLUGIN = re.compile(rf"Failed\s+to\s+parse\s+[^\[]+?\s+with\s+'?([\w.]+)'?\s+plugin:\s+(.+?){_END}", re.DOTALL)
+_FAILED_SOURCE = re.compile(rf"Completely failed to parse inventory source\s+(.+?){_END}", re.DOTALL)
+_NO_LOCALE = re.compile(r"^ERROR: (Ansible (?:could not initialize the|requires the \w+) .+)$", re.MULTILINE)
+
+_LOSSES = ("fleet_scim: ", "fleet_ldap: ", "Skipping unexpected key ")
+"""How warnings begin that tell of somebody or something that was left out."""
+_IDLE = ("Invalid characters were found in group names but not replaced",)
+"""How warnings begin that say nothing of employees."""
+
+
+def warnings_of(stderr: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What Ansible warned of: first that somebody or something was left out, then all else."""
+    losses, others = dict[str, None](), dict[str, None]()
+    for said in _WARNING.findall(stderr):
+        origin = _ORIGIN.search(said)
+        words = _joined(said[: origin.start()] if origin else said)
+        if not words.startswith(_IDLE):
+            (losses if words.startswith(_LOSSES) else others)[f"{origin[1]}: {words}" if origin else words] = None
+    return tuple(losses), tuple(others)
+
+
+def first_cause(stderr: str, sources: Sequence[str], limit: str | None, cwd: Path | None) -> str:
+    """One sentence from what ansible-inventory printed: file, line, cause."""
+    for source in sources:
+        path = (cwd or Path.cwd()) / source
+        if "," not in source and (look(path) is None or not path.exists()):
+            return f"{source}: there is no such inventory; fix the path given with -i."
+        if "," not in source and not os.access(path, os.R_OK):
+            return f"{source} cannot be read (Permission denied); see that this user may read it."
+    return _of_the_caller(stderr, sources, limit) or _of_the_files(stderr, sources, cwd)
+
+
+def _of_the_caller(stderr: str, sources: Sequence[str], limit: str | None) -> str | None:
+    """The cause if it lies with this machine or command."""
+    unwritable = re.search(r"Unable to create local directories ['\"]?(/[^'\":\s]+)", stderr)
+    if unwritable:
+        return f"Ansible cannot write to {unwritable[1]}; let it, or give it a folder of its own with ANSIBLE_HOME."
+    if "ModuleNotFoundError" in stderr or "No module named ansible" in stderr:
+        return "Ansible is not installed beside fleet; install ansible-core there."
+    if no_locale := _NO_LOCALE.search(stderr):
+        return f"{no_locale[1].rstrip('.')}; set LC_ALL to a UTF-8 locale that is installed here."
+    if re.search(r"EOFError \(ctrl-d\)\s+on\s+prompt\s+for", stderr):
+        return "Ansible asks for a vault password, and there is no terminal to ask at; set ANSIBLE_VAULT_PASSWORD_FILE."
+    unmatched = re.search(rf"Could not match supplied host pattern,\s+ignoring:\s+(.+?){_END}", stderr, re.DOTALL)
+    if unmatched and limit:
+        pattern = _joined(unmatched[1])
+        return f"--limit {limit}: {pattern} matches nobody in {', '.join(sources)}; fix the name, or leave it out."
+    return None
+
+
+def _of_the_files(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
+    """The cause if it lies in what the sources hold."""
+    dates = list(SourceLines(sources, cwd).impossible_dates())
+    if dates:
+        return "\n".join(f"{date}; write it as YYYY-MM-DD." for date in dates)
+    where = _failed_source(stderr, sources, cwd)
+    words = {plugin: _joined(said) for plugin, said in _FAILED_PLUGIN.findall(stderr)}
+    # A name without an ending may be a script, YAML or INI: what begins with `all:` or so is no INI for certain.
+    is_ini = not (
+        where.endswith((".yml", ".yaml", ".json"))
+        or "script" in words
+        or "ending in ':' is not allowed" in words.get("ini", "")
+    )
+    cause = re.search(r"YAML parsing failed: (.+)", stderr)
+    if cause and not ("ini" in words and is_ini):
+        origin = re.search(r"Origin: (/\S+?:\d+)(?::\d+)?$", stderr, re.MULTILINE)
+        return f"{origin[1] if origin else where}: {cause[1].rstrip('.')}; fix the YAML."
+    # Ansible tries its plugins in order, and the first that could have read the file knows best.
+    order = sorted(words, key=lambda plugin: plugin == "ini", reverse=is_ini)
+    said = next((words[plugin] for plugin in order if "no root 'plugin' key" not in words[plugin]), None)
+    if said:
+        said = said.removeprefix("Failed to parse inventory: ")
+        placed = re.match(r"(/\S+:\d+): (.+)", said)
+        return "{} cannot be read by Ansible: {}".format(*(placed.groups() if placed else (where, said)))
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    last = [line for line in lines if line.startswith("[ERROR]")] or lines[-1:]
+    return f"{where} cannot be read by Ansible: {(last or ['no reason given'])[0]}"
+
+
+def _failed_source(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
+    """The source that could not be read, as it was given, or the file in it; all of them if Ansible does not say."""
+    failed = _FAILED_SOURCE.search(stderr)
+    if failed is None:
+        return ", ".join(sources)
+    path = _joined(failed[1])
+    return next((one for one in sources if str(((cwd or Path.cwd()) / one).resolve()) == path), path)
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())

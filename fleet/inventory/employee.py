@@ -1,0 +1,217 @@
+"""Employees: what an Ansible host says of one person, read strictly; each mistake is kept, none stops the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+
+from fleet.authority.mandates import Mandate
+from fleet.authority.waivers import Waiver
+from fleet.inventory.source_lines import SourceLines
+from fleet.model import Reason
+from fleet.recipes.recipe import Recipe
+from fleet.validation import Shape, mistakes
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
+"""An employee's name is a host name to Ansible, and part of file names here."""
+
+_EMAIL = re.compile(r"(?!')[^@\s<>\"]+@[^@\s<>\"']+")
+_LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
+MAX_LEVELS = 8
+"""Lists and mappings inside each other; a mandate's services are two levels deep."""
+_JINJA = ("{{", "{%", "{#")
+PERSONAL = ("fleet_accounts", "fleet_mandate", "fleet_waivers", "fleet_email")
+KNOWN = (*PERSONAL, "fleet_locale", "fleet_rehearsal", "fleet_rehearsal_case")
+
+# What a service calls a person: a public id, an e-mail address, or a name with single spaces in it.
+Profile = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=r"^[^\s/\\\x00-\x1f\x7f]+( [^\s/\\\x00-\x1f\x7f]+)*$"),
+    Shape(r"^(?!\.\.?$).+$", "a name; . and .. lead to other pages of the service"),
+]
+DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class Account(BaseModel):
+    """One employee at one service. `owner: company` needs no mandate: the account is the organisation's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    profile: Profile
+    name: DisplayName | None = None
+    owner: Literal["employee", "company"] = "employee"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A mistake in an inventory. `service` is set where only that account suffers, `reason` is what a run records."""
+
+    employee: str | None
+    field: str
+    message: str
+    source: str
+    service: str | None = None
+    reason: Reason = Reason.BAD_DATA
+
+    def __str__(self) -> str:
+        who = f" {self.employee}:" if self.employee else ""
+        return f"{self.source}:{who} {self.field}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Employee:
+    """One Ansible host, with what was readable of it; `problems` says what was not."""
+
+    name: str
+    email: str | None = None
+    locale: str | None = None
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    mandate: Mandate | None = None
+    waivers: tuple[Waiver, ...] = ()
+    rehearsal_case: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    @property
+    def is_name_safe(self) -> bool:
+        """True if the name may be given to Ansible and used in file names."""
+        return SAFE_NAME.fullmatch(self.name) is not None
+
+    def problem_for(self, service: str | None) -> Problem | None:
+        """The first problem that keeps this account (or the whole employee) from being visited."""
+        return next((problem for problem in self.problems if problem.service in (None, service)), None)
+
+
+def whole(text: str) -> str:
+    """A text that can be written anywhere: half a character (a lone surrogate) is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(value: Any, levels: int = MAX_LEVELS) -> Any:
+    """Undo the wrapping that ansible-inventory gives to values marked unsafe; a vaulted value stays unreadable.
+
+    So does what is nested deeper than any value of ours: it comes back as something that no field takes.
+    """
+    if isinstance(value, str):
+        return whole(value)
+    if not isinstance(value, dict | list):
+        return value
+    if not levels:
+        return ...
+    if isinstance(value, list):
+        return [_plain(item, levels - 1) for item in value]
+    if set(value) == {"__ansible_unsafe"}:
+        return _plain(value["__ansible_unsafe"], levels - 1)
+    return {whole(key): _plain(item, levels - 1) for key, item in value.items()}
+
+
+def _templates(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, str) and any(mark in value for mark in _JINJA):
+        yield path
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _templates(str(key), path)
+            yield from _templates(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _templates(item, f"{path}.{index}")
+
+
+_WAIVERS = TypeAdapter(tuple[Waiver, ...])
+
+
+def read_employee(
+    name: str,
+    variables: dict[str, Any],
+    inherited: dict[str, Any],
+    services: Mapping[str, Recipe],
+    lines: SourceLines,
+) -> Employee:
+    own = {whole(key): _plain(value) for key, value in variables.items() if key.startswith("fleet_")}
+    problems: list[Problem] = []
+
+    def refuse(path: str, message: str, service: str | None = None, reason: Reason = Reason.BAD_DATA) -> None:
+        problems.append(Problem(name, path, message, lines.of_host(name, path), service, reason))
+
+    if not SAFE_NAME.fullmatch(name):
+        refuse("inventory_hostname", "not a safe name; use letters, digits and . _ @ + - only, at most 100.")
+    for key in own:
+        if key not in KNOWN:
+            refuse(key, f"unknown variable; known are {', '.join(KNOWN)}.")
+        for path in _templates(own[key], key):
+            refuse(path, "holds a Jinja template, which Ansible would run as code; write the value itself.")
+
+    email = own.get("fleet_email")
+    if email is not None and not (isinstance(email, str) and _EMAIL.fullmatch(email)):
+        refuse("fleet_email", "not an e-mail address.")
+        email = None
+    locale = own.get("fleet_locale", inherited.get("fleet_locale"))
+    if locale is not None and not (isinstance(locale, str) and _LOCALE.fullmatch(locale)):
+        refuse("fleet_locale", "not a language such as fr or pt-BR, in quotes ('no' is Norwegian only in quotes).")
+        locale = None
+
+    accounts = _read_accounts(own.get("fleet_accounts"), services, refuse)
+    mandate = None
+    if "fleet_mandate" in own:
+        try:
+            mandate = Mandate.model_validate(own["fleet_mandate"])
+        except ValidationError as error:
+            _refuse_each(error, "fleet_mandate", refuse)
+    waivers: tuple[Waiver, ...] = ()
+    if "fleet_waivers" in own:
+        try:
+            waivers = _WAIVERS.validate_python(own["fleet_waivers"], strict=False)
+        except ValidationError as error:
+            _refuse_each(error, "fleet_waivers", refuse)
+    case = own.get("fleet_rehearsal_case", {})
+    if not isinstance(case, dict) or not all(isinstance(name, str) for name in case.values()):
+        refuse("fleet_rehearsal_case", "must map services to cases, such as {linkedin: switched_on}.")
+        case = {}
+    return Employee(name, email, locale, accounts, mandate, waivers, case, tuple(problems))
+
+
+def _read_accounts(data: Any, services: Mapping[str, Recipe], refuse: Any) -> dict[str, Account]:
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        refuse("fleet_accounts", "must map services to accounts, such as {linkedin: {profile: anna-keller}}.")
+        return {}
+    accounts = {}
+    for service, value in data.items():
+        path = f"fleet_accounts.{service}"
+        if service not in services:
+            known = ", ".join(sorted(services))
+            refuse(
+                path,
+                f"unknown service; recipes (--recipes) exist for {known}.",
+                service,
+                Reason.UNKNOWN_SERVICE,
+            )
+            continue
+        try:
+            account = Account.model_validate(value)
+        except ValidationError as error:
+            _refuse_each(error, path, refuse, service)
+            continue
+        fault = services[service].fault_of_profile(account.profile)
+        if fault is not None:
+            form = services[service].profile
+            fix = f"take it from the profile's address, such as {form.example}" if form else "write the person's own"
+            refuse(f"{path}.profile", f"{fault}; {fix}.", service)
+            continue
+        if account.owner == "company" and services[service].accounts == "personal":
+            name = services[service].name
+            what = f"{name} accounts belong to their members by its terms; remove owner, and give a mandate."
+            refuse(f"{path}.owner", what, service)
+            continue
+        accounts[service] = account
+    return accounts
+
+
+def _refuse_each(error: ValidationError, path: str, refuse: Any, service: str | None = None) -> None:
+    for location, what in mistakes(error):
+        refuse(".".join([path, *(str(step) for step in location)]), f"{what}.", service)

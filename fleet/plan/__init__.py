@@ -1,0 +1,1 @@
+"""What a run will do: for whom, whether it may, and how long it will take."""

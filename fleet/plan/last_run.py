@@ -1,0 +1,58 @@
+"""What the last run tells the next one: whom to visit last, and how long a visit took."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from statistics import median
+
+from fleet.audit.pseudonyms import known_names
+from fleet.audit.run_state import Ledger
+from fleet.audit.segments import read_last_run
+from fleet.model import Outcome, Reason
+from fleet.plan.plan import RunSpec
+
+_STUCK = (Outcome.CHALLENGED, Outcome.PAGE_CHANGED)
+
+
+class History:
+    """The last run of the same kind in the log that `spec` goes by, read once."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        """Without a log there is no last run; nothing is made for it."""
+        places = spec.settings.state_dir.audit
+        records = list(read_last_run(places.log, rehearsal=spec.inventory.rehearsal))
+        self._spec = spec
+        last = Ledger.replay(records[0]["run"], records) if records else None
+        names = known_names(places.subjects)
+        self._results = last.results(names, absent=Reason.AGENT_ENDED) if last else []
+
+    def turns(self, now: datetime | None = None) -> list[str]:
+        """The employees in the inventory's order, but so mixed that each service's are spread evenly over the run.
+
+        Forks are few: a row of people at one slow service would keep all others waiting. Those at a service that is
+        out of its hours come later, and last those whom the last run left challenged or before a changed page: if they
+        still are, the others have been visited before the circuit opens.
+        """
+        now = now or datetime.now()
+        stuck = {result.employee for result in self._results if result.outcome in _STUCK}
+        closed = {service for service, hours in self._spec.settings.hours.items() if hours.opens_in(now)}
+        wanted = self._spec.settings.services
+        employees = [employee for employee in self._spec.inventory.employees if employee.is_name_safe]
+        services = {one.name: [name for name in one.accounts if not wanted or name in wanted] for one in employees}
+        totals, seen = Counter(name for own in services.values() for name in own), Counter[str]()
+        order: dict[str, tuple[bool, bool, float]] = {}
+        for place, (name, own) in enumerate(services.items()):
+            share = max((seen[service] / totals[service] for service in own), default=place / len(services))
+            order[name] = name in stuck, not closed.isdisjoint(own), share
+            seen.update(own)
+        return sorted(services, key=order.__getitem__)
+
+    def usual_seconds(self) -> Mapping[str, float]:
+        """Service to the seconds that an account took there, its controls together (the median)."""
+        spent: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for result in self._results:
+            if result.service and result.duration_ms:
+                spent[result.service][result.employee] += result.duration_ms
+        return {service: median(of_each.values()) / 1000 for service, of_each in spent.items()}

@@ -1,0 +1,175 @@
+"""Which of the planned controls a run is about, by what the log has of earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fleet.audit import records
+from fleet.audit.pseudonyms import known_names, known_subjects
+from fleet.audit.run_state import Key, Ledger
+from fleet.audit.segments import of_kind, read_last_run, read_records, read_run, read_starts
+from fleet.errors import InputError
+from fleet.model import Outcome, Reason, Result, counted
+from fleet.plan.plan import Planned, RunSpec, catalog_for, check_filters, planned_accounts
+
+_LEFT = (Outcome.NOT_RUN, Outcome.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was asked for. Several add up: `new` and `stale_days` are those that are either."""
+
+    resume: bool = False
+    """What the last run did not reach, or does not know."""
+    new: bool = False
+    """What no run has done yet. Check mode does nothing, so it does not count."""
+    only_failed: str | None = None
+    """What did not end well in this run (a run id, or `last`)."""
+    stale_days: int | None = None
+    """What was read last longer ago than this."""
+
+    def of(self, spec: RunSpec, now: datetime | None = None) -> RunSpec:
+        """The run with these controls alone; `only` is empty if there is nothing to do.
+
+        A run in check mode is gone on with in check mode. Raises InputError for a run that is not in the log, for a
+        filter that no recipe knows, and for `resume` with anything else; AuditError if the log cannot be read.
+        """
+        by_record = self.new or self.only_failed is not None or self.stale_days is not None
+        if self.resume:
+            if by_record:
+                raise InputError(
+                    "--resume goes on with the last run as it was; leave --new, --only-failed, --stale out."
+                )
+            return self._resumed(spec)
+        if not by_record:
+            return spec
+        planned = _planned(spec)
+        chosen: set[Planned] = set()
+        if self.only_failed is not None:
+            chosen |= {_whose(result) for result in _results(spec, self.only_failed) if not result.outcome.is_done}
+        if self.new or self.stale_days is not None:
+            chosen |= self._by_age(spec, planned, now or datetime.now(UTC))
+        only = frozenset(planned & chosen)
+        return replace(spec, inventory=spec.inventory.only({name for name, _, _ in only}), only=only)
+
+    def _resumed(self, spec: RunSpec) -> RunSpec:
+        last = next(read_last_run(spec.settings.state_dir.audit.log, rehearsal=spec.inventory.rehearsal), None)
+        if last is None:
+            raise InputError("--resume: no run is in the log yet; run without it.")
+        left = frozenset(_whose(result) for result in _results(spec, "last") if result.outcome in _LEFT)
+        return replace(
+            spec,
+            check=spec.check or last["check"],
+            inventory=spec.inventory.only({name for name, _, _ in left}),
+            resumes=last["run"],
+            only=left,
+        )
+
+    def _by_age(self, spec: RunSpec, planned: Iterable[Planned], now: datetime) -> set[Planned]:
+        places = spec.settings.state_dir.audit
+        seen = past(of_kind(read_records(places.log), rehearsal=spec.inventory.rehearsal))
+        subjects = known_subjects(places.subjects)
+        waivers = {employee.name: employee.waivers for employee in spec.inventory.employees}
+        found = set()
+        for name, service, control in planned:
+            subject = subjects.get(name)
+            known = seen.get((subject.pseudonym, service, control), _NOTHING) if subject else _NOTHING
+            # Whoever was passed over for a waiver is new again once it has ended.
+            is_done = known.is_done or (
+                known.is_waived
+                and service is not None
+                and control is not None
+                and any(waiver.covers(service, control, now.date()) for waiver in waivers[name])
+            )
+            is_stale = known.looked_at is not None and self._is_stale(now - known.looked_at)
+            if (self.new and not is_done) or is_stale:
+                found.add((name, service, control))
+        return found
+
+    def _is_stale(self, age: timedelta) -> bool:
+        return self.stale_days is not None and age > timedelta(days=self.stale_days)
+
+
+EVERYTHING = Selection()
+
+
+@dataclass
+class Past:
+    """What the log says of one control."""
+
+    is_done: bool = False
+    """A run that was not in check mode has ended it as done."""
+    is_waived: bool = False
+    """Such a run has passed over it for a waiver."""
+    looked_at: datetime | None = None
+    """When it was read last, or was seen not to be offered."""
+
+
+_NOTHING = Past()
+
+
+def past(log: Iterable[Mapping[str, Any]]) -> dict[Key, Past]:
+    """What the log says of each control that a run has ended."""
+    found: dict[Key, Past] = {}
+    setting: set[str] = set()
+    for record in log:
+        if record["event"] == records.RUN_STARTED and not record["check"]:
+            setting.add(record["run"])
+        if record["event"] != records.CONTROL_FINISHED:
+            continue
+        known = found.setdefault((record["subject"], record["service"], record["control"]), Past())
+        if record["before"] or record["after"] or record["outcome"] == Outcome.NOT_OFFERED:
+            known.looked_at = datetime.fromisoformat(record["at"])
+        if record["run"] in setting:
+            outcome = Outcome(record["outcome"])
+            known.is_waived = known.is_waived or outcome is Outcome.WAIVED
+            known.is_done = known.is_done or (outcome.is_done and outcome is not Outcome.WAIVED)
+    return found
+
+
+def require_no_shrink(spec: RunSpec) -> None:
+    """Refuse an inventory that names half as many employees, or fewer, as the last run over the same sources.
+
+    An export that broke off looks like this: whoever is missing would be left alone, and nobody would notice.
+    Raises InputError.
+    """
+    inventory = spec.inventory
+    if inventory.total is None:
+        return
+    for record in read_starts(spec.settings.state_dir.audit.log):
+        before = record["inventory_employees"]
+        if before is None or not inventory.is_of(record["sources_sha256"]):
+            continue
+        if record["rehearsal"] != inventory.rehearsal:
+            continue
+        if inventory.total * 2 <= before:
+            today = counted(inventory.total, "employee")
+            raise InputError(
+                f"{', '.join(inventory.sources)} names {today}; it named {before} in run {record['run']}. Look for "
+                "what is missing, or accept it with --accept-shrink (in a play optout_accept_shrink). Nothing was done."
+            )
+        return
+
+
+def _planned(spec: RunSpec) -> set[Planned]:
+    catalog = catalog_for(spec.settings, rehearsal=spec.inventory.rehearsal)
+    check_filters(spec.settings, catalog)
+    return {
+        (name, account.service, control)
+        for name, accounts in planned_accounts(spec, catalog).items()
+        for account in accounts
+        for control in account.controls
+    }
+
+
+def _results(spec: RunSpec, run: str) -> list[Result]:
+    places = spec.settings.state_dir.audit
+    log = read_run(places.log, run, rehearsal=spec.inventory.rehearsal)
+    return Ledger.replay(log[0]["run"], log).results(known_names(places.subjects), absent=Reason.AGENT_ENDED)
+
+
+def _whose(result: Result) -> Planned:
+    return result.employee, result.service, result.control

@@ -1,0 +1,1 @@
+"""Recipes: how the controls of each service are found, set and proved."""

@@ -1,0 +1,68 @@
+"""The catalog: all recipes of a run, the product's own and the organisation's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.errors import InputError
+from fleet.paths import CATALOG, REHEARSAL_RECIPES
+from fleet.recipes.recipe import Recipe
+from fleet.yamlfile import read_model
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All recipes of a run, by service. Earlier folders lose against later ones only by an explicit error."""
+
+    recipes: dict[str, Recipe]
+    digests: dict[str, str]
+    paths: dict[str, Path]
+
+    def get(self, service: str) -> Recipe | None:
+        """The recipe of a service, or None."""
+        return self.recipes.get(service)
+
+    def __iter__(self) -> Iterator[Recipe]:
+        return iter(self.recipes.values())
+
+
+def load_catalog(folders: Iterable[Path] = (), *, rehearsal: bool = False) -> Catalog:
+    """Read the catalog that comes with the product, then the organisation's own `folders`.
+
+    With `rehearsal` also the recipes that exist in rehearsals alone, each unless the organisation has its own.
+
+    Raises InputError that lists every mistake in every recipe, and for two recipes of one service.
+    """
+    recipes: dict[str, Recipe] = {}
+    digests: dict[str, str] = {}
+    paths: dict[str, Path] = {}
+    mistakes: list[str] = []
+    for folder in (CATALOG, *folders, *([REHEARSAL_RECIPES] if rehearsal else [])):
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder of recipes; give a folder with one YAML file per service.")
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".yml", ".yaml"))
+        if not files:
+            raise InputError(f"{folder} holds no recipe (*.yml); docs/recipes.md shows how to write one.")
+        for path in files:
+            try:
+                recipe, document = read_model(path, Recipe)
+            except InputError as error:
+                mistakes.append(str(error))
+                continue
+            if recipe.service != path.stem:
+                mistakes.append(f"{path}: service is '{recipe.service}', so the file must be {recipe.service}.yml.")
+            elif recipe.service in recipes and folder == REHEARSAL_RECIPES:
+                continue
+            elif recipe.service in recipes:
+                mistakes.append(
+                    f"{path}: a recipe for '{recipe.service}' stands in {paths[recipe.service]} already; keep one."
+                )
+            else:
+                recipes[recipe.service] = recipe
+                digests[recipe.service] = document.sha256
+                paths[recipe.service] = path
+    if mistakes:
+        raise InputError("\n".join(mistakes))
+    return Catalog(recipes, digests, paths)

@@ -1,0 +1,394 @@
+"""Recipes: how a service's controls are found, set and proved, as data. One YAML file per service, no code in it.
+
+docs/recipes.md explains each key to authors; docs/recipe.schema.json is generated from these models.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from fleet.model import ControlKind, Reason
+from fleet.recipes.labels import covers, is_one_of, plain_language
+from fleet.validation import Shape
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+PROFILE = "{profile}"
+SHOWS_WITHIN = 30
+"""Seconds that a page may take to show a control and to listen to it, unless its recipe says otherwise."""
+Slug = Annotated[
+    str,
+    Shape(r"^[a-z][a-z0-9_]{0,39}$", "a name of lower-case letters, digits and _ such as wiki_2"),
+]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+Date = Annotated[str, Shape(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", "a date such as 2026-03-31")]
+Language = Annotated[str, Shape(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language such as fr or pt-BR")]
+Labels = dict[Language, list[Text]]
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", value):
+        raise ValueError("must be a host name in lower case, such as static.example.com, without https:// and path")
+    return value
+
+
+def _page(value: str) -> str:
+    if " " in value or not value.isprintable():
+        raise ValueError("must be an address without spaces")
+    parts = urlsplit(value)
+    if parts.scheme != "https" and not (parts.scheme == "http" and (parts.hostname or "") in LOOPBACK_NAMES):
+        raise ValueError("must be an https:// address (http:// only for localhost)")
+    if not parts.hostname or parts.username or parts.password:
+        raise ValueError("must be an address with a host and without a user name")
+    if parts.hostname not in LOOPBACK_NAMES:
+        _host(parts.hostname)  # what it is called goes into the browser's arguments
+    if parts.port == 0:  # raises ValueError by itself for one that cannot be
+        raise ValueError("must be an address whose port is not 0")
+    if PROFILE in parts.netloc or re.search(r"[{}]", value.replace(PROFILE, "")):
+        raise ValueError("the only placeholder is {profile}, in the path or query")
+    if not parts.path.startswith("/"):
+        raise ValueError("must be an address with a path, at least /")
+    return value
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error:
+        raise ValueError("must be a regular expression") from None
+    return value
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Page = Annotated[str, AfterValidator(_page)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sign(_Strict):
+    """Something by which a page is recognized: exactly one of an address, a CSS selector or a heading."""
+
+    address: Text | None = Field(
+        default=None,
+        description="Path on the service's own hosts (/login), or https://host/path; a trailing * means 'and below'.",
+    )
+    css: Text | None = Field(default=None, description="A CSS selector with a visible match.")
+    heading: Text | None = Field(default=None, description="Words that a visible heading contains; case is ignored.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(value is not None for value in (self.address, self.css, self.heading)) != 1:
+            raise ValueError("give exactly one of address, css, heading")
+        if self.address and not re.match(r"/|https://[^/]+/", self.address):
+            raise ValueError("address: must be a path such as /login, or https://host/path")
+        if self.address and not self.address.startswith("/"):
+            _page(self.address)
+        return self
+
+
+class ChallengeSign(Sign):
+    """A sign of a challenge, and which kind it is: a person must answer it, never this tool."""
+
+    kind: Literal["captcha", "code", "device_approval", "restriction", "challenge"] = Field(
+        default="challenge", description="What a person must answer; it says what the employee is asked to do."
+    )
+
+    @property
+    def reason(self) -> Reason:
+        """The reason code that is recorded when this sign is seen."""
+        return Reason(self.kind)
+
+
+class Identity(_Strict):
+    """Where the service says who is signed in. Read before anything is clicked.
+
+    Either `landed`: the address to which `page` leads the signed-in person, or `css`: elements on the control's
+    page (or on `page`) of which every match must say the employee's profile.
+    """
+
+    page: Page | None = Field(
+        default=None, description="A page of its own to read the sign from, before the control's."
+    )
+    landed: Page | None = Field(
+        default=None, description="Where `page` leads the signed-in person: an address with {profile} in it."
+    )
+    css: Text | None = Field(default=None, description="Elements that say who is signed in; all of them must agree.")
+    attribute: Annotated[str, Shape(r"^[a-zA-Z][\w-]*$", "the name of an attribute, such as href")] | None = Field(
+        default=None, description="Read this attribute of the element; without it, its text."
+    )
+    equals: Text = Field(default=PROFILE, description="What must be read; {profile} is the employee's profile.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.landed is None) == (self.css is None):
+            raise ValueError("give exactly one of landed (with page) and css")
+        if self.landed is not None and (self.page is None or PROFILE not in self.landed):
+            raise ValueError("landed needs page, and must contain {profile}")
+        if self.is_page_itself(PROFILE):
+            raise ValueError("landed must be another address than page: everybody is led there")
+        if self.css is not None and PROFILE not in self.equals:
+            raise ValueError("equals must contain {profile}: a sign that does not name the person proves nothing")
+        return self
+
+    def is_page_itself(self, profile: str) -> bool:
+        """True if this profile's address is the identity page: whoever is signed in, the browser is there."""
+        if self.landed is None or self.page is None:
+            return False
+        own = (fill_profile(address, profile) for address in (self.page, self.landed))
+        return len({landing_key(address, self.landed) for address in own}) == 1
+
+
+class ProfileForm(_Strict):
+    """What the service's profiles look like, so that a word that identifies nobody is refused."""
+
+    pattern: Annotated[Text, AfterValidator(_pattern)] = Field(
+        default=".+", description="A regular expression for a whole profile: its id, not its address."
+    )
+    never: tuple[Text, ...] = Field(default=(), description="Words that are nobody's profile; case is ignored.")
+    addresses: tuple[Text, ...] = Field(
+        default=(),
+        description="Addresses with {profile}: a path on the service's own hosts, or https://host/path. What follows "
+        "the profile does not matter.",
+    )
+    example: Text = Field(description="What to copy instead of a value that is no profile, such as a whole address.")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        for address in self.addresses:
+            if not re.fullmatch(r"(https://[a-z0-9.-]+)?(/[\w.-]+)*/\{profile\}", address):
+                raise ValueError("addresses: must be paths such as /in/{profile}, or https://host/in/{profile}")
+        return self
+
+
+class Find(_Strict):
+    """How one element is recognized: a stable attribute first, then its accessible name in a known language."""
+
+    css: Text | None = Field(default=None, description="The service's own setting key or another stable attribute.")
+    names: Labels = Field(default_factory=dict, description="Exact accessible names (labels) by language.")
+    weak: tuple[Language, ...] = Field(
+        default=(),
+        description="Languages whose names nobody has read off the page: another label there is no contradiction.",
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.css is None and not self.names:
+            raise ValueError("give css, names, or both")
+        unnamed = [language for language in self.weak if language not in self.names]
+        if unnamed:
+            raise ValueError(f"weak: there are no names in {', '.join(unnamed)}")
+        return self
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """All labels of all languages, each once."""
+        return tuple(dict.fromkeys(name for names in self.names.values() for name in names))
+
+    def contradicts(self, label: str, language: str, locale: str | None) -> bool:
+        """True if what the key finds is called otherwise than the recipe knows, on a page in `language`.
+
+        Where the page does not say its language, the employee's `locale` counts; where nobody says, all names do.
+        """
+        if not self.names or not label.strip() or is_one_of(label, self.all_names):
+            return False
+        spoken = plain_language(language) or plain_language(locale or "")
+        return any(not spoken or covers(one, spoken) for one in self.names if one not in self.weak)
+
+
+class Control(_Strict):
+    """One thing to switch off: where it is, how to recognize it, how to set it, how to prove it."""
+
+    title: Text = Field(description="What people call the setting, for lists and reports.")
+    page: Page = Field(description="The exact address of the page; after loading, the browser must be just there.")
+    kind: ControlKind = Field(description="What the control is on its page.")
+    find: Find = Field(description="The control. For a radio: the option that means opted out.")
+    opted_out: Literal["on", "off"] = Field(
+        description="Which state of it means opted out: off for most switches, on for a chosen radio option."
+    )
+    save: Find | None = Field(default=None, description="The Save button; leave out where a change saves itself.")
+    ready: Text | None = Field(
+        default=None, description="A CSS selector that matches only once the page reacts to clicks."
+    )
+    shows_within: int = Field(
+        default=SHOWS_WITHIN, ge=5, le=90, description="Seconds that the page may take to show the control."
+    )
+    not_offered: tuple[Sign, ...] = Field(
+        default=(), description="Signs by which the page says that this account does not have the control."
+    )
+    sources: tuple[Text, ...] = Field(min_length=1, description="Where each fact above comes from.")
+    verified_live: Date | None = Field(description="When somebody saw this recipe work on the live service, or null.")
+
+    @model_validator(mode="after")
+    def _radio_is_on(self) -> Self:
+        if self.kind is ControlKind.RADIO and self.opted_out != "on":
+            raise ValueError("a radio names the option that means opted out, so opted_out is on")
+        return self
+
+    def page_for(self, profile: str) -> str:
+        """The address of this control's page for one profile."""
+        return fill_profile(self.page, profile)
+
+
+class Terms(_Strict):
+    """What the service's terms say of automated access."""
+
+    automation: Literal["allowed", "silent", "forbidden"] = Field(
+        description="Where forbidden, a live run needs the organisation's terms_accepted in fleet.yml."
+    )
+    source: Text = Field(description="Where the terms say so.")
+    reviewed_on: Date = Field(description="When somebody last read them, YYYY-MM-DD.")
+
+
+@dataclass(frozen=True)
+class SessionParts:
+    """The names of what makes up a session: all else that a page keeps in the browser proves nothing."""
+
+    cookies: frozenset[str] = frozenset()
+    local_storage: frozenset[str] = frozenset()
+    databases: frozenset[str] = frozenset()
+
+
+ANY_COOKIES = SessionParts()
+"""Of a recipe that names nothing: all cookies of its domains, and nothing else."""
+
+
+class Recipe(_Strict):
+    """All that is known of one service."""
+
+    service: Slug = Field(description="The service's name in inventories and results; the same as the file's name.")
+    name: Text = Field(description="The name that people know the service by.")
+    domains: tuple[Host, ...] = Field(
+        min_length=1, description="Domains whose cookies belong to a session; subdomains included."
+    )
+    asset_hosts: tuple[Host, ...] = Field(
+        default=(), description="Further hosts that its pages need for scripts, styles and data."
+    )
+    session_cookies: tuple[Text, ...] = Field(
+        default=(),
+        description="Cookies without which nobody is signed in; the proof trusts no others.",
+    )
+    session_local_storage: tuple[Text, ...] = Field(
+        default=(), description="Keys of local storage without which nobody is signed in; no other key is kept."
+    )
+    session_databases: tuple[Text, ...] = Field(
+        default=(), description="IndexedDB databases without which nobody is signed in; no other database is kept."
+    )
+    terms: Terms = Field(description="What the service's terms say of automated access.")
+    accounts: Literal["personal", "organization", "either"] = Field(
+        default="either",
+        description="Whose the accounts are by the service's terms: the member's, the organization's, or, with either, "
+        "what `owner` of an account says. Live runs use stored sessions of personal accounts only where fleet.yml has "
+        "personal_sessions for the service.",
+    )
+    identity: Identity = Field(description="How to see who is signed in.")
+    profile: ProfileForm | None = Field(
+        default=None, description="What profiles look like; any text is one if it is left out."
+    )
+    signed_out: tuple[Sign, ...] = Field(min_length=1, description="Signs that nobody is signed in; any one counts.")
+    challenges: tuple[ChallengeSign, ...] = Field(
+        default=(), description="Signs that the service asks for a CAPTCHA, a code or the like; any one counts."
+    )
+    controls: dict[Slug, Control] = Field(min_length=1, description="The controls by name, such as ai_training.")
+
+    @cached_property
+    def page_hosts(self) -> frozenset[str]:
+        """`host:port` of every page that this recipe declares."""
+        return frozenset(host_port(page) for page in self.pages)
+
+    @cached_property
+    def hosts(self) -> frozenset[str]:
+        """`host:port` of everything the browser may reach for this service."""
+        assets = (host if ":" in host else f"{host}:443" for host in self.asset_hosts)
+        return self.page_hosts | frozenset(assets)
+
+    @cached_property
+    def session(self) -> SessionParts:
+        """What makes up a session of this service."""
+        names = (self.session_cookies, self.session_local_storage, self.session_databases)
+        return SessionParts(*map(frozenset, names))
+
+    def owns_host(self, host: str) -> bool:
+        """True if a cookie or stored data of `host` belongs to this service's session."""
+        host = host.lstrip(".").lower()
+        return any(host == domain or host.endswith("." + domain) for domain in self.domains)
+
+    def fault_of_profile(self, profile: str) -> str | None:
+        """Why a profile can be nobody's; None if it may be somebody's."""
+        form = self.profile
+        if self.identity.is_page_itself(profile) or (form and _folded(profile) in map(_folded, form.never)):
+            return f"names nobody at {self.name}"
+        return f"is no profile at {self.name}" if form and not re.fullmatch(form.pattern, profile) else None
+
+    def selectors(self) -> Iterator[tuple[str, str]]:
+        """Every CSS selector, each with the key that it stands under, such as `controls.ai_training.find.css`."""
+        dumped = self.model_dump(exclude_none=True)
+        yield from _selectors(dumped, "")
+
+    @cached_property
+    def pages(self) -> tuple[str, ...]:
+        """Every address that this recipe declares; {profile} is as it stands there."""
+        further = (self.identity.page, self.identity.landed)
+        return (*(control.page for control in self.controls.values()), *filter(None, further))
+
+    @model_validator(mode="after")
+    def _pages_belong(self) -> Self:
+        for page in self.pages:
+            host = urlsplit(page).hostname or ""
+            if not self.owns_host(host):
+                raise ValueError(f"{page} is not on one of the domains ({', '.join(self.domains)})")
+        return self
+
+
+def _selectors(part: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key in ("css", "ready") and isinstance(value, str):
+                yield where + key, value
+            else:
+                yield from _selectors(value, f"{where}{key}.")
+    elif isinstance(part, (list, tuple)):
+        for number, value in enumerate(part, 1):
+            yield from _selectors(value, f"{where}{number}.")
+
+
+def json_schema() -> dict[str, Any]:
+    """The format as JSON Schema (2020-12): what editors complete and check while a recipe is written."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Recipe.model_json_schema(),
+        "title": "A recipe of Fleet Opt-Out",
+    }
+
+
+def fill_profile(template: str, profile: str) -> str:
+    """Put a profile into an address; characters that would change the address are percent-encoded."""
+    return template.replace(PROFILE, quote(profile, safe=""))
+
+
+def landing_key(address: str, template: str) -> str:
+    """An address for comparing where an identity page led: of query and fragment only what the template has."""
+    key = address
+    if "#" not in template:
+        key = key.partition("#")[0]
+    if "?" not in template:
+        key = key.partition("?")[0]
+    return key.rstrip("/").lower()
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def host_port(address: str) -> str:
+    """`host:port` of an address, with the port that its scheme implies."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    return f"{'[' + host + ']' if ':' in host else host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"

@@ -1,0 +1,36 @@
+"""What others are told of a run: counts, taken from its report and from the log."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from fleet.audit.current_state import standings
+from fleet.audit.segments import of_kind, read_records
+from fleet.errors import FleetError
+from fleet.model import EXIT_MEANING, count_outcomes
+from fleet.notify.notification import Event, Notice
+from fleet.paths import AuditDir
+from fleet.report.drift import of_run
+from fleet.run.execute import RunReport
+
+
+def run_notice(report: RunReport, places: AuditDir | None, *, rehearsal: bool) -> Notice | None:
+    """The notice of a run that ended or could not begin; None if there was nothing to do. `places` holds its log."""
+    if not report.results and not report.errors:
+        return None
+    drifted = not_looked_at = None
+    if report.started_at and report.run_id and places is not None:
+        with suppress(FleetError):  # a log that cannot be read has been told of as an error already
+            drifted, not_looked_at = of_run(
+                standings(of_kind(read_records(places.log), rehearsal=rehearsal)).values(), report.run_id
+            )
+    return Notice(
+        Event.RUN_ENDED if report.started_at else Event.RUN_NOT_BEGUN,
+        report.exit_code,
+        EXIT_MEANING[report.exit_code],
+        report.run_id,
+        report.check,
+        count_outcomes(report.results),
+        drifted,
+        not_looked_at,
+    )

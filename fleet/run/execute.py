@@ -1,0 +1,156 @@
+"""A whole run from this side: start the agent, run the plays, end the run, and read the results from the log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from fleet.agent.client import ENDED, AgentClient
+from fleet.agent.start import start_agent
+from fleet.agent.watch import Watch
+from fleet.audit.close_run import close_open_run
+from fleet.audit.keys import read_signing_key
+from fleet.audit.log import AuditLog
+from fleet.audit.pseudonyms import known_names
+from fleet.audit.run_state import Ledger
+from fleet.audit.segments import read_last_run
+from fleet.errors import AgentError, FleetError, told
+from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
+from fleet.orphans import reap
+from fleet.plan.last_run import History
+from fleet.plan.plan import RunSpec
+from fleet.run.ansible_play import run_play, shards
+from fleet.run.signals import Interrupted, interruptible
+from fleet.run.workers import Crew
+
+FINISH_WITHIN = 60.0
+"""Seconds in which an agent has let go of its browsers and written the end of what was not reached."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run came to. `errors` are sentences about the tool itself; times are UTC, as the log has them."""
+
+    run_id: str | None
+    check: bool
+    started_at: str | None = None
+    finished_at: str | None = None
+    results: list[Result] = field(default_factory=list)
+    exit_code: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    def having(self, errors: list[str]) -> RunReport:
+        """The same with further sentences about the tool itself, if there are any: it failed then."""
+        if not errors:
+            return self
+        exit_code = EXIT_INTERRUPTED if self.exit_code == EXIT_INTERRUPTED else EXIT_TOOL_FAILED
+        return replace(self, exit_code=exit_code, errors=list(dict.fromkeys([*self.errors, *errors])))
+
+
+def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: None) -> RunReport:
+    """Do the run. `on_employee` hears each name when that employee's turn has ended.
+
+    Ctrl-C ends the run in good order: what is under way is recorded as `unknown` or `not_run`, the exit code is 130.
+    Raises FleetError if the run could not begin; nothing was touched then.
+    """
+    crew = Crew(spec.settings.workers)
+    with interruptible() as interruption, contextlib.closing(crew):
+        try:
+            with interruption.at_once():
+                employees_in_turn = History(spec).turns()
+                agent, client = start_agent(spec, lambda client: crew.join(client, lambda: interruption.asked))
+        except Interrupted as interrupted:
+            return _report(spec, [str(interrupted)], Reason.INTERRUPTED, interrupted=True)
+        except FleetError as error:
+            raise crew.explained(error) from None
+        errors: list[str] = []
+        with Watch(client) as watch:
+
+            def is_over() -> bool:
+                return interruption.asked or agent.poll() is not None or watch.trouble is not None
+
+            try:
+                batches = list(shards(employees_in_turn, len(crew), spec.settings.forks))
+                if crew:
+                    errors += crew.play(batches, client, spec, on_employee, is_over)
+                    batches = []
+                for employees in batches:
+                    if is_over():
+                        break
+                    run_play(
+                        employees,
+                        run_id=spec.run_id,
+                        agent_socket=client.socket_path,
+                        check=spec.check,
+                        forks=spec.settings.forks,
+                        on_employee=on_employee,
+                        is_canceled=is_over,
+                    )
+            except FleetError as error:
+                errors.append(str(error))
+            except OSError as error:
+                errors.append(told(error))
+            finally:
+                if watch.trouble is not None and agent.poll() is None:
+                    errors.append(watch.trouble)
+                if watch.is_agent_hung:
+                    agent.kill()
+                errors += _finish(agent, client, interrupted=interruption.asked)
+        # An agent that ended in good order left the log open only if it could not write it.
+        why_open = Reason.AGENT_ENDED if agent.returncode else Reason.AUDIT_FAILED
+        return _report(spec, errors, why_open, interrupted=interruption.asked)
+
+
+def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted: bool) -> list[str]:
+    errors: list[str] = []
+    try:
+        if interrupted:
+            agent.terminate()  # the agent records what is under way as interrupted
+        elif agent.poll() is None and "error" in (answer := client.ask("finish", within=FINISH_WITHIN)):
+            errors.append(answer["error"])
+        elif agent.returncode:
+            errors.append(ENDED)
+    except AgentError as error:
+        errors.append(str(error))
+    try:
+        agent.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        agent.kill()
+        agent.wait()
+        errors.append("The agent did not end in time and was killed; the log is closed from its plan.")
+    # The agent removes its folder itself, and its browsers end with it, unless it was killed.
+    reap(client.socket_path.parent)
+    return errors
+
+
+def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
+    """The results as the log has them; a run that is still open there is closed first, for the reason `why_open`."""
+    folder = spec.settings.state_dir.audit.log
+    ledger = Ledger.replay(spec.run_id, read_last_run(folder, rehearsal=None))
+    if ledger.is_open:
+        try:
+            _close_log(spec, why_open)
+            ledger = Ledger.replay(spec.run_id, read_last_run(folder, rehearsal=None))
+        except FleetError as error:
+            errors.append(str(error))
+    results = ledger.results(known_names(spec.settings.state_dir.audit.subjects), absent=Reason.AUDIT_FAILED)
+    exit_code = exit_code_of(results)
+    if errors:
+        exit_code = EXIT_TOOL_FAILED
+    if interrupted:
+        exit_code = EXIT_INTERRUPTED
+    return RunReport(
+        spec.run_id, spec.check, ledger.started_at, ledger.finished_at, results, exit_code, list(dict.fromkeys(errors))
+    )
+
+
+def _close_log(spec: RunSpec, why: Reason) -> None:
+    places = spec.settings.state_dir.audit
+    log = AuditLog(places, f"run {spec.run_id}", read_signing_key(places, spec.settings.log_key))
+    try:
+        asyncio.run(close_open_run(places.log, log, why))
+    finally:
+        log.close()

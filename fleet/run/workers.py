@@ -1,0 +1,208 @@
+"""The workers of a run, from this side: connects them by SSH, brings them to the agent, and runs plays on them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from fleet.agent.client import AgentClient
+from fleet.agent.protocol import VERSION
+from fleet.agent.start import OPENING_WITHIN
+from fleet.errors import FleetError, WorkerError
+from fleet.plan.plan import RunSpec
+from fleet.run.ansible_play import run_play_at
+from fleet.ssh import WHERE_TO_INSTALL, Connection, LastWords, WorkerAddress
+
+ENDS_WITHIN = 5.0
+"""Seconds in which a session ends by itself once the agent has hung up."""
+ANSWERS_WITHIN = 10.0
+"""Seconds in which an agent whose run is open answers."""
+LOOKS_EVERY = 1.0
+"""Seconds between two questions which workers the agent still has."""
+_BAD_USAGE, _NOT_FOUND = 2, 127
+"""What a `fleet` without workers ends with, and a shell without `fleet`."""
+
+
+class _Roll:
+    """Which workers the agent has, and whom it lets each of them visit."""
+
+    def __init__(self, client: AgentClient) -> None:
+        self._client = client
+        self._looked_at = 0.0
+        self._names: list[str] = []
+        self._look()
+
+    def _look(self) -> None:
+        self._looked_at = time.monotonic()
+        self._names = self._client.require("ready", ANSWERS_WITHIN)["workers"]
+
+    def has(self, name: str, *, now: bool = False) -> bool:
+        """True if the agent still has the worker, `now` or about a second ago."""
+        if now or time.monotonic() - self._looked_at > LOOKS_EVERY:
+            with suppress(FleetError):  # an agent that has ended, or hangs, is told by others
+                self._look()
+        return name in self._names
+
+    def assign(self, name: str, employees: Sequence[str]) -> str:
+        """Let a worker visit these employees; returns where its plays ask. Raises WorkerError if it is gone."""
+        return str(self._client.require("assign", ANSWERS_WITHIN, worker=name, employees=list(employees))["socket"])
+
+
+class WorkerSession:
+    """One worker of a run: its connection, and the session in which it serves the agent."""
+
+    def __init__(self, address: WorkerAddress, control: Path) -> None:
+        """`control` is the socket for ssh, in the run's private folder."""
+        self.name = address.name
+        self._connection = Connection(address, control)
+        self._serving: subprocess.Popen[bytes] | None = None
+        self._said: LastWords | None = None
+
+    def join(self, client: AgentClient, loopback: Sequence[str], is_over: Callable[[], bool]) -> None:
+        """Sign in and bring the worker to the agent; it shall reach `loopback`, addresses of this machine.
+
+        Raises WorkerError, and AgentError if the agent has ended.
+        """
+        self._connection.open(is_over)
+        ways = {address: self._connection.forward(address) for address in loopback}
+        with client.connected(ANSWERS_WITHIN) as agent:
+            request = {"v": VERSION, "op": "work", "worker": self.name, "ways": ways}
+            agent.sendall(json.dumps(request).encode() + b"\n")
+            agent.settimeout(None)  # the file is blocking again, as ssh wants it
+            self._serving, self._said = self._connection.start(
+                "worker", "serve", stdin=agent.fileno(), stdout=agent.fileno()
+            )
+
+    @property
+    def why_gone(self) -> str | None:
+        """What ssh or the worker said of why its session has ended, in a sentence; None if nothing."""
+        status = self._serving.poll() if self._serving is not None else None
+        words = self._said.sentence() if self._said is not None and status is not None else ""
+        if not words:
+            return None
+        advice = f" {WHERE_TO_INSTALL}" if status in (_BAD_USAGE, _NOT_FOUND) else ""
+        return f"Worker {self.name}: {words}{advice}"
+
+    def play(
+        self,
+        roll: _Roll,
+        employees: Sequence[str],
+        spec: RunSpec,
+        on_employee: Callable[[str], None],
+        is_over: Callable[[], bool],
+    ) -> None:
+        """Run a play for these employees there. Raises WorkerError if it, or the worker, did not come to its end."""
+        agent_socket, said = roll.assign(self.name, employees), None
+        try:
+            session, said = self._connection.start(
+                *("worker", "play", "--socket", agent_socket), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            run_play_at(
+                session,
+                employees,
+                run_id=spec.run_id,
+                check=spec.check,
+                forks=spec.settings.forks,
+                on_employee=on_employee,
+                is_canceled=lambda: is_over() or not roll.has(self.name),  # a play of one that hangs would hang
+            )
+            if is_over() or roll.has(self.name, now=True):
+                return
+            why = f"Worker {self.name}: its connection has ended."
+        except FleetError as error:
+            if is_over():
+                return  # others tell why
+            why = f"Worker {self.name}: {(said and said.sentence()) or error}"
+        raise WorkerError(
+            f"{self.why_gone or why} Whom it had not begun with are left to the other workers, or to the next run.",
+            self.name,
+        )
+
+    def close(self) -> None:
+        """Let go of session and connection; what the worker had begun ends with them."""
+        if self._serving is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._serving.wait(ENDS_WITHIN)
+        self._connection.close()
+
+
+class Crew:
+    """All workers of a run; there may be none."""
+
+    def __init__(self, addresses: Sequence[WorkerAddress]) -> None:
+        self._addresses = addresses
+        self._sessions: list[WorkerSession] = []
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def join(self, client: AgentClient, is_over: Callable[[], bool]) -> None:
+        """Bring all workers to an agent that waits for them, side by side.
+
+        Raises WorkerError for the first that cannot be had, and what keeps the run from opening.
+        """
+        if not self._addresses:
+            return
+        loopback = client.require("loopback", OPENING_WITHIN)["loopback"]
+        folder = client.socket_path.parent
+        self._sessions = [WorkerSession(address, folder / f"w{n}") for n, address in enumerate(self._addresses)]
+        with ThreadPoolExecutor(len(self._sessions)) as pool:
+            list(pool.map(lambda session: session.join(client, loopback, is_over), self._sessions))
+
+    def explained(self, error: FleetError) -> FleetError:
+        """An error of the agent's; where it is about a worker that is gone, with that one's own words."""
+        worker = error.worker if isinstance(error, WorkerError) else None
+        session = next((session for session in self._sessions if session.name == worker), None)
+        words = session.why_gone if session else None
+        return WorkerError(words, session.name) if session and words else error
+
+    def play(
+        self,
+        batches: Sequence[Sequence[str]],
+        client: AgentClient,
+        spec: RunSpec,
+        on_employee: Callable[[str], None],
+        is_over: Callable[[], bool],
+    ) -> list[str]:
+        """Run plays for all batches, each worker the next one as soon as it is free; returns what went wrong.
+
+        A worker that is lost plays no more; whom it had not begun with are left to the others.
+        """
+        left, errors, roll = list(reversed(batches)), list[str](), _Roll(client)
+
+        def work(session: WorkerSession) -> WorkerSession | None:
+            while left and not is_over():
+                try:
+                    batch, done = left.pop(), set[str]()
+                except IndexError:
+                    break  # another one has taken the last
+
+                def on_done(name: str, done: set[str] = done) -> None:
+                    done.add(name)
+                    on_employee(name)
+
+                try:
+                    session.play(roll, batch, spec, on_done, is_over)
+                except WorkerError as error:
+                    errors.append(str(error))
+                    if rest := [name for name in batch if name not in done]:
+                        left.append(rest)
+                    return None
+            return session
+
+        sound: list[WorkerSession] = self._sessions
+        with ThreadPoolExecutor(len(self._sessions)) as pool:
+            # Once more for what was given back after the others had ended.
+            while left and sound and not is_over():
+                sound = [session for session in pool.map(work, sound) if session]
+        return errors
+
+    def close(self) -> None:
+        """Let go of all."""
+        with ThreadPoolExecutor(len(self._sessions) or 1) as pool:
+            list(pool.map(WorkerSession.close, self._sessions))

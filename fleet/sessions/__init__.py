@@ -1,0 +1,1 @@
+"""Sessions: signed-in browser data, sealed, one file per account."""

@@ -1,0 +1,197 @@
+"""Exported sessions: read as people's own tools write them, and believed only if a browser would take them.
+
+Read are Playwright's storage state, cookies as JSON (Cookie-Editor, EditThisCookie, Puppeteer, Selenium) and
+Netscape's cookies.txt. No message holds a value of a cookie.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from fleet.errors import InputError
+from fleet.recipes.recipe import Recipe
+from fleet.sessions.cookies import ExportedCookie, fault, host_of, is_sent
+from fleet.sessions.storage_state import MAX_BYTES, Cookie, Origin, StorageState
+from fleet.validation import mistakes
+
+Model = TypeVar("Model", Origin, ExportedCookie)
+HOW = "export a Playwright storage state, or the cookies as JSON or cookies.txt"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A session that was read, and in words what of the file was left out."""
+
+    state: StorageState
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Export:
+    """Cookies with their places in the file, and origins, as they were written."""
+
+    cookies: list[tuple[str, Mapping[str, Any]]]
+    origins: list[tuple[str, Mapping[str, Any]]]
+
+
+def read_session(data: bytes, path: str, recipe: Recipe) -> Imported:
+    """What a file holds of a session of the recipe's service.
+
+    Raises InputError that names the file, the place and the fix, and never a value.
+    """
+    export = _read(data, path)
+    cookies, origins = [], []
+    foreign: set[str] = set()
+    expired: set[str] = set()
+    for place, raw in export.cookies:
+        domain = raw.get("domain")
+        if isinstance(domain, str) and domain.isprintable() and not recipe.owns_host(domain):
+            foreign.add(domain.lstrip("."))
+            continue
+        cookie = _cookie(raw, f"{path}: {place}")
+        if 0 < cookie.expires <= time.time() and cookie.name not in recipe.session.cookies:
+            expired.add(cookie.name if cookie.name.isprintable() else "one of no name")
+            continue
+        _require_taken(cookie, f"{path}: {place}", recipe)
+        cookies.append(cookie)
+    for place, raw in export.origins:
+        origin = raw.get("origin")
+        if isinstance(origin, str) and origin.isprintable() and not recipe.owns_host(host_of(origin)):
+            foreign.add(origin)
+        else:
+            origins.append(_validated(Origin, raw, f"{path}: {place}"))
+    whole = StorageState(cookies=list({cookie.key: cookie for cookie in cookies}.values()), origins=origins)
+    state = whole.own_part(recipe)
+    if expired and not whole.cookies and not whole.origins:
+        raise InputError(f"{path}: its cookies have expired already; sign in to {recipe.name} and export again.")
+    if not whole.cookies and not whole.origins:
+        raise InputError(
+            f"{path} holds nothing that belongs to {', '.join(recipe.domains)}; export it at {recipe.name}."
+        )
+    _require_session(state, path, recipe)
+    left_out = []
+    if foreign:
+        left_out.append(f"what belongs to {', '.join(sorted(foreign))}")
+    if expired:
+        left_out.append(f"cookies that have expired: {', '.join(sorted(expired))}")
+    if state.origins != whole.origins:
+        left_out.append(f"storage of {recipe.name}'s pages that its recipe does not name")
+    return Imported(state, tuple(left_out))
+
+
+def _cookie(raw: Mapping[str, Any], where: str) -> Cookie:
+    if not isinstance(raw.get("domain"), str):
+        raise InputError(f"{where}: has no domain; {HOW}.")
+    name = raw.get("name")
+    exported = _validated(ExportedCookie, raw, f"{where}{_called(name)}")
+    return Cookie.model_validate(exported.model_dump(by_alias=True))
+
+
+def _validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        location, what = next(mistakes(error))
+        at = ".".join(str(step) for step in location)
+        fix = "" if ";" in what else "; export it again"
+        raise InputError(f"{where}: {at}: {what}{fix}.") from None
+
+
+def _called(name: object) -> str:
+    """A cookie's name for a message, if it can stand in one."""
+    return f" '{name}'" if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 60 else ""
+
+
+def _require_session(state: StorageState, path: str, recipe: Recipe) -> None:
+    """Raise InputError if something is missing without which nobody is signed in."""
+    parts, again = recipe.session, f"sign in to {recipe.name} and export again"
+    for name in recipe.session_cookies:
+        named = [cookie for cookie in state.cookies if cookie.name == name]
+        if not named:
+            raise InputError(f"{path}: has no cookie '{name}', without which nobody is signed in; {again}.")
+        if not any(is_sent(cookie, page, recipe) for cookie in named for page in recipe.pages):
+            hosts = ", ".join(sorted({urlsplit(page).hostname or "" for page in recipe.pages}))
+            raise InputError(
+                f"{path}: cookie '{name}' of {named[0].domain} is not sent to {hosts}; correct its domain and path."
+            )
+    stored = {item.name for origin in state.origins for item in origin.local_storage}
+    databases = {one.name for origin in state.origins for one in origin.indexed_db or ()}
+    for what, wanted, found in (
+        ("localStorage key", parts.local_storage, stored),
+        ("database", parts.databases, databases),
+    ):
+        for name in sorted(wanted - found):
+            how = " with indexedDB: true" if what == "database" else ""
+            raise InputError(f"{path}: has no {what} '{name}', without which nobody is signed in; {again}{how}.")
+    if not state.cookies and not state.origins:
+        raise InputError(
+            f"{path}: its storage is not named by the recipe of {recipe.name}; "
+            "name it there as session_local_storage or session_databases."
+        )
+
+
+def _require_taken(cookie: Cookie, where: str, recipe: Recipe) -> None:
+    """Raise InputError with the fix if a browser would drop the cookie without a word."""
+    wrong = fault(cookie, recipe.name)
+    if wrong is not None:
+        raise InputError(f"{where}{_called(cookie.name)}: {wrong}.")
+
+
+def _read(data: bytes, path: str) -> _Export:
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB; that is no session.")
+    try:
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+        if not text.lstrip().startswith(("{", "[")):
+            return _Export(list(_netscape(text, path)), [])
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} is not JSON that can be read; {HOW}.") from None
+    if isinstance(content, list):
+        content = {"cookies": content}
+    cookies, origins = content.get("cookies", []), content.get("origins", [])
+    if not {"cookies", "origins"} & content.keys() or not isinstance(cookies, list) or not isinstance(origins, list):
+        raise InputError(f"{path} is not a session; {HOW}.")
+    return _Export(list(_objects(cookies, "cookies", path)), list(_objects(origins, "origins", path)))
+
+
+def _objects(items: list[Any], what: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise InputError(f"{path} is not a session: {what}.{number} must hold keys and values; {HOW}.")
+        yield f"{what}.{number}", item
+
+
+def _netscape(text: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The cookies of a cookies.txt: domain, subdomains, path, secure, expires, name, value, parted by tabs."""
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    if not any("\t" in line for line in lines):
+        raise InputError(f"{path} is not a session; {HOW}.")
+    for number, line in enumerate(lines, 1):
+        http_only = line.startswith("#HttpOnly_")
+        fields = line.removeprefix("#HttpOnly_").split("\t")
+        if not line.strip() or (line.startswith("#") and not http_only):
+            continue
+        if len(fields) != 7:
+            raise InputError(f"{path}:{number}: cookies.txt has 7 fields between tabs, not {len(fields)}; {HOW}.")
+        domain, subdomains, at, secure, expires, name, value = fields
+        yield (
+            f"line {number}",
+            {
+                "domain": domain,
+                "hostOnly": subdomains.upper() != "TRUE",
+                "path": at,
+                "secure": secure.upper() == "TRUE",
+                "expires": expires,
+                "name": name,
+                "value": value,
+                "httpOnly": http_only,
+            },
+        )

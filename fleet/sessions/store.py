@@ -1,0 +1,216 @@
+"""Sessions: signed-in browser data (Playwright's storage state), one sealed file per account.
+
+Sealed with age to the organisation's recipients; opened only inside the agent. The sealed text names its account,
+so that a file renamed to somebody else's opens nothing. What must be known without opening (age, expiry) stands
+beside it in clear.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyrage
+from pydantic import BaseModel, Field
+
+from fleet.errors import InputError, SessionError
+from fleet.model import Reason
+from fleet.paths import StateDir, is_folder, is_there, make_private_dir, read_private, read_regular, write_private
+from fleet.recipes.recipe import Recipe
+from fleet.sessions.storage_state import LATEST, MAX_BYTES, StorageState, as_json
+
+MAX_IDENTITY_BYTES = 64 * 1024
+MAX_CONTENT = 2 * MAX_BYTES
+"""Bytes of a session before it is sealed: an import with every default written out."""
+
+MAX_SEALED = MAX_CONTENT + MAX_BYTES
+"""Bytes of a sealed session: age adds a line for each recipient, and 16 bytes to each 64 KiB."""
+
+
+def is_over(expires_at: float | None) -> bool:
+    """True if that moment (seconds since 1970) has come; None is not known, and counts as still to come."""
+    return expires_at is not None and expires_at <= time.time()
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What is known of a sealed session without opening it. Times in seconds since 1970."""
+
+    employee: str
+    service: str
+    sealed_at: float
+    expires_at: float | None
+
+    @property
+    def is_expired(self) -> bool:
+        """True if its own cookies say that it is over."""
+        return is_over(self.expires_at)
+
+
+def new_identity(path: Path) -> str:
+    """Make an age identity at `path` (0600) and return its public recipient. An existing one is kept and read."""
+    if is_there(path):
+        return str(read_identity(path).to_public())
+    identity = pyrage.x25519.Identity.generate()
+    recipient = str(identity.to_public())
+    make_private_dir_if_missing(path.parent)
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    write_private(path, f"# created: {created}\n# public key: {recipient}\n{identity}\n".encode(), durable=True)
+    return recipient
+
+
+def make_private_dir_if_missing(path: Path) -> None:
+    """Make a folder privately where there is none; one that exists is somebody's choice and stays as it is."""
+    if not is_folder(path):
+        make_private_dir(path)
+
+
+def read_identity(path: Path) -> pyrage.x25519.Identity:
+    """Read an age identity file. Raises InputError if it is missing, open to others, or holds no identity."""
+    if not is_there(path):
+        raise InputError(f"There is no age identity at {path}; run 'fleet init', or give one with --identity.")
+    for line in read_private(path, MAX_IDENTITY_BYTES).decode("utf-8", "replace").splitlines():
+        if line.startswith("AGE-SECRET-KEY-"):
+            try:
+                return pyrage.x25519.Identity.from_str(line.strip())
+            except pyrage.IdentityError:
+                break
+    raise InputError(f"{path} holds no age identity (a line AGE-SECRET-KEY-…).")
+
+
+class _Times(BaseModel):
+    """What stands in clear beside a sealed session."""
+
+    sealed_at: float = Field(ge=0, le=LATEST)
+    expires_at: float | None = Field(ge=0, le=LATEST)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session that was opened, and the digest of the sealed file that it came from."""
+
+    state: StorageState
+    sealed_sha256: str
+
+
+class SessionStore:
+    """The sealed sessions of one state directory. What it seals and opens is what the recipe calls a session."""
+
+    def __init__(self, state: StateDir) -> None:
+        self._state = state
+        self._recipients: Sequence[pyrage.x25519.Recipient] | None = None
+
+    def _path(self, employee: str, service: str) -> Path:
+        return self._state.sessions / f"{employee}.{service}.age"
+
+    def seal(self, employee: str, recipe: Recipe, state: StorageState, *, durable: bool = True) -> SessionInfo:
+        """Seal a session over an older one of the same account. Raises InputError if it is too large."""
+        sealed, info = self._sealed(employee, recipe, state)
+        with self._locked():
+            self._write(sealed, info, durable=durable)
+        return info
+
+    def seal_back(self, employee: str, recipe: Recipe, opened: Opened, state: StorageState) -> bool:
+        """Seal what a visit has left of a session; False if it was removed or replaced since it was opened."""
+        sealed, info = self._sealed(employee, recipe, state.left_by_visit(recipe, opened.state))
+        with self._locked():
+            try:
+                present = read_regular(self._path(employee, recipe.service), MAX_SEALED)
+            except OSError:
+                return False
+            if hashlib.sha256(present).hexdigest() != opened.sealed_sha256:
+                return False
+            self._write(sealed, info)
+        return True
+
+    def _sealed(self, employee: str, recipe: Recipe, state: StorageState) -> tuple[bytes, SessionInfo]:
+        own = state.own_part(recipe)
+        content = as_json({"employee": employee, "service": recipe.service, "storage_state": own.as_playwright()})
+        if len(content) > MAX_CONTENT:
+            raise InputError(f"The session of {employee} at {recipe.name} is too large to be kept.")
+        sealed = pyrage.encrypt(content, list(self._read_recipients()))
+        return sealed, SessionInfo(employee, recipe.service, time.time(), own.expires_at(recipe))
+
+    def _write(self, sealed: bytes, info: SessionInfo, *, durable: bool = True) -> None:
+        path = self._path(info.employee, info.service)
+        write_private(path, sealed, durable=durable)
+        times = _Times(sealed_at=info.sealed_at, expires_at=info.expires_at)
+        write_private(path.with_suffix(".json"), times.model_dump_json().encode())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else seals or removes meanwhile: a visit must not seal over what was just imported or removed."""
+        make_private_dir_if_missing(self._state.sessions)
+        folder = os.open(self._state.sessions, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def open(self, employee: str, recipe: Recipe, identity: pyrage.x25519.Identity) -> Opened | None:
+        """The session of an account, or None if there is none.
+
+        Raises SessionError if it cannot be opened with this identity or is another account's.
+        """
+        path = self._path(employee, recipe.service)
+        try:
+            sealed = read_regular(path, MAX_SEALED)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SessionError(f"{path} cannot be read: {error.strerror}.", Reason.SESSION_UNREADABLE) from None
+        try:
+            content = json.loads(pyrage.decrypt(sealed, [identity]))
+            state, owner = (
+                StorageState.model_validate(content["storage_state"]),
+                (content["employee"], content["service"]),
+            )
+        except (pyrage.DecryptError, ValueError, KeyError, TypeError, RecursionError):
+            raise SessionError(f"{path} does not open with this identity.", Reason.SESSION_UNREADABLE) from None
+        if owner != (employee, recipe.service):
+            raise SessionError(f"{path} holds the session of another account.", Reason.SESSION_UNREADABLE)
+        return Opened(state.own_part(recipe), hashlib.sha256(sealed).hexdigest())
+
+    def list(self) -> Iterator[SessionInfo]:
+        """All sessions, by employee and service. Nothing is opened."""
+        for path in sorted(self._state.sessions.glob("*.age")):
+            employee, _, service = path.stem.rpartition(".")
+            try:
+                known = _Times.model_validate_json(path.with_suffix(".json").read_bytes())
+                yield SessionInfo(employee, service, known.sealed_at, known.expires_at)
+            except (OSError, ValueError):
+                yield SessionInfo(employee, service, path.stat().st_mtime, None)
+
+    def remove(self, employee: str, service: str) -> bool:
+        """Remove a session. Returns whether there was one."""
+        path = self._path(employee, service)
+        with self._locked():
+            existed = is_there(path)
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # last: as long as it is there, the session is listed
+        return existed
+
+    def _read_recipients(self) -> Sequence[pyrage.x25519.Recipient]:
+        if self._recipients is None:
+            path = self._state.recipients
+            try:
+                lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+                self._recipients = [
+                    pyrage.x25519.Recipient.from_str(line) for line in lines if line and not line.startswith("#")
+                ]
+            except OSError as error:
+                raise InputError(f"{path} cannot be read ({error.strerror}); run 'fleet init'.") from None
+            except (pyrage.RecipientError, ValueError):
+                raise InputError(f"{path} holds a line that is no age recipient (age1…).") from None
+            if not self._recipients:
+                raise InputError(f"{path} names no recipient; run 'fleet init'.")
+        return self._recipients

@@ -1,0 +1,231 @@
+"""Acts on a state beside its runs, such as renewing a mandate: what each does, and the record that it leaves.
+
+Whoever holds the audit log carries them out: the command itself, or the agent of a run that the command asks.
+What opens something is recorded first; what shuts something counts first, and is recorded by whoever writes next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+
+from fleet.audit import records
+from fleet.audit.keys import read_signing_key
+from fleet.audit.log import AuditLog
+from fleet.audit.maintenance import beat
+from fleet.audit.pseudonyms import Subject, Subjects
+from fleet.authority.blocklist import Entry, Register
+from fleet.authority.mandates import Revocations
+from fleet.errors import InputError
+from fleet.inventory.employee import SAFE_NAME
+from fleet.paths import StateDir
+from fleet.state.erasure import erase, prune
+
+Name = Annotated[str, StringConstraints(pattern=rf"^{SAFE_NAME.pattern}$")]
+Service = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Claimed = Annotated[str, StringConstraints(max_length=200)]
+
+
+class _Act(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Settle(_Act):
+    """Record what was shut and is not in the log yet. Every other act does this first."""
+
+    act: Literal["settle"] = "settle"
+
+
+class Checkpoint(_Act):
+    """Record a sign of life, and sign the log."""
+
+    act: Literal["checkpoint"] = "checkpoint"
+
+
+class Renew(_Act):
+    """Let a mandate count again."""
+
+    act: Literal["renew"] = "renew"
+    employee: Name
+    reference: Reference
+    operator_claimed: Claimed | None
+
+
+class Start(_Act):
+    """Open a service again that was stopped."""
+
+    act: Literal["start"] = "start"
+    service: Service
+    reference: Reference
+    operator_claimed: Claimed | None
+
+
+class Erase(_Act):
+    """Delete what leads to these people."""
+
+    act: Literal["erase"] = "erase"
+    employees: Annotated[list[Annotated[str, StringConstraints(max_length=1000)]], Field(max_length=100_000)]
+
+
+class Prune(_Act):
+    """Take out the records of runs that ended before a day (UTC)."""
+
+    act: Literal["prune"] = "prune"
+    before: Annotated[date, Field(strict=False)]
+
+
+Act = Settle | Checkpoint | Renew | Start | Erase | Prune
+ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
+"""An act as it crosses to an agent."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Whoever holds the audit log of a state."""
+
+    state: StateDir
+    log: AuditLog
+    subjects: Subjects
+
+    @cached_property
+    def revocations(self) -> Revocations:
+        """The mandates taken back; from here on a folder that is gone shuts everybody."""
+        revocations = Revocations(self.state.revocations)
+        revocations.prepare()
+        return revocations
+
+    @cached_property
+    def stopped(self) -> Register:
+        """The services that are stopped; from here on a folder that is gone shuts all."""
+        stopped = Register(self.state.stopped_services)
+        stopped.prepare()
+        return stopped
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, state: StateDir, log_key: Path, owner: str, patience: float = 0.0) -> Iterator[Writer]:
+        """The writer of a state, for as long as the block lasts. Raises as `AuditLog` and `Subjects` do."""
+        log = AuditLog(state.audit, owner, read_signing_key(state.audit, log_key), patience=patience)
+        with contextlib.closing(log), contextlib.closing(Subjects(state.audit.subjects)) as subjects:
+            yield cls(state, log, subjects)
+
+
+async def perform(act: Act, writer: Writer, needs: Callable[[str], str | None] = lambda _: None) -> dict[str, Any]:
+    """Carry out an act, and sign the log. `needs` says why an employee cannot be erased now, or None.
+
+    Raises InputError if there is nothing to do or it cannot be done now, AuditError if it cannot be recorded.
+    """
+    await settle(writer)
+    answer = await _perform(act, writer, needs)
+    await asyncio.to_thread(writer.log.sign)
+    return answer
+
+
+async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None]) -> dict[str, Any]:
+    state, log, subjects = writer.state, writer.log, writer.subjects
+    match act:
+        case Settle():
+            pass
+        case Checkpoint():
+            await beat(log)
+        case Renew():
+            await _renew(act, writer)
+        case Start():
+            await _start(act, writer)
+        case Erase():
+            for employee in act.employees:
+                why = needs(employee)
+                if why is not None:
+                    raise InputError(why)
+            erased = await erase(state, log, subjects, act.employees)
+            return {"erased": {employee: asdict(one) for employee, one in erased.items()}}
+        case Prune():
+            return {"first": await prune(state, log, act.before)}
+    return {}
+
+
+async def settle(writer: Writer) -> None:
+    """Record what was shut and is not in the log yet, each once. Raises InputError and AuditError."""
+    revoked = _not_recorded(writer.revocations)
+    known = writer.subjects.everybody() if revoked else {}
+    fields = [_revoked(entry, known.get(entry.name)) for entry in revoked]
+    await _record(writer, writer.revocations, records.MANDATE_REVOKED, revoked, fields)
+    stopped = _not_recorded(writer.stopped)
+    await _record(writer, writer.stopped, records.SERVICE_STOPPED, stopped, [_stopped(entry) for entry in stopped])
+
+
+def _not_recorded(register: Register) -> list[Entry]:
+    return [entry for entry in register.entries() if not entry.is_recorded]
+
+
+async def _record(
+    writer: Writer, register: Register, event: str, entries: list[Entry], fields: list[dict[str, Any]]
+) -> None:
+    await asyncio.gather(*(writer.log.append(event, None, **each) for each in fields))
+    for entry in entries:
+        # Only what cannot be noted is recorded again by the next writer.
+        with contextlib.suppress(OSError):
+            register.note_recorded(entry)
+
+
+def _revoked(entry: Entry, subject: Subject | None) -> dict[str, Any]:
+    return {
+        "operator": entry.operator,
+        "operator_claimed": entry.operator_claimed,
+        "subject": subject.pseudonym if subject else None,
+        "reference_hmac": _hmac(subject, entry.reference),
+        "revoked_on": entry.since.isoformat(),
+    }
+
+
+def _stopped(entry: Entry) -> dict[str, Any]:
+    return {
+        "operator": entry.operator,
+        "operator_claimed": entry.operator_claimed,
+        "service": entry.name,
+        "reference": entry.reference,
+        "stopped_on": entry.since.isoformat(),
+    }
+
+
+def _hmac(subject: Subject | None, reference: str | None) -> str | None:
+    return subject.hmac("reference", reference) if subject and reference else None
+
+
+async def _renew(act: Renew, writer: Writer) -> None:
+    if act.employee not in writer.revocations:
+        raise InputError(f"{act.employee} has not revoked; 'fleet mandates list' shows who has.")
+    subject = writer.subjects.get(act.employee)
+    await writer.log.append(
+        records.MANDATE_RENEWED,
+        None,
+        operator=os.getuid(),
+        operator_claimed=act.operator_claimed,
+        subject=subject.pseudonym if subject else None,
+        reference_hmac=_hmac(subject, act.reference),
+    )
+    writer.revocations.remove(act.employee)
+
+
+async def _start(act: Start, writer: Writer) -> None:
+    if act.service not in writer.stopped:
+        raise InputError(f"{act.service} is not stopped; 'fleet services list' shows which are.")
+    await writer.log.append(
+        records.SERVICE_STARTED,
+        None,
+        operator=os.getuid(),
+        operator_claimed=act.operator_claimed,
+        service=act.service,
+        reference=act.reference,
+    )
+    writer.stopped.remove(act.service)

@@ -1,0 +1,172 @@
+"""What is deleted on purpose: everything that leads to a person, and records that are older than they may become.
+
+Both are recorded first. The log stays whole and can still be verified afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from fleet.audit import records
+from fleet.audit.keys import read_keys
+from fleet.audit.log import AuditLog
+from fleet.audit.pseudonyms import Subjects
+from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_records, segments
+from fleet.model import RUN_ID
+from fleet.paths import StateDir, sync_folder, write_private
+from fleet.sessions.store import SessionStore
+
+CUT_OFF = 40
+"""Temporary names once kept no more than so many characters of the file's."""
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was deleted of a person. `pseudonym` is None for somebody whom no run has met."""
+
+    pseudonym: str | None
+    sessions: int
+    evidence: int
+
+
+@dataclass
+class _Traces:
+    """What leads to one person. `services` are those of their sessions; `rests` is what a crash has left of these."""
+
+    pseudonym: str | None
+    services: list[str] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+    rests: list[Path] = field(default_factory=list)
+
+
+async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
+    """Delete what leads to each of these people: row, key, sessions and pictures. A withdrawn mandate stays withdrawn.
+
+    Those of whom nothing is known are not in the answer. All are recorded before anything of theirs goes. Raises as
+    `AuditLog` and `Subjects` do: who is not erased by then is still known, and can be erased again.
+    """
+    known = subjects.everybody()
+    wanted = {name: _Traces(known[name].pseudonym if name in known else None) for name in employees}
+    await asyncio.to_thread(_look, state, wanted)
+    found = {name: one for name, one in wanted.items() if one.pseudonym or one.services}
+    erased = {name: Erased(one.pseudonym, len(one.services), len(one.pictures)) for name, one in found.items()}
+    subjects.lock()
+    try:
+        await asyncio.gather(*(_record(log, one) for one in erased.values()))
+        await asyncio.to_thread(_delete, state, found)
+    except BaseException:
+        subjects.unlock()
+        raise
+    # Last: as long as the row is there, an erasure that was cut short can be given again.
+    subjects.forget(found)
+    return erased
+
+
+async def _record(log: AuditLog, erased: Erased) -> None:
+    counts = {"sessions": erased.sessions, "evidence": erased.evidence}
+    await log.append(records.SUBJECT_ERASED, None, operator=os.getuid(), subject=erased.pseudonym, **counts)
+
+
+def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
+    """Find the traces of all at once: each folder is listed once, however many they are."""
+    for session in SessionStore(state).list():
+        if session.employee in wanted:
+            wanted[session.employee].services.append(session.service)
+    by_pseudonym = {one.pseudonym: one for one in wanted.values() if one.pseudonym}
+    # With what a crash may have left of them: temporary files begin with a dot.
+    for path in state.evidence.glob("*/*"):
+        if (one := by_pseudonym.get(path.name.lstrip(".").partition(".")[0])) is not None:
+            one.pictures.append(path)
+    cut_off: dict[str, list[str]] = {}
+    for name in wanted:
+        cut_off.setdefault(f"{name}."[:CUT_OFF], []).append(name)
+    for path in state.sessions.glob("*"):
+        stem = path.name.removeprefix(".")
+        dots = [at for at, letter in enumerate(stem) if letter == "."]
+        for name in {*(stem[:at] for at in dots), *cut_off.get(stem[:CUT_OFF], ())} & wanted.keys():
+            live = {f"{name}.{service}.age" for service in wanted[name].services}
+            if path.name not in live and _is_rest_of(path.name, name):
+                wanted[name].rests.append(path)
+
+
+def _delete(state: StateDir, found: Mapping[str, _Traces]) -> None:
+    store = SessionStore(state)
+    for name, one in found.items():
+        for path in (*one.pictures, *one.rests):
+            path.unlink(missing_ok=True)
+        for service in one.services:
+            store.remove(name, service)
+
+
+def _is_rest_of(name: str, employee: str) -> bool:
+    """True for a side file, or a temporary one, of one of this employee's sessions; not of `anna.keller` for `anna`."""
+    own = rf"\.?{re.escape(employee)}\.[a-z0-9_]+(\.(age|json))?(\.[a-z0-9_]{{8}})?"
+    cut = rf"(?=.{{50}}$)\.{re.escape(f'{employee}.'[:CUT_OFF])}[a-z0-9_]*(\.[a-z]*)?\.[a-z0-9_]{{8}}"
+    return re.fullmatch(f"{own}|{cut}", name) is not None
+
+
+async def prune(state: StateDir, log: AuditLog, before: date) -> int:
+    """Take out the records of runs that ended before a day (UTC), with their pictures and diagnostics.
+
+    Their hashes stay. Returns the first record that is still there. Raises as `AuditLog` does.
+    """
+    places = state.audit
+    cut, runs = await asyncio.to_thread(lambda: _cut(read_records(places.log), before.isoformat()))
+    if cut > _first(places.log):
+        # The keys stand here again: the records that introduced them may be among those that go.
+        keys = [str(key) for key in read_keys(places.vkey)]
+        await log.append(records.LOG_PRUNED, None, operator=os.getuid(), before=cut, keys=keys)
+        await asyncio.to_thread(log.sign)
+    for run in filter(RUN_ID.fullmatch, runs):
+        shutil.rmtree(state.evidence / run, ignore_errors=True)
+        state.diagnostics(run).unlink(missing_ok=True)
+
+    def take_out() -> None:
+        # Also what an earlier prune that was cut short has left.
+        for segment in segments(places.log):
+            if segment.first < cut:
+                _take_out(segment, cut)
+        sync_folder(places.log)
+
+    await asyncio.to_thread(log.replace_files, take_out)
+    return max(cut, _first(places.log))
+
+
+def _cut(everything: Iterator[Mapping[str, Any]], day: str) -> tuple[int, list[str]]:
+    """The first record that stays, and the runs before it. No run is cut in two."""
+    cut, open_run, runs, found = 0, False, [], []
+    for record in everything:
+        if record["at"] >= day:
+            break
+        if record["event"] == records.RUN_STARTED:
+            open_run = True
+            found.append(record["run"])
+        elif record["event"] == records.RUN_FINISHED:
+            open_run = False
+        if not open_run:
+            cut, runs = record["seq"] + 1, list(found)
+    return cut, runs
+
+
+def _first(folder: Path) -> int:
+    return next((record["seq"] for record in read_records(folder)), 0)
+
+
+def _take_out(segment: Segment, cut: int) -> None:
+    """Hashes first, then the lines: a crash in between leaves both, and they agree."""
+    entries = list(segment.entries())
+    gone, stays = entries[: cut - segment.first], entries[cut - segment.first :]
+    if any(line is not None for _, line in gone):
+        write_private(segment.hashes_path, b"".join(leaf for leaf, _ in gone), durable=True)
+    if segment.first + SEGMENT_RECORDS <= cut:
+        segment.path.unlink(missing_ok=True)
+        return
+    write_private(segment.path, b"".join(line + b"\n" for _, line in stays if line is not None), durable=True)

@@ -1,0 +1,267 @@
+"""One account at one service: recognize, read, intend, set, load afresh, read, result.
+
+Knows nothing of Ansible, of files or of the log's format: what must be asked and recorded goes through `Journal`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from fleet.browser.engine import Engine
+from fleet.browser.liveness import BrowserGone
+from fleet.browser.tab import Tab
+from fleet.browser.traffic import Sent
+from fleet.model import Outcome, Reading, Reason, outcome_of_refusal
+from fleet.recipes.recipe import Control, Recipe
+from fleet.visit.page_state import Stop, barrier, reading_of, what_to_look_for
+from fleet.visit.reader import Reader
+from fleet.visit.timeouts import SECOND_LOAD_AFTER, limit
+
+_SAVE_TROUBLE = {Sent.REFUSED: Reason.SAVE_REFUSED, Sent.UNANSWERED: Reason.SAVE_UNANSWERED}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one control ended. `read_back` is True if `after` was read from a document loaded after the press."""
+
+    control: str
+    outcome: Outcome
+    before: Reading | None = None
+    after: Reading | None = None
+    reason: Reason | None = None
+    read_back: bool = False
+    picture: bytes | None = None
+    label: str | None = None
+    """What the page calls the control, where that is none of the recipe's names."""
+    http_status: int | None = None
+    refused_hosts: tuple[str, ...] = ()
+    duration_ms: int = 0
+
+
+class Journal(Protocol):
+    """What a visit asks of the one who keeps the records."""
+
+    async def permit(self, control: str) -> Reason | None:
+        """Look at mandate and service now; why the control must not be touched, or None."""
+
+    async def intend(self, control: str, before: Reading, picture: bytes) -> None:
+        """Record that the control is about to be pressed; returns once that is durable."""
+
+    async def finish(self, finding: Finding) -> None:
+        """Record how the control ended; returns once that is durable."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a visit is to do: data alone, so that it can be done on another machine as well."""
+
+    recipe: Recipe
+    profile: str
+    locale: str | None
+    controls: Sequence[str]
+    storage_state: dict[str, Any]
+    check: bool
+
+
+@dataclass
+class Ending:
+    """What a visit leaves behind beside its findings."""
+
+    rotated_state: dict[str, Any] | None = None
+    """The session after the last good reading, to be sealed back; None if there was none."""
+    retry_after: float | None = None
+    """Seconds for which the service asks to be left alone (429); 0 if it did not say, None if it did not ask."""
+
+
+class VisitorLost(Exception):
+    """The machine that did a visit is gone, or is not to be believed."""
+
+
+class NotBegun(VisitorLost):
+    """It was gone before the visit began: another one may do it."""
+
+
+class Visitor(Protocol):
+    """Where visits are done: with browsers of this machine, or of another."""
+
+    @property
+    def is_gone(self) -> bool:
+        """True once it does no more visits."""
+
+    @property
+    def name(self) -> str | None:
+        """What the log calls the other machine; None for this one."""
+
+    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
+        """Finish every control of an order; `ending` is filled in as far as it came.
+
+        Raises what the journal raises, and VisitorLost.
+        """
+
+
+@dataclass(frozen=True)
+class Here:
+    """Visits with the browsers of this machine."""
+
+    engine: Engine
+    name: None = None
+    is_gone: bool = False
+
+    async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
+        """As Visitor has it."""
+        await Visit(self.engine, order, journal, ending).run()
+
+
+@dataclass
+class Visit:
+    """All of one employee's controls at one service, in one context, one after the other."""
+
+    engine: Engine
+    order: Order
+    journal: Journal
+    ending: Ending = field(default_factory=Ending)
+    _intended: dict[str, Reading] = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the order."""
+        return self.order.recipe
+
+    async def run(self) -> None:
+        """Finish every control: exactly one `journal.finish` each. After a crash the browser is started once more.
+
+        Raises what the journal raises (a log that cannot be written stops everything).
+        """
+        waiting, why = list(self.order.controls), Reason.BROWSER_CRASHED
+        for _attempt in range(2):
+            try:
+                async for control in self._work_through(list(waiting)):
+                    waiting.remove(control)
+            except BrowserGone as gone:
+                why = Reason.TIMEOUT if gone.is_stuck else Reason.BROWSER_CRASHED
+                if gone.is_stuck:
+                    await self.engine.end_if_stuck(self.recipe.hosts)
+        for control in waiting:
+            before = self._intended.get(control)
+            outcome = Outcome.ERROR if before is None else Outcome.UNKNOWN
+            await self.journal.finish(Finding(control, outcome, before, reason=why))
+
+    async def _work_through(self, controls: list[str]) -> AsyncIterator[str]:
+        order, ending = self.order, self.ending
+        async with AsyncExitStack() as stack:
+            if not controls:
+                return
+            tab = await stack.enter_async_context(
+                self.engine.tab(self.recipe.hosts, order.storage_state, order.locale, self.recipe.session)
+            )
+            reader = Reader(tab, self.recipe, order.profile, order.locale)
+            for control in controls:
+                started = time.monotonic()
+                try:
+                    allowed = limit(self.recipe.controls[control].shows_within)
+                    finding = await asyncio.wait_for(self._finding(reader, control), allowed)
+                    is_stuck = False
+                except TimeoutError:
+                    before, is_stuck = self._intended.get(control), True
+                    outcome = Outcome.ERROR if before is None else Outcome.UNKNOWN
+                    finding = Finding(control, outcome, before, reason=Reason.TIMEOUT)
+                if tab.retry_after is not None:
+                    ending.retry_after = max(tab.retry_after, ending.retry_after or 0)
+                if finding.after is not None:
+                    ending.rotated_state = await tab.storage_state()
+                spent = int((time.monotonic() - started) * 1000)
+                refused = tuple(sorted(tab.refused_hosts))
+                finding = replace(finding, duration_ms=spent, http_status=tab.status, refused_hosts=refused)
+                await self.journal.finish(finding)
+                yield control
+                if is_stuck:
+                    raise BrowserGone("this page does not answer any more", is_stuck=True)
+
+    async def _finding(self, reader: Reader, name: str) -> Finding:
+        tab, control = reader.tab, self.recipe.controls[name]
+        before = self._intended.get(name)
+        if before is not None:
+            # Pressed before a crash: never pressed again, only read. This tab has seen nothing of the press.
+            return await self._prove(reader, name, before, _not_saved(Reason.BROWSER_CRASHED), is_sent=True)
+        try:
+            first = await reader.read(control, is_proof=False)
+            before, picture = reading_of(first, control), await tab.picture(first.box)
+            if before is Reading.OUT:
+                await reader.see_person()
+                return Finding(name, Outcome.ALREADY_OPTED_OUT, before, before, picture=picture)
+        except Stop as stop:
+            return Finding(name, stop.outcome, reason=stop.reason, label=stop.label)
+        if self.order.check:
+            return Finding(name, Outcome.WOULD_OPT_OUT, before, before, picture=picture)
+        refusal = await self.journal.permit(name)
+        if refusal is not None:
+            return Finding(name, outcome_of_refusal(refusal), before, before, refusal)
+        await self.journal.intend(name, before, picture)
+        self._intended[name] = before
+        pressed, trouble = await self._set(tab, control)
+        return await self._prove(reader, name, before, trouble, pressed=pressed, is_sent=tab.has_sent)
+
+    async def _set(self, tab: Tab, control: Control) -> tuple[bool, Stop | None]:
+        """Press the control, then Save where there is one; whether anything was pressed, and what went wrong."""
+        reads_in = control.opted_out == "off"
+        pressed = await _eventually(lambda: tab.press(control.find, control.kind, reads_in))
+        if pressed is None:
+            return False, _not_saved(Reason.CLICK_FAILED)
+        save, trouble = control.save, None if pressed else Reason.CLICK_FAILED
+        if pressed and save is not None and not await _eventually(lambda: tab.press(save, "button")):
+            trouble = Reason.SAVE_BUTTON
+        sent = await tab.saved()
+        trouble = trouble or (Reason.DIALOG if tab.has_asked else _SAVE_TROUBLE.get(sent))
+        wanted = what_to_look_for(self.recipe, control)
+        # A page may answer a press with a challenge in its own place; the next load would not show it any more.
+        asked = barrier(self.recipe, await tab.look(wanted), wanted, self.order.profile)
+        return True, asked or (_not_saved(trouble) if trouble else None)
+
+    async def _prove(
+        self, reader: Reader, name: str, before: Reading, trouble: Stop | None, *, pressed: bool = True, is_sent: bool
+    ) -> Finding:
+        """Load afresh, read back, and see that it still is the right person's.
+
+        Whatever was seen to go wrong on the way, the reading decides. `is_sent` is False if the press sent nothing.
+        """
+        tab, control = reader.tab, self.recipe.controls[name]
+        try:
+            second = await reader.read(control, is_proof=True)
+            if pressed and trouble is None and reading_of(second, control) is Reading.IN:
+                await asyncio.sleep(SECOND_LOAD_AFTER)
+                second = await reader.read(control, is_proof=True)
+            after, picture = reading_of(second, control), await tab.picture(second.box)
+            # What the page sends while it is left counts as well.
+            is_sent = is_sent or tab.has_sent
+            await reader.see_person()
+        except Stop as stop:
+            reason = Reason.OTHER_PERSON if stop.outcome is Outcome.WRONG_ACCOUNT else stop.reason
+            reason = reason or (trouble.reason if trouble else None)
+            return Finding(name, Outcome.UNKNOWN, before, reason=reason, label=stop.label)
+        if after is Reading.OUT and pressed and not is_sent:
+            # Nothing left the browser, so what the page shows can only come from what the browser keeps.
+            return Finding(name, Outcome.UNKNOWN, before, after, Reason.NOT_SENT, read_back=True, picture=picture)
+        if after is Reading.OUT and not pressed:
+            # Somebody else's doing; the next run reads it for what it is.
+            return Finding(name, Outcome.UNKNOWN, before, after, Reason.CLICK_FAILED, read_back=True, picture=picture)
+        if after is Reading.OUT:
+            return Finding(name, Outcome.OPTED_OUT, before, after, read_back=True, picture=picture)
+        end = trouble or _not_saved(Reason.STILL_IN)
+        return Finding(name, end.outcome, before, after, end.reason, read_back=True, picture=picture)
+
+
+def _not_saved(reason: Reason) -> Stop:
+    return Stop(Outcome.NOT_SAVED, reason)
+
+
+async def _eventually(press: Callable[[], Awaitable[bool | None]], within: float = 3.0) -> bool | None:
+    """Repeat a press that found nothing to press, until it did something (its answer) or time is over (None)."""
+    deadline = time.monotonic() + within
+    while (pressed := await press()) is None and time.monotonic() < deadline:
+        await asyncio.sleep(0.1)
+    return pressed

@@ -1,0 +1,79 @@
+"""docs/people.md: every command in it is run, in its order, on files such as it talks of."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fleet.paths import StateDir, default_log_key, default_state
+from tests.conftest import ROOT
+from tests.contract.test_docs import commands
+from tests.hr_import.test_prune import run
+
+PAGE = (ROOT / "docs" / "people.md").read_text("utf-8")
+BEFORE = """all:
+  children:
+    dublin:
+      hosts:
+        # One of the first.
+        anna.keller:
+          fleet_email: anna.keller@company.example
+        brian.walsh:
+        dora.lind:
+          fleet_email: dora.lind@company.example
+"""
+PEOPLE = """Work Email,Location,LinkedIn URL,Salary
+anna.keller@company.example,Lyon,,1
+chloe.martin@company.example,Lyon,https://www.linkedin.com/in/chloe-martin/,1
+dora.lind@company.example,Dublin,,1
+"""
+
+
+def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).with_name("fleet"))
+    return subprocess.run(
+        [program, *arguments], capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.fixture
+def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("people.csv").write_text(PEOPLE, "utf-8")
+    Path("staff.yml").write_text(BEFORE, "utf-8")
+    fleet("init")
+    asyncio.run(run(StateDir(default_state()), default_log_key()))
+
+
+@pytest.mark.usefixtures("_files")
+def test_every_command_of_the_page_runs() -> None:
+    """What asks says so where nobody can answer, and the same with --yes does it."""
+    blocks = [line for line in commands(PAGE) if line[:1] == ["inventory"] and len(line) > 2]
+    assert len(blocks) == 11
+    for arguments in blocks:
+        if "--map" in arguments:  # a file with other headers, as the page says
+            text = PEOPLE.replace("Work Email", "Contact").replace("Location", "City")
+            Path("people.csv").write_text(text, "utf-8")
+        if "--keep" in arguments:  # somebody whom no HR system knows
+            staff = Path("staff.yml")
+            staff.write_text(f"{staff.read_text('utf-8')}  hosts:\n    press.office:\n", "utf-8")
+        done = fleet(*arguments, *(["--accept-shrink"] if "--remove" in arguments else []))
+        if done.returncode == 2:
+            assert "There is no terminal to ask at" in done.stderr, (arguments, done.stderr)
+            done = fleet(*arguments, "--yes", *(["--accept-shrink"] if "--remove" in arguments else []))
+        assert done.returncode == 0, (arguments, done.stderr)
+    assert fleet("audit", "verify").returncode == 0
+
+
+@pytest.mark.usefixtures("_files")
+def test_the_difference_is_the_one_that_is_shown() -> None:
+    """Word for word, but for what stands between the words."""
+    done = fleet("inventory", "import", "people.csv", "-i", "staff.yml", "--check")
+    shown = re.search(r"^    people\.csv: .+?as they are\.$", PAGE, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    assert (done.stderr + done.stdout).split() == shown[0].split()

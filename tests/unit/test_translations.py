@@ -1,0 +1,65 @@
+"""Every sentence of reports and receipts exists in every language, with the same placeholders."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from babel.messages.pofile import read_po
+
+from fleet.model import Outcome
+from fleet.next_steps import TEMPLATES
+from fleet.report.receipt import NOT_OURS, NOT_TOUCHED, SENTENCES
+from fleet.report.translations import LANGUAGES, LOCALE, words_for
+from tests.conftest import ROOT
+
+REPORT = ROOT / "fleet" / "report"
+_SAID = re.compile(r"""(?:\bsay|\bwords)\(\s*"((?:[^"\\]|\\.)*)\"""")
+OTHERS = {"in", "out", "before", "after", "the service"}
+"""Said through variables, so that no search finds them."""
+
+
+def said() -> set[str]:
+    """All that is said anywhere."""
+    sources = [*REPORT.glob("*.py"), *REPORT.glob("templates/*.j2")]
+    found = {text for path in sources for text in _SAID.findall(path.read_text("utf-8"))}
+    outcomes = {outcome.value.replace("_", " ") for outcome in Outcome}
+    return found | outcomes | OTHERS | {*TEMPLATES, *SENTENCES.values(), NOT_TOUCHED, NOT_OURS}
+
+
+def placeholders(text: str) -> list[str]:
+    return sorted(re.findall(r"\{\w+\}", text))
+
+
+def messages(language: str) -> dict[str, str]:
+    with Path(LOCALE / f"{language}.po").open("rb") as file:
+        return {str(message.id): str(message.string) for message in read_po(file) if message.id}
+
+
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
+class TestTranslation:
+    def test_all_that_is_said_is_translated_and_nothing_else_is(self, language: str) -> None:
+        """A sentence that was changed in English must be looked at in the others."""
+        assert sorted(said() - messages(language).keys()) == []
+        assert sorted(messages(language).keys() - said()) == []
+
+    def test_placeholders_are_the_same(self, language: str) -> None:
+        """A name that is missing in one language would be missing in its report."""
+        for text, translated in messages(language).items():
+            assert translated, text
+            assert placeholders(text) == placeholders(translated), text
+
+
+class TestWords:
+    def test_a_language_is_found_by_its_first_part(self) -> None:
+        """And English stands in for those that are missing."""
+        assert [words_for(name).language for name in ("de", "de-AT", "fr_CH", "FR", "es", None)] == [
+            *("de", "de", "fr", "fr"),
+            *("en", "en"),
+        ]
+
+    def test_a_hundred_percent_is_said_of_all_alone(self) -> None:
+        """999 of 1,000 are 99 %."""
+        assert (words_for("en").percent(0.999), words_for("en").percent(1.0)) == ("99%", "100%")
+        assert words_for("fr").number(12345) == "12\u202f345"
