@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from fleet.agent.protocol import MAX_MESSAGE
-from fleet.agent.remote import Workers
+from fleet.agent.remote import RemoteVisitors
 from fleet.agent.run import Run
 from fleet.agent.server import Agent
 from fleet.model import Outcome, Result
@@ -49,7 +49,7 @@ class Served:
         self._serving = self._runner.run(self._serve())
 
     async def _serve(self) -> asyncio.Task[None]:
-        async def open_run(_workers: Workers) -> Run:
+        async def open_run(_workers: RemoteVisitors) -> Run:
             return _run()
 
         serving = asyncio.create_task(Agent(self.path, open_run, belongs_to_play=False).serve([]))

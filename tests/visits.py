@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fleet.model import Outcome, Reading
 from fleet.recipes.catalog import load_catalog
-from fleet.visit.visit import Finding, Order
+from fleet.visit.visit import ControlResult, Order
 
 ORDER = Order(
     load_catalog().recipes["linkedin"], "anna-k", "en", ["ai_training"], {"cookies": [], "origins": []}, False
 )
-PROVED = Finding("ai_training", Outcome.OPTED_OUT, Reading.IN, Reading.OUT, read_back=True, picture=b"\x89PNG")
+PROVED = ControlResult("ai_training", Outcome.OPTED_OUT, Reading.IN, Reading.OUT, read_back=True, picture=b"\x89PNG")

@@ -14,8 +14,8 @@ from fleet.agent.diagnostics import diagnostics, without_text
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
-from fleet.audit.evidence import Kind, file_name
-from fleet.authority.blocklist import Register
+from fleet.audit.evidence import EvidenceKind, file_name
+from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Revocations
 from fleet.errors import AuditError, SessionError
 from fleet.model import Outcome, Reading, Reason
@@ -25,7 +25,7 @@ from fleet.plan.plan import PlannedAccount
 from fleet.recipes.recipe import Recipe
 from fleet.sessions.storage_state import StorageState, is_storable
 from fleet.sessions.store import Opened, SessionStore
-from fleet.visit.visit import Ending, Finding, NotBegun, Order, Visitor, VisitorLost
+from fleet.visit.visit import ControlResult, Ending, NotBegun, Order, Visitor, VisitorLost
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Ground:
     sessions: SessionStore
     identity: pyrage.x25519.Identity
     revocations: Revocations
-    stopped: Register
+    stopped: Blocklist
     evidence: Path
     terms_accepted: frozenset[str]
     personal_sessions: frozenset[str]
@@ -201,15 +201,15 @@ class AccountVisit:
             authority="company" if by_company else "mandate",
             mandate_hmac=None if by_company or not mandate else self._subject.hmac("mandate", mandate.reference),
             profile_hmac=self._subject.hmac("profile", self._own.profile),
-            evidence=self._keep(control, Kind.BEFORE, picture),
+            evidence=self._keep(control, EvidenceKind.BEFORE, picture),
             worker=self._visitor.name,
         )
 
-    async def finish(self, finding: Finding) -> None:
+    async def finish(self, finding: ControlResult) -> None:
         """Record how a control ended."""
         self._outcomes.append(finding.outcome)
-        picture = self._keep(finding.control, Kind.AFTER, finding.picture)
-        label = self._keep(finding.control, Kind.LABEL, finding.label.encode() if finding.label else None)
+        picture = self._keep(finding.control, EvidenceKind.AFTER, finding.picture)
+        label = self._keep(finding.control, EvidenceKind.LABEL, finding.label.encode() if finding.label else None)
         await self._ground.recorder.finish(
             self._account,
             finding.control,
@@ -226,7 +226,7 @@ class AccountVisit:
             label=label,
         )
 
-    def _keep(self, control: str, kind: Kind, seen: bytes | None) -> str | None:
+    def _keep(self, control: str, kind: EvidenceKind, seen: bytes | None) -> str | None:
         """Keep what was seen, if anything was, in the run's folder; returns the HMAC that goes into the record."""
         if seen is None:
             return None

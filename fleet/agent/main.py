@@ -14,7 +14,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from fleet.agent.diagnostics import DiagnosticsFile, diagnostics, without_text
-from fleet.agent.remote import Workers
+from fleet.agent.remote import RemoteVisitors
 from fleet.agent.role_variables import accept_shrink_from_variables, given_from_variables, selection_from_variables
 from fleet.agent.run import Run
 from fleet.agent.server import Agent
@@ -34,7 +34,7 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
     """
     settle(socket_path.parent)
 
-    async def open_run(workers: Workers) -> Run:
+    async def open_run(workers: RemoteVisitors) -> Run:
         hush()
         if "spec" in order:
             spec = SPEC.validate_python(order["spec"])

@@ -1,4 +1,4 @@
-"""Writes a run's records and keeps its ledger: what is in the ledger is on disk."""
+"""Writes a run's records and keeps its state: what the state holds is on disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fleet.audit import records
 from fleet.audit.close_run import close_run
 from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subject, Subjects
-from fleet.audit.run_state import Ledger
+from fleet.audit.run_state import RunState
 from fleet.errors import AuditError
 from fleet.inventory.employee import Employee
 from fleet.model import Outcome, Reason, Result
@@ -23,9 +23,9 @@ MAX_SERVICES = 100
 class Recorder:
     """One run's way to the log. `failure` keeps why a record could not be written first: no visit begins after it."""
 
-    def __init__(self, log: AuditLog, ledger: Ledger, subjects: Mapping[str, Subject]) -> None:
+    def __init__(self, log: AuditLog, run_state: RunState, subjects: Mapping[str, Subject]) -> None:
         self._log = log
-        self.ledger = ledger
+        self.run_state = run_state
         self.subjects = subjects
         self._names = {subject.pseudonym: name for name, subject in subjects.items()}
         self._writing: set[asyncio.Task[None]] = set()
@@ -36,12 +36,12 @@ class Recorder:
         writing = asyncio.create_task(self._write(event, fields))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
-        # A record is on its way whether or not the visit is canceled meanwhile: the ledger must hear of it.
+        # A record is on its way whether or not the visit is canceled meanwhile: the run's state must include it.
         await asyncio.shield(writing)
 
     async def _write(self, event: str, fields: Mapping[str, Any]) -> None:
         try:
-            self.ledger.observe(await self._log.append(event, self.ledger.run, **fields))
+            self.run_state.observe(await self._log.append(event, self.run_state.run, **fields))
         except AuditError as error:
             self.failure = self.failure or error
             raise
@@ -106,20 +106,20 @@ class Recorder:
 
     def is_finished(self, account: PlannedAccount, control: str | None) -> bool:
         """True if the control has its terminal record."""
-        return (self.subjects[account.employee.name].pseudonym, account.service, control) in self.ledger.finished
+        return (self.subjects[account.employee.name].pseudonym, account.service, control) in self.run_state.finished
 
     def is_intended(self, account: PlannedAccount, control: str | None) -> bool:
         """True if an intent for the control is in the log."""
-        return (self.subjects[account.employee.name].pseudonym, account.service, control) in self.ledger.intended
+        return (self.subjects[account.employee.name].pseudonym, account.service, control) in self.run_state.intended
 
     def results_of(self, employee: str) -> list[Result]:
         """One employee's results."""
         subject = self.subjects[employee].pseudonym
         absent = Reason.AUDIT_FAILED if self.failure else Reason.INTERRUPTED
-        return self.ledger.results(self._names, subject, absent)
+        return self.run_state.results(self._names, subject, absent)
 
     async def settle(self) -> None:
-        """Wait until the ledger has heard of all that is on its way to the log."""
+        """Wait until the run's state holds all that is on its way to the log."""
         if self._writing:
             await asyncio.wait(set(self._writing))
 
@@ -128,6 +128,6 @@ class Recorder:
         await self.settle()
         if self.failure is not None and not self._log.make_room():
             raise self.failure
-        await close_run(self._log, self.ledger, Reason.AUDIT_FAILED if self.failure else stopped)
+        await close_run(self._log, self.run_state, Reason.AUDIT_FAILED if self.failure else stopped)
         if self.failure is not None:
             raise self.failure

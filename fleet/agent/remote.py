@@ -45,11 +45,11 @@ _SOCKET = re.compile(r"/[A-Za-z0-9._/-]{1,107}")
 
 NETWORK = TypeAdapter(Network)
 
-Visited = Callable[[object, "Worker"], Awaitable[dict[str, Any]]]
+Visited = Callable[[object, "RemoteVisitor"], Awaitable[dict[str, Any]]]
 """Does the visits of one employee with a worker's browsers: the answer that the play there gets."""
 
 
-class Worker:
+class RemoteVisitor:
     """One worker, as long as its channel lasts; a Visitor."""
 
     def __init__(self, name: str, ways: Mapping[str, str], visited: Visited) -> None:
@@ -180,13 +180,13 @@ class Worker:
         self.let_go()
 
 
-class Workers:
+class RemoteVisitors:
     """The workers of a run: expected by name, let in one after the other, opened together."""
 
     def __init__(self, visited: Visited) -> None:
         self._visited = visited
         self._expected: frozenset[str] = frozenset()
-        self._all: dict[str, Worker] = {}
+        self._all: dict[str, RemoteVisitor] = {}
         self._let_in = asyncio.Event()
         self.loopback: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
         """Addresses on this machine's loopback that the workers must be able to reach."""
@@ -207,7 +207,7 @@ class Workers:
         self, name: str, ways: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Let a worker in, and serve it until it is gone. `ways` are its own addresses for those of `loopback`."""
-        worker = Worker(name, ways, self._visited)
+        worker = RemoteVisitor(name, ways, self._visited)
 
         def at_work() -> None:
             self._all[name] = worker
@@ -217,7 +217,7 @@ class Workers:
 
     async def open(
         self, names: Collection[str], network: Network, recipes: Iterable[Recipe], *, sandbox: bool, live: bool
-    ) -> list[Worker]:
+    ) -> list[RemoteVisitor]:
         """Wait until all have come, and make them ready for a run. Raises FleetError with what is missing where."""
         recipes = list(recipes)
         hosts = [host for recipe in recipes for host in recipe.hosts]

@@ -15,13 +15,13 @@ from fleet.agent.breaker import Breaker
 from fleet.agent.browsers import is_in_sandbox, open_engine, proxied_hosts
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
-from fleet.agent.remote import Worker, Workers
+from fleet.agent.remote import RemoteVisitor, RemoteVisitors
 from fleet.audit import records
 from fleet.audit.close_run import close_open_run
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import PATIENCE, AuditLog
 from fleet.audit.pseudonyms import Subjects
-from fleet.audit.run_state import Ledger
+from fleet.audit.run_state import RunState
 from fleet.browser.engine import Engine
 from fleet.browser.selector_check import require_selectors
 from fleet.errors import AgentError
@@ -74,7 +74,7 @@ class Run:
         self._closing = False
 
     @classmethod
-    async def open(cls, spec: RunSpec, workers: Workers, socket: Path | None = None) -> Run:
+    async def open(cls, spec: RunSpec, workers: RemoteVisitors, socket: Path | None = None) -> Run:
         """Check everything, lock the log, start rehearsal and browsers (here, or at its workers), write the plan.
 
         `socket` is where others can ask this run to write to the log for them.
@@ -113,7 +113,7 @@ class Run:
             await settle(writer)
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
-            browsers: list[Worker] | list[Engine]
+            browsers: list[RemoteVisitor] | list[Engine]
             here = None
             if settings.workers:
                 names = [address.name for address in settings.workers]
@@ -130,7 +130,7 @@ class Run:
                 for browser in browsers:
                     await require_selectors(browser, recipe.hosts, catalog, [recipe])
             known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})
-            recorder = Recorder(log, Ledger(spec.run_id), known)
+            recorder = Recorder(log, RunState(spec.run_id), known)
             breaker = Breaker(settings.breaker_limits if settings.breaker else None)
             paces = {service: pace_of(recipe, settings) for service, recipe in recipes.items() if service in live}
             ground = Ground(
@@ -246,7 +246,7 @@ class Run:
     @property
     def counts(self) -> dict[str, int]:
         """Outcomes so far."""
-        return self._recorder.ledger.count()
+        return self._recorder.run_state.count()
 
     @property
     def log_path(self) -> Path:

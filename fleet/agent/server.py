@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from fleet.agent.diagnostics import diagnostics, note_unhandled, without_text
 from fleet.agent.protocol import result_fields
-from fleet.agent.remote import Worker, Workers
+from fleet.agent.remote import RemoteVisitor, RemoteVisitors
 from fleet.agent.run import Run
 from fleet.agent.unix_server import listen, parse
 from fleet.errors import AgentError, BusyError, FleetError, WorkerError, told
@@ -30,7 +30,7 @@ class Agent:
     """Serves one run on a Unix socket (0600) in a private folder that is removed at the end."""
 
     def __init__(
-        self, socket_path: Path, open_run: Callable[[Workers], Awaitable[Run]], *, belongs_to_play: bool
+        self, socket_path: Path, open_run: Callable[[RemoteVisitors], Awaitable[Run]], *, belongs_to_play: bool
     ) -> None:
         self._socket_path = socket_path
         self._open_run = open_run
@@ -40,14 +40,14 @@ class Agent:
         self._closed = asyncio.Event()
         self._failure: FleetError | None = None
         self._visiting = 0
-        self._workers: Workers
+        self._workers: RemoteVisitors
 
     async def serve(self, owners: list[int]) -> None:
         """Serve until the run is over; `owners` are pidfds of processes without which there is no run."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(note_unhandled)
         self._ended = loop.create_future()
-        self._workers = Workers(self._visited)
+        self._workers = RemoteVisitors(self._visited)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._end, Reason.INTERRUPTED)
         for owner in owners:
@@ -171,12 +171,12 @@ class Agent:
         await asyncio.shield(self._opening)
         return {"loopback": []}  # the run has no workers
 
-    async def _visited(self, employee: object, worker: Worker) -> dict[str, Any]:
+    async def _visited(self, employee: object, worker: RemoteVisitor) -> dict[str, Any]:
         """The answer to a play on a worker, whose browsers are to be used."""
         assert self._opening is not None
         return await self._visit(await asyncio.shield(self._opening), employee, worker)
 
-    async def _visit(self, run: Run, employee: object, worker: Worker | None = None) -> dict[str, Any]:
+    async def _visit(self, run: Run, employee: object, worker: RemoteVisitor | None = None) -> dict[str, Any]:
         if not isinstance(employee, str):
             return {"error": "an employee is named by a text"}
         if not run.knows(employee):

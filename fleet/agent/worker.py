@@ -21,14 +21,14 @@ from fleet.agent.main import scrub_environment, settle
 from fleet.agent.protocol import MAX_MESSAGE
 from fleet.agent.remote import NETWORK, SILENCE
 from fleet.agent.unix_server import listen, parse
-from fleet.agent.worker_protocol import ORDER, dump_ending, dump_finding
+from fleet.agent.worker_protocol import ORDER, dump_ending, dump_result
 from fleet.browser.engine import Engine
 from fleet.browser.liveness import BrowserGone
 from fleet.errors import FleetError, InputError
 from fleet.model import Reading, Reason
 from fleet.orphans import WORKER, held_folder, sweep
 from fleet.paths import runtime_dir
-from fleet.visit.visit import Ending, Finding, Visit
+from fleet.visit.visit import ControlResult, Ending, Visit
 
 
 class RemoteJournal:
@@ -49,14 +49,14 @@ class RemoteJournal:
         shown = base64.b64encode(picture).decode()
         await self._channel.ask("intend", visit=self._visit, control=control, before=before, picture=shown)
 
-    async def finish(self, finding: Finding) -> None:
+    async def finish(self, finding: ControlResult) -> None:
         """As Journal has it; with what the visit leaves so far, which is not lost if the rest is."""
         await self._channel.ask(
-            "finish", visit=self._visit, finding=dump_finding(finding), ending=dump_ending(self._ending)
+            "finish", visit=self._visit, finding=dump_result(finding), ending=dump_ending(self._ending)
         )
 
 
-class WorkerProcess:
+class VisitServer:
     """Serves one agent, over its own stdin and stdout, and the plays on this machine, over a socket."""
 
     def __init__(self, socket_path: Path) -> None:
@@ -172,5 +172,5 @@ def serve_worker() -> None:
             os.dup2(silence, taken)
         settle(folder)
         scrub_environment()
-        asyncio.run(WorkerProcess(folder / "agent.sock").serve(incoming, outgoing))
+        asyncio.run(VisitServer(folder / "agent.sock").serve(incoming, outgoing))
     sweep(runtime_dir())

@@ -16,7 +16,7 @@ from fleet.browser.tab import MAX_REFUSED_HOSTS
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipes.labels import shown_label
 from fleet.sessions.storage_state import is_storable
-from fleet.visit.visit import Ending, Finding, Journal, Order
+from fleet.visit.visit import ControlResult, Ending, Journal, Order
 
 MAX_PICTURE = 4 * 1024 * 1024
 """Bytes; a control is a part of a page."""
@@ -32,18 +32,18 @@ _EITHER_WAY = {Outcome.SIGN_IN_NEEDED, Outcome.CHALLENGED, Outcome.WRONG_ACCOUNT
 T = TypeVar("T")
 
 ORDER = TypeAdapter(Order)
-_FINDING = TypeAdapter(Finding)
+_FINDING = TypeAdapter(ControlResult)
 _ENDING = TypeAdapter(Ending)
 
 
-def dump_finding(finding: Finding) -> dict[str, Any]:
+def dump_result(finding: ControlResult) -> dict[str, Any]:
     """A finding as JSON has it."""
     picture = finding.picture
     return asdict(finding) | {"picture": base64.b64encode(picture).decode() if picture is not None else None}
 
 
-def load_finding(fields: Mapping[str, Any]) -> Finding:
-    """The finding that `dump_finding` has written. Raises ValueError or TypeError if it is none."""
+def load_result(fields: Mapping[str, Any]) -> ControlResult:
+    """The finding that `dump_result` has written. Raises ValueError or TypeError if it is none."""
     picture = fields["picture"]
     found = _FINDING.validate_python({**fields, "picture": None if picture is None else _load_picture(picture)})
     hosts, status = found.refused_hosts, found.http_status
@@ -112,7 +112,7 @@ class Ordered:
 
     async def finish(self, finding: Mapping[str, Any], ending: Mapping[str, Any]) -> dict[str, Any]:
         """Note how a control ended, if this visit can have come to that, and what the visit leaves so far."""
-        found, left = load_finding(finding), load_ending(ending)
+        found, left = load_result(finding), load_ending(ending)
         self._require(found.control)
         if not self._is_possible(found):
             raise ValueError("an end that this visit cannot have")
@@ -121,7 +121,7 @@ class Ordered:
         await self._kept(self.journal.finish(found))
         return {}
 
-    def _is_possible(self, found: Finding) -> bool:
+    def _is_possible(self, found: ControlResult) -> bool:
         readings, is_intended = (found.before, found.after), found.control in self.intended
         if (found.read_back and not is_intended) or (found.label is not None and found.reason is not Reason.LABEL):
             return False

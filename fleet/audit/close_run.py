@@ -8,22 +8,22 @@ from typing import Any
 
 from fleet.audit import records
 from fleet.audit.log import AuditLog
-from fleet.audit.run_state import Key, Ledger
+from fleet.audit.run_state import ControlKey, RunState
 from fleet.audit.segments import read_last_run
 from fleet.model import EXIT_INTERRUPTED, Outcome, Reading, Reason
 
 
-async def close_run(log: AuditLog, ledger: Ledger, stopped: Reason | None) -> None:
+async def close_run(log: AuditLog, run_state: RunState, stopped: Reason | None) -> None:
     """Write what is missing: a terminal record for each unfinished control, then `run.finished`.
 
     `stopped` is why the run ended early, or None; controls that no play ever asked for are then `play_ended`.
     """
 
-    async def finish(key: Key, outcome: Outcome, before: Reading | None) -> None:
+    async def finish(key: ControlKey, outcome: Outcome, before: Reading | None) -> None:
         subject, service, control = key
         record = await log.append(
             records.CONTROL_FINISHED,
-            ledger.run,
+            run_state.run,
             subject=subject,
             service=service,
             control=control,
@@ -31,22 +31,22 @@ async def close_run(log: AuditLog, ledger: Ledger, stopped: Reason | None) -> No
             reason=stopped or Reason.PLAY_ENDED,
             **{**records.NOTHING_READ, "before": before},
         )
-        ledger.observe(record)
+        run_state.observe(record)
 
     # All at once, so that thousands share a sync: whoever pressed Ctrl-C waits for this.
-    await asyncio.gather(*(finish(*each) for each in ledger.unfinished()))
-    counts = ledger.count()
+    await asyncio.gather(*(finish(*each) for each in run_state.unfinished()))
+    counts = run_state.count()
     exit_code = max((Outcome(outcome).exit_code for outcome in counts), default=0)
     if stopped is Reason.INTERRUPTED:
         exit_code = EXIT_INTERRUPTED
     finished: dict[str, Any] = {"counts": counts, "stopped": stopped, "exit_code": exit_code}
-    ledger.observe(await log.append(records.RUN_FINISHED, ledger.run, **finished))
+    run_state.observe(await log.append(records.RUN_FINISHED, run_state.run, **finished))
 
 
 async def close_open_run(folder: Path, log: AuditLog, why: Reason = Reason.AGENT_ENDED) -> None:
     """If the newest run never ended (its agent died, or could not write), end it now from its plan."""
     last = list(read_last_run(folder, rehearsal=None))
     if last:
-        ledger = Ledger.replay(last[0]["run"], last)
-        if ledger.is_open:
-            await close_run(log, ledger, why)
+        run_state = RunState.replay(last[0]["run"], last)
+        if run_state.is_open:
+            await close_run(log, run_state, why)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from fleet.audit import records
-from fleet.audit.run_state import Key
+from fleet.audit.run_state import ControlKey
 from fleet.model import Outcome, Reading, Reason
 
 
@@ -32,7 +32,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Standing:
+class CurrentState:
     """One control of one account. Without a reading nothing is claimed of it."""
 
     subject: str
@@ -64,10 +64,10 @@ _FORGETS = {Outcome.UNKNOWN, Outcome.NOT_OFFERED}
 """Of these nothing is known afterwards: a press whose end nobody saw, or no setting any more."""
 
 
-def standings(log: Iterable[Mapping[str, Any]]) -> dict[Key, Standing]:
-    """The standing of each control that a run has finished with, by pseudonym × service × control."""
-    found: dict[Key, Standing] = {}
-    of_subject: dict[str, set[Key]] = defaultdict(set)
+def current_states(log: Iterable[Mapping[str, Any]]) -> dict[ControlKey, CurrentState]:
+    """The current state of each control that a run has finished with, by pseudonym × service × control."""
+    found: dict[ControlKey, CurrentState] = {}
+    of_subject: dict[str, set[ControlKey]] = defaultdict(set)
     for record in log:
         if record["event"] == records.CONTROL_FINISHED:
             key = record["subject"], record["service"], record["control"]
@@ -79,9 +79,9 @@ def standings(log: Iterable[Mapping[str, Any]]) -> dict[Key, Standing]:
     return found
 
 
-def _next(known: Standing | None, record: Mapping[str, Any]) -> Standing:
+def _next(known: CurrentState | None, record: Mapping[str, Any]) -> CurrentState:
     last = Sighting(datetime.fromisoformat(record["at"]), record["run"])
-    now = Standing(
+    now = CurrentState(
         record["subject"],
         record["service"],
         record["control"],

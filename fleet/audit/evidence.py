@@ -8,7 +8,7 @@ from pathlib import Path
 from fleet.audit.pseudonyms import Subject
 
 
-class Kind(StrEnum):
+class EvidenceKind(StrEnum):
     """What a piece of evidence is; the end of its file's name."""
 
     BEFORE = "before.png"
@@ -16,13 +16,18 @@ class Kind(StrEnum):
     LABEL = "label.txt"
 
 
-def file_name(pseudonym: str, service: str | None, control: str | None, kind: Kind) -> str:
+def file_name(pseudonym: str, service: str | None, control: str | None, kind: EvidenceKind) -> str:
     """The name of a piece of evidence in its run's folder."""
     return f"{pseudonym}.{service}.{control}.{kind}"
 
 
 def read_evidence(
-    folder: Path, subject: Subject | None, service: str | None, control: str | None, kind: Kind, digest: str | None
+    folder: Path,
+    subject: Subject | None,
+    service: str | None,
+    control: str | None,
+    kind: EvidenceKind,
+    digest: str | None,
 ) -> bytes | None:
     """A piece of evidence in a run's folder; None if it is gone, erased, or not the one that was recorded."""
     if subject is None or digest is None:

@@ -23,7 +23,7 @@ import orjson
 from fleet.audit import records
 from fleet.audit.keys import read_keys
 from fleet.audit.recovery import recover
-from fleet.audit.segment_writer import Tail
+from fleet.audit.segment_writer import SegmentWriter
 from fleet.audit.signed_note import SigningKey
 from fleet.errors import AuditError, BusyError, FleetError, InputError
 from fleet.paths import AuditDir, is_there, make_private_dir, sync_folder
@@ -63,7 +63,7 @@ class AuditLog:
                 # The key in hand alone: whoever can write to the folder can add others to it.
                 found = recover(places, key.verifier)
                 _lay_in_ballast(places)
-                self._tail = Tail(places, [key], found)
+                self._tail = SegmentWriter(places, [key], found)
                 opened.callback(self._tail.close)
                 self._tail.begin()
             except OSError as error:

@@ -46,7 +46,7 @@ MAX_NUMBER: Final = 10**12
 """No count, no time in milliseconds and no user's number is larger."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
-Kind = Callable[[Any], bool]
+FieldCheck = Callable[[Any], bool]
 """Whether a value may stand in a field."""
 
 
@@ -91,17 +91,17 @@ def _day(value: Any) -> bool:
     return isinstance(value, str) and len(value) == 10 and bool(date.fromisoformat(value))  # raises ValueError
 
 
-def _or_none(kind: Kind) -> Kind:
+def _or_none(kind: FieldCheck) -> FieldCheck:
     return lambda value: value is None or kind(value)
 
 
 _OUTCOMES: Final = frozenset(Outcome)
-_outcome: Kind = _OUTCOMES.__contains__
-_reading: Kind = frozenset({*Reading, None}).__contains__
-_reason: Kind = frozenset({*Reason, None}).__contains__
+_outcome: FieldCheck = _OUTCOMES.__contains__
+_reading: FieldCheck = frozenset({*Reading, None}).__contains__
+_reason: FieldCheck = frozenset({*Reason, None}).__contains__
 _text_or_none, _number_or_none = _or_none(_text), _or_none(_number)
 
-_COMMON_KINDS: Final[dict[str, Kind]] = {
+_COMMON_KINDS: Final[dict[str, FieldCheck]] = {
     "v": lambda value: type(value) is int and 1 <= value <= SCHEMA_VERSION,
     "seq": _number,
     "at": _time,
@@ -109,9 +109,9 @@ _COMMON_KINDS: Final[dict[str, Kind]] = {
     "event": _text,
     "run": _text_or_none,
 }
-_CONTROL: Final[dict[str, Kind]] = {"subject": _text, "service": _text_or_none, "control": _text_or_none}
+_CONTROL: Final[dict[str, FieldCheck]] = {"subject": _text, "service": _text_or_none, "control": _text_or_none}
 
-FIELDS: Final[dict[str, dict[str, Kind]]] = {
+FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
     RUN_STARTED: {
         "version": _text,
         "operator": _number,

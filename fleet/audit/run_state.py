@@ -15,12 +15,12 @@ from typing import Any, Self
 from fleet.audit import records
 from fleet.model import Outcome, Reading, Reason, Result
 
-Key = tuple[str, str | None, str | None]
+ControlKey = tuple[str, str | None, str | None]
 """Pseudonym, service, control."""
 
 
 @dataclass
-class Ledger:
+class RunState:
     """The state of one run, by pseudonym × service × control."""
 
     run: str
@@ -28,18 +28,18 @@ class Ledger:
     started_at: str | None = None
     finished_at: str | None = None
     counts: dict[str, int] | None = None
-    planned: dict[str, list[Key]] = field(default_factory=dict)
+    planned: dict[str, list[ControlKey]] = field(default_factory=dict)
     """By pseudonym: one employee's answer then costs that employee's controls only."""
-    intended: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
-    finished: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
+    intended: dict[ControlKey, Mapping[str, Any]] = field(default_factory=dict)
+    finished: dict[ControlKey, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def replay(cls, run: str, log: Iterable[Mapping[str, Any]]) -> Self:
-        """The ledger of `run` from the records of a log."""
-        ledger = cls(run)
+        """The state of `run` from the records of a log."""
+        run_state = cls(run)
         for record in log:
-            ledger.observe(record)
-        return ledger
+            run_state.observe(record)
+        return run_state
 
     def observe(self, record: Mapping[str, Any]) -> None:
         """Take one written record into account; those of other runs are passed over."""
@@ -63,17 +63,17 @@ class Ledger:
         """True if the run was started and has no `run.finished`."""
         return self.started_at is not None and self.finished_at is None
 
-    def keys(self) -> Iterator[Key]:
+    def keys(self) -> Iterator[ControlKey]:
         """Every planned control, in the order of the plan."""
         return itertools.chain.from_iterable(self.planned.values())
 
-    def unfinished(self) -> Iterator[tuple[Key, Outcome, Reading | None]]:
+    def unfinished(self) -> Iterator[tuple[ControlKey, Outcome, Reading | None]]:
         """Planned controls without a terminal record, with the outcome that an ending run must give them."""
         for key in self.keys():
             if key not in self.finished:
                 yield key, *self._ending(key)
 
-    def _ending(self, key: Key) -> tuple[Outcome, Reading | None]:
+    def _ending(self, key: ControlKey) -> tuple[Outcome, Reading | None]:
         """An intent without a result is `unknown`: the click may or may not have happened. All else is `not_run`."""
         intent = self.intended.get(key)
         return (Outcome.NOT_RUN, None) if intent is None else (Outcome.UNKNOWN, Reading(intent["before"]))
@@ -94,7 +94,7 @@ class Ledger:
         chosen = self.planned if subject is None else (subject,)
         return [self._result(key, names, absent) for one in chosen for key in self.planned.get(one, ())]
 
-    def _result(self, key: Key, names: Mapping[str, str], absent: Reason) -> Result:
+    def _result(self, key: ControlKey, names: Mapping[str, str], absent: Reason) -> Result:
         subject, service, control = key
         who, record = names.get(subject, subject), self.finished.get(key)
         if record is None:
@@ -113,5 +113,5 @@ class Ledger:
         )
 
 
-def _key(record: Mapping[str, Any]) -> Key:
+def _key(record: Mapping[str, Any]) -> ControlKey:
     return record["subject"], record["service"], record["control"]

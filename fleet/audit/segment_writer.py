@@ -19,7 +19,7 @@ CHECKPOINT_RECORDS = 1000
 """A signature is due after so many records."""
 
 
-class Tail:
+class SegmentWriter:
     """Appends lines, starts new segments, signs."""
 
     def __init__(self, places: AuditDir, keys: Sequence[SigningKey], found: Recovered) -> None:

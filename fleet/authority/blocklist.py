@@ -56,7 +56,7 @@ class Entry:
     """False if the audit log has yet to be told."""
 
 
-class Register:
+class Blocklist:
     """A folder of such files. Only who writes the audit log removes or replaces one; anybody may add at any time."""
 
     def __init__(self, folder: Path) -> None:

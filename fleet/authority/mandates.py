@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from fleet.authority.blocklist import Entry, Register, is_name
+from fleet.authority.blocklist import Blocklist, Entry, is_name
 from fleet.errors import InputError
 from fleet.model import Reason
 from fleet.paths import is_there, look, sync_folder
@@ -32,7 +32,7 @@ def _refuse_date() -> date:
 
 
 IsoDate = Annotated[date, BeforeValidator(_iso_date)]
-Words = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 
 
 class Mandate(BaseModel):
@@ -40,9 +40,9 @@ class Mandate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    employee: Words
-    reference: Words
-    services: Annotated[tuple[Words, ...], Field(min_length=1, strict=False)]
+    employee: ShortText
+    reference: ShortText
+    services: Annotated[tuple[ShortText, ...], Field(min_length=1, strict=False)]
     granted_on: IsoDate
     expires_on: IsoDate
     revoked_on: IsoDate | None = None
@@ -71,7 +71,7 @@ class Mandate(BaseModel):
         return None
 
 
-class Revocations(Register):
+class Revocations(Blocklist):
     """Mandates taken back, kept in the state directory: they win over any inventory.
 
     Looked up anew at each question, because a revocation counts from the moment it is made, also in the middle of a
@@ -84,7 +84,7 @@ class Revocations(Register):
         self._read: tuple[tuple[int, ...], dict[str, date]] | None = None
 
     def prepare(self) -> None:
-        """As Register has it; and take over what an earlier version has written, once all of it is durable.
+        """As for any blocklist; and take over what an earlier version has written, once all of it is durable.
 
         Raises InputError if that cannot be read or kept.
         """

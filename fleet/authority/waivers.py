@@ -6,7 +6,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict
 
-from fleet.authority.mandates import IsoDate, Words
+from fleet.authority.mandates import IsoDate, ShortText
 
 
 class Waiver(BaseModel):
@@ -14,10 +14,10 @@ class Waiver(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    service: Words
-    control: Words | None = None
-    rationale: Words
-    owner: Words
+    service: ShortText
+    control: ShortText | None = None
+    rationale: ShortText
+    owner: ShortText
     expires_on: IsoDate
 
     def covers(self, service: str, control: str, today: date) -> bool:

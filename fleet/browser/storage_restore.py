@@ -16,7 +16,7 @@ _OTHER_STORAGE = "cache_storage,file_systems,service_workers"
 """What never makes up a session (Chrome DevTools Protocol, Storage.clearDataForOrigin)."""
 
 
-class Kept:
+class StorageRestore:
     """Storage, databases and cookies of a tab's page. Raises what Playwright raises."""
 
     def __init__(self, page: Page, devtools: CDPSession, script: PageScript, session: SessionParts) -> None:

@@ -20,7 +20,7 @@ from fleet.browser.landing import land
 from fleet.browser.liveness import BrowserGone, end, guarded
 from fleet.browser.page_script import Node, PageScript
 from fleet.browser.snapshot import Box, Seen, Snapshot, Wanted
-from fleet.browser.storage_restore import Kept
+from fleet.browser.storage_restore import StorageRestore
 from fleet.browser.traffic import Sent, Traffic, was_refused
 from fleet.model import ControlKind, Reason
 from fleet.recipes.labels import is_one_of
@@ -62,7 +62,7 @@ class Tab:
         self._script = PageScript(devtools)
         self._traffic = Traffic(page, hosts)
         self._session = session
-        self._kept = Kept(page, devtools, self._script, session)
+        self._kept = StorageRestore(page, devtools, self._script, session)
         self.status: int | None = None
         """HTTP status of the last page that was loaded; None if there was none."""
         self.refused_hosts: set[str] = set()

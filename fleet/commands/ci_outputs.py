@@ -21,7 +21,7 @@ NO_END = "The run did not come to its end, or never began; 'fleet audit show --r
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class CiOutputs:
     """The job that a run is a step of. `junit_file` is where JUnit XML was asked for."""
 
     junit_file: Path | None

@@ -17,7 +17,7 @@ from fleet.audit.verify import Verdict, verify
 from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.commands.options import STATE, complain, people
-from fleet.commands.run import prepare, progress, show
+from fleet.commands.run import prepare_run, progress, show
 from fleet.model import Outcome, count_outcomes
 from fleet.paths import AuditDir, ansible_content, default_state
 from fleet.plan.plan import RunSpec, catalog_for, new_run_id
@@ -40,7 +40,7 @@ def demo(state: STATE = None) -> None:
     folder = Path(state) if state else default_state() / "demo" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     identity, log_key = (folder.with_name(f"{folder.name}-{name}") for name in ("identity.txt", "log-key.pem"))
     # No fleet.yml counts here: the demo shows the same to everybody.
-    spec, names = prepare(Settings(folder.absolute(), identity, log_key, inventory=sources), None, check=False)
+    spec, names = prepare_run(Settings(folder.absolute(), identity, log_key, inventory=sources), None, check=False)
     stage = raise_stage_alone(spec.inventory, spec.settings, catalog_for(spec.settings, rehearsal=True))
     try:
         # Both runs meet the same services, so that the second finds what the first has stored.

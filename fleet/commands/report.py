@@ -10,14 +10,14 @@ import typer
 from fleet.audit.checkpoints import read_newest
 from fleet.audit.keys import read_keys
 from fleet.audit.pseudonyms import known_subjects
-from fleet.audit.run_state import Ledger
+from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_run
 from fleet.audit.signed_note import is_signed_by
 from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.paths import AuditDir
 from fleet.plan.plan import catalog_for, service_names
 from fleet.report.page import render_report
-from fleet.report.translations import words_asked_for
+from fleet.report.translations import requested_translator
 
 
 def report(
@@ -40,13 +40,13 @@ def report(
     log = read_run(places.log, run, rehearsal=rehearsal)
     run = str(log[0]["run"])
     page = render_report(
-        Ledger.replay(run, log),
+        RunState.replay(run, log),
         log[0],
         known_subjects(places.subjects),
         settings.state_dir,
         service_names(catalog_for(settings, rehearsal=rehearsal)),
         _own_checkpoint(places),
-        words_asked_for(language),
+        requested_translator(language),
     )
     path = output or Path(f"report-{run}.html")
     write_output(path, page)

@@ -14,7 +14,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fleet.audit.log import wait_until_free
-from fleet.commands.ci_outputs import Pipeline
+from fleet.commands.ci_outputs import CiOutputs
 from fleet.commands.options import (
     BREAKER,
     CONTROLS,
@@ -116,7 +116,7 @@ def run(
         notify=tuple(notify or ()),
         notify_file=notify_file,
     )
-    pipeline = Pipeline(junit_file)
+    pipeline = CiOutputs(junit_file)
     selection = Selection(resume, new, only_failed, stale)
     names: dict[str, str] = {}
     spec, notifier = None, Notifier()
@@ -126,7 +126,7 @@ def run(
         with interruptible() as interruption, interruption.at_once():
             configuration, wait_within = configure(given), _seconds(wait)
             notifier = Notifier(None if plan else configuration.channels)
-            prepared = partial(prepare, configuration.settings, limit, selection)
+            prepared = partial(prepare_run, configuration.settings, limit, selection)
             spec, names = prepared(check=check, accept_shrink=accept_shrink)
             if not plan and _has_waited(spec.settings, wait_within):
                 # Log and inventory may say something else by now.
@@ -216,7 +216,7 @@ def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
         print_forecast(screen(), spec, seen, names)
 
 
-def prepare(
+def prepare_run(
     settings: Settings,
     limit: str | None,
     selection: Selection = EVERYTHING,

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from rich.table import Table
 
-from fleet.authority.blocklist import Register
+from fleet.authority.blocklist import Blocklist
 from fleet.browser.engine import Engine
 from fleet.browser.find import BrowserProgram, find_browser
 from fleet.browser.network import Network
@@ -60,7 +60,7 @@ def list_(inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None
             seen = control.verified_live or "not yet"
             table.add_row(f"{recipe.service}.{name}", control.title, control.kind, recipe.terms.automation, seen)
     screen().print(table)
-    for entry in Register(settings_of(inventory, state=state).state_dir.stopped_services).entries():
+    for entry in Blocklist(settings_of(inventory, state=state).state_dir.stopped_services).entries():
         rests_on = f" ({entry.reference})" if entry.reference else ""
         say(f"{entry.name} has been stopped since {entry.since.isoformat()}{rests_on}: no run visits it.", "yellow")
 
@@ -102,7 +102,7 @@ def stop(
     else:
         if service not in known:
             raise InputError(f"There is no recipe for '{service}'; known are {', '.join(known)}. Nothing was stopped.")
-    stopped = Register(settings.state_dir.stopped_services)
+    stopped = Blocklist(settings.state_dir.stopped_services)
     is_new = stopped.add(
         service,
         datetime.now(UTC).date(),

@@ -11,9 +11,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from fleet.audit.current_state import Standing, standings
+from fleet.audit.current_state import CurrentState, current_states
 from fleet.audit.pseudonyms import Subject, known_subjects
-from fleet.audit.run_state import Key
+from fleet.audit.run_state import ControlKey
 from fleet.audit.segments import of_kind, read_records
 from fleet.commands.options import (
     INVENTORY,
@@ -36,7 +36,7 @@ from fleet.plan.plan import catalog_for, plan_accounts, read_people, service_nam
 from fleet.recipes.catalog import Catalog
 from fleet.report.drift import DriftReport, drift_envelope, print_drift
 from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
-from fleet.report.translations import visible, whole_percents, words_for
+from fleet.report.translations import translator_for, visible, whole_percents
 from fleet.settings.resolve import Given, Settings, configure
 
 MAX_STEPS = 20
@@ -87,7 +87,7 @@ def status(
         notifier.require_loopback()
     places = settings.state_dir.audit
     known = known_subjects(places.subjects)
-    found = standings(of_kind(read_records(places.log), rehearsal=rehearsal))
+    found = current_states(of_kind(read_records(places.log), rehearsal=rehearsal))
     rows = list(_of_inventory(everybody, settings, catalog, known, found) if everybody else _of_log(known, found))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
@@ -115,22 +115,22 @@ def _of_inventory(
     settings: Settings,
     catalog: Catalog,
     known: dict[str, Subject],
-    found: dict[Key, Standing],
+    found: dict[ControlKey, CurrentState],
 ) -> Iterator[Row]:
     for employee in inventory.employees:
         subject = known.get(employee.name)
         for account in plan_accounts(employee, settings, catalog):
             for control in account.controls:
-                standing = found.get((subject.pseudonym, account.service, control)) if subject else None
+                current = found.get((subject.pseudonym, account.service, control)) if subject else None
                 language = employee.locale or "not stated"
-                yield Row(employee.name, account.service, control, employee.groups, language, standing)
+                yield Row(employee.name, account.service, control, employee.groups, language, current)
 
 
-def _of_log(known: dict[str, Subject], found: dict[Key, Standing]) -> Iterator[Row]:
+def _of_log(known: dict[str, Subject], found: dict[ControlKey, CurrentState]) -> Iterator[Row]:
     names = {subject.pseudonym: (name, subject.locale) for name, subject in known.items()}
-    for (pseudonym, service, control), standing in found.items():
+    for (pseudonym, service, control), current in found.items():
         name, language = names.get(pseudonym, (pseudonym, None))
-        yield Row(name, service, control, (), language or "not stated", standing)
+        yield Row(name, service, control, (), language or "not stated", current)
 
 
 def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedelta) -> None:
@@ -183,7 +183,7 @@ def _coverage_table(title: str, parts: list[Coverage], now: datetime, stale: tim
             *counts,
             "" if share is None else _percent(share),
             str(one.stale(now, stale) or ""),
-            "" if oldest is None else f"{words_for('en').age(oldest)} ago",
+            "" if oldest is None else f"{translator_for('en').age(oldest)} ago",
         )
     return table
 

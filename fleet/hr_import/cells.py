@@ -8,7 +8,7 @@ from functools import cache
 
 from babel import Locale
 
-LANGUAGES = ("en", "fr", "de", "it")
+HR_LANGUAGES = ("en", "fr", "de", "it")
 """Languages whose names for languages are understood: an HR system says `German` or `Deutsch`."""
 
 _FORMULA = "=+-@\t\r＝＋－＠"
@@ -78,7 +78,7 @@ def language(text: str) -> str:
 
 @cache
 def _languages() -> dict[str, str]:
-    return {str(name).casefold(): code for known in LANGUAGES for code, name in Locale(known).languages.items()}
+    return {str(name).casefold(): code for known in HR_LANGUAGES for code, name in Locale(known).languages.items()}
 
 
 def bare(value: str) -> str:

@@ -79,7 +79,7 @@ class Import:
             ) from None
 
 
-def prepare(path: Path, inventory: Path, services: ServicesFor, wishes: Wishes) -> Import:
+def prepare_import(path: Path, inventory: Path, services: ServicesFor, wishes: Wishes) -> Import:
     """Read an export and an inventory, and make the inventory's new text. Changes nothing.
 
     Raises InputError with all mistakes of what is read first.

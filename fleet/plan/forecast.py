@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from fleet.authority.blocklist import Register
+from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
 from fleet.model import Outcome, Reason, Result
@@ -89,7 +89,7 @@ def forecast(spec: RunSpec, now: datetime | None = None) -> Forecast:
         accounts = [account for of_one in planned.values() for account in of_one]
         live = {one.recipe.service: one.recipe for one in accounts if one.recipe and is_live(one, settings.network)}
         paces = {service: pace_of(recipe, settings) for service, recipe in live.items()}
-    revoked, stopped = Revocations(settings.state_dir.revocations), Register(settings.state_dir.stopped_services)
+    revoked, stopped = Revocations(settings.state_dir.revocations), Blocklist(settings.state_dir.stopped_services)
     with_session = {(info.employee, info.service) for info in SessionStore(settings.state_dir).list()}
     history = History(spec)
     visits, left_alone = [], []

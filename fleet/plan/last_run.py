@@ -8,7 +8,7 @@ from datetime import datetime
 from statistics import median
 
 from fleet.audit.pseudonyms import known_names
-from fleet.audit.run_state import Ledger
+from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_last_run
 from fleet.model import Outcome, Reason
 from fleet.plan.plan import RunSpec
@@ -24,7 +24,7 @@ class History:
         places = spec.settings.state_dir.audit
         records = list(read_last_run(places.log, rehearsal=spec.inventory.rehearsal))
         self._spec = spec
-        last = Ledger.replay(records[0]["run"], records) if records else None
+        last = RunState.replay(records[0]["run"], records) if records else None
         names = known_names(places.subjects)
         self._results = last.results(names, absent=Reason.AGENT_ENDED) if last else []
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fleet.audit import records
 from fleet.audit.pseudonyms import known_names, known_subjects
-from fleet.audit.run_state import Key, Ledger
+from fleet.audit.run_state import ControlKey, RunState
 from fleet.audit.segments import of_kind, read_last_run, read_records, read_run, read_starts
 from fleet.errors import InputError
 from fleet.model import Outcome, Reason, Result, counted
@@ -111,9 +111,9 @@ class Past:
 _NOTHING = Past()
 
 
-def past(log: Iterable[Mapping[str, Any]]) -> dict[Key, Past]:
+def past(log: Iterable[Mapping[str, Any]]) -> dict[ControlKey, Past]:
     """What the log says of each control that a run has ended."""
-    found: dict[Key, Past] = {}
+    found: dict[ControlKey, Past] = {}
     setting: set[str] = set()
     for record in log:
         if record["event"] == records.RUN_STARTED and not record["check"]:
@@ -168,7 +168,7 @@ def _planned(spec: RunSpec) -> set[Planned]:
 def _results(spec: RunSpec, run: str) -> list[Result]:
     places = spec.settings.state_dir.audit
     log = read_run(places.log, run, rehearsal=spec.inventory.rehearsal)
-    return Ledger.replay(log[0]["run"], log).results(known_names(places.subjects), absent=Reason.AGENT_ENDED)
+    return RunState.replay(log[0]["run"], log).results(known_names(places.subjects), absent=Reason.AGENT_ENDED)
 
 
 def _whose(result: Result) -> Planned:

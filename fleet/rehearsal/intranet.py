@@ -15,8 +15,8 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from fleet.rehearsal.behavior import Barrier, Save
+from fleet.rehearsal.page_texts import texts_for
 from fleet.rehearsal.site import Answer, cookie, file_routes, render, touched, visited
-from fleet.rehearsal.words import words_for
 from fleet.rehearsal.world import Account, Value, World
 
 SERVICE = "intranet"
@@ -118,6 +118,6 @@ class _Portal:
 
 
 def _page(account: Account | None, template: str, status: int = 200, **context: Any) -> Response:
-    words = words_for(account.who.locale if account else "en")
+    words = texts_for(account.who.locale if account else "en")
     name = account.who.name if account else ""
     return render(f"intranet/{template}", status, words=words, name=name, **context)

@@ -21,8 +21,8 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from fleet.rehearsal.behavior import Barrier, Save
+from fleet.rehearsal.page_texts import texts_for
 from fleet.rehearsal.site import Answer, cookie, file_routes, hang_up, never, render, touched, visited
-from fleet.rehearsal.words import words_for
 from fleet.rehearsal.world import Account, World
 
 SERVICE = "linkedin"
@@ -171,7 +171,7 @@ class _Www:
         return page
 
     def _settings_page(self, account: Account, is_on: bool) -> Response:
-        case, words = account.case, words_for(account.who.locale)
+        case, words = account.case, texts_for(account.who.locale)
         scripted = {name: value for name, value in dataclasses.asdict(case).items() if name not in _NOT_FOR_SCRIPTS}
         said = {name: words[name] for name in ("saved", "failed", "cookies", "accept")}
         stored_on = account.controls[CONTROL] == "in"
@@ -295,6 +295,6 @@ def _may_write(request: Request, account: Account | None) -> bool:
 def _page(
     account: Account | None, template: str, status: int = 200, headers: dict[str, str] | None = None, **context: Any
 ) -> Response:
-    words = words_for(account.who.locale if account else "en")
+    words = texts_for(account.who.locale if account else "en")
     name = account.who.name if account else ""
     return render(f"linkedin/{template}", status, headers, words=words, name=name, **context)

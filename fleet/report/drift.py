@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fleet.audit.current_state import Sighting, Standing
+from fleet.audit.current_state import CurrentState, Sighting
 from fleet.model import EXIT_OK, Reading, counted
 from fleet.notify.notification import Event, Notice
 from fleet.report.status import Row, next_steps
-from fleet.report.translations import visible, words_for
+from fleet.report.translations import translator_for, visible
 
 EXIT_DRIFT = 6
 MAX_ROWS = 20
@@ -32,7 +32,7 @@ class DriftReport:
     @property
     def drifted(self) -> list[Row]:
         """Read out once, and in by the last visit that could look."""
-        return [row for row in self.rows if row.standing and row.standing.drift]
+        return [row for row in self.rows if row.current and row.current.drift]
 
     @property
     def not_looked_at(self) -> list[Row]:
@@ -40,7 +40,7 @@ class DriftReport:
         return [
             row
             for row in self.rows
-            if row.standing is None or (row.standing.could_not_look and not row.standing.has_drifted)
+            if row.current is None or (row.current.could_not_look and not row.current.has_drifted)
         ]
 
     @property
@@ -79,7 +79,7 @@ class DriftReport:
         )
 
 
-def of_run(found: Iterable[Standing], run: str) -> tuple[int, int]:
+def of_run(found: Iterable[CurrentState], run: str) -> tuple[int, int]:
     """How many of the controls that this run ended with have drifted, and how many it could not look at."""
     own = [one for one in found if one.last.run == run]
     return sum(one.has_drifted for one in own), sum(one.could_not_look and not one.has_drifted for one in own)
@@ -92,23 +92,23 @@ def drift_envelope(
     steps = {id(row): step for row, step in next_steps(report.rows, service_names)}
 
     def common(row: Row) -> dict[str, Any]:
-        standing = row.standing
+        current = row.current
         return {
             "employee": row.employee,
             "service": row.service,
             "control": row.control,
-            "last_outcome": standing.outcome if standing else None,
-            "last": _seen(standing.last) if standing else None,
+            "last_outcome": current.outcome if current else None,
+            "last": _seen(current.last) if current else None,
             "next": steps.get(id(row)),
         }
 
     def drifted(row: Row) -> dict[str, Any]:
-        assert row.standing is not None and row.standing.drift is not None
-        drift = row.standing.drift
+        assert row.current is not None and row.current.drift is not None
+        drift = row.current.drift
         return common(row) | {"last_out": _seen(drift.last_out), "found_in": _seen(drift.found_in)}
 
     def not_looked_at(row: Row) -> dict[str, Any]:
-        read = row.standing.read if row.standing else None
+        read = row.current.read if row.current else None
         return common(row) | {"state": row.state.replace(" ", "_"), "read": _seen(read) if read else None}
 
     return {
@@ -151,8 +151,8 @@ def _drift_table(rows: list[Row]) -> Table:
     """Three lines for each: the last reading that said out, the first that said in, and how the last run ended."""
     table = _table("Found in again", "", "When (UTC)", "By run")
     for row in rows:
-        assert row.standing is not None and row.standing.drift is not None
-        drift, last = row.standing.drift, row.standing.last
+        assert row.current is not None and row.current.drift is not None
+        drift, last = row.current.drift, row.current.last
         seen = drift.last_out, drift.found_in, last
         table.add_row(
             Text(f"{visible(row.employee)}\n{row.name}"),
@@ -167,7 +167,7 @@ def _not_looked_at_table(rows: list[Row], now: datetime) -> Table:
     table = _table("Not looked at", "Control", "Why", "Last reading")
     for row in rows:
         age = row.age(now)
-        read = "never read" if age is None else f"{row.state}, {words_for('en').age(age)} ago"
+        read = "never read" if age is None else f"{row.state}, {translator_for('en').age(age)} ago"
         table.add_row(Text(visible(row.employee)), Text(row.name), Text(_outcome(row)), Text(read))
     return table
 
@@ -180,4 +180,4 @@ def _table(*headings: str) -> Table:
 
 
 def _outcome(row: Row) -> str:
-    return "no run yet" if row.standing is None else row.standing.outcome.value.replace("_", " ")
+    return "no run yet" if row.current is None else row.current.outcome.value.replace("_", " ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from fleet.audit.current_state import standings
+from fleet.audit.current_state import current_states
 from fleet.audit.segments import of_kind, read_records
 from fleet.errors import FleetError
 from fleet.model import EXIT_MEANING, count_outcomes
@@ -22,7 +22,7 @@ def run_notice(report: RunReport, places: AuditDir | None, *, rehearsal: bool) -
     if report.started_at and report.run_id and places is not None:
         with suppress(FleetError):  # a log that cannot be read has been told of as an error already
             drifted, not_looked_at = of_run(
-                standings(of_kind(read_records(places.log), rehearsal=rehearsal)).values(), report.run_id
+                current_states(of_kind(read_records(places.log), rehearsal=rehearsal)).values(), report.run_id
             )
     return Notice(
         Event.RUN_ENDED if report.started_at else Event.RUN_NOT_BEGUN,

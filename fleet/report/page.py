@@ -13,14 +13,14 @@ from typing import Any
 from markupsafe import Markup
 
 from fleet import __version__
-from fleet.audit.evidence import Kind, read_evidence
+from fleet.audit.evidence import EvidenceKind, read_evidence
 from fleet.audit.pseudonyms import Subject
-from fleet.audit.run_state import Key, Ledger
+from fleet.audit.run_state import ControlKey, RunState
 from fleet.model import Outcome, Reason, Result
 from fleet.next_steps import next_step
 from fleet.paths import StateDir
 from fleet.report.rendering import SHADES, asset, digest, shade, templates
-from fleet.report.translations import Words
+from fleet.report.translations import Translator
 
 MAX_PICTURE_BYTES = 12 * 1024 * 1024
 """So much evidence at most goes into a report; what is not done comes first, and how many are left out is said."""
@@ -67,27 +67,27 @@ class Bar:
 
 
 def render_report(
-    ledger: Ledger,
+    run_state: RunState,
     started: Mapping[str, Any],
     subjects: Mapping[str, Subject],
     state: StateDir,
     service_names: Mapping[str, str],
     checkpoint: str,
-    words: Words,
+    words: Translator,
 ) -> str:
     """The page. `started` is the run's first record, `checkpoint` the newest of its log (empty if there is none)."""
     names = {subject.pseudonym: name for name, subject in subjects.items()}
-    evidence = Evidence(state, ledger, {subject.pseudonym: subject for subject in subjects.values()})
-    lines = list(_lines(ledger, names, service_names, evidence, words))
+    evidence = Evidence(state, run_state, {subject.pseudonym: subject for subject in subjects.values()})
+    lines = list(_lines(run_state, names, service_names, evidence, words))
     outcomes = Counter(line.result.outcome for line in lines)
     shades = Counter(line.shade for line in lines)
     template = templates(words, is_page=True).get_template("report.html.j2")
     style, script = (asset(name) for name in ("report.css", "report.js"))
     return template.render(
-        run=ledger.run,
+        run=run_state.run,
         started=started,
         started_at=words.moment(datetime.fromisoformat(started["at"])),
-        finished_at=words.moment(datetime.fromisoformat(ledger.finished_at)) if ledger.finished_at else None,
+        finished_at=words.moment(datetime.fromisoformat(run_state.finished_at)) if run_state.finished_at else None,
         lines=lines,
         outcomes=[(outcome, outcomes[outcome]) for outcome in Outcome if outcomes[outcome]],
         shades=shades,
@@ -108,18 +108,21 @@ def render_report(
 class Evidence:
     """The pictures of a run: only those that are the recorded ones, and only as many as a report may carry."""
 
-    def __init__(self, state: StateDir, ledger: Ledger, subjects: Mapping[str, Subject]) -> None:
-        self._folder = state.evidence / ledger.run
-        self._ledger = ledger
+    def __init__(self, state: StateDir, run_state: RunState, subjects: Mapping[str, Subject]) -> None:
+        self._folder = state.evidence / run_state.run
+        self._run_state = run_state
         self._subjects = subjects
         self._room = MAX_PICTURE_BYTES
         self.embedded: dict[str, str] = {}
         self.left_out = 0
 
-    def of(self, key: Key) -> tuple[tuple[str, str], ...]:
+    def of(self, key: ControlKey) -> tuple[tuple[str, str], ...]:
         """Embed the pictures of a control, and say where each is."""
         found = []
-        recorded = (("before", Kind.BEFORE, self._ledger.intended), ("after", Kind.AFTER, self._ledger.finished))
+        recorded = (
+            ("before", EvidenceKind.BEFORE, self._run_state.intended),
+            ("after", EvidenceKind.AFTER, self._run_state.finished),
+        )
         for moment, kind, records in recorded:
             picture = self._read(key, kind, records[key]["evidence"] if key in records else None)
             if picture is None:
@@ -133,31 +136,35 @@ class Evidence:
             found.append((name, moment))
         return tuple(found)
 
-    def label_of(self, key: Key) -> str:
+    def label_of(self, key: ControlKey) -> str:
         """What the service calls a control, where that was kept; empty otherwise."""
         kept = self._read(
-            key, Kind.LABEL, self._ledger.finished[key]["label"] if key in self._ledger.finished else None
+            key, EvidenceKind.LABEL, self._run_state.finished[key]["label"] if key in self._run_state.finished else None
         )
         return kept.decode("utf-8", "replace") if kept else ""
 
-    def _read(self, key: Key, kind: Kind, digest: str | None) -> bytes | None:
+    def _read(self, key: ControlKey, kind: EvidenceKind, digest: str | None) -> bytes | None:
         subject, service, control = key
         return read_evidence(self._folder, self._subjects.get(subject), service, control, kind, digest)
 
 
 def _lines(
-    ledger: Ledger, names: Mapping[str, str], service_names: Mapping[str, str], evidence: Evidence, words: Words
+    run_state: RunState,
+    names: Mapping[str, str],
+    service_names: Mapping[str, str],
+    evidence: Evidence,
+    words: Translator,
 ) -> Iterator[Line]:
-    keys = list(ledger.keys())
+    keys = list(run_state.keys())
     # Of a run that is not over, nobody can say more than that.
-    results = ledger.results(names, absent=Reason.AGENT_ENDED)
+    results = run_state.results(names, absent=Reason.AGENT_ENDED)
     # What is not done first: its pictures are the ones that somebody must see.
-    pictures: dict[Key, tuple[tuple[str, str], ...]] = {}
+    pictures: dict[ControlKey, tuple[tuple[str, str], ...]] = {}
     for key, _ in sorted(zip(keys, results, strict=True), key=lambda each: -each[1].outcome.exit_code):
         pictures[key] = evidence.of(key)
     for key, result in zip(keys, results, strict=True):
         service = service_names.get(result.service or "", result.service or words("unreadable account"))
-        finished = ledger.finished.get(key)
+        finished = run_state.finished.get(key)
         yield Line(
             employee=result.employee,
             control=result.control or "",

@@ -17,7 +17,7 @@ from fleet.audit.pseudonyms import Subject
 from fleet.audit.signed_note import VerifierKey
 from fleet.model import Outcome
 from fleet.report.rendering import asset, digest, templates
-from fleet.report.translations import Words, visible
+from fleet.report.translations import Translator, visible
 
 SENTENCES = {
     Outcome.OPTED_OUT: "It was on. We switched it off, loaded the page afresh and read it back: off ({when}).",
@@ -103,7 +103,7 @@ def render_receipt(
     subject: Subject,
     entries: Sequence[Entry],
     key: VerifierKey,
-    words: Words,
+    words: Translator,
     now: datetime,
     *,
     rehearsal: bool = False,
@@ -134,7 +134,7 @@ def render_receipt(
     return Receipt(text, html)
 
 
-def _sentence(entry: Entry, words: Words) -> str:
+def _sentence(entry: Entry, words: Translator) -> str:
     """What happened, in one sentence; nothing is claimed that was not read."""
     # After an intent nobody knows whether it was we who changed it.
     is_pressed_in_vain = entry.is_pressed and entry.outcome is Outcome.ALREADY_OPTED_OUT

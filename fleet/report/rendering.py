@@ -9,7 +9,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fleet.model import Outcome
-from fleet.report.translations import Words, visible
+from fleet.report.translations import Translator, visible
 
 SHADES = {0: "done", 3: "person", 4: "in", 5: "failed"}
 """How an outcome is marked, by its exit code."""
@@ -20,7 +20,7 @@ def shade(outcome: Outcome) -> str:
     return SHADES[outcome.exit_code]
 
 
-def templates(words: Words, *, is_page: bool) -> Environment:
+def templates(words: Translator, *, is_page: bool) -> Environment:
     """The templates in one language; what comes from outside is escaped in pages, and stays as it is in plain text."""
     environment = Environment(
         loader=PackageLoader("fleet.report"),

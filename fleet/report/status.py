@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from fleet.audit.current_state import Standing
+from fleet.audit.current_state import CurrentState
 from fleet.model import Outcome, Reading, Result, control_name
 from fleet.next_steps import next_step
 
 
 @dataclass(frozen=True)
 class Row:
-    """One control that there is, or was when a run met it; `standing` is None where none ever has."""
+    """One control that there is, or was when a run met it; `current` is None where none ever has."""
 
     employee: str
     service: str | None
     control: str | None
     groups: tuple[str, ...]
     language: str
-    standing: Standing | None
+    current: CurrentState | None
 
     @property
     def name(self) -> str:
@@ -31,16 +31,16 @@ class Row:
     @property
     def state(self) -> str:
         """`out`, `in`, `not offered`, or `not known`: nothing that was not read."""
-        standing = self.standing
-        if standing is None:
+        current = self.current
+        if current is None:
             return "not known"
-        if standing.reading is not None:
-            return standing.reading.value
-        return "not offered" if standing.outcome is Outcome.NOT_OFFERED else "not known"
+        if current.reading is not None:
+            return current.reading.value
+        return "not offered" if current.outcome is Outcome.NOT_OFFERED else "not known"
 
     def age(self, now: datetime) -> timedelta | None:
         """How long ago it was read."""
-        read = self.standing.read if self.standing else None
+        read = self.current.read if self.current else None
         return None if read is None else max(now - read.at, timedelta())
 
 
@@ -95,13 +95,13 @@ def _grouped(pairs: Iterable[tuple[str, Row]]) -> list[Coverage]:
 def next_steps(rows: Iterable[Row], service_names: Mapping[str, str]) -> Iterator[tuple[Row, str]]:
     """Who must do what, for each row that is not done; one that no run has met needs a run."""
     for row in rows:
-        standing = row.standing
-        if standing is None:
+        current = row.current
+        if current is None:
             yield row, "Run: no run has looked at this account yet."
             continue
-        result = Result(row.employee, row.service, row.control, standing.outcome, reason=standing.reason)
+        result = Result(row.employee, row.service, row.control, current.outcome, reason=current.reason)
         step = next_step(result, service_names.get(row.service or ""))
-        if step and not standing.outcome.is_done:
+        if step and not current.outcome.is_done:
             yield row, step
 
 
@@ -118,18 +118,18 @@ def status_envelope(
         return {"name": one.name, "controls": len(one.rows), **counts, "stale": one.stale(now, stale), "oldest_s": age}
 
     def fields(row: Row) -> dict[str, Any]:
-        age, standing = row.age(now), row.standing
+        age, current = row.age(now), row.current
         return {
             "employee": row.employee,
             "service": row.service,
             "control": row.control,
             "state": row.state.replace(" ", "_"),
-            "read_at": standing.read.at.isoformat() if standing and standing.read else None,
+            "read_at": current.read.at.isoformat() if current and current.read else None,
             "age_s": None if age is None else int(age.total_seconds()),
             "is_stale": age is not None and age > stale,
-            "has_drifted": standing is not None and standing.has_drifted,
-            "could_not_look": standing is None or standing.could_not_look,
-            "last_outcome": standing.outcome if standing else None,
+            "has_drifted": current is not None and current.has_drifted,
+            "could_not_look": current is None or current.could_not_look,
+            "last_outcome": current.outcome if current else None,
             "next": steps.get(id(row)),
         }
 

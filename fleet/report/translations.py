@@ -19,7 +19,7 @@ LOCALE = Path(__file__).parent / "locale"
 
 
 @dataclass(frozen=True)
-class Words:
+class Translator:
     """One language."""
 
     language: str
@@ -52,17 +52,17 @@ def whole_percents(share: float) -> int:
     return floor(share * 100 + 1e-9)
 
 
-def words_for(language: str | None) -> Words:
+def translator_for(language: str | None) -> Translator:
     """The words of a language, such as `de` or `de-AT`; English for those that nobody has translated to yet."""
     base = _base(language or "en")
-    return Words(base if base in LANGUAGES else "en")
+    return Translator(base if base in LANGUAGES else "en")
 
 
-def words_asked_for(language: str | None, otherwise: str | None = None) -> Words:
+def requested_translator(language: str | None, otherwise: str | None = None) -> Translator:
     """The words of the language that somebody asked for, else of `otherwise`. Raises InputError if there are none."""
     if language is not None and _base(language) not in LANGUAGES:
         raise InputError(f"--language {language}: there are {', '.join(LANGUAGES)}.")
-    return words_for(language or otherwise)
+    return translator_for(language or otherwise)
 
 
 def _base(language: str) -> str:

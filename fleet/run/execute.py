@@ -15,7 +15,7 @@ from fleet.audit.close_run import close_open_run
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import known_names
-from fleet.audit.run_state import Ledger
+from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_last_run
 from fleet.errors import AgentError, FleetError, told
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
@@ -24,7 +24,7 @@ from fleet.plan.last_run import History
 from fleet.plan.plan import RunSpec
 from fleet.run.ansible_play import run_play, shards
 from fleet.run.signals import Interrupted, interruptible
-from fleet.run.workers import Crew
+from fleet.run.workers import Workers
 
 FINISH_WITHIN = 60.0
 """Seconds in which an agent has let go of its browsers and written the end of what was not reached."""
@@ -56,7 +56,7 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
     Ctrl-C ends the run in good order: what is under way is recorded as `unknown` or `not_run`, the exit code is 130.
     Raises FleetError if the run could not begin; nothing was touched then.
     """
-    crew = Crew(spec.settings.workers)
+    crew = Workers(spec.settings.workers)
     with interruptible() as interruption, contextlib.closing(crew):
         try:
             with interruption.at_once():
@@ -129,21 +129,27 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
 def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
     """The results as the log has them; a run that is still open there is closed first, for the reason `why_open`."""
     folder = spec.settings.state_dir.audit.log
-    ledger = Ledger.replay(spec.run_id, read_last_run(folder, rehearsal=None))
-    if ledger.is_open:
+    run_state = RunState.replay(spec.run_id, read_last_run(folder, rehearsal=None))
+    if run_state.is_open:
         try:
             _close_log(spec, why_open)
-            ledger = Ledger.replay(spec.run_id, read_last_run(folder, rehearsal=None))
+            run_state = RunState.replay(spec.run_id, read_last_run(folder, rehearsal=None))
         except FleetError as error:
             errors.append(str(error))
-    results = ledger.results(known_names(spec.settings.state_dir.audit.subjects), absent=Reason.AUDIT_FAILED)
+    results = run_state.results(known_names(spec.settings.state_dir.audit.subjects), absent=Reason.AUDIT_FAILED)
     exit_code = exit_code_of(results)
     if errors:
         exit_code = EXIT_TOOL_FAILED
     if interrupted:
         exit_code = EXIT_INTERRUPTED
     return RunReport(
-        spec.run_id, spec.check, ledger.started_at, ledger.finished_at, results, exit_code, list(dict.fromkeys(errors))
+        spec.run_id,
+        spec.check,
+        run_state.started_at,
+        run_state.finished_at,
+        results,
+        exit_code,
+        list(dict.fromkeys(errors)),
     )
 
 

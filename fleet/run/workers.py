@@ -53,7 +53,7 @@ class _Roll:
         return str(self._client.require("assign", ANSWERS_WITHIN, worker=name, employees=list(employees))["socket"])
 
 
-class WorkerSession:
+class WorkerConnection:
     """One worker of a run: its connection, and the session in which it serves the agent."""
 
     def __init__(self, address: WorkerAddress, control: Path) -> None:
@@ -131,12 +131,12 @@ class WorkerSession:
         self._connection.close()
 
 
-class Crew:
+class Workers:
     """All workers of a run; there may be none."""
 
     def __init__(self, addresses: Sequence[WorkerAddress]) -> None:
         self._addresses = addresses
-        self._sessions: list[WorkerSession] = []
+        self._sessions: list[WorkerConnection] = []
 
     def __len__(self) -> int:
         return len(self._addresses)
@@ -150,7 +150,7 @@ class Crew:
             return
         loopback = client.require("loopback", OPENING_WITHIN)["loopback"]
         folder = client.socket_path.parent
-        self._sessions = [WorkerSession(address, folder / f"w{n}") for n, address in enumerate(self._addresses)]
+        self._sessions = [WorkerConnection(address, folder / f"w{n}") for n, address in enumerate(self._addresses)]
         with ThreadPoolExecutor(len(self._sessions)) as pool:
             list(pool.map(lambda session: session.join(client, loopback, is_over), self._sessions))
 
@@ -175,7 +175,7 @@ class Crew:
         """
         left, errors, roll = list(reversed(batches)), list[str](), _Roll(client)
 
-        def work(session: WorkerSession) -> WorkerSession | None:
+        def work(session: WorkerConnection) -> WorkerConnection | None:
             while left and not is_over():
                 try:
                     batch, done = left.pop(), set[str]()
@@ -195,7 +195,7 @@ class Crew:
                     return None
             return session
 
-        sound: list[WorkerSession] = self._sessions
+        sound: list[WorkerConnection] = self._sessions
         with ThreadPoolExecutor(len(self._sessions)) as pool:
             # Once more for what was given back after the others had ended.
             while left and sound and not is_over():
@@ -205,4 +205,4 @@ class Crew:
     def close(self) -> None:
         """Let go of all."""
         with ThreadPoolExecutor(len(self._sessions) or 1) as pool:
-            list(pool.map(WorkerSession.close, self._sessions))
+            list(pool.map(WorkerConnection.close, self._sessions))

@@ -23,7 +23,7 @@ from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.maintenance import beat
 from fleet.audit.pseudonyms import Subject, Subjects
-from fleet.authority.blocklist import Entry, Register
+from fleet.authority.blocklist import Blocklist, Entry
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
 from fleet.inventory.employee import SAFE_NAME
@@ -105,9 +105,9 @@ class Writer:
         return revocations
 
     @cached_property
-    def stopped(self) -> Register:
+    def stopped(self) -> Blocklist:
         """The services that are stopped; from here on a folder that is gone shuts all."""
-        stopped = Register(self.state.stopped_services)
+        stopped = Blocklist(self.state.stopped_services)
         stopped.prepare()
         return stopped
 
@@ -164,12 +164,12 @@ async def settle(writer: Writer) -> None:
     await _record(writer, writer.stopped, records.SERVICE_STOPPED, stopped, [_stopped(entry) for entry in stopped])
 
 
-def _not_recorded(register: Register) -> list[Entry]:
+def _not_recorded(register: Blocklist) -> list[Entry]:
     return [entry for entry in register.entries() if not entry.is_recorded]
 
 
 async def _record(
-    writer: Writer, register: Register, event: str, entries: list[Entry], fields: list[dict[str, Any]]
+    writer: Writer, register: Blocklist, event: str, entries: list[Entry], fields: list[dict[str, Any]]
 ) -> None:
     await asyncio.gather(*(writer.log.append(event, None, **each) for each in fields))
     for entry in entries:

@@ -26,7 +26,7 @@ _SAVE_TROUBLE = {Sent.REFUSED: Reason.SAVE_REFUSED, Sent.UNANSWERED: Reason.SAVE
 
 
 @dataclass(frozen=True)
-class Finding:
+class ControlResult:
     """How one control ended. `read_back` is True if `after` was read from a document loaded after the press."""
 
     control: str
@@ -52,7 +52,7 @@ class Journal(Protocol):
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
         """Record that the control is about to be pressed; returns once that is durable."""
 
-    async def finish(self, finding: Finding) -> None:
+    async def finish(self, finding: ControlResult) -> None:
         """Record how the control ended; returns once that is durable."""
 
 
@@ -149,7 +149,7 @@ class Visit:
         for control in waiting:
             before = self._intended.get(control)
             outcome = Outcome.ERROR if before is None else Outcome.UNKNOWN
-            await self.journal.finish(Finding(control, outcome, before, reason=why))
+            await self.journal.finish(ControlResult(control, outcome, before, reason=why))
 
     async def _work_through(self, controls: list[str]) -> AsyncIterator[str]:
         order, ending = self.order, self.ending
@@ -169,7 +169,7 @@ class Visit:
                 except TimeoutError:
                     before, is_stuck = self._intended.get(control), True
                     outcome = Outcome.ERROR if before is None else Outcome.UNKNOWN
-                    finding = Finding(control, outcome, before, reason=Reason.TIMEOUT)
+                    finding = ControlResult(control, outcome, before, reason=Reason.TIMEOUT)
                 if tab.retry_after is not None:
                     ending.retry_after = max(tab.retry_after, ending.retry_after or 0)
                 if finding.after is not None:
@@ -182,7 +182,7 @@ class Visit:
                 if is_stuck:
                     raise BrowserGone("this page does not answer any more", is_stuck=True)
 
-    async def _finding(self, reader: Reader, name: str) -> Finding:
+    async def _finding(self, reader: Reader, name: str) -> ControlResult:
         tab, control = reader.tab, self.recipe.controls[name]
         before = self._intended.get(name)
         if before is not None:
@@ -193,14 +193,14 @@ class Visit:
             before, picture = reading_of(first, control), await tab.picture(first.box)
             if before is Reading.OUT:
                 await reader.see_person()
-                return Finding(name, Outcome.ALREADY_OPTED_OUT, before, before, picture=picture)
+                return ControlResult(name, Outcome.ALREADY_OPTED_OUT, before, before, picture=picture)
         except Stop as stop:
-            return Finding(name, stop.outcome, reason=stop.reason, label=stop.label)
+            return ControlResult(name, stop.outcome, reason=stop.reason, label=stop.label)
         if self.order.check:
-            return Finding(name, Outcome.WOULD_OPT_OUT, before, before, picture=picture)
+            return ControlResult(name, Outcome.WOULD_OPT_OUT, before, before, picture=picture)
         refusal = await self.journal.permit(name)
         if refusal is not None:
-            return Finding(name, outcome_of_refusal(refusal), before, before, refusal)
+            return ControlResult(name, outcome_of_refusal(refusal), before, before, refusal)
         await self.journal.intend(name, before, picture)
         self._intended[name] = before
         pressed, trouble = await self._set(tab, control)
@@ -224,7 +224,7 @@ class Visit:
 
     async def _prove(
         self, reader: Reader, name: str, before: Reading, trouble: Stop | None, *, pressed: bool = True, is_sent: bool
-    ) -> Finding:
+    ) -> ControlResult:
         """Load afresh, read back, and see that it still is the right person's.
 
         Whatever was seen to go wrong on the way, the reading decides. `is_sent` is False if the press sent nothing.
@@ -242,17 +242,19 @@ class Visit:
         except Stop as stop:
             reason = Reason.OTHER_PERSON if stop.outcome is Outcome.WRONG_ACCOUNT else stop.reason
             reason = reason or (trouble.reason if trouble else None)
-            return Finding(name, Outcome.UNKNOWN, before, reason=reason, label=stop.label)
+            return ControlResult(name, Outcome.UNKNOWN, before, reason=reason, label=stop.label)
         if after is Reading.OUT and pressed and not is_sent:
             # Nothing left the browser, so what the page shows can only come from what the browser keeps.
-            return Finding(name, Outcome.UNKNOWN, before, after, Reason.NOT_SENT, read_back=True, picture=picture)
+            return ControlResult(name, Outcome.UNKNOWN, before, after, Reason.NOT_SENT, read_back=True, picture=picture)
         if after is Reading.OUT and not pressed:
             # Somebody else's doing; the next run reads it for what it is.
-            return Finding(name, Outcome.UNKNOWN, before, after, Reason.CLICK_FAILED, read_back=True, picture=picture)
+            return ControlResult(
+                name, Outcome.UNKNOWN, before, after, Reason.CLICK_FAILED, read_back=True, picture=picture
+            )
         if after is Reading.OUT:
-            return Finding(name, Outcome.OPTED_OUT, before, after, read_back=True, picture=picture)
+            return ControlResult(name, Outcome.OPTED_OUT, before, after, read_back=True, picture=picture)
         end = trouble or _not_saved(Reason.STILL_IN)
-        return Finding(name, end.outcome, before, after, end.reason, read_back=True, picture=picture)
+        return ControlResult(name, end.outcome, before, after, end.reason, read_back=True, picture=picture)
 
 
 def _not_saved(reason: Reason) -> Stop:

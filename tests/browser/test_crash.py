@@ -22,7 +22,7 @@ from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipes.catalog import load_catalog
 from fleet.recipes.recipe import Recipe
 from fleet.rehearsal.process import RehearsalAccount, start_rehearsal
-from fleet.visit.visit import Finding, Order, Visit
+from fleet.visit.visit import ControlResult, Order, Visit
 
 pytestmark = pytest.mark.xdist_group("crash")
 ACCOUNT = RehearsalAccount("e1", "linkedin", "person-1", "Person 1", "en", "switched_on_named")
@@ -35,7 +35,7 @@ class Journal:
     def __init__(self, refusal: Reason | None = None) -> None:
         self._refusal = refusal
         self.intents = 0
-        self.findings: list[Finding] = []
+        self.findings: list[ControlResult] = []
 
     async def permit(self, _control: str) -> Reason | None:
         return self._refusal
@@ -43,7 +43,7 @@ class Journal:
     async def intend(self, _control: str, _before: Reading, _picture: bytes) -> None:
         self.intents += 1
 
-    async def finish(self, finding: Finding) -> None:
+    async def finish(self, finding: ControlResult) -> None:
         self.findings.append(finding)
 
 
@@ -118,7 +118,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 """One recipe for each way in which a service can say who is signed in. The last control of each saves itself."""
 
 
-def killed(step: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> tuple[Finding, dict[str, Any]]:
+def killed(step: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> tuple[ControlResult, dict[str, Any]]:
     """How a visit ends whose browser is killed once at a step, and the truth of its control."""
     journal, control = Journal(), list(recipe.controls)[-1]
     account = replace(ACCOUNT, service=recipe.service, case="switched_on")

@@ -19,7 +19,7 @@ from fleet.rehearsal.cases import CASES, CONTROLS
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.sessions.storage_state import StorageState
 from fleet.visit.timeouts import LIMIT
-from fleet.visit.visit import Finding, Order, Visit
+from fleet.visit.visit import ControlResult, Order, Visit
 
 LANGUAGES = ("en", "fr", "de", "it", "nl", "pl")
 FROM_RIGHT_TO_LEFT = {"switched_on", "late_hydration", "covered", "sticky_bars"}
@@ -63,7 +63,7 @@ class MemoryJournal:
     """Keeps what a visit records; stands where the agent's recorder is, which other tests drive for real."""
 
     intents: list[str] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[ControlResult] = field(default_factory=list)
 
     async def permit(self, _control: str) -> Reason | None:
         return None
@@ -72,7 +72,7 @@ class MemoryJournal:
         assert before is Reading.IN and picture.startswith(b"\x89PNG")
         self.intents.append(control)
 
-    async def finish(self, finding: Finding) -> None:
+    async def finish(self, finding: ControlResult) -> None:
         self.findings.append(finding)
 
 

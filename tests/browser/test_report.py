@@ -19,13 +19,13 @@ from fleet.audit.checkpoints import read_newest
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subject, Subjects, known_subjects
-from fleet.audit.run_state import Ledger
+from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_records
 from fleet.browser.find import find_browser
 from fleet.model import Outcome, Reason
 from fleet.paths import StateDir
 from fleet.report.page import render_report
-from fleet.report.translations import LANGUAGES, words_for
+from fleet.report.translations import LANGUAGES, translator_for
 from fleet.state.create import make_state
 from tests.logs import FINISHED, INTENDED, STARTED
 
@@ -106,13 +106,13 @@ def report_of(tmp_path: Path, names: list[str], language: str = "en") -> Path:
 def render_of(state: StateDir, language: str) -> str:
     log = list(read_records(state.audit.log))
     return render_report(
-        Ledger.replay("r1", log),
+        RunState.replay("r1", log),
         log[0],
         known_subjects(state.audit.subjects),
         state,
         {"linkedin": "LinkedIn"},
         read_newest(state.audit.checkpoints),
-        words_for(language),
+        translator_for(language),
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fleet.errors import InputError
 from fleet.hr_import.export import OnBadRow
-from fleet.hr_import.importing import prepare
+from fleet.hr_import.importing import prepare_import
 from fleet.hr_import.leaving import Leavers
 from fleet.hr_import.wishes import Wishes, place_of_remembered
 from fleet.inventory import read as listing
@@ -119,12 +119,12 @@ def bring_in(folder: Path, on_bad_row: OnBadRow = OnBadRow.REFUSE) -> None:
     nothing to do. Raises InputError where the import is refused."""
     export, staff = folder / "people.csv", folder / "staff.yml"
     wishes = Wishes(keep=None, leavers=Leavers.TAKE, on_bad_row=on_bad_row)
-    found = prepare(export, staff, lambda _: SERVICES, wishes)
+    found = prepare_import(export, staff, lambda _: SERVICES, wishes)
     found.write()
     read = read_inventory([str(staff)], lambda _: SERVICES)
     assert [*read.all_problems(), *gaps_in_mandates(read)] == []
     assert {person.name for person in found.people} <= {employee.name for employee in read.employees}
-    again = prepare(export, staff, lambda _: SERVICES, wishes)
+    again = prepare_import(export, staff, lambda _: SERVICES, wishes)
     assert again.difference.is_nothing and again.remembered == again.was_remembered
     assert {path.name for path in folder.iterdir()} <= {"people.csv", "staff.yml", place_of_remembered(staff).name}
 

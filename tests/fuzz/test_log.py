@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from fleet.audit import records
 from fleet.audit.checkpoints import sizes
 from fleet.audit.close_run import close_open_run
-from fleet.audit.current_state import standings
+from fleet.audit.current_state import current_states
 from fleet.audit.export import Format, export
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.recovery import recover
-from fleet.audit.run_state import Ledger
-from fleet.audit.segment_writer import Tail
+from fleet.audit.run_state import RunState
+from fleet.audit.segment_writer import SegmentWriter
 from fleet.audit.segments import Segment, read_last_run, read_lines, read_records
 from fleet.audit.verify import Verdict, verify
 from fleet.commands.audit.show import Known, _words
@@ -77,7 +77,7 @@ def _log() -> Iterator[None]:
     open_log(PLACE).close()
     places = AuditDir(PLACE)
     key = read_signing_key(places, PLACE.parent / "log-key.pem")
-    tail = Tail(places, [key], recover(places, key.verifier))
+    tail = SegmentWriter(places, [key], recover(places, key.verifier))
     tail.append([line + b"\n" for line in CONTENT[:SIGNED]])
     tail.sign()
     tail.close()
@@ -138,7 +138,7 @@ def read_everything() -> None:
     everything = list(read_lines(PLACE / "log"))
     for form in Format:
         list(export(form, everything, "origin", {"s_1": "anna"}))
-    standings(record for _, record in everything)
+    current_states(record for _, record in everything)
     known = Known({"s_1": "anna"}, {}, PLACE / "evidence", frozenset())
     for _, record in everything:
         assert all(isinstance(word, str) for word in _words(record, known))
@@ -146,9 +146,9 @@ def read_everything() -> None:
         record["run"] for record in read_last_run(PLACE / "log", rehearsal=None)
     }
     for run in runs:
-        ledger = Ledger.replay(run, read_records(PLACE / "log"))
-        ledger.results({"s_1": "anna"})
-        ledger.count()
+        run_state = RunState.replay(run, read_records(PLACE / "log"))
+        run_state.results({"s_1": "anna"})
+        run_state.count()
 
 
 @fuzz(1500, CONTENT, CONTENT[::-1], case=logs())

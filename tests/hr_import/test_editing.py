@@ -12,7 +12,7 @@ import pytest
 from fleet.errors import InputError
 from fleet.hr_import import importing
 from fleet.hr_import.document import scalar
-from fleet.hr_import.importing import Import, prepare
+from fleet.hr_import.importing import Import, prepare_import
 from fleet.hr_import.wishes import Wishes
 from fleet.inventory.read import read_inventory
 from fleet.paths import REHEARSAL_RECIPES
@@ -48,7 +48,7 @@ def prepared(folder: Path, csv: str, inventory: str | None = EXAMPLE, keep: tupl
     (folder / "people.csv").write_text(csv, "utf-8")
     if inventory is not None:
         (folder / "staff.yml").write_bytes(inventory.encode())
-    return prepare(folder / "people.csv", folder / "staff.yml", lambda _: SERVICES, Wishes(keep=keep))
+    return prepare_import(folder / "people.csv", folder / "staff.yml", lambda _: SERVICES, Wishes(keep=keep))
 
 
 def changed_lines(found: Import) -> list[str]:

@@ -24,17 +24,17 @@ from fleet.agent.account_visit import Ground
 from fleet.agent.breaker import Breaker
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
-from fleet.agent.remote import Workers
+from fleet.agent.remote import RemoteVisitors
 from fleet.agent.run import Run
 from fleet.agent.server import Agent
 from fleet.audit import records
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.log import AuditLog, wait_until_free
 from fleet.audit.pseudonyms import Subjects
-from fleet.audit.run_state import Ledger
+from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_records
 from fleet.audit.verify import Verdict, verify
-from fleet.authority.blocklist import Register
+from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Mandate, Revocations
 from fleet.errors import BusyError
 from fleet.inventory.employee import Account, Employee
@@ -45,7 +45,7 @@ from fleet.sessions.storage_state import StorageState
 from fleet.sessions.store import Opened, SessionStore
 from fleet.state.acts import Writer
 from fleet.state.create import make_state
-from fleet.visit.visit import Ending, Finding, Journal, Order
+from fleet.visit.visit import ControlResult, Ending, Journal, Order
 from tests.logs import STARTED, finish
 from tests.unit.stopped_run import spec
 from tests.visits import ORDER
@@ -118,14 +118,14 @@ class Under:
         self._state = state
         self.is_open = asyncio.Event()
 
-    async def open(self, _workers: Workers) -> Run:
+    async def open(self, _workers: RemoteVisitors) -> Run:
         state = self._state
         key = read_signing_key(state.audit, default_log_key())
         self.log = log = AuditLog(state.audit, f"run {RUN}", key, socket=self.socket)
         subjects = Subjects(state.audit.subjects)
         anna = Employee("anna", accounts={"linkedin": Account(profile="anna-k")}, mandate=MANDATE)
         planned = PlannedAccount(anna, "linkedin", ORDER.recipe, ("ai_training",))
-        recorder = Recorder(log, Ledger(RUN), subjects.of({"anna": None}))
+        recorder = Recorder(log, RunState(RUN), subjects.of({"anna": None}))
         self.anna = recorder.subjects["anna"].pseudonym
         ground = Ground(
             run_id=RUN,
@@ -136,7 +136,7 @@ class Under:
             sessions=cast("SessionStore", SimpleNamespace(open=lambda *_: Opened(StorageState(), ""))),
             identity=pyrage.x25519.Identity.generate(),
             revocations=Revocations(state.revocations),
-            stopped=Register(state.stopped_services),
+            stopped=Blocklist(state.stopped_services),
             evidence=state.evidence / RUN,
             terms_accepted=frozenset(),
             personal_sessions=frozenset(),
@@ -218,7 +218,7 @@ class TestAlone:
         assert "no recipe for 'linkedn'" in refused(fleet("services", "stop", "linkedn"))
         assert "--reference" in fleet("mandates", "renew", "anna").stderr
         assert "1 to 200 characters" in refused(fleet("services", "stop", "linkedin", "--reference", "a\nb"))
-        assert everything(state) == [] and Register(state.stopped_services).all() == {}
+        assert everything(state) == [] and Blocklist(state.stopped_services).all() == {}
 
     def test_a_revocation_counts_where_it_cannot_be_recorded_and_is_recorded_next(self, state: StateDir) -> None:
         """The command says so and ends with 1; the next writer tells the log, once."""
@@ -243,7 +243,7 @@ class TestAlone:
         told(fleet("services", "stop", "linkedin"))
         default_log_key().unlink()
         assert "no signing key" in refused(fleet("services", "start", "linkedin", "--reference", "OPS"))
-        assert "linkedin" in Register(state.stopped_services)
+        assert "linkedin" in Blocklist(state.stopped_services)
 
     async def test_many_at_once_are_all_kept_and_recorded_once(self, state: StateDir) -> None:
         """Commands that find each other writing wait their turn, or find their own work done."""
@@ -283,7 +283,7 @@ class TestBesideARun:
             "control.finished",
         ]
         assert [record["run"] for record in everything(state)][2:-1] == [None] * 5
-        assert Revocations(state.revocations).all() == {} == Register(state.stopped_services).all()
+        assert Revocations(state.revocations).all() == {} == Blocklist(state.stopped_services).all()
 
     async def test_what_is_under_way_is_not_erased(self, state: StateDir, under: Under) -> None:
         """The run is named; somebody else can be erased meanwhile."""
@@ -365,7 +365,7 @@ class Visiting:
         told(await beside(*self._command))
         reason = await journal.permit("ai_training")
         assert reason is not None
-        await journal.finish(Finding("ai_training", outcome_of_refusal(reason), Reading.IN, Reading.IN, reason))
+        await journal.finish(ControlResult("ai_training", outcome_of_refusal(reason), Reading.IN, Reading.IN, reason))
 
 
 class TestAtOnce:
@@ -438,7 +438,7 @@ class TestMet:
             with Writer.opened(state, default_log_key(), "a test") as writer:
                 people = [Employee("anna", mandate=mandate), Employee("ben", mandate=mandate), Employee("carla")]
                 known = writer.subjects.of(dict.fromkeys(["anna", "ben", "carla"]))
-                await Recorder(writer.log, Ledger(RUN), known).meet(people, writer.subjects)
+                await Recorder(writer.log, RunState(RUN), known).meet(people, writer.subjects)
 
         for mandate in (MANDATE, MANDATE, MANDATE.model_copy(update={"services": ("wiki",)})):
             await meet(mandate)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.authority.blocklist import Register
+from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Mandate, Revocations
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee
@@ -59,7 +59,7 @@ class TestWhatCannotBeRead:
     def test_a_name_is_open_where_nothing_was_ever_shut(self, folder: Path) -> None:
         """The mandate counts as long as nothing is there."""
         assert lacking_authority(ANNA, "linkedin", Revocations(folder)) is None
-        assert is_shut("linkedin", Register(folder)) is None
+        assert is_shut("linkedin", Blocklist(folder)) is None
 
     @pytest.mark.parametrize("plant", [dangling, file, older_dangling, older_damaged, older_folder])
     def test_what_stands_in_the_place_of_the_revocations_opens_nothing(
@@ -75,7 +75,7 @@ class TestWhatCannotBeRead:
     ) -> None:
         """Every service counts as stopped."""
         plant(folder)
-        assert is_shut("linkedin", Register(folder)) is Reason.STOPS_UNREADABLE
+        assert is_shut("linkedin", Blocklist(folder)) is Reason.STOPS_UNREADABLE
 
     @pytest.mark.parametrize("plant", [os.mkfifo, Path.mkdir, Path.touch, dangling])
     def test_whatever_has_the_name_of_an_employee_revokes(self, folder: Path, plant: Callable[[Path], None]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Skipped
 
 from fleet.authority.waivers import Waiver
-from fleet.commands.ci_outputs import NO_END, Pipeline
+from fleet.commands.ci_outputs import NO_END, CiOutputs
 from fleet.errors import InputError
 from fleet.inventory.employee import Employee
 from fleet.model import Outcome, Reason, Result, exit_code_of
@@ -93,30 +93,30 @@ class TestPipeline:
         """Before anybody is visited the file says that the run has not ended; an older one is gone."""
         file = tmp_path / "fleet.xml"
         file.write_text("<testsuites/>")
-        Pipeline(file).expect()
+        CiOutputs(file).expect()
         [[case]] = JUnitXml.fromfile(str(file))
         assert [(type(one), one.message) for one in case.result] == [(Error, NO_END)]
 
     def test_a_file_that_cannot_be_written_is_told_before_anybody_is_visited(self, tmp_path: Path) -> None:
         """With what to do."""
         with pytest.raises(InputError, match=r"cannot be written.*choose another place"):
-            Pipeline(tmp_path / "missing" / "fleet.xml").expect()
+            CiOutputs(tmp_path / "missing" / "fleet.xml").expect()
 
     def test_a_file_that_cannot_be_written_afterwards_hides_no_result(self, tmp_path: Path) -> None:
         """The results are told all the same, and the exit code says that the tool failed."""
-        told = Pipeline(tmp_path / "missing" / "fleet.xml").write(report(result(Outcome.ERROR)), NAMES, ())
+        told = CiOutputs(tmp_path / "missing" / "fleet.xml").write(report(result(Outcome.ERROR)), NAMES, ())
         assert (told.exit_code, len(told.results), len(told.errors)) == (1, 1, 1)
 
     def test_github_is_told_only_on_github(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """The summary is appended to, as other steps of the job have theirs there; stdout stays the run's."""
-        Pipeline(None).summarize(report(result(Outcome.ERROR)), NAMES)
+        CiOutputs(None).summarize(report(result(Outcome.ERROR)), NAMES)
         assert capsys.readouterr() == ("", "")
         summary = tmp_path / "summary.md"
         summary.write_text("before\n")
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-        Pipeline(None).summarize(report(result(Outcome.ERROR)), NAMES)
+        CiOutputs(None).summarize(report(result(Outcome.ERROR)), NAMES)
         assert summary.read_text().startswith(
             "before\n## Fleet Opt-Out: at least one setting could not be read or set\n"
         )
@@ -130,7 +130,7 @@ class TestPipeline:
         os.mkfifo(pipe)
         for summary in ("/missing/summary.md", str(pipe)):
             monkeypatch.setenv("GITHUB_STEP_SUMMARY", summary)
-            Pipeline(None).summarize(report(), NAMES)
+            CiOutputs(None).summarize(report(), NAMES)
             assert f"cannot be written to {summary}" in "".join(capsys.readouterr().err.splitlines())
 
 

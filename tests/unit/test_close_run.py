@@ -16,7 +16,7 @@ from fleet.audit.close_run import close_open_run, close_run
 from fleet.audit.keys import read_keys
 from fleet.audit.log import BALLAST_BYTES, AuditLog
 from fleet.audit.pseudonyms import Subject
-from fleet.audit.run_state import Ledger
+from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_records
 from fleet.audit.verify import Verdict, verify
 from fleet.errors import AuditError
@@ -50,7 +50,7 @@ class TestClosing:
     async def test_each_planned_control_ends_as_far_as_it_came(self, log: AuditLog, folder: Path) -> None:
         """Intended becomes unknown, untouched becomes not_run, finished stays; the counts add up to the plan."""
         await planned_run(log)
-        await close_run(log, Ledger.replay("r1", read_records(folder / "log")), Reason.AGENT_ENDED)
+        await close_run(log, RunState.replay("r1", read_records(folder / "log")), Reason.AGENT_ENDED)
         assert endings(folder) == {
             "done": ("opted_out", None, "in"),
             "intended": ("unknown", "agent_ended", "in"),
@@ -69,14 +69,14 @@ class TestClosing:
     ) -> None:
         """Interrupted, or a play that never asked."""
         await planned_run(log)
-        await close_run(log, Ledger.replay("r1", read_records(folder / "log")), stopped)
+        await close_run(log, RunState.replay("r1", read_records(folder / "log")), stopped)
         assert endings(folder)["first"] == ("not_run", reason, None)
         assert (lines(folder)[-1]["stopped"], lines(folder)[-1]["exit_code"]) == (stopped, exit_code)
 
     async def test_a_run_can_be_cut_anywhere_and_still_be_ended(self, log: AuditLog, tmp_path: Path) -> None:
         """After each of its records, those of an earlier ending included: one end for each planned control."""
         await planned_run(log)
-        await close_run(log, Ledger.replay("r1", read_records(tmp_path / "audit" / "log")), Reason.INTERRUPTED)
+        await close_run(log, RunState.replay("r1", read_records(tmp_path / "audit" / "log")), Reason.INTERRUPTED)
         written = log_path(tmp_path / "audit").read_bytes().splitlines(keepends=True)
         assert len(written) == 10
         for cut in range(3, 11):
@@ -92,10 +92,10 @@ class TestClosing:
 
     async def test_thousands_end_in_a_moment(self, log: AuditLog, folder: Path) -> None:
         """Whoever interrupts a run of 10,000 employees does not wait for 10,000 syncs."""
-        ledger = Ledger("r1", started_at="now")
-        ledger.planned = {f"s_{number}": [(f"s_{number}", "linkedin", "ai_training")] for number in range(10_000)}
+        run_state = RunState("r1", started_at="now")
+        run_state.planned = {f"s_{number}": [(f"s_{number}", "linkedin", "ai_training")] for number in range(10_000)}
         began = time.monotonic()
-        await close_run(log, ledger, Reason.INTERRUPTED)
+        await close_run(log, run_state, Reason.INTERRUPTED)
         assert time.monotonic() - began < 10
         assert lines(folder)[-1]["counts"] == {"not_run": 10_000}
 
@@ -104,7 +104,7 @@ class TestRecorder:
     ANNA = PlannedAccount(Employee("anna"), "linkedin", None, ("ai_training",))
 
     def recorder(self, log: AuditLog) -> Recorder:
-        return Recorder(log, Ledger("r1"), {"anna": Subject("s_anna", bytes(32))})
+        return Recorder(log, RunState("r1"), {"anna": Subject("s_anna", bytes(32))})
 
     async def test_a_canceled_visit_ends_once(self, log: AuditLog, folder: Path) -> None:
         """Its record was on its way when Ctrl-C came: the run's end knows of it and writes no second one."""
@@ -149,7 +149,7 @@ class TestLedger:
     async def test_results_come_in_the_order_of_the_plan(self, log: AuditLog, folder: Path) -> None:
         """Whatever was finished first; where the log has no end, the answer is what an ending run would say."""
         await planned_run(log)
-        results = Ledger.replay("r1", read_records(folder / "log")).results({"s_anna": "anna"})
+        results = RunState.replay("r1", read_records(folder / "log")).results({"s_anna": "anna"})
         assert results == [
             Result("anna", "linkedin", "done", Outcome.OPTED_OUT, Reading.IN, Reading.OUT, None, 1),
             Result("anna", "linkedin", "intended", Outcome.UNKNOWN, Reading.IN, None, Reason.AUDIT_FAILED),
@@ -160,28 +160,28 @@ class TestLedger:
     async def test_one_employee_s_results_are_theirs_alone(self, log: AuditLog, folder: Path) -> None:
         """And nobody's where nothing is planned."""
         await planned_run(log)
-        ledger = Ledger.replay("r1", read_records(folder / "log"))
-        assert [result.control for result in ledger.results({}, "s_brian")] == ["first", "second"]
-        assert ledger.results({}, "s_nobody") == []
+        run_state = RunState.replay("r1", read_records(folder / "log"))
+        assert [result.control for result in run_state.results({}, "s_brian")] == ["first", "second"]
+        assert run_state.results({}, "s_nobody") == []
 
     def test_an_answer_costs_its_own_controls_only(self) -> None:
         """10,000 employees ask one after the other; if each walked the whole plan, this would take minutes."""
-        ledger = Ledger("r1")
+        run_state = RunState("r1")
         for number in range(10_000):
             planned = [["linkedin", "ai_training"]]
-            ledger.observe({"run": "r1", "event": "run.planned", "subject": f"s_{number}", "planned": planned})
+            run_state.observe({"run": "r1", "event": "run.planned", "subject": f"s_{number}", "planned": planned})
         began = time.monotonic()
         for number in range(10_000):
-            assert len(ledger.results({}, f"s_{number}")) == 1
+            assert len(run_state.results({}, f"s_{number}")) == 1
         assert time.monotonic() - began < 5
 
     async def test_records_of_other_runs_are_passed_over(self, log: AuditLog, folder: Path) -> None:
         """One log holds many runs."""
         await planned_run(log)
         await finish(log, "intended", run="r2", subject="s_anna")
-        ledger = Ledger.replay("r1", read_records(folder / "log"))
-        assert ledger.count() == {"opted_out": 1}
-        assert ledger.is_open
+        run_state = RunState.replay("r1", read_records(folder / "log"))
+        assert run_state.count() == {"opted_out": 1}
+        assert run_state.is_open
 
 
 class TestFullDisk:
@@ -191,7 +191,7 @@ class TestFullDisk:
         room = FullDisk(folder)
         try:
             log = open_log(folder, "run r1")
-            recorder = Recorder(log, Ledger("r1"), {"anna": Subject("s_anna", bytes(32))})
+            recorder = Recorder(log, RunState("r1"), {"anna": Subject("s_anna", bytes(32))})
             await recorder.write(records.RUN_STARTED, **STARTED)
             account = PlannedAccount(Employee("anna"), "linkedin", None, ("one", "two", "three"))
             await recorder.plan(Employee("anna"), [account])

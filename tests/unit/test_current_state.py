@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from fleet.audit.current_state import Drift, Sighting, Standing, standings
+from fleet.audit.current_state import CurrentState, Drift, Sighting, current_states
 from fleet.model import Outcome, Reading, Reason
 from fleet.report.status import Coverage, Row
 from tests.logs import FINISHED
 
 
-def stands(*visits: dict[str, Any]) -> Standing:
-    """The standing after these visits of one control, one a day from 2026-01-01 on."""
+def stands(*visits: dict[str, Any]) -> CurrentState:
+    """The state after these visits of one control, one a day from 2026-01-01 on."""
     log = [
         {
             **FINISHED,
@@ -27,8 +27,8 @@ def stands(*visits: dict[str, Any]) -> Standing:
         | visit
         for day, visit in enumerate(visits, start=1)
     ]
-    [standing] = standings(log).values()
-    return standing
+    [current] = current_states(log).values()
+    return current
 
 
 OUT = {"outcome": "already_opted_out", "before": "out", "after": "out"}
@@ -54,9 +54,9 @@ def day(number: int) -> datetime:
 class TestReading:
     def test_an_older_reading_stays_with_its_age(self) -> None:
         """A visit that could not look changes what is to be done, not what was read."""
-        standing = stands(SET, CANNOT, CANNOT)
-        assert (standing.reading, standing.read) == (Reading.OUT, seen(1))
-        assert (standing.outcome, standing.reason, standing.last) == (
+        current = stands(SET, CANNOT, CANNOT)
+        assert (current.reading, current.read) == (Reading.OUT, seen(1))
+        assert (current.outcome, current.reason, current.last) == (
             Outcome.SIGN_IN_NEEDED,
             Reason.NO_SESSION,
             seen(3),
@@ -133,7 +133,7 @@ class TestErasure:
     def test_somebody_who_was_erased_stands_nowhere(self) -> None:
         """What was read of them is nobody's."""
         finished = {**FINISHED, "event": "control.finished", "at": "2026-01-01T00:00:00.000000Z", "run": "r1"}
-        assert standings([finished, {"event": "subject.erased", "subject": "s_1"}]) == {}
+        assert current_states([finished, {"event": "subject.erased", "subject": "s_1"}]) == {}
 
 
 class TestCoverage:

@@ -18,8 +18,8 @@ from fleet.agent.recorder import Recorder
 from fleet.agent.run import Run
 from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subject
-from fleet.audit.run_state import Ledger
-from fleet.authority.blocklist import Register
+from fleet.audit.run_state import RunState
+from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Revocations
 from fleet.inventory.employee import Account, Employee
 from fleet.model import Outcome, Reading
@@ -57,7 +57,7 @@ class Desk:
         self.planned = PlannedAccount(
             Employee("anna", accounts={"linkedin": account}), "linkedin", ORDER.recipe, ("ai_training",)
         )
-        self.recorder = Recorder(log, Ledger("r1"), {"anna": Subject("s_anna", bytes(32))})
+        self.recorder = Recorder(log, RunState("r1"), {"anna": Subject("s_anna", bytes(32))})
         # What is tested begins with a session that was opened: no age file is needed for that.
         sessions: Any = SimpleNamespace(open=lambda *_: Opened(StorageState(), ""))
         self.ground = Ground(
@@ -68,7 +68,7 @@ class Desk:
             sessions=sessions,
             identity=pyrage.x25519.Identity.generate(),
             revocations=Revocations(folder / "revocations"),
-            stopped=Register(folder / "stopped"),
+            stopped=Blocklist(folder / "stopped"),
             evidence=folder / "evidence",
             terms_accepted=frozenset({"linkedin"}),
             personal_sessions=frozenset({"linkedin"}),

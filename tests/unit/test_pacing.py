@@ -16,8 +16,8 @@ from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subject
-from fleet.audit.run_state import Ledger
-from fleet.authority.blocklist import Register
+from fleet.audit.run_state import RunState
+from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Mandate, Revocations
 from fleet.browser.traffic import seconds_of
 from fleet.inventory.employee import Account, Employee
@@ -29,7 +29,7 @@ from fleet.sessions.store import SessionStore, StorageState, read_identity
 from fleet.settings.file import BreakerLimits
 from fleet.settings.hours import Hours
 from fleet.state.create import make_state
-from fleet.visit.visit import Ending, Finding, Journal, Order
+from fleet.visit.visit import ControlResult, Ending, Journal, Order
 from tests.logs import lines
 from tests.loops import run_jumping
 from tests.visits import ORDER
@@ -176,7 +176,7 @@ class Visiting:
     def __init__(
         self, outcome: Outcome, retry_after: float | None = None, meanwhile: Callable[[], object] = lambda: None
     ) -> None:
-        self._finding = Finding("ai_training", outcome, reason=Reason.ADDRESS)
+        self._finding = ControlResult("ai_training", outcome, reason=Reason.ADDRESS)
         self._retry_after = retry_after
         self._meanwhile = meanwhile
         self.began: list[float] = []
@@ -209,12 +209,12 @@ class Fleet:
         return Ground(
             run_id="r1",
             check=False,
-            recorder=Recorder(log, Ledger("r1"), {name: Subject(f"s_{name}", bytes(32)) for name in PEOPLE}),
+            recorder=Recorder(log, RunState("r1"), {name: Subject(f"s_{name}", bytes(32)) for name in PEOPLE}),
             pacing=Pacing(8, {"linkedin": Pace(20, 20)}, breaker.is_open),
             sessions=self.store,
             identity=self._identity,
             revocations=Revocations(self.state.revocations),
-            stopped=Register(self.state.stopped_services),
+            stopped=Blocklist(self.state.stopped_services),
             evidence=self.state.evidence,
             terms_accepted=frozenset({"linkedin"}),
             personal_sessions=frozenset({"linkedin"}),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.agent.remote import Worker, Workers
+from fleet.agent.remote import RemoteVisitor, RemoteVisitors
 from fleet.agent.run import Run
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee, Problem
@@ -43,11 +43,11 @@ async def test_a_recipe_that_was_edited_since_it_was_planned_is_not_used(tmp_pat
     digests = dict(load_catalog(settings.recipes).digests)
     recipe.write_text(text + "# edited\n", "utf-8")
     with pytest.raises(InputError, match=r"wiki\.yml was edited after this run was planned; run again\."):
-        await Run.open(RunSpec("r1", False, inventory, settings, recipes_sha256=digests), Workers(never))
+        await Run.open(RunSpec("r1", False, inventory, settings, recipes_sha256=digests), RemoteVisitors(never))
     assert not folder.exists()
 
 
-async def never(_employee: object, _worker: Worker) -> dict[str, object]:
+async def never(_employee: object, _worker: RemoteVisitor) -> dict[str, object]:
     """No worker asks in these tests."""
     raise AssertionError
 

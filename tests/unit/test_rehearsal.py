@@ -22,8 +22,8 @@ from fleet.errors import InputError
 from fleet.paths import PACKAGE
 from fleet.recipes.recipe import Recipe
 from fleet.rehearsal.cases import CASES, CONTROLS
+from fleet.rehearsal.page_texts import texts_for
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
-from fleet.rehearsal.words import words_for
 from fleet.yamlfile import load_model
 
 WWW = "www.linkedin.com"
@@ -409,13 +409,13 @@ class TestWords:
     )
     def test_a_locale_gets_its_language_or_english(self, locale: str, language: str, direction: str) -> None:
         """Regions fall back to their language, unknown languages to English."""
-        words = words_for(locale)
+        words = texts_for(locale)
         assert (words["language"], words["direction"]) == (language, direction)
 
     def test_some_labels_are_typeset(self) -> None:
         """Labels hold the apostrophes and no-break spaces that real pages have and recipes do not."""
-        assert "d’IA" in words_for("fr")["label"]
-        assert "\N{NO-BREAK SPACE}" in words_for("fr")["label"]
+        assert "d’IA" in texts_for("fr")["label"]
+        assert "\N{NO-BREAK SPACE}" in texts_for("fr")["label"]
 
     def test_the_page_is_in_the_language_of_the_account(self, rehearsal: Rehearsal) -> None:
         """An Arabic page runs from right to left, and still has the setting's key."""

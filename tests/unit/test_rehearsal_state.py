@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fleet.audit.current_state import standings
+from fleet.audit.current_state import current_states
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.segments import read_records
@@ -218,7 +218,7 @@ class TestMixedLog:
         states = {row["employee"]: (row["state"], row["has_drifted"]) for row in answer["controls"]}
         assert states == {"anna.keller": ("out", False)}
         assert fleet("status", "--drift").returncode == 0
-        assert len(standings(read_records(state.audit.log))) == 2  # there was something to leave out
+        assert len(current_states(read_records(state.audit.log))) == 2  # there was something to leave out
 
     def test_a_selection_is_of_real_runs(self, state: StateDir) -> None:
         """Brian is new, nobody has failed, nothing is left to go on with."""

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from fleet.agent.json_rpc import Channel, ChannelError, Refused
-from fleet.agent.remote import Worker
-from fleet.agent.worker_protocol import dump_finding, load_finding
+from fleet.agent.remote import RemoteVisitor
+from fleet.agent.worker_protocol import dump_result, load_result
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
-from fleet.visit.visit import Ending, Finding, Order, VisitorLost
+from fleet.visit.visit import ControlResult, Ending, Order, VisitorLost
 from tests.visits import ORDER, PROVED
 
 LEFT: dict[str, Any] = {"rotated_state": None, "retry_after": None}
@@ -34,7 +34,7 @@ class Notes:
 
     def __init__(self, failure: AuditError | None = None) -> None:
         self.intended: list[str] = []
-        self.finished: list[Finding] = []
+        self.finished: list[ControlResult] = []
         self._failure = failure
 
     async def permit(self, control: str) -> Reason | None:
@@ -45,22 +45,22 @@ class Notes:
             raise self._failure
         self.intended.append(control)
 
-    async def finish(self, finding: Finding) -> None:
+    async def finish(self, finding: ControlResult) -> None:
         self.finished.append(finding)
 
 
 @asynccontextmanager
-async def connected(says: Says) -> AsyncIterator[Worker]:
+async def connected(says: Says) -> AsyncIterator[RemoteVisitor]:
     """A worker as the agent sees it, and at the other end of a socket one that does with orders what `says` does."""
     here, there = socket.socketpair()
 
-    async def visited(_employee: object, _worker: Worker) -> dict[str, Any]:
+    async def visited(_employee: object, _worker: RemoteVisitor) -> dict[str, Any]:
         return {"results": []}
 
     async def answer(op: str, fields: dict[str, Any]) -> dict[str, Any]:
         return await says(channel, fields["visit"]) if op == "order" else {}
 
-    worker, at_work = Worker("paris", {}, visited), asyncio.Event()
+    worker, at_work = RemoteVisitor("paris", {}, visited), asyncio.Event()
     channel = Channel(*await asyncio.open_unix_connection(sock=there), answer)
     speaking = asyncio.create_task(channel.run())
     serving = asyncio.create_task(worker.serve(*await asyncio.open_unix_connection(sock=here), at_work.set))
@@ -86,8 +86,8 @@ async def intend(channel: Channel, number: int, control: str = "ai_training") ->
     await channel.ask("intend", visit=number, control=control, before="in", picture=PICTURE)
 
 
-async def finish(channel: Channel, number: int, finding: Finding = PROVED, left: object = LEFT) -> None:
-    await channel.ask("finish", visit=number, finding=dump_finding(finding), ending=left)
+async def finish(channel: Channel, number: int, finding: ControlResult = PROVED, left: object = LEFT) -> None:
+    await channel.ask("finish", visit=number, finding=dump_result(finding), ending=left)
 
 
 class TestHonest:
@@ -104,9 +104,9 @@ class TestHonest:
         assert (ending.rotated_state, ending.retry_after) == ({"cookies": []}, 60)
 
     @pytest.mark.parametrize("finding", [PROVED, replace(PROVED, picture=None, refused_hosts=("a.example:443",))])
-    def test_a_finding_crosses_whole(self, finding: Finding) -> None:
+    def test_a_finding_crosses_whole(self, finding: ControlResult) -> None:
         """As JSON and back."""
-        assert load_finding(json.loads(json.dumps(dump_finding(finding)))) == finding
+        assert load_result(json.loads(json.dumps(dump_result(finding)))) == finding
 
 
 async def _another_control(channel: Channel, number: int) -> dict[str, Any]:
@@ -131,7 +131,7 @@ async def _twice_intended(channel: Channel, number: int) -> dict[str, Any]:
 
 
 async def _no_outcome(channel: Channel, number: int) -> dict[str, Any]:
-    await channel.ask("finish", visit=number, finding=dump_finding(PROVED) | {"outcome": "splendid"}, ending=LEFT)
+    await channel.ask("finish", visit=number, finding=dump_result(PROVED) | {"outcome": "splendid"}, ending=LEFT)
     return ENDED
 
 
@@ -149,7 +149,7 @@ async def _hangs_up(channel: Channel, _number: int) -> dict[str, Any]:
     return ENDED
 
 
-def ends(finding: Finding, *, intended: bool = False) -> Says:
+def ends(finding: ControlResult, *, intended: bool = False) -> Says:
     """Says nothing but that the control came to this, after an intent or without one."""
 
     async def says(channel: Channel, number: int) -> dict[str, Any]:
@@ -161,9 +161,9 @@ def ends(finding: Finding, *, intended: bool = False) -> Says:
     return says
 
 
-def unpressed(outcome: Outcome, reading: Reading | None = None) -> Finding:
+def unpressed(outcome: Outcome, reading: Reading | None = None) -> ControlResult:
     """The control came to this by its first reading alone."""
-    return Finding("ai_training", outcome, reading, reading)
+    return ControlResult("ai_training", outcome, reading, reading)
 
 
 LIES = {
@@ -175,7 +175,7 @@ LIES = {
     "no_time": ends(replace(PROVED, duration_ms=-1), intended=True),
     "already_in": ends(unpressed(Outcome.ALREADY_OPTED_OUT, Reading.IN)),
     "already_unread": ends(unpressed(Outcome.ALREADY_OPTED_OUT)),
-    "already_but_in_before": ends(Finding("ai_training", Outcome.ALREADY_OPTED_OUT, Reading.IN, Reading.OUT)),
+    "already_but_in_before": ends(ControlResult("ai_training", Outcome.ALREADY_OPTED_OUT, Reading.IN, Reading.OUT)),
     "already_after_an_intent": ends(unpressed(Outcome.ALREADY_OPTED_OUT, Reading.OUT), intended=True),
     "read_back_without_an_intent": ends(replace(unpressed(Outcome.ALREADY_OPTED_OUT, Reading.OUT), read_back=True)),
     "not_touched_after_an_intent": ends(unpressed(Outcome.ERROR), intended=True),
@@ -218,7 +218,7 @@ class TestInCheckMode:
             replace(unpressed(Outcome.PAGE_CHANGED), reason=Reason.LABEL, label="Do not use my data"),
         ],
     )
-    async def test_what_was_only_read_is_noted(self, finding: Finding) -> None:
+    async def test_what_was_only_read_is_noted(self, finding: ControlResult) -> None:
         """With what a renamed control is called."""
         notes, _ = await visit(ends(finding), replace(ORDER, check=True))
         assert notes.finished == [finding]

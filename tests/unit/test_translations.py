@@ -11,7 +11,7 @@ from babel.messages.pofile import read_po
 from fleet.model import Outcome
 from fleet.next_steps import TEMPLATES
 from fleet.report.receipt import NOT_OURS, NOT_TOUCHED, SENTENCES
-from fleet.report.translations import LANGUAGES, LOCALE, words_for
+from fleet.report.translations import LANGUAGES, LOCALE, translator_for
 from tests.conftest import ROOT
 
 REPORT = ROOT / "fleet" / "report"
@@ -54,12 +54,12 @@ class TestTranslation:
 class TestWords:
     def test_a_language_is_found_by_its_first_part(self) -> None:
         """And English stands in for those that are missing."""
-        assert [words_for(name).language for name in ("de", "de-AT", "fr_CH", "FR", "es", None)] == [
+        assert [translator_for(name).language for name in ("de", "de-AT", "fr_CH", "FR", "es", None)] == [
             *("de", "de", "fr", "fr"),
             *("en", "en"),
         ]
 
     def test_a_hundred_percent_is_said_of_all_alone(self) -> None:
         """999 of 1,000 are 99 %."""
-        assert (words_for("en").percent(0.999), words_for("en").percent(1.0)) == ("99%", "100%")
-        assert words_for("fr").number(12345) == "12\u202f345"
+        assert (translator_for("en").percent(0.999), translator_for("en").percent(1.0)) == ("99%", "100%")
+        assert translator_for("fr").number(12345) == "12\u202f345"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.audit.pseudonyms import known_names
-from fleet.audit.run_state import Key, Ledger
+from fleet.audit.run_state import ControlKey, RunState
 from fleet.audit.segments import read_run
 from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.model import Reason, Result, control_name
@@ -52,10 +52,10 @@ def diff(
     people.print(f"{len(changed)} differ, {same} are the same.")
 
 
-def _results(places: AuditDir, run: str, names: dict[str, str], *, rehearsal: bool) -> dict[Key, Result]:
+def _results(places: AuditDir, run: str, names: dict[str, str], *, rehearsal: bool) -> dict[ControlKey, Result]:
     log = read_run(places.log, run, rehearsal=rehearsal)
-    ledger = Ledger.replay(log[0]["run"], log)
-    return dict(zip(ledger.keys(), ledger.results(names, absent=Reason.AGENT_ENDED), strict=True))
+    run_state = RunState.replay(log[0]["run"], log)
+    return dict(zip(run_state.keys(), run_state.results(names, absent=Reason.AGENT_ENDED), strict=True))
 
 
 def _told(result: Result | None) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_
 from fleet.errors import InputError
 from fleet.plan.plan import catalog_for, service_names
 from fleet.report.receipt import entries_of, render_receipt
-from fleet.report.translations import words_asked_for
+from fleet.report.translations import requested_translator
 
 
 def receipt(
@@ -40,7 +40,7 @@ def receipt(
     names = service_names(catalog_for(settings, rehearsal=rehearsal))
     log = of_kind(read_records(places.log), rehearsal=rehearsal)
     entries = entries_of(subject, log, names, Prover(places, keys).prove)
-    words = words_asked_for(language, subject.locale)
+    words = requested_translator(language, subject.locale)
     made = render_receipt(employee, subject, entries, keys[0], words, datetime.now(UTC), rehearsal=rehearsal)
     for suffix, content in (("txt", made.text), ("html", made.html)):
         path = folder / f"{employee}.receipt.{suffix}"

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.audit import records
-from fleet.audit.evidence import Kind, read_evidence
+from fleet.audit.evidence import EvidenceKind, read_evidence
 from fleet.audit.pseudonyms import Subject, known_subjects
 from fleet.audit.segments import Growing, runs_of_kind
 from fleet.commands.audit.record_filter import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
@@ -95,7 +95,7 @@ class Known:
         if record.get("label") is None:
             return None
         who, folder = self.subjects.get(record["subject"]), self.evidence / (record["run"] or "")
-        kept = read_evidence(folder, who, record["service"], record["control"], Kind.LABEL, record["label"])
+        kept = read_evidence(folder, who, record["service"], record["control"], EvidenceKind.LABEL, record["label"])
         return kept.decode("utf-8", "replace") if kept is not None else None
 
 

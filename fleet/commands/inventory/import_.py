@@ -13,7 +13,7 @@ from fleet.commands.options import RECIPES, Output, confirm, say, screen, settin
 from fleet.errors import InputError
 from fleet.hr_import.columns import parse_map
 from fleet.hr_import.export import Encoding, OnBadRow
-from fleet.hr_import.importing import Import, prepare
+from fleet.hr_import.importing import Import, prepare_import
 from fleet.hr_import.leaving import Leavers, parse_where
 from fleet.hr_import.wishes import Wishes, place_of_remembered
 from fleet.model import EXIT_PERSON_NEEDED, counted
@@ -84,7 +84,7 @@ def import_(
         leavers,
         on_bad_row,
     )
-    found = prepare(file, inventory, services_for(settings), wishes)
+    found = prepare_import(file, inventory, services_for(settings), wishes)
     if output is Output.TEXT:
         _show(found)
     if not check:

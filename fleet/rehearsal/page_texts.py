@@ -1,4 +1,4 @@
-"""The languages of the rehearsal's pages (words.yml)."""
+"""The languages of the rehearsal's pages (page_texts.yml)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from fleet.yamlfile import read_yaml
 
-Words = dict[str, str]
+PageTexts = dict[str, str]
 """The texts of one language by name, as pages use them; `language` is its tag."""
 
 
 @cache
-def words_for(locale: str) -> Words:
+def texts_for(locale: str) -> PageTexts:
     """The texts of a locale such as `fr_CH` or `pt-BR`: of the very locale, else of its language, else English."""
     languages = _languages()
     exact = locale.replace("_", "-").lower()
@@ -24,7 +24,7 @@ def words_for(locale: str) -> Words:
 
 
 @cache
-def _languages() -> dict[str, Words]:
-    data: dict[str, Words] = read_yaml(Path(__file__).with_name("words.yml")).data
+def _languages() -> dict[str, PageTexts]:
+    data: dict[str, PageTexts] = read_yaml(Path(__file__).with_name("page_texts.yml")).data
     # What a language does not say is said in English, as services do.
     return {language: {**data["en"], **words} for language, words in data.items()}
