@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from fleet.commands.options import INVENTORY, LIMIT, RECIPES, say, settings_of
+from fleet.hr_import.hand_written import check_folder
 from fleet.inventory.read import gaps_in_mandates
 from fleet.model import EXIT_BAD_INPUT, counted
 from fleet.plan.plan import read_people
@@ -15,14 +18,22 @@ def check(
     limit: LIMIT = None,
     recipes: RECIPES = None,
 ) -> None:
-    """Validate everything, and name file, employee and field of each mistake. Touches nothing.
+    """Validate everything, and name file, employee and field of each mistake. Changes nothing.
+
+    In a folder with hr.yml it also names what is written by hand for people whom HR no longer has, which is a mistake,
+    and values that HR and a person both give, which is a warning.
 
     Exit codes: 0 without mistakes, 2 with mistakes.
     """
-    read, _ = read_people(settings_of(inventory, recipes=recipes), limit)
-    mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read))]
+    settings = settings_of(inventory, recipes=recipes)
+    read, _ = read_people(settings, limit)
+    folders = [check_folder(Path(source)) for source in settings.inventory if Path(source).is_dir()]
+    unknown = [what for folder in folders for what in folder.unknown_to_hr] if limit is None else []
+    mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read)), *unknown]
     for remark in read.remarks:
         say(f"Ansible warns: {remark}", "yellow")
+    for what in (one for folder in folders for one in folder.overridden):
+        say(f"Warning: {what}", "yellow")
     for mistake in mistakes:
         say(mistake)
     accounts = sum(len(employee.accounts) for employee in read.employees)
