@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fleet.audit.current_state import CurrentState, current_states
@@ -36,6 +36,7 @@ from fleet.plan.plan import catalog_for, plan_accounts, read_people, service_nam
 from fleet.recipes.catalog import Catalog
 from fleet.report.drift import DriftReport, drift_envelope, print_drift
 from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
+from fleet.report.table import plain
 from fleet.report.translations import translator_for, visible, whole_percents
 from fleet.settings.resolve import Given, Settings, configure
 
@@ -156,10 +157,8 @@ def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedel
         console.print(f"{old:,} readings are older than {days}: run again, with --check if nothing shall change.\n")
     steps = list(next_steps(rows, names))
     if steps:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column("Employee", no_wrap=True)
-        table.add_column("Control", overflow="fold")
-        table.add_column("What to do now", overflow="fold", ratio=1)
+        what_to_do = Column("What to do now", overflow="fold", ratio=1)
+        table = plain(Column("Employee", no_wrap=True), "Control", what_to_do)
         for row, step in steps[:MAX_STEPS]:
             table.add_row(Text(visible(row.employee)), Text(row.name), Text(step))
         console.print(table)
@@ -170,11 +169,9 @@ def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedel
 
 
 def _coverage_table(title: str, parts: list[Coverage], now: datetime, stale: timedelta) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(title, min_width=12)
-    for heading in ("Out", "In", "Not known", "Not offered", "Share out", "Stale"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Oldest reading", no_wrap=True)
+    headings = ("Out", "In", "Not known", "Not offered", "Share out", "Stale")
+    numbers = (Column(heading, justify="right", no_wrap=True) for heading in headings)
+    table = plain(Column(title, min_width=12), *numbers, Column("Oldest reading", no_wrap=True))
     for one in parts:
         counts = [str(one.count(state) or "") for state in ("out", "in", "not known", "not offered")]
         share, oldest = one.share_out, one.oldest(now)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fleet.agent.protocol import result_fields
@@ -15,7 +15,7 @@ from fleet.next_steps import next_step
 from fleet.plan.forecast import Forecast, ServiceForecast
 from fleet.plan.plan import PlannedAccount, RunSpec
 from fleet.report.envelope import VERSION
-from fleet.report.table import results_table
+from fleet.report.table import plain, results_table
 from fleet.report.translations import visible
 
 
@@ -71,10 +71,7 @@ def _print_lacking(console: Console, forecast: Forecast) -> None:
 
 
 def _visits(visits: tuple[PlannedAccount, ...], *, check: bool) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
-    table.add_column("Employee", no_wrap=True)
-    table.add_column("Control", overflow="fold")
-    table.add_column("What would be done", overflow="fold")
+    table = plain(Column("Employee", no_wrap=True), "Control", "What would be done")
     before = None
     for visit in visits:
         name = "" if visit.employee.name == before else visit.employee.name
@@ -85,9 +82,8 @@ def _visits(visits: tuple[PlannedAccount, ...], *, check: bool) -> Table:
 
 
 def _services(spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
-    for heading in ("Service", "Accounts", "Controls", "How", "Takes about"):
-        table.add_column(heading, justify="right" if heading in ("Accounts", "Controls") else "left")
+    counts = (Column(heading, justify="right") for heading in ("Accounts", "Controls"))
+    table = plain("Service", *counts, "How", "Takes about")
     for one in forecast.services:
         name = service_names.get(one.service, one.service)
         table.add_row(Text(name), str(one.accounts), str(one.controls), _pace(spec, one), span(one.seconds))

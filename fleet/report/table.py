@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.columns import Columns
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fleet.model import EXIT_MEANING, Outcome, Result, control_name, count_outcomes
@@ -17,6 +17,12 @@ from fleet.report.translations import visible
 from fleet.run.execute import RunReport
 
 _STYLE: dict[int, str] = {0: "green", 3: "yellow", 4: "magenta", 5: "red"}
+
+
+def plain(*headings: Column | str, has_header: bool = True) -> Table:
+    """A table without lines, as every verb prints it; a heading alone is a column whose long words are folded."""
+    columns = (Column(one, overflow="fold") if isinstance(one, str) else one for one in headings)
+    return Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=has_header)
 
 
 def _outcome(outcome: Outcome) -> Text:
@@ -31,10 +37,8 @@ def _rows(results: list[Result]) -> Iterator[list[Result]]:
 
 def results_table(results: list[Result], service_names: Mapping[str, str]) -> Table:
     """Every planned control with its outcome; a row that is not done says who must do what."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
-    table.add_column("Employee", no_wrap=True)
-    table.add_column("Control", overflow="fold")
-    table.add_column("Outcome, and what to do now", overflow="fold", ratio=1)
+    outcome = Column("Outcome, and what to do now", overflow="fold", ratio=1)
+    table = plain(Column("Employee", no_wrap=True), "Control", outcome)
     before = None
     for row in _rows(results):
         first = row[0]
