@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,11 +86,9 @@ def of_run(found: Iterable[CurrentState], run: str) -> tuple[int, int]:
     return sum(one.has_drifted for one in own), sum(one.could_not_look and not one.has_drifted for one in own)
 
 
-def drift_envelope(
-    report: DriftReport, service_names: Mapping[str, str], now: datetime, exit_code: int, errors: list[str]
-) -> dict[str, Any]:
+def drift_envelope(report: DriftReport, now: datetime, exit_code: int, errors: list[str]) -> dict[str, Any]:
     """The one JSON object of `fleet status --drift --output json`; times are UTC."""
-    steps = {id(row): step for row, step in next_steps(report.rows, service_names)}
+    steps = {id(row): step for row, step in next_steps(report.rows)}
 
     def common(row: Row) -> dict[str, Any]:
         current = row.current

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def _rows(results: list[Result]) -> Iterator[list[Result]]:
         yield list(alike)
 
 
-def results_table(results: list[Result], service_names: Mapping[str, str]) -> Table:
+def results_table(results: list[Result]) -> Table:
     """Every planned control with its outcome; a row that is not done says who must do what."""
     outcome = Column("Outcome, and what to do now", overflow="fold", ratio=1)
     table = plain(Column("Employee", no_wrap=True), "Control", outcome)
@@ -43,7 +43,7 @@ def results_table(results: list[Result], service_names: Mapping[str, str]) -> Ta
     for row in _rows(results):
         first = row[0]
         controls = "\n".join(control_name(one.service, one.control, "-") for one in row)
-        step = next_step(first, service_names.get(first.service or ""))
+        step = next_step(first)
         said = _outcome(first.outcome)
         if step:
             said.append(f"\n{visible(step)}", style="dim" if first.outcome.is_done else "default")
@@ -58,12 +58,10 @@ def shown(path: Path) -> str:
     return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
-def print_report(
-    console: Console, report: RunReport, service_names: Mapping[str, str], log: Path, evidence: Path
-) -> None:
+def print_report(console: Console, report: RunReport, log: Path, evidence: Path) -> None:
     """Print the table, the counts, the meaning of the exit code, and where log and evidence are."""
     console.print()
-    console.print(results_table(report.results, service_names))
+    console.print(results_table(report.results))
     console.print()
     counts = [
         Text(f"{count} ").append_text(_outcome(Outcome(name))) for name, count in count_outcomes(report.results).items()
