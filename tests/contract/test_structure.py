@@ -101,10 +101,10 @@ def strangers(path: str, source: str) -> list[str]:
     return sorted(package for package in packages if path not in FRONT_DOORS.get(package, {path}))
 
 
-def consoles(source: str) -> list[int]:
-    """The lines on which a source makes a console of its own."""
+def made(kind: str, source: str) -> list[int]:
+    """The lines on which a source makes a `Console` or a `Table` of its own."""
     calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
-    return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Console"]
+    return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == kind]
 
 
 class TestImports:
@@ -150,9 +150,15 @@ class TestImports:
 
     def test_names_are_printed_by_consoles_that_change_none(self) -> None:
         """rich makes a picture of `:smile:` and a color of `[red]`, so one module makes consoles, with both off."""
-        found = {str(path.relative_to(ROOT)) for path in SOURCES if consoles(path.read_text("utf-8"))}
+        found = {str(path.relative_to(ROOT)) for path in SOURCES if made("Console", path.read_text("utf-8"))}
         assert found == {"fleet/commands/options.py"}
-        assert consoles("from rich.console import Console\nConsole(highlight=False).print(name)\n") == [2]
+        assert made("Console", "from rich.console import Console\nConsole(highlight=False).print(name)\n") == [2]
+
+    def test_tables_look_alike(self) -> None:
+        """One function makes the table that every verb prints."""
+        found = {str(path.relative_to(ROOT)) for path in SOURCES if made("Table", path.read_text("utf-8"))}
+        assert found == {"fleet/report/table.py"}
+        assert made("Table", "from rich.table import Table\nTable(box=None)\n") == [2]
 
     def test_each_heavy_package_has_one_front_door(self) -> None:
         """Playwright, Ansible Runner, age and the web server are imported where the table says, and nowhere else."""

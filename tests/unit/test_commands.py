@@ -57,6 +57,22 @@ def staff(tmp_path: Path) -> str:
     return str(path)
 
 
+class TestCatalog:
+    def test_each_recipe_is_read_once_in_a_run(self, staff: str) -> None:
+        """Inventory, selection and forecast are given the same recipes: none of them reads the files again."""
+        counting = (
+            "import sys\nopened = []\n"
+            "sys.addaudithook(lambda event, args: event == 'open' and opened.append(str(args[0])))\n"
+            "from fleet.cli import main\n"
+            "try:\n    main()\n"
+            "finally:\n    print(sum(path.endswith('services/linkedin.yml') for path in opened))\n"
+        )
+        command = [sys.executable, "-P", "-c", counting, "run", "--plan", "--new", "-i", staff, "--output", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        planned, times = done.stdout.splitlines()
+        assert ("linkedin" in planned, times) == (True, "1"), done
+
+
 class TestInit:
     def test_a_folder_of_other_things_is_left_alone(self, tmp_path: Path) -> None:
         """A mistyped --state must not fill somebody's home; a folder with only a rehearsal or a demo in it is ours."""
