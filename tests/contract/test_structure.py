@@ -36,7 +36,8 @@ FLOORS = (
 """Modules and folders of fleet/, lowest first: each may import from lower floors only."""
 
 FRONT_DOORS = {
-    "apprise": {"fleet/notify/send.py"},
+    "apprise": {"fleet/notify/apprise_service.py"},
+    "httpx": {"fleet/notify/webhook.py"},
     "ansible_runner": {"fleet/run/ansible_play.py"},
     "playwright": {
         f"fleet/browser/{name}.py"
