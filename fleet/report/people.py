@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fleet.hr_import.diff import Authority, Difference, leaves
@@ -13,6 +13,7 @@ from fleet.hr_import.leavers import OnLeaver
 from fleet.hr_import.options import remembered_path
 from fleet.hr_import.run_import import Import
 from fleet.model import counted
+from fleet.report.table import plain
 from fleet.report.translations import visible
 from fleet.state.leavers import Leavers
 
@@ -81,10 +82,7 @@ def counts_line(found: Import) -> str:
 
 def difference_table(difference: Difference) -> Table:
     """Who joined, changed and left, each with the values that come and go."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("", no_wrap=True)
-    table.add_column("Employee", overflow="fold")
-    table.add_column("What the inventory will say", overflow="fold", ratio=1)
+    table = plain("", "Employee", Column("What the inventory will say", overflow="fold", ratio=1))
     for person in difference.joined[:MOST_JOINED]:
         values = [*dict.fromkeys(person.groups.values()), *_facts(person.name, dict(leaves(person.variables)))]
         table.add_row(Text("joined", "green"), Text(visible(person.name)), Text(visible(" · ".join(values))))
@@ -107,9 +105,7 @@ def difference_table(difference: Difference) -> Table:
 
 def authority_table(authorities: Sequence[Authority]) -> Table:
     """Each mandate and each account of the company's that an import writes, changes or removes, person by person."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Authority", overflow="fold")
-    table.add_column("What the export gives", overflow="fold", ratio=1)
+    table = plain("Authority", Column("What the export gives", overflow="fold", ratio=1))
     for one in authorities:
         what = Text(visible(one.after))
         if one.before:
@@ -176,11 +172,8 @@ def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
 
 def leavers_table(found: Leavers) -> Table:
     """Who is in no inventory any more, and what is kept of them."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Employee", overflow="fold")
-    table.add_column("Sessions", justify="right")
-    table.add_column("Pictures", justify="right")
-    table.add_column("Mandate", overflow="fold", ratio=1)
+    counts = (Column(heading, justify="right") for heading in ("Sessions", "Pictures"))
+    table = plain("Employee", *counts, Column("Mandate", overflow="fold", ratio=1))
     for one in found.people:
         mandate = f"withdrawn on {one.revoked_on.isoformat()}; that stays" if one.revoked_on else ""
         table.add_row(Text(visible(one.employee)), str(one.sessions or "-"), str(one.evidence or "-"), mandate)

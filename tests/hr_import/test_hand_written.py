@@ -63,14 +63,6 @@ def test_somebody_whom_hr_does_not_know_is_a_mistake_until_kept() -> None:
     assert fleet("inventory", "check", "-i", "staff").exit_code == 0
 
 
-def test_prune_names_who_is_only_written_by_hand() -> None:
-    """What is kept of them stays until the entry goes."""
-    by_hand("staff.yml", "all:\n  hosts:\n    carl:\n")
-    assert check_folder(Path("staff")).unknown_to_hr == (
-        "staff/staff.yml:3: carl: no import has this employee; remove the entry, or import with --keep carl.",
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "text", "line", "which"),
     [

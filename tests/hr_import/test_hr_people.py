@@ -233,7 +233,7 @@ class TestColumns:
         path.write_text(render_remembered(remembered), "utf-8")
         assert read_remembered(path) == remembered
         path.write_text("colums: {}\n")
-        with pytest.raises(InputError, match=r"staff\.import\.yml:1: colums: unknown key"):
+        with pytest.raises(InputError, match=r"\.hr\.import\.yml:1: colums: unknown key"):
             read_remembered(path)
 
 
