@@ -182,7 +182,7 @@ def _text(value: str) -> yaml.ScalarNode:
 
 
 def _mapping_below(parent: yaml.MappingNode, name: str) -> yaml.MappingNode:
-    """The mapping of a key, made if there is none."""
+    """The mapping of a key, made if it is missing."""
     for key, value in parent.value:
         if key.value == name and isinstance(value, yaml.MappingNode):
             return value

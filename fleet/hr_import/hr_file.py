@@ -124,7 +124,7 @@ def render_hr_file(entries: Iterable[Entry]) -> str:
         hosts[entry.name] = dict(entry.variables)
         for group in entry.groups:
             groups.setdefault(group, {"hosts": {}})["hosts"][entry.name] = {}
-    # Groups are not put below `all`: a file beside may put them below one of its own.
+    # Groups are not put below `all`: a file beside may put them below another group.
     parts = [{"all": {"hosts": hosts}}, *({name: groups[name]} for name in sorted(groups))]
     body = "".join(yaml.dump(part, Dumper=_Dumper, allow_unicode=True, width=1000) for part in parts)
     return _HEADER.format(hashlib.sha256(body.encode()).hexdigest()) + body

@@ -1,4 +1,4 @@
-"""From rows of an export to people: everything that an inventory could not hold is refused, by line and column."""
+"""The people in the rows of an export; what an inventory cannot hold is refused, by line and column."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 from fleet.errors import InputError
 from fleet.hr_import.columns import ACCOUNT, GROUPS, MANDATE, Columns
 from fleet.hr_import.hr_export import WAY_OUT, Export, OnBadRow, Row, listed
-from fleet.hr_import.hr_file import Entry
 from fleet.hr_import.normalize import address, clean, danger, group_name, language, name_of, same_place
 from fleet.hr_import.profile_ids import read_profile
 from fleet.inventory.employee import read_employee
@@ -31,11 +30,6 @@ class Person:
     variables: Mapping[str, Any]
     groups: Mapping[str, str]
     """Field (site, department, country) to the group's name."""
-
-    @property
-    def entry(self) -> Entry:
-        """The person as `hr.yml` has them."""
-        return Entry(self.name, self.variables, tuple(sorted(set(self.groups.values()))))
 
     def says_the_same(self, other: Person) -> bool:
         """True for another row of one person: a second contract, in columns that are not read."""
@@ -64,12 +58,11 @@ class People:
 
 @dataclass
 class _Reading:
-    """A row while it is read: its cells by field, the person if there is one, and what is wrong."""
+    """A row while it is read: its cells by field, and what is wrong with each field."""
 
     row: Row
     cells: dict[str, str]
     mistakes: list[tuple[str, str]]
-    """Field and what is wrong with it."""
     person: Person | None = None
 
     def refuse(self, field: str, what: str) -> None:
@@ -238,7 +231,7 @@ def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Rea
     groups = {key: group for key in GROUPS if cells.get(key) and (group := group_name(key, cells[key]))}
     employee = read_employee(name, variables, {}, recipes, SourceLines(()))
     problems = [*employee.problems, *gaps_in_mandate(employee, SourceLines(()))]
-    # An address that is none is the cause of a name that is none, and that of a mandate that names nobody.
+    # A bad address is the cause of a bad name, and that of a mandate that names nobody.
     causes = ("fleet_email", "inventory_hostname")
     for problem in sorted(problems, key=lambda one: causes.index(one.field) if one.field in causes else len(causes)):
         key = _field_of(problem.field, source, columns)

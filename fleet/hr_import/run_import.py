@@ -16,7 +16,7 @@ from fleet.hr_import.columns import GROUPS, Columns, choose_columns, known_heade
 from fleet.hr_import.diff import Difference, compare
 from fleet.hr_import.hand_written import entries_beside
 from fleet.hr_import.hr_export import Export, listed, read_export
-from fleet.hr_import.hr_file import HR_FILE, HrFile, place_of, read_hr_file, render_hr_file
+from fleet.hr_import.hr_file import HR_FILE, Entry, HrFile, place_of, read_hr_file, render_hr_file
 from fleet.hr_import.leavers import Leaver, OnLeaver, leavers_of, rows_where, without_leavers
 from fleet.hr_import.options import (
     Options,
@@ -105,7 +105,7 @@ def prepare_import(path: Path, inventory: Path, services: ServicesFor, options: 
     groups = _groups_by_field(found.persons, was_remembered.groups)
     difference = compare(found.persons, hr_file.entries, groups, kept)
     _refuse_other_letters(difference, place, export, columns)
-    entries = [*(person.entry for person in found.persons), *difference.kept]
+    entries = [*map(_entry, found.persons), *difference.kept]
     present = {group for entry in entries for group in entry.groups}
     _refuse_shared_names(difference, present, place)
     owners = {*was_remembered.mapped, *(name for name in options.columns if name.endswith(".owner"))}
@@ -132,6 +132,10 @@ def prepare_import(path: Path, inventory: Path, services: ServicesFor, options: 
         remembered,
         was_remembered,
     )
+
+
+def _entry(person: Person) -> Entry:
+    return Entry(person.name, person.variables, tuple(sorted(set(person.groups.values()))))
 
 
 def _groups_by_field(people: Collection[Person], remembered: Mapping[str, Collection[str]]) -> dict[str, set[str]]:

@@ -1,4 +1,4 @@
-"""`fleet inventory prune`: what the state still has of people who are in no inventory any more."""
+"""`fleet inventory prune`: list and remove what the state still has of people who are in no inventory any more."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def prune(
             )
         if not yes:
             confirm(f"Delete all that leads to {len(gone)} of them?", "--yes")
-        # A withdrawn mandate stays withdrawn: whoever comes back under that name must give a new one.
+        # A withdrawn mandate stays withdrawn: a person who comes back under that name must give a new one.
         act = Erase(employees=[one.employee for one in gone])
         erased = carry_out(settings, "fleet inventory prune", act)["erased"]
         if output is Output.JSON:
