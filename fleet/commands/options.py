@@ -93,6 +93,9 @@ class Output(StrEnum):
     JSON = "json"
 
 
+OUTPUT = Annotated[Output, typer.Option("--output", help="text, or one JSON object.")]
+
+
 def screen(*, stderr: bool = False) -> Console:
     """A console that prints names as they are: `:smile:` is no picture, and `[red]` no color."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -114,15 +117,14 @@ def complain(errors: Iterable[str]) -> None:
 
 
 def confirm(question: str, option: str) -> None:
-    """Ask before something is done; only a y goes on. Ends with exit code 1 for a no.
+    """Ask before something is done; only a y goes on.
 
-    Raises InputError where nobody can answer, naming the option that answers for them.
+    Raises FleetError (exit code 1) for a no, and InputError where nobody can answer, naming the option that does.
     """
     if not sys.stdin.isatty():
         raise InputError(f"{question} There is no terminal to ask at, so nothing was done; add {option}.")
     if not typer.confirm(question, err=True):
-        say("Nothing was done.")
-        raise typer.Exit(1)
+        raise FleetError("This was not confirmed, so nothing was done.")
 
 
 def reference_of(text: str | None) -> str | None:
