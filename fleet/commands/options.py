@@ -66,7 +66,7 @@ PROXY = Annotated[
 ]
 NOTIFY = Annotated[
     list[str] | None,
-    typer.Option("--notify", metavar="URL", help="Tell it counts: https://…, mailto:ADDRESS, Apprise's. Repeatable."),
+    typer.Option("--notify", metavar="URL", help="Send counts to https://…, mailto:ADDRESS, Apprise URL. Repeatable."),
 ]
 NOTIFY_FILE = Annotated[
     str | None,
@@ -172,11 +172,13 @@ def settings_with_state(
     *,
     rehearsal: bool,
     state: str | None = None,
+    identity: str | None = None,
     log_key: str | None = None,
     recipes: list[str] | None = None,
 ) -> Settings:
     """The settings of real runs or of rehearsals. Raises InputError where their state is missing or of no use."""
-    settings = settings_of(inventory, state=state, log_key=log_key, recipes=recipes).of_kind(rehearsal=rehearsal)
+    settings = settings_of(inventory, state=state, identity=identity, log_key=log_key, recipes=recipes)
+    settings = settings.of_kind(rehearsal=rehearsal)
     settings.state_dir.check(rehearsal=rehearsal)
     return settings
 

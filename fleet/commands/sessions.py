@@ -1,4 +1,4 @@
-"""`fleet sessions`: import, list and remove sealed sessions."""
+"""`fleet sessions`: import, list, reseal and remove sealed sessions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 from rich.table import Column
 
+from fleet.audit.log import kept_free
 from fleet.commands.options import (
     BESIDE,
+    IDENTITY,
     INVENTORY,
     OUTPUT,
     RECIPES,
@@ -27,6 +29,7 @@ from fleet.commands.options import (
 from fleet.errors import InputError
 from fleet.inventory.employee import SAFE_NAME
 from fleet.inventory.read import Inventory
+from fleet.model import counted
 from fleet.plan.gates import is_personal
 from fleet.plan.plan import read_people
 from fleet.recipes.catalog import Catalog
@@ -34,9 +37,9 @@ from fleet.report.envelope import Answer
 from fleet.report.table import plain
 from fleet.sessions.convert import read_session
 from fleet.sessions.files import session_files
-from fleet.sessions.store import SessionInfo, SessionStore
+from fleet.sessions.store import SessionInfo, SessionStore, read_identity
 
-app = typer.Typer(no_args_is_help=True, help="Import, list and remove sealed sessions.")
+app = typer.Typer(no_args_is_help=True, help="Import, list, reseal and remove sealed sessions.")
 
 
 @app.command("import")
@@ -162,6 +165,30 @@ def remove(
     if not is_named or not SessionStore(settings.state_dir).remove(employee, service):
         raise InputError(f"There is no session of {employee} at {service}; 'fleet sessions list' shows all.")
     typer.echo(f"Removed the session of {employee} at {service} from the state {settings.state}.")
+
+
+@app.command()
+def reseal(
+    inventory: BESIDE = None, rehearsal: REHEARSAL = False, identity: IDENTITY = None, state: STATE = None
+) -> None:
+    """Encrypt every session again, to the recipients that STATE/recipients.txt lists now.
+
+    Not while a run is in progress. After an interruption, run it again.
+    """
+    settings = settings_with_state(inventory, state=state, identity=identity, rehearsal=rehearsal)
+    opener, store = read_identity(settings.identity), SessionStore(settings.state_dir)
+    with kept_free(settings.state_dir.audit, "fleet sessions reseal"):
+        resealed = store.reseal(opener)
+    recipients = [str(recipient) for recipient in store.recipients()]
+    sessions, keys = counted(resealed.count, "session"), counted(len(recipients), "recipient")
+    typer.echo(f"Resealed {sessions} to {keys} in the state {settings.state}.")
+    if str(opener.to_public()) not in recipients:
+        say(f"{settings.identity} no longer opens them: its public key is not in {settings.state_dir.recipients}.")
+    if resealed.unopened:
+        first = (
+            f"{counted(len(resealed.unopened), 'session')} did not open with {settings.identity} and were left as is:"
+        )
+        raise InputError("\n".join([first, *map(str, resealed.unopened)]))
 
 
 def _moment(seconds: float) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fleet.audit.current_state import CurrentState, Sighting
 from fleet.model import EXIT_OK, Reading, counted
-from fleet.notify.notification import Event, Notice
+from fleet.notify.notification import Event, Notification
 from fleet.report.status import Row, next_steps
 from fleet.report.table import plain
 from fleet.report.translations import translator_for, visible
@@ -66,12 +66,12 @@ class DriftReport:
         return said
 
     @property
-    def notice(self) -> Notice | None:
+    def notice(self) -> Notification | None:
         """What to tell others; None where everything could be looked at and nothing has drifted."""
         if not self.drifted and not self.not_looked_at:
             return None
         meaning = "a setting that was out is in again" if self.drifted else "some settings could not be looked at"
-        return Notice(
+        return Notification(
             Event.DRIFT_LOOKED_FOR,
             self.exit_code,
             meaning,

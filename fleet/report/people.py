@@ -8,10 +8,10 @@ from typing import Any
 from rich.table import Column, Table
 from rich.text import Text
 
-from fleet.hr_import.difference import Authority, Difference, leaves, values_of
-from fleet.hr_import.importing import Import
-from fleet.hr_import.leaving import Leavers as LeaversWish
-from fleet.hr_import.wishes import place_of_remembered
+from fleet.hr_import.diff import Authority, Difference, leaves, values_of
+from fleet.hr_import.leavers import OnLeaver
+from fleet.hr_import.options import remembered_path
+from fleet.hr_import.run_import import Import
 from fleet.model import counted
 from fleet.report.table import plain
 from fleet.report.translations import visible
@@ -27,7 +27,7 @@ def columns_lines(found: Import) -> Iterator[str]:
     unread = found.columns.unread
     rest = f"not read: {_some(unread)}" if unread else ""
     if found.remembered.columns == found.was_remembered.columns:
-        yield f"{people}, read as {place_of_remembered(found.inventory).name} says{rest and f'; {rest}'}."
+        yield f"{people}, read as {remembered_path(found.inventory).name} says{rest and f'; {rest}'}."
     else:
         names: dict[str, list[str]] = {}
         for field, column in found.columns.names().items():
@@ -50,7 +50,7 @@ def passed_over_lines(found: Import) -> Iterator[str]:
         text = " ".join(cell.strip() for cell in row.cells if cell.strip())
         yield f"{path}:{row.line}: '{text}' is a total, so nobody was read from this line."
     if found.leavers:
-        is_taken = found.remembered.leavers is LeaversWish.TAKE
+        is_taken = found.remembered.leavers is OnLeaver.TAKE
         done = "brought in all the same" if is_taken else "left out"
         yield f"{path}: {counted(len(found.leavers), 'row')} {done}, because somebody has left: {_some(found.leavers)}."
     for one in found.left_out:

@@ -558,7 +558,7 @@ class TestNotify:
     @pytest.fixture
     def hook(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
         with webhook() as hook:
-            monkeypatch.setenv("REQUESTS_CA_BUNDLE", hook.certificate)
+            monkeypatch.setenv("SSL_CERT_FILE", hook.certificate)
             yield hook
 
     def test_a_run_that_could_not_begin_is_told(self, staff: str, hook: Webhook) -> None:
@@ -591,7 +591,7 @@ class TestNotify:
         assert done.returncode == 1
         report = json.loads(done.stdout)
         assert report["exit_code"] == 1 and "nobody" in report["errors"][0]["message"]
-        told = f"{secret}:1: https://localhost:1/… was not notified: it refused the connection; see that it runs."
+        told = f"{secret}:1: https://localhost:1/… was not notified: it refused the connection; check that it runs."
         assert [one["message"] for one in report["errors"][1:]] == [told]
         assert f"Error: {told}" in done.stderr
         assert "s3cretT0ken" not in done.stdout + done.stderr
