@@ -15,6 +15,7 @@ from rich.text import Text
 from fleet.commands.options import (
     BREAKER,
     CONTROLS,
+    FAIL_ON,
     FORKS,
     IDENTITY,
     INVENTORY,
@@ -64,6 +65,7 @@ def show(
     breaker: BREAKER = Switch.ON,
     notify: NOTIFY = None,
     notify_file: NOTIFY_FILE = None,
+    fail_on: FAIL_ON = None,
     output: OUTPUT = Output.TEXT,
 ) -> Answer:
     """Show every setting that `fleet run` with the same options goes by, and where it came from.
@@ -87,6 +89,7 @@ def show(
         breaker="off" if breaker is Switch.OFF else None,
         notify=tuple(notify or ()),
         notify_file=notify_file,
+        fail_on=tuple(fail_on or ()),
     )
     configuration = configure(given)
     settings = configuration.settings

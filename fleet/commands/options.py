@@ -72,6 +72,10 @@ NOTIFY_FILE = Annotated[
     str | None,
     typer.Option("--notify-file", metavar="FILE", help="Private file with such URLs, one on a line."),
 ]
+FAIL_ON = Annotated[
+    list[str] | None,
+    typer.Option("--fail-on", metavar="OUTCOME,…", help="Only these outcomes fail the run [default: all not done]."),
+]
 REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="The log of rehearsals, not of the real runs.")]
 LANGUAGE = Annotated[str | None, typer.Option("--language", metavar="CODE", help="en, fr, de or it.")]
 

@@ -18,6 +18,7 @@ from fleet.commands.ci_outputs import CiOutputs
 from fleet.commands.options import (
     BREAKER,
     CONTROLS,
+    FAIL_ON,
     FORKS,
     IDENTITY,
     INVENTORY,
@@ -73,6 +74,7 @@ def run(
     breaker: BREAKER = Switch.ON,
     notify: NOTIFY = None,
     notify_file: NOTIFY_FILE = None,
+    fail_on: FAIL_ON = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say who, what and how long; touch nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
     new: Annotated[bool, typer.Option("--new", help="Only what no run has done yet.")] = False,
@@ -100,6 +102,7 @@ def run(
 
     Exit codes: 0 all done, 3 somebody must act, 4 a setting is still in,
     5 something could not be read or set, 1 the tool failed, 2 bad input, 130 interrupted.
+    With --fail-on only the outcomes that it names give 3, 4 and 5.
     """
     given = Given(
         inventory=tuple(inventory or ()),
@@ -117,6 +120,7 @@ def run(
         breaker="off" if breaker is Switch.OFF else None,
         notify=tuple(notify or ()),
         notify_file=notify_file,
+        fail_on=tuple(fail_on or ()),
     )
     pipeline = CiOutputs(junit_file)
     selection = Selection(resume, new, only_failed, stale)

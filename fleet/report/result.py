@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fleet.agent.protocol import result_fields
-from fleet.model import count_outcomes
+from fleet.model import Outcome, count_outcomes
 from fleet.run.execute import RunReport
 
 
@@ -16,6 +16,7 @@ def report_fields(report: RunReport) -> dict[str, Any]:
         "check": report.check,
         "started_at": report.started_at,
         "finished_at": report.finished_at,
+        "fail_on": [outcome for outcome in Outcome if outcome in report.fail_on],
         "counts": count_outcomes(report.results),
         "results": list(map(result_fields, report.results)),
     }

@@ -18,7 +18,19 @@ from fleet.audit.pseudonyms import known_names
 from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_last_run
 from fleet.errors import AgentError, FleetError, told
-from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
+from fleet.model import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_MEANING,
+    EXIT_OK,
+    EXIT_TOOL_FAILED,
+    FAILING,
+    Outcome,
+    Reason,
+    Result,
+    counted,
+    exit_code_of,
+)
 from fleet.orphans import reap
 from fleet.plan.last_run import History
 from fleet.plan.plan import RunSpec
@@ -42,6 +54,24 @@ class RunReport:
     results: list[Result] = field(default_factory=list)
     exit_code: int = 0
     errors: list[str] = field(default_factory=list)
+    fail_on: frozenset[Outcome] = FAILING
+    """The outcomes that the exit code counts."""
+
+    @property
+    def uncounted(self) -> list[Result]:
+        """The results that are not done, and that --fail-on leaves out."""
+        return [result for result in self.results if result.outcome in FAILING - self.fail_on]
+
+    @property
+    def meaning(self) -> str:
+        """What the exit code says; where --fail-on decided it, that it did, and how many results it left out."""
+        said = EXIT_MEANING[self.exit_code]
+        if self.fail_on == FAILING or self.exit_code in (EXIT_TOOL_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED):
+            return said
+        if self.uncounted and self.exit_code == EXIT_OK:
+            said = "no outcome that fails this run"
+        named = ", ".join(outcome for outcome in Outcome if outcome in self.fail_on)
+        return f"{said} (decided by --fail-on {named}; {counted(len(self.uncounted), 'other result')} not done)"
 
     def having(self, errors: list[str]) -> RunReport:
         """The same with further sentences about the tool itself, if there are any: it failed then."""
@@ -138,7 +168,7 @@ def _report(spec: RunSpec, catalog: Catalog, errors: list[str], why_open: Reason
         except FleetError as error:
             errors.append(str(error))
     results = run_state.results(known_names(spec.settings.state_dir.audit.subjects), absent=Reason.AUDIT_FAILED)
-    exit_code = exit_code_of(results)
+    exit_code = exit_code_of(results, spec.settings.fail_on)
     if errors:
         exit_code = EXIT_TOOL_FAILED
     if interrupted:
@@ -151,6 +181,7 @@ def _report(spec: RunSpec, catalog: Catalog, errors: list[str], why_open: Reason
         catalog.named(results),
         exit_code,
         list(dict.fromkeys(errors)),
+        spec.settings.fail_on,
     )
 
 

@@ -38,6 +38,9 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 Address = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
+_ONE_OR_MORE = BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -87,9 +90,9 @@ class ConfigFile(_Strict):
     """fleet.yml: what is passed on every run. Paths are relative to the file."""
 
     version: int = Field(default=VERSION, strict=True, description="Of this form; a file for a newer one is refused.")
-    inventory: Annotated[
-        tuple[Name, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
-    ] = Field(default=(), description="What `ansible -i` takes, where no -i is given.")
+    inventory: Annotated[tuple[Name, ...], _ONE_OR_MORE] = Field(
+        default=(), description="What `ansible -i` takes, where no -i is given."
+    )
     state: Name | None = None
     identity: Name | None = None
     log_key: Name | None = None
@@ -105,6 +108,9 @@ class ConfigFile(_Strict):
     notify: tuple[Address, ...] = ()
     notify_file: Name | None = Field(default=None, description="Private file with addresses that hold secrets.")
     smtp: Name | None = Field(default=None, description="HOST:PORT that mailto:ADDRESS goes through.")
+    fail_on: Annotated[tuple[Name, ...], _ONE_OR_MORE] = Field(
+        default=(), description="Outcomes, or exit codes 3 to 5, that fail `fleet run`; all that are not done."
+    )
     terms_accepted: dict[Name, Name] = Field(
         default_factory=dict, description="Service: reference of the decision to accept what its terms forbid."
     )

@@ -12,8 +12,10 @@ from typing import Any, Literal
 from fleet.browser.network import Network, parse_resolve, parse_spki
 from fleet.browser.proxy import parse_proxy
 from fleet.errors import InputError
+from fleet.model import FAILING, Outcome
 from fleet.notify.targets import DEFAULT_SMTP, Channels, parse_smtp, parse_target
 from fleet.paths import StateDir, default_identity, default_log_key, default_state
+from fleet.settings.fail_on import parse_fail_on
 from fleet.settings.file import MAX_FORKS, MAX_WORKERS, BreakerLimits, ConfigFile, Pause, expanded, find_config
 from fleet.settings.hours import Hours
 from fleet.ssh import WorkerAddress, parse_worker
@@ -41,6 +43,7 @@ class Given:
     breaker: Literal["off"] | None = None
     notify: tuple[str, ...] = ()
     notify_file: str | None = None
+    fail_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Settings:
     personal_sessions: dict[str, str] = field(default_factory=dict)
     sandbox: bool = True
     sandbox_accepted_by: str | None = None
+    fail_on: frozenset[Outcome] = FAILING
 
     @property
     def state_dir(self) -> StateDir:
@@ -139,6 +143,7 @@ KEYS = (
     Key("hours", default=dict),
     Key("notify", "--notify", default=tuple),
     Key("notify_file", "--notify-file", is_path=True),
+    Key("fail_on", "--fail-on", default=tuple),
     Key("smtp", default=lambda: DEFAULT_SMTP),
     Key("terms_accepted", default=dict),
     Key("personal_sessions", default=dict),
@@ -194,6 +199,7 @@ class Configuration:
             personal_sessions=dict(self["personal_sessions"]),
             sandbox=self["sandbox"],
             sandbox_accepted_by=self["accepted_by"],
+            fail_on=parse_fail_on(self["fail_on"], self._origin("fail_on")),
         )
 
     @property

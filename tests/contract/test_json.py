@@ -51,7 +51,11 @@ def leaves(command: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, Any
 
 
 VERBS = dict(leaves(typer.main.get_command(app)))
-WITH_JSON = [name for name, verb in VERBS.items() if any("json" in str(one.type) for one in verb.params)]
+WITH_JSON = [
+    name
+    for name, verb in VERBS.items()
+    if any("JSON" in (one.help or "") and "--output" in one.opts for one in verb.params)
+]
 
 
 @pytest.fixture(autouse=True)
