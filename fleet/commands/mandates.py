@@ -16,8 +16,10 @@ from fleet.commands.options import (
     BESIDE,
     INVENTORY,
     LOG_KEY,
+    OUTPUT,
     REHEARSAL,
     STATE,
+    Output,
     reference_of,
     require_recorded,
     settings_with_state,
@@ -25,6 +27,7 @@ from fleet.commands.options import (
 from fleet.errors import FleetError, InputError
 from fleet.inventory.employee import SAFE_NAME
 from fleet.plan.plan import claimed_operator, read_people
+from fleet.report.envelope import Answer
 from fleet.settings.resolve import Settings
 from fleet.state.acts import Renew, Settle
 
@@ -112,11 +115,20 @@ def renew(
 
 
 @app.command("list")
-def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None) -> None:
+def list_(
+    inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None, output: OUTPUT = Output.TEXT
+) -> Answer:
     """List who has revoked, since when, and with which reference."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     revoked = list(Revocations(settings.state_dir.revocations).entries())
-    for entry in revoked:
-        typer.echo("  ".join(part for part in (entry.name, entry.since.isoformat(), entry.reference) if part))
-    if not revoked:
-        typer.echo("Nobody has revoked.")
+
+    def show() -> None:
+        for entry in revoked:
+            typer.echo("  ".join(part for part in (entry.name, entry.since.isoformat(), entry.reference) if part))
+        if not revoked:
+            typer.echo("Nobody has revoked.")
+
+    fields = [
+        {"employee": one.name, "revoked_on": one.since.isoformat(), "reference": one.reference} for one in revoked
+    ]
+    return Answer({"revoked": fields}, show)

@@ -55,7 +55,7 @@ def _checker(setting: Setting) -> Callable[[Any], Any]:
     return lambda value: value if not value else setting.check(value, setting.option.name if setting.option else "")
 
 
-def with_settings(verb: Callable[..., None]) -> Callable[..., None]:
+def with_settings(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Replace the parameter `given` of a verb by one option for each setting; the verb gets what was passed."""
     signature = inspect.signature(verb, eval_str=True)
     added = [
@@ -72,9 +72,9 @@ def with_settings(verb: Callable[..., None]) -> Callable[..., None]:
     ]
 
     @wraps(verb)
-    def command(**values: Any) -> None:
+    def command(**values: Any) -> Any:
         passed = {each.name: values.pop(each.name) for each in added}
-        verb(
+        return verb(
             given=Given(**{each.name: passed[each.name] for each in added if passed[each.name] != each.default}),
             **values,
         )
@@ -118,6 +118,9 @@ class Output(StrEnum):
     JSON = "json"
 
 
+OUTPUT = Annotated[Output, typer.Option("--output", help="text, or one JSON object.")]
+
+
 def screen(*, stderr: bool = False) -> Console:
     """A console that prints names as they are: `:smile:` is no picture, and `[red]` no color."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -139,15 +142,14 @@ def complain(errors: Iterable[str]) -> None:
 
 
 def confirm(question: str, option: str) -> None:
-    """Ask before something is done; only a y goes on. Ends with exit code 1 for a no.
+    """Ask before something is done; only a y goes on.
 
-    Raises InputError where nobody can answer, naming the option that answers for them.
+    Raises FleetError (exit code 1) for a no, and InputError where nobody can answer, naming the option that does.
     """
     if not sys.stdin.isatty():
         raise InputError(f"{question} There is no terminal to ask at, so nothing was done; add {option}.")
     if not typer.confirm(question, err=True):
-        say("Nothing was done.")
-        raise typer.Exit(1)
+        raise FleetError("This was not confirmed, so nothing was done.")
 
 
 def reference_of(text: str | None) -> str | None:

@@ -6,13 +6,14 @@ import asyncio
 import json
 import os
 from datetime import UTC, datetime
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.table import Column
 
-from fleet.authority.blocklist import Blocklist
+from fleet.authority.blocklist import Blocklist, Entry
 from fleet.browser.engine import Engine
 from fleet.browser.find import BrowserProgram, find_browser
 from fleet.browser.network import Network
@@ -21,9 +22,11 @@ from fleet.commands.carry_out import carry_out
 from fleet.commands.options import (
     BESIDE,
     LOG_KEY,
+    OUTPUT,
     RECIPES,
     REHEARSAL,
     STATE,
+    Output,
     people,
     reference_of,
     require_recorded,
@@ -36,6 +39,7 @@ from fleet.errors import BrowserMissingError, InputError
 from fleet.plan.plan import SERVICE_NAME, catalog_for, claimed_operator
 from fleet.recipes.catalog import Catalog, load_catalog
 from fleet.recipes.recipe import json_schema
+from fleet.report.envelope import Answer
 from fleet.report.table import plain
 from fleet.state.acts import Settle, Start
 
@@ -49,16 +53,35 @@ def _catalog(inventory: list[str] | None, recipes: list[str] | None) -> Catalog:
 
 
 @app.command("list")
-def list_(inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None) -> None:
+def list_(
+    inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None, output: OUTPUT = Output.TEXT
+) -> Answer:
     """List every control that can be opted out of, what the service's terms say of automation, and what is stopped."""
+    controls = [
+        {
+            "service": recipe.service,
+            "control": name,
+            "title": control.title,
+            "kind": control.kind,
+            "terms": recipe.terms.automation,
+            "seen_live": control.verified_live,
+        }
+        for recipe in _catalog(inventory, recipes)
+        for name, control in recipe.controls.items()
+    ]
+    stopped = list(Blocklist(settings_of(inventory, state=state).state_dir.stopped_services).entries())
+    fields = [{"service": one.name, "stopped_on": one.since.isoformat(), "reference": one.reference} for one in stopped]
+    return Answer({"controls": controls, "stopped": fields}, partial(_print, controls, stopped))
+
+
+def _print(controls: list[dict[str, Any]], stopped: list[Entry]) -> None:
     facts = (Column(heading, no_wrap=True) for heading in ("Kind", "Terms", "Seen live"))
     table = plain(Column("Control", no_wrap=True), Column("Setting", overflow="fold", ratio=1), *facts)
-    for recipe in _catalog(inventory, recipes):
-        for name, control in recipe.controls.items():
-            seen = control.verified_live or "not yet"
-            table.add_row(f"{recipe.service}.{name}", control.title, control.kind, recipe.terms.automation, seen)
+    for one in controls:
+        seen = str(one["seen_live"] or "not yet")
+        table.add_row(f"{one['service']}.{one['control']}", one["title"], one["kind"], one["terms"], seen)
     screen().print(table)
-    for entry in Blocklist(settings_of(inventory, state=state).state_dir.stopped_services).entries():
+    for entry in stopped:
         rests_on = f" ({entry.reference})" if entry.reference else ""
         say(f"{entry.name} has been stopped since {entry.since.isoformat()}{rests_on}: no run visits it.", "yellow")
 
@@ -136,7 +159,7 @@ def start(
 
 
 @app.command()
-def check(inventory: BESIDE = None, recipes: RECIPES = None) -> None:
+def check(inventory: BESIDE = None, recipes: RECIPES = None, output: OUTPUT = Output.TEXT) -> Answer:
     """Validate all recipes, the catalog's and your own. Exit code 2 if one is wrong.
 
     No page is visited; the browser, where there is one, is only asked whether it takes every selector for CSS.
@@ -146,8 +169,14 @@ def check(inventory: BESIDE = None, recipes: RECIPES = None) -> None:
         asyncio.run(_check_selectors(catalog, find_browser()))
     except BrowserMissingError:
         people.print("The selectors were not tried, for there is no browser: fleet browser install")
-    for recipe in catalog:
-        typer.echo(f"{catalog.paths[recipe.service]}: ok, {len(recipe.controls)} control(s)")
+    checked = [(recipe.service, str(catalog.paths[recipe.service]), len(recipe.controls)) for recipe in catalog]
+
+    def show() -> None:
+        for _, path, count in checked:
+            typer.echo(f"{path}: ok, {count} control(s)")
+
+    fields = [{"service": service, "file": path, "controls": count} for service, path, count in checked]
+    return Answer({"recipes": fields}, show)
 
 
 async def _check_selectors(catalog: Catalog, program: BrowserProgram) -> None:

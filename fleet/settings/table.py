@@ -14,6 +14,7 @@ from pydantic import Field
 from fleet.browser.network import parse_resolve, parse_spki
 from fleet.notify.targets import DEFAULT_SMTP, parse_smtp, parse_target
 from fleet.paths import default_identity, default_log_key, default_state
+from fleet.settings.fail_on import parse_fail_on
 from fleet.settings.hours import Hours
 from fleet.settings.setting import Option, Parser, Setting
 from fleet.settings.values import Address, BreakerLimits, Forks, HoursText, Name, PathText, Pause, Switch
@@ -194,6 +195,17 @@ SETTINGS: tuple[Setting, ...] = (
         "Private file (mode 0600) with more such URLs, one per line, which may hold passwords.",
         option=_option("--notify-file", metavar="FILE"),
         is_path=True,
+    ),
+    Setting(
+        "fail_on",
+        Name,
+        "Only these outcomes fail the run, by name or exit code (`4,5`); default: every outcome that is not done.",
+        "The others are listed but change neither the exit code nor the JUnit failures. Exit codes 1, 2 and 130 are "
+        "never suppressed.",
+        option=_option("--fail-on", metavar="OUTCOME,…"),
+        is_list=True,
+        default=tuple,
+        parse=parse_fail_on,
     ),
     Setting(
         "smtp",

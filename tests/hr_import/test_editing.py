@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import InputError
+from fleet.hr_import import run_import
 from fleet.hr_import.document import scalar
 from fleet.hr_import.options import Options
 from fleet.hr_import.run_import import Import, prepare_import

@@ -112,7 +112,7 @@ class TestVerify:
         segment(state).write_bytes(change(segment(state).read_bytes()))
         assert verdict.upper().replace("_", " ") in told("audit", "verify", exit_code=exit_code)
         answer = json.loads(told("audit", "verify", "--output", "json", exit_code=exit_code))
-        assert (answer["version"], answer["verdict"], answer["exit_code"]) == (1, verdict, exit_code)
+        assert (answer["version"], answer["verdict"], answer["exit_code"]) == (2, verdict, exit_code)
         assert answer["findings"][0]["verdict"] == verdict
 
     def test_bad_input_is_said(self, state: StateDir, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ class TestShow:
 
     def shown(self, *choice: str) -> list[dict[str, Any]]:
         answer = json.loads(told("audit", "show", "--output", "json", *choice))
-        assert answer["version"] == 1
+        assert answer["version"] == 2
         return list(answer["records"])
 
     def test_bad_filters_are_refused(self, state: StateDir) -> None:
@@ -332,7 +332,8 @@ class TestStatus:
         done = fleet(*nowhere)
         answer = json.loads(done.stdout)
         assert done.returncode == answer["exit_code"] == 6
-        assert "https://localhost:1/… was not notified" in answer["errors"][0] and answer["errors"][0] in done.stderr
+        assert "https://localhost:1/… was not notified" in answer["errors"][0]["message"]
+        assert answer["errors"][0]["message"] in done.stderr
         out = {"outcome": "already_opted_out", "before": "out", "after": "out", "read_back": False}
         asyncio.run(write(state, {"r3": {"brian.walsh": out}}))
         assert fleet(*nowhere).returncode == 1

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from fleet.commands.audit.record_filter import EMPLOYEE, OUTCOME, RUN, SERVICE, 
 from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.model import control_name, counted
 from fleet.paths import StateDir
+from fleet.report.envelope import Answer
 from fleet.report.table import plain
 from fleet.report.translations import visible
 
@@ -41,7 +43,7 @@ def show(
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
-) -> None:
+) -> Answer | None:
     """Show records, oldest first. Employees are named from the side store; the log itself has pseudonyms only."""
     state_dir = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir
     places, known = state_dir.audit, Known.at(state_dir)
@@ -50,14 +52,16 @@ def show(
     )
     if follow:
         _follow(state_dir, choice, output)
-        return
+        return None
     chosen = [record for _, record in choice.read(places)]
-    if output is Output.JSON:
-        typer.echo(json.dumps({"version": 1, "records": [known.named(record) for record in chosen]}))
-    elif not chosen:
-        people.print("No record matches.")
-    else:
+    return Answer({"records": [known.named(record) for record in chosen]}, partial(_print, chosen, known))
+
+
+def _print(chosen: list[dict[str, Any]], known: Known) -> None:
+    if chosen:
         screen().print(_table(chosen, known, is_headed=True))
+    else:
+        people.print("No record matches.")
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from fleet.commands.options import INVENTORY, LIMIT, RECIPES, say, settings_of
+from fleet.commands.options import INVENTORY, LIMIT, OUTPUT, RECIPES, Output, say, settings_of
 from fleet.inventory.read import gaps_in_mandates
-from fleet.model import EXIT_BAD_INPUT, counted
+from fleet.model import EXIT_BAD_INPUT, EXIT_OK, counted
 from fleet.plan.plan import read_people
+from fleet.report.envelope import Answer
 
 
 def check(
     inventory: INVENTORY = None,
     limit: LIMIT = None,
     recipes: RECIPES = None,
-) -> None:
-    """Validate everything, and name file, employee and field of each mistake. Touches nothing.
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
+    """Validate everything, and name file, line, employee and field of each mistake. Changes nothing.
 
     Exit codes: 0 without mistakes, 2 with mistakes.
     """
@@ -23,10 +25,14 @@ def check(
     mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read))]
     for remark in read.remarks:
         say(f"Ansible warns: {remark}", "yellow")
-    for mistake in mistakes:
-        say(mistake)
-    accounts = sum(len(employee.accounts) for employee in read.employees)
-    counts = ((len(read.employees), "employee"), (accounts, "account"), (len(mistakes), "mistake"))
-    typer.echo(", ".join(counted(*one) for one in counts))
-    if mistakes:
-        raise typer.Exit(EXIT_BAD_INPUT)
+    counts = {
+        "employee": len(read.employees),
+        "account": sum(len(employee.accounts) for employee in read.employees),
+        "mistake": len(mistakes),
+    }
+    return Answer(
+        {f"{noun}s": count for noun, count in counts.items()} | {"warnings": list(read.remarks)},
+        lambda: typer.echo(", ".join(counted(count, noun) for noun, count in counts.items())),
+        EXIT_BAD_INPUT if mistakes else EXIT_OK,
+        mistakes,
+    )
