@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fleet.errors import AuditError, FleetError, InputError
+from fleet.errors import FleetError, InputError
 from fleet.paths import is_there, look, write_private
 from fleet.report.translations import visible
 from fleet.settings.resolve import Given, Settings, resolve_settings
@@ -128,26 +127,7 @@ def confirm(question: str, option: str) -> None:
     if not sys.stdin.isatty():
         raise InputError(f"{question} There is no terminal to ask at, so nothing was done; add {option}.")
     if not typer.confirm(question, err=True):
-        raise FleetError("This was not confirmed, so nothing was done.")
-
-
-def reference_of(text: str | None) -> str | None:
-    """What an act rests on, as the log can hold it. Raises InputError."""
-    reference = text and text.strip()
-    if text is not None and (not reference or len(reference) > 200 or not reference.isprintable()):
-        raise InputError("--reference: give one line of 1 to 200 characters, such as the number of a letter.")
-    return reference
-
-
-@contextmanager
-def require_recorded(what: str) -> Iterator[None]:
-    """Where recording fails, say that what was shut is shut all the same. Raises AuditError."""
-    try:
-        yield
-    except FleetError as error:
-        raise AuditError(
-            f"{what}, but it is not in the audit log yet: {error} The next command or run that writes records it."
-        ) from None
+        raise FleetError("You did not confirm. Nothing was done.")
 
 
 def settings_of(
