@@ -119,6 +119,11 @@ EXIT_MEANING: dict[int, str] = {
 }
 
 
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
+"""What an employee may be called: a host name to Ansible, and part of file names here. None begins with a dot, as
+temporary files do."""
+SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What a service may be called in recipes, inventories and the log."""
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 """A run's name: when it began (UTC), and a few random digits."""
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from fleet.audit.pseudonyms import known_names
 from fleet.authority.mandates import Revocations
-from fleet.commands.carry_out import carry_out
+from fleet.commands.carry_out import block, carry_out, reference_of
 from fleet.commands.options import (
     BESIDE,
     INVENTORY,
@@ -20,16 +17,14 @@ from fleet.commands.options import (
     REHEARSAL,
     STATE,
     Output,
-    reference_of,
-    require_recorded,
     settings_with_state,
 )
 from fleet.errors import FleetError, InputError
-from fleet.inventory.employee import SAFE_NAME
+from fleet.model import SAFE_NAME
 from fleet.plan.plan import claimed_operator, read_people
 from fleet.report.envelope import Answer
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Renew, Settle
+from fleet.state.acts import Renew
 
 app = typer.Typer(no_args_is_help=True, help="Take mandates back.")
 
@@ -55,23 +50,18 @@ def revoke(
     The record follows, written by the run in progress if there is one. Exit code 1: the revocation is in force, but not
     recorded yet; the next command or run that writes to the log records it.
     """
-    if not SAFE_NAME.fullmatch(employee):
-        raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
+    _require_name(employee)
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     revocations = Revocations(settings.state_dir.revocations)
     if not unknown:
         _require_known(employee, settings, revocations, rehearsal=rehearsal)
-    is_new = revocations.add(
-        employee,
-        datetime.now(UTC).date(),
-        reference=reference_of(reference),
-        operator=os.getuid(),
-        operator_claimed=claimed_operator(),
-    )
-    when = "is revoked as of now" if is_new else "was revoked already"
-    typer.echo(f"The mandate of {employee} {when}, in the state {settings.state}.")
-    with require_recorded(f"The mandate of {employee} is revoked"):
-        carry_out(settings, "fleet mandates revoke", Settle(), lambda: revocations.is_recorded(employee))
+    subject = f"The mandate of {employee}"
+    block(settings, revocations, employee, reference, "fleet mandates revoke", subject, "revoked")
+
+
+def _require_name(employee: str) -> None:
+    if not SAFE_NAME.fullmatch(employee):
+        raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
 
 
 def _require_known(employee: str, settings: Settings, revocations: Revocations, *, rehearsal: bool) -> None:
@@ -105,11 +95,9 @@ def renew(
     log_key: LOG_KEY = None,
 ) -> None:
     """Lift a revocation, because the employee has given a new mandate. The record is written first."""
+    _require_name(employee)
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
-    try:
-        act = Renew(employee=employee, reference=reference_of(reference) or "", operator_claimed=claimed_operator())
-    except ValidationError:
-        raise InputError(f"'{employee}' cannot be an employee's name in an inventory.") from None
+    act = Renew(employee=employee, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet mandates renew", act)
     typer.echo(f"The mandate of {employee} in the inventory counts again, in the state {settings.state}.")
 

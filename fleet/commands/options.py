@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fleet.errors import AuditError, FleetError, InputError
+from fleet.errors import FleetError, InputError
 from fleet.paths import is_there, look, write_private
+from fleet.report.envelope import Answer
 from fleet.report.translations import visible
 from fleet.settings.resolve import Given, Settings, resolve_settings
 from fleet.settings.setting import Setting
@@ -55,7 +55,7 @@ def _checker(setting: Setting) -> Callable[[Any], Any]:
     return lambda value: value if not value else setting.check(value, setting.option.name if setting.option else "")
 
 
-def with_settings(verb: Callable[..., Any]) -> Callable[..., Any]:
+def with_settings(verb: Callable[..., Answer]) -> Callable[..., Answer]:
     """Replace the parameter `given` of a verb by one option for each setting; the verb gets what was passed."""
     signature = inspect.signature(verb, eval_str=True)
     added = [
@@ -72,7 +72,7 @@ def with_settings(verb: Callable[..., Any]) -> Callable[..., Any]:
     ]
 
     @wraps(verb)
-    def command(**values: Any) -> Any:
+    def command(**values: Any) -> Answer:
         passed = {each.name: values.pop(each.name) for each in added}
         return verb(
             given=Given(**{each.name: passed[each.name] for each in added if passed[each.name] != each.default}),
@@ -149,26 +149,7 @@ def confirm(question: str, option: str) -> None:
     if not sys.stdin.isatty():
         raise InputError(f"{question} There is no terminal to ask at, so nothing was done; add {option}.")
     if not typer.confirm(question, err=True):
-        raise FleetError("This was not confirmed, so nothing was done.")
-
-
-def reference_of(text: str | None) -> str | None:
-    """What an act rests on, as the log can hold it. Raises InputError."""
-    reference = text and text.strip()
-    if text is not None and (not reference or len(reference) > 200 or not reference.isprintable()):
-        raise InputError("--reference: give one line of 1 to 200 characters, such as the number of a letter.")
-    return reference
-
-
-@contextmanager
-def require_recorded(what: str) -> Iterator[None]:
-    """Where recording fails, say that what was shut is shut all the same. Raises AuditError."""
-    try:
-        yield
-    except FleetError as error:
-        raise AuditError(
-            f"{what}, but it is not in the audit log yet: {error} The next command or run that writes records it."
-        ) from None
+        raise FleetError("You did not confirm. Nothing was done.")
 
 
 def settings_of(

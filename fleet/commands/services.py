@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 from rich.table import Column
 
 from fleet.authority.blocklist import Blocklist, Entry
@@ -18,7 +16,7 @@ from fleet.browser.engine import Engine
 from fleet.browser.find import BrowserProgram, find_browser
 from fleet.browser.network import Network
 from fleet.browser.selector_check import require_selectors
-from fleet.commands.carry_out import carry_out
+from fleet.commands.carry_out import block, carry_out, reference_of
 from fleet.commands.options import (
     BESIDE,
     LOG_KEY,
@@ -28,20 +26,19 @@ from fleet.commands.options import (
     STATE,
     Output,
     people,
-    reference_of,
-    require_recorded,
     say,
     screen,
     settings_of,
     settings_with_state,
 )
 from fleet.errors import BrowserMissingError, InputError
-from fleet.plan.plan import SERVICE_NAME, catalog_for, claimed_operator
+from fleet.model import SERVICE_NAME
+from fleet.plan.plan import catalog_for, claimed_operator
 from fleet.recipes.catalog import Catalog, load_catalog
 from fleet.recipes.recipe import json_schema
 from fleet.report.envelope import Answer
 from fleet.report.table import plain
-from fleet.state.acts import Settle, Start
+from fleet.state.acts import Start
 
 app = typer.Typer(no_args_is_help=True, help="Look at the catalog, check recipes, and stop a service at once.")
 
@@ -113,8 +110,7 @@ def stop(
     The record follows, written by the run in progress if there is one. Exit code 1: the service is stopped, but that is
     not recorded yet; the next command or run that writes to the log records it.
     """
-    if not SERVICE_NAME.fullmatch(service):
-        raise InputError(f"'{service}' cannot be the name of a service.")
+    _require_name(service)
     settings = settings_with_state(inventory, state=state, recipes=recipes, log_key=log_key, rehearsal=rehearsal)
     try:
         known = catalog_for(settings, rehearsal=rehearsal).recipes
@@ -124,17 +120,12 @@ def stop(
         if service not in known:
             raise InputError(f"There is no recipe for '{service}'; known are {', '.join(known)}. Nothing was stopped.")
     stopped = Blocklist(settings.state_dir.stopped_services)
-    is_new = stopped.add(
-        service,
-        datetime.now(UTC).date(),
-        reference=reference_of(reference),
-        operator=os.getuid(),
-        operator_claimed=claimed_operator(),
-    )
-    when = "is stopped as of now" if is_new else "was stopped already"
-    typer.echo(f"{service} {when}, in the state {settings.state}.")
-    with require_recorded(f"{service} is stopped"):
-        carry_out(settings, "fleet services stop", Settle(), lambda: stopped.is_recorded(service))
+    block(settings, stopped, service, reference, "fleet services stop", service, "stopped")
+
+
+def _require_name(service: str) -> None:
+    if not SERVICE_NAME.fullmatch(service):
+        raise InputError(f"'{service}' cannot be the name of a service.")
 
 
 @app.command()
@@ -149,11 +140,9 @@ def start(
     log_key: LOG_KEY = None,
 ) -> None:
     """Let runs visit a stopped service again. The record is written first."""
+    _require_name(service)
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
-    try:
-        act = Start(service=service, reference=reference_of(reference) or "", operator_claimed=claimed_operator())
-    except ValidationError:
-        raise InputError(f"'{service}' cannot be the name of a service.") from None
+    act = Start(service=service, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet services start", act)
     typer.echo(f"{service} is visited again, in the state {settings.state}.")
 

@@ -27,9 +27,8 @@ from fleet.commands.options import (
     settings_with_state,
 )
 from fleet.errors import InputError
-from fleet.inventory.employee import SAFE_NAME
 from fleet.inventory.read import Inventory
-from fleet.model import counted
+from fleet.model import SAFE_NAME, counted
 from fleet.plan.gates import is_personal
 from fleet.plan.plan import read_people
 from fleet.recipes.catalog import Catalog

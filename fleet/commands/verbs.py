@@ -36,7 +36,7 @@ class Verb(TyperCommand):
             return super().make_context(info_name, args, parent, **extra)
         except _UsageError as error:
             if self.offers_json and any(both == ("--output", "json") for both in _options(given)):
-                _print_failure([*_names(parent), info_name or ""], 2, [error.format_message()])
+                _print_failure([*_names(parent), info_name or ""], error.exit_code, [error.format_message()])
             raise
 
     def invoke(self, ctx: Any) -> Any:

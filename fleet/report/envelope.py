@@ -12,7 +12,7 @@ from typing import Any
 from fleet.model import EXIT_OK
 
 VERSION = 2
-"""Of the fields that every object has; docs/reference.md names them."""
+"""Of the fields that every object has; README.md names them."""
 
 # The form of compilers (https://www.gnu.org/prep/standards/html_node/Errors.html), which every message here follows.
 _PLACE = re.compile(r"(?P<file>[^\s:][^:\n]*):(?P<line>[1-9][0-9]{0,8})?[: ]")

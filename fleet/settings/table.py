@@ -215,6 +215,17 @@ SETTINGS: tuple[Setting, ...] = (
         parse=parse_smtp,
     ),
     Setting(
+        "fail_on",
+        Name,
+        "Fail the run only for these outcomes, such as `would_opt_out,not_saved`, or their exit codes (3, 4, 5).",
+        "Other outcomes count as success; 1, 2 and 130 always count. Plain `ansible-playbook` ignores it.",
+        option=_option("--fail-on", metavar="OUTCOME"),
+        is_list=True,
+        default=tuple,
+        default_text="all that are not done",
+        parse=parse_fail_on,
+    ),
+    Setting(
         "terms_accepted",
         dict[Name, Name],
         "Per service: reference of your decision to accept that its terms forbid automation.",

@@ -26,7 +26,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "run": ("--plan", "-i", STAFF),
     "status": (),
     "inventory check": ("-i", STAFF),
-    "inventory import": ("people.csv", "-i", "staff.yml", "--check"),
+    "inventory import": ("people.csv", "-i", "new.yml", "--check"),
     "inventory prune": ("-i", "staff.yml"),
     "sessions list": (),
     "mandates list": (),

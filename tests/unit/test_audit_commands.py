@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -158,6 +159,8 @@ class TestShow:
             assert seen == list(range(18))
             fleet("audit", "checkpoint")
             assert json.loads(following.stdout.readline())["event"] == "log.heartbeat"
+            following.send_signal(signal.SIGINT)
+            assert (following.stdout.read(), following.wait()) == ("", 130)  # no envelope behind the records
         finally:
             watchdog.cancel()
             following.kill()
