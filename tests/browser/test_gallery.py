@@ -14,12 +14,13 @@ from fleet.browser.network import Network
 from fleet.model import Outcome, Reading, Reason
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipes.catalog import load_catalog
-from fleet.rehearsal.behavior import Case, Dom, Save, Trouble
-from fleet.rehearsal.cases import CASES, CONTROLS
+from fleet.rehearsal.behavior import Case, Save
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.sessions.storage_state import StorageState
 from fleet.visit.timeouts import LIMIT
 from fleet.visit.visit import ControlResult, Order, Visit
+from tests.gallery.behavior import Dom, Trouble
+from tests.gallery.cases import CASES, CONTROLS, GALLERY
 
 LANGUAGES = ("en", "fr", "de", "it", "nl", "pl")
 FROM_RIGHT_TO_LEFT = {"switched_on", "late_hydration", "covered", "sticky_bars"}
@@ -139,13 +140,13 @@ async def walk(rehearsal: Rehearsal, *, check: bool) -> Walked:
 
 @pytest.fixture(scope="module")
 def walked() -> Walked:
-    with start_rehearsal(accounts()) as rehearsal:
+    with start_rehearsal(accounts(), extension=GALLERY) as rehearsal:
         return asyncio.run(walk(rehearsal, check=False))
 
 
 @pytest.fixture(scope="module")
 def checked() -> Walked:
-    with start_rehearsal(accounts()) as rehearsal:
+    with start_rehearsal(accounts(), extension=GALLERY) as rehearsal:
         return asyncio.run(walk(rehearsal, check=True))
 
 
