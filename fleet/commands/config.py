@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fleet.commands.options import (
@@ -33,7 +33,7 @@ from fleet.commands.options import (
     Switch,
     screen,
 )
-from fleet.report.table import shown
+from fleet.report.table import plain, shown
 from fleet.report.translations import visible
 from fleet.settings.file import config_places
 from fleet.settings.resolve import Configuration, Given, Kind, Origin, Settings, configure
@@ -125,10 +125,7 @@ def _plain(value: Any) -> Any:
 
 
 def _table(configuration: Configuration, values: Mapping[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Setting", no_wrap=True)
-    table.add_column("Value", overflow="fold")
-    table.add_column("From", overflow="fold")
+    table = plain(Column("Setting", no_wrap=True), "Value", "From")
     for key, one in configuration.values.items():
         is_default = one.origin.kind is Kind.DEFAULT
         table.add_row(Text(key), _words(values[key]), _from(one.origin), style="dim" if is_default else None)

@@ -66,7 +66,7 @@ PROXY = Annotated[
 ]
 NOTIFY = Annotated[
     list[str] | None,
-    typer.Option("--notify", metavar="URL", help="Tell it counts: https://…, mailto:ADDRESS, Apprise's. Repeatable."),
+    typer.Option("--notify", metavar="URL", help="Send counts to https://…, mailto:ADDRESS, Apprise URL. Repeatable."),
 ]
 NOTIFY_FILE = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column
 
 from fleet.audit.log import kept_free
 from fleet.commands.options import (
@@ -30,6 +30,7 @@ from fleet.model import counted
 from fleet.plan.gates import is_personal
 from fleet.plan.plan import read_people
 from fleet.recipes.catalog import Catalog
+from fleet.report.table import plain
 from fleet.sessions.convert import read_session
 from fleet.sessions.files import session_files
 from fleet.sessions.store import SessionStore, read_identity
@@ -117,9 +118,7 @@ def _import_one(
 def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None) -> None:
     """Show whose sessions exist, how old they are, and when their cookies expire. Nothing is opened."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Employee", "Service", "Sealed", "Expires"):
-        table.add_column(heading, no_wrap=True)
+    table = plain(*(Column(heading, no_wrap=True) for heading in ("Employee", "Service", "Sealed", "Expires")))
     for info in SessionStore(settings.state_dir).list():
         expires = "not known" if info.expires_at is None else _day(info.expires_at)
         table.add_row(
