@@ -96,7 +96,7 @@ def spec_of_play(play: dict[str, Any]) -> tuple[RunSpec, Catalog]:
     """
     cwd = Path(play["cwd"])
     sources = tuple(str(source) for source in play["inventory_sources"])
-    settings = resolve_settings(replace(given_from_variables(play["variables"]), inventory=sources), cwd)
+    settings = resolve_settings(given_from_variables(play["variables"], sources), cwd)
     if settings.workers:
         raise InputError(
             "fleet.yml names workers, which only 'fleet run' uses: start it with that, or take them out of the file."

@@ -128,7 +128,7 @@ class Run:
                     await require_selectors(browser, recipe.hosts, catalog, [recipe])
             known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})
             recorder = Recorder(log, RunState(spec.run_id), known)
-            breaker = Breaker(settings.breaker_limits if settings.breaker else None)
+            breaker = Breaker(settings.breaker)
             paces = {service: pace_of(recipe, settings) for service, recipe in recipes.items() if service in live}
             ground = Ground(
                 run_id=spec.run_id,
@@ -155,7 +155,7 @@ class Run:
                 resumes=spec.resumes,
                 rehearsal=rehearsal,
                 sandbox=sandbox,
-                sandbox_accepted_by=None if settings.sandbox else settings.sandbox_accepted_by,
+                sandbox_accepted_by=None if settings.sandbox else settings.accepted_by,
                 terms_accepted=_decided(settings.terms_accepted, recipes),
                 personal_sessions=_decided(settings.personal_sessions, recipes),
                 inventory_sha256=spec.inventory.digest,

@@ -16,28 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fleet.audit.log import wait_until_free
 from fleet.commands.ci_outputs import CiOutputs
 from fleet.commands.options import (
-    BREAKER,
-    CONTROLS,
-    FORKS,
-    IDENTITY,
-    INVENTORY,
     LIMIT,
-    LOG_KEY,
-    NOTIFY,
-    NOTIFY_FILE,
-    PROXY,
-    RECIPES,
-    RESOLVE,
-    SERVICES,
-    STATE,
-    TRUST_SPKI,
-    WORKERS,
     Output,
-    Switch,
     complain,
+    option,
     people,
     say,
     screen,
+    with_settings,
 )
 from fleet.errors import BusyError, FleetError, InputError, told
 from fleet.notify.send import Notifier
@@ -54,39 +40,20 @@ from fleet.run.signals import interruptible
 from fleet.settings.resolve import Given, Settings, configure
 
 
+@with_settings
 def run(
-    inventory: INVENTORY = None,
+    given: Given,
     limit: LIMIT = None,
-    check: Annotated[bool, typer.Option("-C", "--check", help="Read only: change nothing.")] = False,
-    forks: FORKS = None,
-    worker: WORKERS = None,
-    service: SERVICES = None,
-    control: CONTROLS = None,
-    recipes: RECIPES = None,
-    state: STATE = None,
-    identity: IDENTITY = None,
-    log_key: LOG_KEY = None,
-    resolve: RESOLVE = None,
-    trust_spki: TRUST_SPKI = None,
-    proxy: PROXY = None,
-    breaker: BREAKER = Switch.ON,
-    notify: NOTIFY = None,
-    notify_file: NOTIFY_FILE = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say who, what and how long; touch nothing.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
-    new: Annotated[bool, typer.Option("--new", help="Only what no run has done yet.")] = False,
-    only_failed: Annotated[
-        str | None,
-        typer.Option("--only-failed", metavar="RUN", help="Only what did not end well in a run, or in 'last'."),
-    ] = None,
-    stale: Annotated[
-        int | None,
-        typer.Option("--stale", metavar="DAYS", min=0, max=36500, help="Only what was last read before that."),
-    ] = None,
-    accept_shrink: Annotated[
+    check: Annotated[bool, typer.Option("-C", "--check", help="Read every setting, change none.")] = False,
+    plan: Annotated[
         bool,
-        typer.Option("--accept-shrink", help="Half of the employees of the last run, or more, are gone on purpose."),
+        typer.Option("--plan", help="Show which accounts would be visited and how long it would take; change nothing."),
     ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue where the last run stopped.")] = False,
+    new: Annotated[bool, option("new")] = False,
+    only_failed: Annotated[str | None, option("only_failed")] = None,
+    stale: Annotated[int | None, option("stale")] = None,
+    accept_shrink: Annotated[bool, option("accept_shrink")] = False,
     wait: Annotated[
         str, typer.Option("--wait", metavar="SECONDS", help="So long for another run to end; none: without a limit.")
     ] = "0",
@@ -100,23 +67,6 @@ def run(
     Exit codes: 0 all done, 3 somebody must act, 4 a setting is still in,
     5 something could not be read or set, 1 the tool failed, 2 bad input, 130 interrupted.
     """
-    given = Given(
-        inventory=tuple(inventory or ()),
-        state=state,
-        identity=identity,
-        log_key=log_key,
-        recipes=tuple(recipes or ()),
-        services=tuple(service or ()),
-        controls=tuple(control or ()),
-        forks=forks,
-        workers=tuple(worker or ()),
-        resolve=tuple(resolve or ()),
-        trust_spki=tuple(trust_spki or ()),
-        proxy=proxy,
-        breaker="off" if breaker is Switch.OFF else None,
-        notify=tuple(notify or ()),
-        notify_file=notify_file,
-    )
     pipeline = CiOutputs(junit_file)
     selection = Selection(resume, new, only_failed, stale)
     spec, notifier = None, Notifier()

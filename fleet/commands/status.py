@@ -71,7 +71,7 @@ def status(
         notify=tuple(notify or ()),
         notify_file=notify_file,
     )
-    if (given.notify or given.notify_file) and not drift:
+    if (given["notify"] or given["notify_file"]) and not drift:
         raise InputError("--notify: goes with --drift; nothing else of this verb is notified.")
     configuration = configure(given)
     everybody, catalog = None, None

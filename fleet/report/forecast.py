@@ -46,8 +46,8 @@ def print_forecast(console: Console, spec: RunSpec, forecast: Forecast) -> None:
         return
     console.print(_services(spec, forecast))
     console.print()
-    limits = spec.settings.breaker_limits
-    if spec.settings.breaker:
+    limits = spec.settings.breaker
+    if limits:
         console.print(
             f"A service is left alone for the rest of the run once, of its last {limits.visits} visits, "
             f"{limits.challenges} employees were challenged, {limits.page_changes} found the page changed, or "
@@ -124,7 +124,7 @@ def forecast_envelope(spec: RunSpec, forecast: Forecast) -> str:
             "visits": visits,
             "left_alone": list(map(result_fields, forecast.left_alone)),
             "services": services,
-            "breaker": spec.settings.breaker_limits.model_dump() if spec.settings.breaker else None,
+            "breaker": spec.settings.breaker.model_dump() if spec.settings.breaker else None,
             "pause": spec.settings.pause.model_dump(),
             "seconds": [round(low), round(high)],
             "lacking": list(forecast.lacking),

@@ -18,7 +18,7 @@ from fleet.cli import app
 from fleet.model import EXIT_MEANING, Outcome
 from fleet.recipes.catalog import load_catalog
 from fleet.recipes.recipe import json_schema
-from fleet.settings.file import ConfigFile
+from fleet.settings.table import SETTINGS
 from tests.conftest import ROOT
 
 RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")
@@ -141,7 +141,7 @@ class TestReadme:
         section = README.partition("\n## Settings\n")[2].partition("\n## ")[0]
         rows = [line.split("|") for line in section.splitlines() if "`" in line and line.startswith("|")]
         keys = {key for row in rows for key in re.findall(r"`(\w+)`", row[1])}
-        assert keys == set(ConfigFile.model_fields)
+        assert keys == {"version", *(setting.name for setting in SETTINGS)}
         specs = yaml.safe_load((ROOT / "roles/optout/meta/argument_specs.yml").read_text("utf-8"))
         variables = {name for row in rows for name in re.findall(r"`(\w+)`", row[3])}
         assert variables == set(specs["argument_specs"]["main"]["options"])

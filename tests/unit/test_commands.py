@@ -522,7 +522,7 @@ class TestConfigShow:
     @pytest.mark.parametrize(
         ("option", "message"),
         [
-            (("--forks", "99"), "--forks 99: give a number"),
+            (("--forks", "99"), "--forks: must be 64 or less"),
             (("--notify", "https://robot:s3cret@hooks.example/"), "--notify: leave the password out"),
             (("--resolve", "a.example:443=8.8.8.8:1"), "not a loopback address"),
         ],

@@ -23,9 +23,9 @@ from fleet.recipes.catalog import load_catalog
 from fleet.report.forecast import duration, print_forecast, span
 from fleet.sessions.storage_state import StorageState
 from fleet.sessions.store import SessionStore
-from fleet.settings.file import Pause
 from fleet.settings.hours import Hours
 from fleet.settings.resolve import Settings
+from fleet.settings.values import Pause
 from fleet.state.create import make_state
 
 LINKEDIN = load_catalog().recipes["linkedin"]
@@ -150,7 +150,7 @@ class TestForecast:
     def test_what_a_run_would_refuse_is_refused(self, settings: Settings) -> None:
         """The breaker cannot be off for live services."""
         with pytest.raises(InputError, match="--breaker off is for loopback only"):
-            look(replace(settings, breaker=False), person("anna"))
+            look(replace(settings, breaker=None), person("anna"))
 
     @pytest.mark.parametrize(
         ("hours", "pause", "message"),

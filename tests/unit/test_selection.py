@@ -216,6 +216,10 @@ class TestVariables:
         """With the variable's name."""
         with pytest.raises(InputError, match="optout_stale: soon is not a number"):
             selection_from_variables({"optout_stale": "soon"})
+        with pytest.raises(InputError, match="optout_stale: must be 0 or more"):
+            selection_from_variables({"optout_stale": -1})
+        with pytest.raises(InputError, match="optout_new: perhaps is neither true nor false"):
+            selection_from_variables({"optout_new": "perhaps"})
 
 
 class TestShrink:
