@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,8 @@ class Check:
     fix: str = ""
 
 
+NEWEST_TESTED_ANSIBLE = (2, 21)
+"""The newest ansible-core that the workflow's matrix tests."""
 LOOKS_WITHIN = 120.0
 """Seconds for all the checks of a worker, which start a browser."""
 _CHECKS = TypeAdapter(list[Check])
@@ -93,6 +96,7 @@ def machine_checks(*, has_browser: bool = True) -> Iterator[Check]:
     yield Check("Linux 5.3 (pidfd)", pidfd, platform.system(), "" if pidfd else "run on Linux 5.3 or newer")
     for package in ("ansible-core", "ansible-runner", "playwright"):
         yield _package(package)
+    yield from _untested_ansible(_package("ansible-core").found)
     yield _ansible()
     if has_browser:
         yield _try("Browser", _browser, "run: fleet browser install")
@@ -147,6 +151,15 @@ def _package(name: str) -> Check:
         return Check(name, True, version(name))
     except PackageNotFoundError:
         return Check(name, False, "not installed", f"run: {sys.executable} -m pip install {name}")
+
+
+def _untested_ansible(found: str) -> Iterator[Check]:
+    """A note if ansible-core is newer than the newest tested one."""
+    release = re.match(r"(\d+)\.(\d+)", found)
+    if release is not None and tuple(map(int, release.groups())) > NEWEST_TESTED_ANSIBLE:
+        tested = ".".join(map(str, NEWEST_TESTED_ANSIBLE))
+        fix = f"if a run fails, run: {sys.executable} -m pip install 'ansible-core=={tested}.*'"
+        yield Check("ansible-core, tested", None, f"{found} is newer than {tested}, the newest tested", fix)
 
 
 def _ansible() -> Check:

@@ -34,7 +34,7 @@ DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, pat
 
 
 class Account(BaseModel):
-    """One employee at one service. `owner: company` needs no mandate: the account is the organisation's own."""
+    """One employee at one service. `owner: company` needs no mandate: the account is the organization's own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

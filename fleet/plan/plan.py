@@ -69,7 +69,7 @@ def claimed_operator(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def catalog_for(settings: Settings, *, rehearsal: bool) -> Catalog:
-    """The recipes of a run: the catalog, the organisation's own, and in a rehearsal those that exist only there."""
+    """The recipes of a run: the catalog, the organization's own, and in a rehearsal those that exist only there."""
     return load_catalog(settings.recipes, rehearsal=rehearsal)
 
 

@@ -241,7 +241,7 @@ class Terms(_Strict):
     """What the service's terms say of automated access."""
 
     automation: Literal["allowed", "silent", "forbidden"] = Field(
-        description="Where forbidden, a live run needs the organisation's terms_accepted in fleet.yml."
+        description="Where forbidden, a live run needs the organization's terms_accepted in fleet.yml."
     )
     source: Text = Field(description="Where the terms say so.")
     reviewed_on: Date = Field(description="When somebody last read them, YYYY-MM-DD.")
