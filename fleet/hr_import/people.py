@@ -11,9 +11,11 @@ from typing import Any
 from fleet.errors import InputError
 from fleet.hr_import.columns import ACCOUNT, GROUPS, MANDATE, Columns
 from fleet.hr_import.hr_export import WAY_OUT, Export, OnBadRow, Row, listed
+from fleet.hr_import.hr_file import Entry
 from fleet.hr_import.normalize import address, clean, danger, group_name, language, name_of, same_place
 from fleet.hr_import.profile_ids import read_profile
 from fleet.inventory.employee import read_employee
+from fleet.inventory.read import gaps_in_mandate
 from fleet.inventory.source_lines import SourceLines
 from fleet.recipes.recipe import Recipe
 
@@ -22,13 +24,18 @@ _NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
 
 @dataclass(frozen=True)
 class Person:
-    """What an export says of one employee. Fields whose cells are empty are not in it: they stay as they are."""
+    """What an export says of one employee. Fields whose cells are empty are not in it."""
 
     name: str
     line: int
     variables: Mapping[str, Any]
     groups: Mapping[str, str]
     """Field (site, department, country) to the group's name."""
+
+    @property
+    def entry(self) -> Entry:
+        """The person as `hr.yml` has them."""
+        return Entry(self.name, self.variables, tuple(sorted(set(self.groups.values()))))
 
     def says_the_same(self, other: Person) -> bool:
         """True for another row of one person: a second contract, in columns that are not read."""
@@ -229,7 +236,8 @@ def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Rea
         return one
     variables = _variables(name, one, recipes)
     groups = {key: group for key in GROUPS if cells.get(key) and (group := group_name(key, cells[key]))}
-    problems = read_employee(name, variables, {}, recipes, SourceLines(())).problems
+    employee = read_employee(name, variables, {}, recipes, SourceLines(()))
+    problems = [*employee.problems, *gaps_in_mandate(employee, SourceLines(()))]
     # An address that is none is the cause of a name that is none, and that of a mandate that names nobody.
     causes = ("fleet_email", "inventory_hostname")
     for problem in sorted(problems, key=lambda one: causes.index(one.field) if one.field in causes else len(causes)):

@@ -197,17 +197,6 @@ SETTINGS: tuple[Setting, ...] = (
         is_path=True,
     ),
     Setting(
-        "fail_on",
-        Name,
-        "Only these outcomes fail the run, by name or exit code (`4,5`); default: every outcome that is not done.",
-        "The others are listed but change neither the exit code nor the JUnit failures. Exit codes 1, 2 and 130 are "
-        "never suppressed.",
-        option=_option("--fail-on", metavar="OUTCOME,…"),
-        is_list=True,
-        default=tuple,
-        parse=parse_fail_on,
-    ),
-    Setting(
         "smtp",
         Name,
         "`HOST:PORT` of the mail server for `mailto:` addresses.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ from fleet.commands.options import (
 )
 from fleet.errors import InputError
 from fleet.hr_import.diff import shrinks_by_half
+from fleet.hr_import.hand_written import check_folder
 from fleet.inventory.read import Inventory
 from fleet.model import counted
 from fleet.plan.plan import read_people
@@ -58,6 +60,9 @@ def prune(
     found = find_leavers(settings.state_dir, {employee.name for employee in read.employees})
     if output is Output.TEXT:
         _show(found, read)
+    for folder in (Path(source) for source in settings.inventory if Path(source).is_dir()):
+        for what in check_folder(folder).unknown_to_hr:
+            say(what, "yellow")  # not a leaver until the entry is gone
     gone = found.removable
     if remove and gone:
         if shrinks_by_half(len(gone), found.known) and not accept_shrink:
