@@ -16,8 +16,8 @@ import yaml
 from fleet.errors import InputError
 from fleet.hr_import.hr_file import ENDINGS, HR_FILE, MAX_BYTES, Entry, is_generated, render_hr_file
 from fleet.hr_import.options import Remembered, read_remembered, remembered_path, render_remembered
-from fleet.inventory.employee import SAFE_NAME
 from fleet.inventory.read import list_source
+from fleet.model import SAFE_NAME
 from fleet.paths import is_there, read_regular, sync_folder, write_private
 from fleet.yamlfile import NotPlain, compose
 

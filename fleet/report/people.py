@@ -134,11 +134,10 @@ def _called(path: tuple[str, ...]) -> str:
     return ".".join(steps)
 
 
-def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
-    """The one JSON object of `fleet inventory import --output json`."""
+def import_fields(found: Import, *, is_written: bool) -> dict[str, Any]:
+    """An import for programs."""
     difference = found.difference
     return {
-        "version": 1,
         "inventory": str(found.hr_file.path),
         "columns": found.columns.names(),
         "not_read": list(found.columns.unread),
@@ -180,10 +179,9 @@ def leavers_table(found: Leavers) -> Table:
     return table
 
 
-def leavers_envelope(found: Leavers, *, is_removed: bool) -> dict[str, Any]:
-    """The one JSON object of `fleet inventory prune --output json`."""
+def leavers_fields(found: Leavers, *, is_removed: bool) -> dict[str, Any]:
+    """The same for programs."""
     return {
-        "version": 1,
         "known": found.known,
         "left": [
             {

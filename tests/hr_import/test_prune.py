@@ -129,7 +129,8 @@ class TestList:
             {"employee": "gone", "sessions": 0, "evidence": 0, "revoked_on": "2026-03-01", "removed": False},
             {"employee": "zoe", "sessions": 1, "evidence": 0, "revoked_on": None, "removed": False},
         ]
-        assert json.loads(prune("--output", "json").stdout) == {"version": 1, "known": 6, "left": left}
+        said = json.loads(prune("--output", "json").stdout)
+        assert (said["known"], said["left"]) == (6, left)
         removed = json.loads(prune("--output", "json", "--remove", "--yes").stdout)["left"]
         assert [one["removed"] for one in removed] == [True, False, True]
 

@@ -6,19 +6,21 @@ from pathlib import Path
 
 import typer
 
-from fleet.commands.options import INVENTORY, LIMIT, RECIPES, say, settings_of
+from fleet.commands.options import INVENTORY, LIMIT, OUTPUT, RECIPES, Output, say, settings_of
 from fleet.hr_import.hand_written import check_folder
 from fleet.inventory.read import gaps_in_mandates
-from fleet.model import EXIT_BAD_INPUT, counted
+from fleet.model import EXIT_BAD_INPUT, EXIT_OK, counted
 from fleet.plan.plan import read_people
+from fleet.report.envelope import Answer
 
 
 def check(
     inventory: INVENTORY = None,
     limit: LIMIT = None,
     recipes: RECIPES = None,
-) -> None:
-    """Validate everything, and name file, employee and field of each mistake. Changes nothing.
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
+    """Validate everything, and name file, line, employee and field of each mistake. Changes nothing.
 
     In a folder with hr.yml it also names what is written by hand for people whom HR no longer has, which is a mistake,
     and values that HR and a person both give, which is a warning.
@@ -32,12 +34,17 @@ def check(
     mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read)), *unknown]
     for remark in read.remarks:
         say(f"Ansible warns: {remark}", "yellow")
+    warnings = [*read.remarks, *(one for folder in folders for one in folder.overridden)]
     for what in (one for folder in folders for one in folder.overridden):
         say(f"Warning: {what}", "yellow")
-    for mistake in mistakes:
-        say(mistake)
-    accounts = sum(len(employee.accounts) for employee in read.employees)
-    counts = ((len(read.employees), "employee"), (accounts, "account"), (len(mistakes), "mistake"))
-    typer.echo(", ".join(counted(*one) for one in counts))
-    if mistakes:
-        raise typer.Exit(EXIT_BAD_INPUT)
+    counts = {
+        "employee": len(read.employees),
+        "account": sum(len(employee.accounts) for employee in read.employees),
+        "mistake": len(mistakes),
+    }
+    return Answer(
+        {f"{noun}s": count for noun, count in counts.items()} | {"warnings": warnings},
+        lambda: typer.echo(", ".join(counted(count, noun) for noun, count in counts.items())),
+        EXIT_BAD_INPUT if mistakes else EXIT_OK,
+        mistakes,
+    )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fleet.commands.options import RECIPES, Output, confirm, say, screen, settings_of
+from fleet.commands.options import OUTPUT, RECIPES, Output, confirm, say, screen, settings_of
 from fleet.errors import InputError
 from fleet.hr_import.columns import parse_map
 from fleet.hr_import.hr_export import Encoding, OnBadRow
 from fleet.hr_import.leavers import OnLeaver, parse_where
 from fleet.hr_import.options import Options, remembered_path
 from fleet.hr_import.run_import import Import, prepare_import
-from fleet.model import EXIT_PERSON_NEEDED, counted
+from fleet.model import EXIT_OK, EXIT_PERSON_NEEDED, counted
 from fleet.plan.plan import services_for
+from fleet.report.envelope import Answer
 from fleet.report.people import (
     authority_table,
     columns_lines,
     counts_line,
     difference_table,
-    import_envelope,
+    import_fields,
     passed_over_lines,
 )
 
@@ -65,9 +65,9 @@ def import_(
     accept_shrink: Annotated[
         bool, typer.Option("--accept-shrink", help="Half of the people, accounts or mandates may go.")
     ] = False,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    output: OUTPUT = Output.TEXT,
     recipes: RECIPES = None,
-) -> None:
+) -> Answer:
     """Write hr.yml from an HR export: shows who joined, changed and left, and asks first.
 
     The file is written whole; what people write by hand belongs into files beside it. An export with mistakes is
@@ -90,10 +90,8 @@ def import_(
         _show(found)
     if not check:
         _write(found, inventory, yes=yes, accept_shrink=accept_shrink)
-    if output is Output.JSON:
-        typer.echo(json.dumps(import_envelope(found, is_written=not check and not found.difference.is_nothing)))
-    if found.left_out:
-        raise typer.Exit(EXIT_PERSON_NEEDED)
+    fields = import_fields(found, is_written=not check and not found.difference.is_nothing)
+    return Answer(fields, exit_code=EXIT_PERSON_NEEDED if found.left_out else EXIT_OK)
 
 
 def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from fleet.commands.carry_out import carry_out
 from fleet.commands.options import (
     INVENTORY,
     LOG_KEY,
+    OUTPUT,
     REHEARSAL,
     STATE,
     Output,
@@ -29,7 +29,8 @@ from fleet.hr_import.hand_written import check_folder
 from fleet.inventory.read import Inventory
 from fleet.model import counted
 from fleet.plan.plan import read_people
-from fleet.report.people import leavers_envelope, leavers_table
+from fleet.report.envelope import Answer
+from fleet.report.people import leavers_fields, leavers_table
 from fleet.state.acts import Erase
 from fleet.state.leavers import Leavers, find_leavers
 
@@ -41,11 +42,11 @@ def prune(
     accept_shrink: Annotated[
         bool, typer.Option("--accept-shrink", help="Half of all known people, or more, may go.")
     ] = False,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    output: OUTPUT = Output.TEXT,
     state: STATE = None,
     log_key: LOG_KEY = None,
     rehearsal: REHEARSAL = False,
-) -> None:
+) -> Answer:
     """List people who are in none of the inventories; with --remove, delete sessions, pictures, pseudonym and key.
 
     Give every inventory that there is. A mandate that was taken back stays taken back.
@@ -84,8 +85,7 @@ def prune(
     elif gone and output is Output.TEXT:
         rest = "".join(f" -i {shlex.quote(source)}" for source in read.sources) + " --rehearsal" * rehearsal
         say(f"Delete all that leads to them: fleet inventory prune{rest} --remove")
-    if output is Output.JSON:
-        typer.echo(json.dumps(leavers_envelope(found, is_removed=remove and bool(gone))))
+    return Answer(leavers_fields(found, is_removed=remove and bool(gone)))
 
 
 def _show(found: Leavers, read: Inventory) -> None:
