@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench schema clean
+.PHONY: demo test lint bench schema reference clean
 
 demo: .venv/ready
 	@$(BIN)/fleet demo
@@ -20,9 +20,12 @@ lint: .venv/ready-for-development
 bench: .venv/ready-for-development
 	@$(BIN)/python -m bench
 
-# The published schema is made from the models; a test holds them together.
+# What is published of the code is made from the code; tests hold them together.
 schema: .venv/ready
 	@$(BIN)/fleet services schema > docs/recipe.schema.json
+
+reference: .venv/ready
+	@$(BIN)/python -m docs.reference
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
