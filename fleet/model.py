@@ -235,7 +235,8 @@ class Result:
     """The terminal answer for one employee × service × control.
 
     `service` is None when the employee's data names none that can be read, `control` is None when the
-    service is unknown. `duration_ms` is wall time spent on this account, 0 where no browser was needed.
+    service is unknown. `service_name` is the name that people know the service by, such as `LinkedIn`; None
+    where no recipe gives it one. `duration_ms` is wall time spent on this account, 0 where no browser was needed.
     `refused_hosts` (`host:port`) are those that the page asked for and the recipe does not list.
     """
 
@@ -248,6 +249,7 @@ class Result:
     reason: Reason | None = None
     duration_ms: int = 0
     refused_hosts: tuple[str, ...] = ()
+    service_name: str | None = None
 
 
 def control_name(service: str | None, control: str | None, otherwise: str = "") -> str:

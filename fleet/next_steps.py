@@ -187,19 +187,14 @@ def has_step_of_its_own(outcome: Outcome, reason: Reason) -> bool:
     return (outcome, reason) in _BY_REASON
 
 
-def next_step(
-    result: Result, service_name: str | None = None, say: Callable[[str], str] = lambda text: text
-) -> str | None:
-    """The sentence that says who must do what, or None where nothing is left to do.
-
-    `service_name` is the name that people know the service by, such as `LinkedIn`; `say` translates.
-    """
+def next_step(result: Result, say: Callable[[str], str] = lambda text: text) -> str | None:
+    """The sentence that says who must do what, or None where nothing is left to do; `say` translates."""
     template = _BY_OUTCOME.get(result.outcome)
     if result.reason is not None:
         template = _BY_REASON.get((result.outcome, result.reason), template)
     if template is None:
         return None
-    service = service_name or result.service or say("the service")
+    service = result.service_name or result.service or say("the service")
     step = say(template).format(employee=result.employee, service=service)
     if result.refused_hosts and result.outcome.exit_code in _PAGE_FAILED:
         step += " " + say(REFUSED_HOSTS).format(hosts=", ".join(result.refused_hosts))

@@ -79,11 +79,22 @@ class Mailbox:
     smtp: str = ""
     raw: list[bytes] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
+    is_refusing: bool = False
+    """Whether it refuses all recipients."""
 
     @property
     def letters(self) -> list[EmailMessage]:
         """Parsed."""
         return [message_from_bytes(one, policy=default) for one in self.raw]  # type: ignore[arg-type,misc]
+
+    async def handle_RCPT(
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        """What aiosmtpd calls for each recipient."""
+        if self.is_refusing:
+            return f"550 no {address} here"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         """What aiosmtpd calls for each letter."""
@@ -103,11 +114,14 @@ class _AnyPort(Controller):
 
 
 @contextmanager
-def mailbox(tls: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
-    """A mail server on 127.0.0.1; with `tls` it takes letters after STARTTLS only."""
+def mailbox(
+    tls: ssl.SSLContext | None = None, *, is_tls_from_the_start: bool = False, is_refusing: bool = False
+) -> Iterator[Mailbox]:
+    """A mail server on 127.0.0.1; with `tls` it takes letters after STARTTLS only, or speaks TLS from the start."""
 
-    box = Mailbox()
-    controller = _AnyPort(box, hostname="127.0.0.1", port=0, tls_context=tls, require_starttls=tls is not None)
+    box = Mailbox(is_refusing=is_refusing)
+    how = {"ssl_context": tls} if is_tls_from_the_start else {"tls_context": tls, "require_starttls": tls is not None}
+    controller = _AnyPort(box, hostname="127.0.0.1", port=0, **how)
     controller.start()
     box.smtp = f"127.0.0.1:{controller.port}"
     try:

@@ -18,12 +18,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fleet.model import Result
+from fleet.next_steps import next_step
 
 VERSION: Final = 1
 MAX_MESSAGE: Final = 16 * 1024 * 1024
 
 
-def result_fields(result: Result, step: str | None) -> dict[str, Any]:
+def result_fields(result: Result) -> dict[str, Any]:
     """One result as it appears to Ansible, in --output json, and to everything that reads either."""
     return {
         "employee": result.employee,
@@ -33,6 +34,6 @@ def result_fields(result: Result, step: str | None) -> dict[str, Any]:
         "before": result.before,
         "after": result.after,
         "reason": result.reason,
-        "next": step,
+        "next": next_step(result),
         "duration_ms": result.duration_ms,
     }

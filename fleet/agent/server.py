@@ -20,8 +20,7 @@ from fleet.agent.remote import RemoteVisitor, RemoteVisitors
 from fleet.agent.run import Run
 from fleet.agent.unix_server import listen, parse
 from fleet.errors import AgentError, BusyError, FleetError, WorkerError, told
-from fleet.model import Reason, Result
-from fleet.next_steps import next_step
+from fleet.model import Reason
 from fleet.orphans import reap
 from fleet.state.acts import ACT
 
@@ -188,14 +187,11 @@ class Agent:
             return self._refusal(error)
         finally:
             self._visiting -= 1
-        answer: dict[str, Any] = {"results": [self._fields(run, result) for result in results]}
+        answer: dict[str, Any] = {"results": list(map(result_fields, results))}
         if self._belongs_to_play:
             # The callback plugin finishes only an agent that belongs to its own play.
             answer["agent"] = str(self._socket_path)
         return answer
-
-    def _fields(self, run: Run, result: Result) -> dict[str, Any]:
-        return result_fields(result, next_step(result, run.service_name(result.service)))
 
     async def _finish(self) -> dict[str, Any]:
         self._end(None)

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fleet.commands.options import Output, screen, with_settings
-from fleet.report.table import shown
+from fleet.report.table import plain, shown
 from fleet.report.translations import visible
 from fleet.settings.file import config_places
 from fleet.settings.resolve import Configuration, Given, Settings, Source, SourceKind, configure
@@ -76,10 +76,7 @@ def _plain(value: Any) -> Any:
 
 
 def _table(configuration: Configuration, values: Mapping[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Setting", no_wrap=True)
-    table.add_column("Value", overflow="fold")
-    table.add_column("From", overflow="fold")
+    table = plain(Column("Setting", no_wrap=True), "Value", "From")
     for key, one in configuration.values.items():
         is_default = one.source.kind is SourceKind.DEFAULT
         table.add_row(Text(key), _words(values[key]), _from(one.source), style="dim" if is_default else None)

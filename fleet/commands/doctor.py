@@ -19,7 +19,7 @@ from subprocess import DEVNULL, PIPE
 
 import typer
 from pydantic import TypeAdapter
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from fleet import __version__
@@ -35,6 +35,7 @@ from fleet.model import EXIT_TOOL_FAILED
 from fleet.orphans import WORKER, held_folder
 from fleet.paths import ansible_content, runtime_dir
 from fleet.recipes.catalog import load_catalog
+from fleet.report.table import plain
 from fleet.report.translations import visible
 from fleet.sessions.store import read_identity
 from fleet.settings.resolve import Settings
@@ -69,10 +70,7 @@ def doctor(
     """
     settings = settings_of(inventory, state=state, identity=identity, log_key=log_key, workers=worker)
     checks = [*_checks(settings), *(check for address in settings.workers for check in _worker_checks(address))]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("")
-    table.add_column("Prerequisite", no_wrap=True)
-    table.add_column("Found, and how to mend it", overflow="fold")
+    table = plain("", Column("Prerequisite", no_wrap=True), "Found, and how to fix it")
     marks = {True: Text("ok", "green"), False: Text("missing", "red"), None: Text("note", "yellow")}
     for check in checks:
         table.add_row(marks[check.ok], check.name, Text("\n".join(filter(None, (check.found, check.mend)))))

@@ -195,11 +195,13 @@ def settings_with_state(
     *,
     rehearsal: bool,
     state: str | None = None,
+    identity: str | None = None,
     log_key: str | None = None,
     recipes: list[str] | None = None,
 ) -> Settings:
     """The settings of real runs or of rehearsals. Raises InputError where their state is missing or of no use."""
-    settings = settings_of(inventory, state=state, log_key=log_key, recipes=recipes).of_kind(rehearsal=rehearsal)
+    settings = settings_of(inventory, state=state, identity=identity, log_key=log_key, recipes=recipes)
+    settings = settings.of_kind(rehearsal=rehearsal)
     settings.state_dir.check(rehearsal=rehearsal)
     return settings
 

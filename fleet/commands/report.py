@@ -15,7 +15,7 @@ from fleet.audit.segments import read_run
 from fleet.audit.signed_note import is_signed_by
 from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.paths import AuditDir
-from fleet.plan.plan import catalog_for, service_names
+from fleet.plan.plan import catalog_for
 from fleet.report.page import render_report
 from fleet.report.translations import requested_translator
 
@@ -44,7 +44,7 @@ def report(
         log[0],
         known_subjects(places.subjects),
         settings.state_dir,
-        service_names(catalog_for(settings, rehearsal=rehearsal)),
+        catalog_for(settings, rehearsal=rehearsal),
         _own_checkpoint(places),
         requested_translator(language),
     )

@@ -28,8 +28,9 @@ from fleet.commands.options import (
 from fleet.errors import BusyError, FleetError, InputError, told
 from fleet.notify.send import Notifier
 from fleet.plan.forecast import forecast, hours_of
-from fleet.plan.plan import RunSpec, claimed_operator, new_run_id, read_people, service_names
+from fleet.plan.plan import RunSpec, claimed_operator, new_run_id, read_people
 from fleet.plan.selection import EVERYTHING, Selection, require_no_shrink
+from fleet.recipes.catalog import Catalog
 from fleet.report.envelope import envelope
 from fleet.report.forecast import duration, forecast_envelope, print_forecast
 from fleet.report.notification import run_notice
@@ -68,7 +69,6 @@ def run(
     """
     pipeline = CiOutputs(junit_file)
     selection = Selection(resume, new, only_failed, stale)
-    names: dict[str, str] = {}
     spec, notifier = None, Notifier()
     try:
         if not plan:
@@ -77,37 +77,37 @@ def run(
             configuration, wait_within = configure(given), _seconds(wait)
             notifier = Notifier(None if plan else configuration.channels)
             prepared = partial(prepare_run, configuration.settings, limit, selection)
-            spec, names = prepared(check=check, accept_shrink=accept_shrink)
+            spec, catalog = prepared(check=check, accept_shrink=accept_shrink)
             if not plan and _has_waited(spec.settings, wait_within):
                 # Log and inventory may say something else by now.
-                spec, names = prepared(check=check, accept_shrink=accept_shrink)
+                spec, catalog = prepared(check=check, accept_shrink=accept_shrink)
         if spec.inventory.rehearsal:
             notifier.require_loopback()
         for warning in (*spec.inventory.warnings, *(f"Ansible warns: {remark}" for remark in spec.inventory.remarks)):
             say(warning, "yellow")
         if plan:
-            _tell(spec, names, output)
+            _tell(spec, catalog, output)
             return
-        for sentence in _hours(spec, names):
+        for sentence in _hours(spec, catalog):
             say(sentence)
         with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
-            report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, advance)
+            report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, catalog, advance)
     except (FleetError, OSError) as error:
         run_id = spec.run_id if spec else None
         why = error if isinstance(error, FleetError) else FleetError(told(error))
         report = RunReport(run_id, check, exit_code=why.exit_code, errors=[str(why)])
     employees = spec.inventory.employees if spec else ()
-    found = pipeline.write(report, names, employees)  # it is there whatever becomes of those who are told of it
+    found = pipeline.write(report, employees)  # it is there whatever becomes of those who are told of it
     report = _notified(notifier, found, spec)
     if report is not found:
-        report = pipeline.write(report, names, employees)
-    pipeline.summarize(report, names)
+        report = pipeline.write(report, employees)
+    pipeline.summarize(report)
     if output is Output.JSON:
-        typer.echo(envelope(report, names))
+        typer.echo(envelope(report))
         if spec is not None and report.started_at:
             say(f"Recorded in the state {spec.settings.state}.")
     elif spec is not None and report.started_at:
-        show(spec, report, names)
+        show(spec, report)
     if spec is not None and spec.only == frozenset():
         people.print(_nothing(spec))
     complain(report.errors)
@@ -143,12 +143,12 @@ def _notified(notifier: Notifier, report: RunReport, spec: RunSpec | None) -> Ru
     return report.having(notifier.tell(notice)) if notice else report
 
 
-def _hours(spec: RunSpec, names: dict[str, str]) -> Iterator[str]:
+def _hours(spec: RunSpec, catalog: Catalog) -> Iterator[str]:
     """What people must know of a run that may wait for hours: it is told before it waits."""
-    for service, hours in hours_of(spec):
+    for service, hours in hours_of(spec, catalog):
         opens_in = hours.opens_in(datetime.now())
         waits = f"its accounts wait {duration(opens_in)}" if opens_in else "whoever is not reached in them waits"
-        yield f"{names.get(service, service)} is visited {hours} only (fleet.yml: hours, local time): {waits}."
+        yield f"{catalog.recipes[service].name} is visited {hours} only (fleet.yml: hours, local time): {waits}."
 
 
 def _nothing(spec: RunSpec) -> str:
@@ -157,13 +157,13 @@ def _nothing(spec: RunSpec) -> str:
     return "Nothing to do: no account here is what was asked for. Nobody was visited."
 
 
-def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
+def _tell(spec: RunSpec, catalog: Catalog, output: Output) -> None:
     """`--plan`: what the run would do."""
-    seen = forecast(spec)
+    seen = forecast(spec, catalog)
     if output is Output.JSON:
-        typer.echo(forecast_envelope(spec, seen, names))
+        typer.echo(forecast_envelope(spec, seen))
     else:
-        print_forecast(screen(), spec, seen, names)
+        print_forecast(screen(), spec, seen)
 
 
 def prepare_run(
@@ -173,22 +173,22 @@ def prepare_run(
     *,
     check: bool,
     accept_shrink: bool = False,
-) -> tuple[RunSpec, dict[str, str]]:
-    """The run that the options describe, and the names of its services. Raises InputError."""
+) -> tuple[RunSpec, Catalog]:
+    """The run that the options describe, and the recipes that it was planned with. Raises InputError."""
     inventory, catalog = read_people(settings, limit)
     settings = settings.of_kind(rehearsal=inventory.rehearsal)
     settings.state_dir.require_kind(rehearsal=inventory.rehearsal)
     spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator(), recipes_sha256=dict(catalog.digests))
     if not accept_shrink:
         require_no_shrink(spec)
-    return selection.of(spec), service_names(catalog)
+    return selection.of(spec, catalog), catalog
 
 
-def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
+def show(spec: RunSpec, report: RunReport) -> None:
     """Print a report for people."""
     places = spec.settings.state_dir
     evidence = places.evidence / spec.run_id
-    print_report(screen(), report, names, places.audit.log, evidence)
+    print_report(screen(), report, places.audit.log, evidence)
     if not report.results and not report.errors:
         people.print("Nothing was planned: nobody here has an account that these options ask for.")
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.table import Table
+from rich.table import Column
 
 from fleet.authority.blocklist import Blocklist
 from fleet.browser.engine import Engine
@@ -36,6 +36,7 @@ from fleet.errors import BrowserMissingError, InputError
 from fleet.plan.plan import SERVICE_NAME, catalog_for, claimed_operator
 from fleet.recipes.catalog import Catalog, load_catalog
 from fleet.recipes.recipe import json_schema
+from fleet.report.table import plain
 from fleet.state.acts import Settle, Start
 
 app = typer.Typer(no_args_is_help=True, help="Look at the catalog, check recipes, and stop a service at once.")
@@ -50,11 +51,8 @@ def _catalog(inventory: list[str] | None, recipes: list[str] | None) -> Catalog:
 @app.command("list")
 def list_(inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None) -> None:
     """List every control that can be opted out of, what the service's terms say of automation, and what is stopped."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Control", no_wrap=True)
-    table.add_column("Setting", overflow="fold", ratio=1)
-    for heading in ("Kind", "Terms", "Seen live"):
-        table.add_column(heading, no_wrap=True)
+    facts = (Column(heading, no_wrap=True) for heading in ("Kind", "Terms", "Seen live"))
+    table = plain(Column("Control", no_wrap=True), Column("Setting", overflow="fold", ratio=1), *facts)
     for recipe in _catalog(inventory, recipes):
         for name, control in recipe.controls.items():
             seen = control.verified_live or "not yet"

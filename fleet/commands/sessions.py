@@ -1,4 +1,4 @@
-"""`fleet sessions`: import, list and remove sealed sessions."""
+"""`fleet sessions`: import, list, reseal and remove sealed sessions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column
 
+from fleet.audit.log import kept_free
 from fleet.commands.options import (
     BESIDE,
+    IDENTITY,
     INVENTORY,
     RECIPES,
     REHEARSAL,
@@ -24,14 +26,16 @@ from fleet.commands.options import (
 from fleet.errors import InputError
 from fleet.inventory.employee import SAFE_NAME
 from fleet.inventory.read import Inventory
+from fleet.model import counted
 from fleet.plan.gates import is_personal
 from fleet.plan.plan import read_people
 from fleet.recipes.catalog import Catalog
+from fleet.report.table import plain
 from fleet.sessions.convert import read_session
 from fleet.sessions.files import session_files
-from fleet.sessions.store import SessionStore
+from fleet.sessions.store import SessionStore, read_identity
 
-app = typer.Typer(no_args_is_help=True, help="Import, list and remove sealed sessions.")
+app = typer.Typer(no_args_is_help=True, help="Import, list, reseal and remove sealed sessions.")
 
 
 @app.command("import")
@@ -114,9 +118,7 @@ def _import_one(
 def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None) -> None:
     """Show whose sessions exist, how old they are, and when their cookies expire. Nothing is opened."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Employee", "Service", "Sealed", "Expires"):
-        table.add_column(heading, no_wrap=True)
+    table = plain(*(Column(heading, no_wrap=True) for heading in ("Employee", "Service", "Sealed", "Expires")))
     for info in SessionStore(settings.state_dir).list():
         expires = "not known" if info.expires_at is None else _day(info.expires_at)
         table.add_row(
@@ -142,6 +144,30 @@ def remove(
     if not is_named or not SessionStore(settings.state_dir).remove(employee, service):
         raise InputError(f"There is no session of {employee} at {service}; 'fleet sessions list' shows all.")
     typer.echo(f"Removed the session of {employee} at {service} from the state {settings.state}.")
+
+
+@app.command()
+def reseal(
+    inventory: BESIDE = None, rehearsal: REHEARSAL = False, identity: IDENTITY = None, state: STATE = None
+) -> None:
+    """Encrypt every session again, to the recipients that STATE/recipients.txt lists now.
+
+    Not while a run is in progress. After an interruption, run it again.
+    """
+    settings = settings_with_state(inventory, state=state, identity=identity, rehearsal=rehearsal)
+    opener, store = read_identity(settings.identity), SessionStore(settings.state_dir)
+    with kept_free(settings.state_dir.audit, "fleet sessions reseal"):
+        resealed = store.reseal(opener)
+    recipients = [str(recipient) for recipient in store.recipients()]
+    sessions, keys = counted(resealed.count, "session"), counted(len(recipients), "recipient")
+    typer.echo(f"Resealed {sessions} to {keys} in the state {settings.state}.")
+    if str(opener.to_public()) not in recipients:
+        say(f"{settings.identity} no longer opens them: its public key is not in {settings.state_dir.recipients}.")
+    if resealed.unopened:
+        first = (
+            f"{counted(len(resealed.unopened), 'session')} did not open with {settings.identity} and were left as is:"
+        )
+        raise InputError("\n".join([first, *map(str, resealed.unopened)]))
 
 
 def _day(seconds: float) -> str:

@@ -9,7 +9,7 @@ import yaml
 
 from fleet.errors import InputError
 from fleet.hr_import.columns import GROUPS
-from fleet.hr_import.difference import Changed, Difference
+from fleet.hr_import.diff import Changed, Difference
 from fleet.hr_import.document import (
     STEP,
     Document,
@@ -24,8 +24,8 @@ from fleet.hr_import.document import (
     pair_of,
     scalar,
 )
-from fleet.hr_import.export import listed
-from fleet.hr_import.rows import Person
+from fleet.hr_import.hr_export import listed
+from fleet.hr_import.people import Person
 
 NEW = (
     "# The employees. 'fleet inventory import' brings in what the HR system exports; comments, order and whatever no\n"

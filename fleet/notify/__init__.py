@@ -1,1 +1,1 @@
-"""Telling others: whom, what (counts and codes), and the sending of it."""
+"""Notifications: their targets, what they say (counts and codes), and how they are sent."""

@@ -1,4 +1,4 @@
-"""What is told: counts and codes. It has no field that could hold a name, an address, a path or a host."""
+"""A notification: counts and codes. No field could hold a name, an address, a path or a host."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from fleet.model import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_TOOL_FAILED
+
 FORMAT = 1
-"""Of the fields that a webhook gets (README.md)."""
+"""Version of the webhook's fields (README.md)."""
 PRODUCT = "Fleet Opt-Out"
 
 
 class Event(StrEnum):
-    """What a notice is about."""
+    """What happened."""
 
     RUN_ENDED = "run.ended"
     RUN_NOT_BEGUN = "run.not_begun"
@@ -21,8 +23,8 @@ class Event(StrEnum):
 
 
 @dataclass(frozen=True)
-class Notice:
-    """One notification. `drifted` and `not_looked_at` are None where nobody could tell."""
+class Notification:
+    """One notification. `drifted` and `not_looked_at` are None where they are unknown."""
 
     event: Event
     exit_code: int
@@ -37,7 +39,7 @@ class Notice:
 
     @property
     def title(self) -> str:
-        """One line."""
+        """The message's subject, one line."""
         what = {
             Event.RUN_ENDED: "the check has ended" if self.check else "the run has ended",
             Event.RUN_NOT_BEGUN: "the check did not begin" if self.check else "the run did not begin",
@@ -47,7 +49,7 @@ class Notice:
 
     @property
     def text(self) -> str:
-        """A few lines, each complete by itself."""
+        """The message: one fact a line."""
         lines = [f"Run: {self.run_id}"] if self.run_id else []
         if self.check is not None:
             lines.append("Mode: check, nothing was changed" if self.check else "Mode: real")
@@ -58,8 +60,19 @@ class Notice:
         lines.append(f"Exit code: {self.exit_code} ({self.meaning})")
         return "\n".join(lines)
 
+    @property
+    def type(self) -> str:
+        """`success`, `warning` or `failure`."""
+        if self.exit_code in (EXIT_TOOL_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED):
+            return "failure"
+        return "success" if self.exit_code == EXIT_OK and not self.not_looked_at else "warning"
+
+    def payload(self) -> dict[str, Any]:
+        """The JSON object that a webhook gets."""
+        return {"title": self.title, "message": self.text, "type": self.type, **self.fields()}
+
     def fields(self) -> dict[str, Any]:
-        """What a webhook gets beside title, message and type."""
+        """The payload without title, message and type."""
         return {
             "product": PRODUCT,
             "format": FORMAT,

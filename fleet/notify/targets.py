@@ -1,4 +1,4 @@
-"""Whom to notify: `--notify`, `notify:` and the private file of `--notify-file`. Nothing is sent here."""
+"""Whom to notify: `--notify`, `notify:` and the private file of `--notify-file`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_FILE = 64 * 1024
 """Bytes of a file with addresses; more is refused."""
 
 PLAIN_SCHEMES = frozenset({"http", "json", "xml", "form"})
-"""Web requests without TLS; to this machine only."""
+"""Web requests without TLS: to this machine only."""
 WEB_SCHEMES = frozenset({"http", "https"})
 _OF_A_HOST = WEB_SCHEMES | {"json", "jsons"}
-"""Where it goes is the host in the address and nothing else; what a product's address means only Apprise knows."""
+"""The host in the address says where they go; what a product's address means only Apprise knows."""
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _PASSWORDS = ("pass", "password")
 
@@ -39,7 +39,7 @@ class Smtp:
 
 @dataclass(frozen=True)
 class Target:
-    """One address. Its text may be a secret: `str` and `repr` show what tells it from others, and no more."""
+    """One address, which may be a secret: `str` and `repr` show only enough to tell it from others."""
 
     url: str = field(repr=False)
     origin: str
@@ -85,23 +85,23 @@ class Channels:
     smtp: Smtp = Smtp("localhost", 25)
 
     def everyone(self) -> tuple[Target, ...]:
-        """The targets and those of the file. Raises InputError if it is not private, or holds what is no address."""
+        """The targets and those of the file. Raises InputError if it is not private or has a malformed one."""
         return self.targets + (_read_targets(self.file) if self.file else ())
 
 
 def parse_target(text: str, origin: str, *, is_private: bool = False) -> Target:
-    """`https://…`, `mailto:ADDRESS` or a URL of Apprise's.
+    """The target of `https://…`, `mailto:ADDRESS` or a URL of Apprise's.
 
     Raises InputError, which never repeats the text; a password is refused unless the place is private.
     """
     target = Target(text, origin)
     if not text.isprintable():
-        raise InputError(f"{origin}: the address holds a line break or another sign that cannot be seen; mend it.")
+        raise InputError(f"{origin}: the address has a line break or another invisible character; remove it.")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise InputError(f"{origin}: the address is not a URL (its host or port is malformed); mend it.") from None
+        raise InputError(f"{origin}: the address is not a URL (its host or port is malformed); fix it.") from None
     if not re.fullmatch(r"[a-z][a-z0-9+.-]*", target.scheme) or ":" not in text:
         raise InputError(f"{origin}: an address begins with its scheme; write https://…, mailto:ADDRESS or Apprise's.")
     if target.mailboxes:
@@ -127,7 +127,7 @@ def parse_target(text: str, origin: str, *, is_private: bool = False) -> Target:
 
 
 def parse_smtp(text: str, origin: str) -> Smtp:
-    """`HOST:PORT`. Raises InputError if it is not that."""
+    """The mail server of `HOST:PORT`. Raises InputError for anything else."""
     match = re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", text)
     if match is None or not 0 < int(match[2]) < 65536:
         raise InputError(f"{origin}: smtp: write it as HOST:PORT, such as {DEFAULT_SMTP}.")
@@ -137,7 +137,7 @@ def parse_smtp(text: str, origin: str) -> Smtp:
 def _read_targets(path: Path) -> tuple[Target, ...]:
     content = read_private(path, MAX_FILE + 1)
     if len(content) > MAX_FILE:
-        raise InputError(f"{path} (notify_file) is larger than {MAX_FILE // 1024} KiB; that is no list of addresses.")
+        raise InputError(f"{path} (notify_file) is larger than {MAX_FILE // 1024} KiB; name a list of addresses.")
     try:
         lines = content.decode("utf-8").splitlines()
     except UnicodeDecodeError:

@@ -87,13 +87,14 @@ def read_people(
 
     Raises InputError as `read_inventory` and `load_catalog` do.
     """
-    inventory = read_inventory(settings.inventory, services_for(settings), limit, ansible_python, cwd)
-    return inventory, catalog_for(settings, rehearsal=inventory.rehearsal)
+    catalogs: dict[bool, Catalog] = {}
 
+    def services(rehearsal: bool) -> Mapping[str, Recipe]:
+        catalogs[rehearsal] = catalog_for(settings, rehearsal=rehearsal)
+        return catalogs[rehearsal].recipes
 
-def service_names(recipes: Iterable[Recipe]) -> dict[str, str]:
-    """Service to the name that people know it by."""
-    return {recipe.service: recipe.name for recipe in recipes}
+    inventory = read_inventory(settings.inventory, services, limit, ansible_python, cwd)
+    return inventory, catalogs[inventory.rehearsal]
 
 
 def check_filters(settings: Settings, catalog: Catalog) -> None:

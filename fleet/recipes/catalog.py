@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleet.errors import InputError
+from fleet.model import Result
 from fleet.paths import CATALOG, REHEARSAL_RECIPES
 from fleet.recipes.recipe import Recipe
 from fleet.yamlfile import read_model
@@ -23,6 +24,15 @@ class Catalog:
     def get(self, service: str) -> Recipe | None:
         """The recipe of a service, or None."""
         return self.recipes.get(service)
+
+    def name_of(self, service: str | None) -> str | None:
+        """The name that people know a service by, such as `LinkedIn`; None where there is no recipe for it."""
+        recipe = self.recipes.get(service or "")
+        return recipe.name if recipe else None
+
+    def named(self, results: Iterable[Result]) -> list[Result]:
+        """The same results, each with the name of its service."""
+        return [replace(result, service_name=self.name_of(result.service)) for result in results]
 
     def __iter__(self) -> Iterator[Recipe]:
         return iter(self.recipes.values())

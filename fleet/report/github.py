@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html import escape
 
 from fleet.model import EXIT_MEANING, EXIT_NOT_PROVED, Outcome, Result, control_name, count_outcomes, counted
@@ -21,7 +21,7 @@ MAX_ANNOTATIONS = 10
 """GitHub shows so many of each kind for a step."""
 
 
-def job_summary(report: RunReport, service_names: Mapping[str, str]) -> str:
+def job_summary(report: RunReport) -> str:
     """Markdown: counts, then who must do what. It names employees, as the job's output does."""
     has_nothing = report.run_id is None and not report.errors
     lines = [f"## Fleet Opt-Out: {'nothing to do' if has_nothing else EXIT_MEANING[report.exit_code]}", ""]
@@ -35,7 +35,7 @@ def job_summary(report: RunReport, service_names: Mapping[str, str]) -> str:
     open_ends = [result for result in report.results if not result.outcome.is_done]
     if open_ends:
         lines += ["", "| employee | control | outcome | what to do now |", "|---|---|---|---|"]
-        lines += ["| " + " | ".join(map(_cell, _row(result, service_names))) + " |" for result in open_ends[:MAX_ROWS]]
+        lines += ["| " + " | ".join(map(_cell, _row(result))) + " |" for result in open_ends[:MAX_ROWS]]
     if len(open_ends) > MAX_ROWS:
         lines += ["", f"… and {len(open_ends) - MAX_ROWS:,} more; `--output json` and `--junit` have all."]
     return "\n".join(lines) + "\n\n"
@@ -56,8 +56,8 @@ def job_annotations(report: RunReport) -> Iterator[str]:
         )
 
 
-def _row(result: Result, service_names: Mapping[str, str]) -> tuple[str, str, str, str]:
-    step = next_step(result, service_names.get(result.service or "")) or ""
+def _row(result: Result) -> tuple[str, str, str, str]:
+    step = next_step(result) or ""
     return result.employee, control_name(result.service, result.control, "-"), _words(result.outcome), step
 
 

@@ -7,7 +7,7 @@ what was found, `error` is what could not be.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from fleet.authority.waivers import Waiver
@@ -20,7 +20,7 @@ _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document may hold (https://www.w3.org/TR/xml/#charsets)."""
 
 
-def junit(report: RunReport, service_names: Mapping[str, str], employees: Iterable[Employee] = ()) -> str:
+def junit(report: RunReport, employees: Iterable[Employee] = ()) -> str:
     """The report as one document.
 
     Somebody who must act, and a setting that is still in, is a failure; what could not be read or set, or was never
@@ -30,7 +30,7 @@ def junit(report: RunReport, service_names: Mapping[str, str], employees: Iterab
     suite = ElementTree.Element("testsuite", name="fleet run")
     waivers = {employee.name: employee.waivers for employee in employees}
     for result in report.results:
-        suite.append(_case(result, service_names, waivers.get(result.employee, ())))
+        suite.append(_case(result, waivers.get(result.employee, ())))
     for sentence in report.errors:
         case = _element("testcase", classname="fleet", name="run", time="0")
         kind = {EXIT_BAD_INPUT: "bad_input", EXIT_INTERRUPTED: "interrupted"}.get(report.exit_code, "tool_failed")
@@ -59,7 +59,7 @@ def junit(report: RunReport, service_names: Mapping[str, str], employees: Iterab
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _case(result: Result, service_names: Mapping[str, str], waivers: Iterable[Waiver]) -> ElementTree.Element:
+def _case(result: Result, waivers: Iterable[Waiver]) -> ElementTree.Element:
     case = _element(
         "testcase",
         classname=result.employee,
@@ -67,7 +67,7 @@ def _case(result: Result, service_names: Mapping[str, str], waivers: Iterable[Wa
         time=f"{result.duration_ms / 1000:.3f}",
     )
     outcome = result.outcome
-    step = next_step(result, service_names.get(result.service or "")) or ""
+    step = next_step(result) or ""
     said = ": ".join(filter(None, (outcome.value.replace("_", " "), step)))
     if outcome is Outcome.WAIVED:
         agreed = (w for w in waivers if w.service == result.service and w.control in (None, result.control))

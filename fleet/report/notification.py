@@ -8,13 +8,13 @@ from fleet.audit.current_state import current_states
 from fleet.audit.segments import of_kind, read_records
 from fleet.errors import FleetError
 from fleet.model import EXIT_MEANING, count_outcomes
-from fleet.notify.notification import Event, Notice
+from fleet.notify.notification import Event, Notification
 from fleet.paths import AuditDir
 from fleet.report.drift import of_run
 from fleet.run.execute import RunReport
 
 
-def run_notice(report: RunReport, places: AuditDir | None, *, rehearsal: bool) -> Notice | None:
+def run_notice(report: RunReport, places: AuditDir | None, *, rehearsal: bool) -> Notification | None:
     """The notice of a run that ended or could not begin; None if there was nothing to do. `places` holds its log."""
     if not report.results and not report.errors:
         return None
@@ -24,7 +24,7 @@ def run_notice(report: RunReport, places: AuditDir | None, *, rehearsal: bool) -
             drifted, not_looked_at = of_run(
                 current_states(of_kind(read_records(places.log), rehearsal=rehearsal)).values(), report.run_id
             )
-    return Notice(
+    return Notification(
         Event.RUN_ENDED if report.started_at else Event.RUN_NOT_BEGUN,
         report.exit_code,
         EXIT_MEANING[report.exit_code],

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from fleet.hr_import.difference import Authority, Difference, leaves, values_of
-from fleet.hr_import.importing import Import
-from fleet.hr_import.leaving import Leavers as LeaversWish
-from fleet.hr_import.wishes import place_of_remembered
+from fleet.hr_import.diff import Authority, Difference, leaves, values_of
+from fleet.hr_import.leavers import OnLeaver
+from fleet.hr_import.options import remembered_path
+from fleet.hr_import.run_import import Import
 from fleet.model import counted
+from fleet.report.table import plain
 from fleet.report.translations import visible
 from fleet.state.leavers import Leavers
 
@@ -26,7 +27,7 @@ def columns_lines(found: Import) -> Iterator[str]:
     unread = found.columns.unread
     rest = f"not read: {_some(unread)}" if unread else ""
     if found.remembered.columns == found.was_remembered.columns:
-        yield f"{people}, read as {place_of_remembered(found.inventory).name} says{rest and f'; {rest}'}."
+        yield f"{people}, read as {remembered_path(found.inventory).name} says{rest and f'; {rest}'}."
     else:
         names: dict[str, list[str]] = {}
         for field, column in found.columns.names().items():
@@ -49,7 +50,7 @@ def passed_over_lines(found: Import) -> Iterator[str]:
         text = " ".join(cell.strip() for cell in row.cells if cell.strip())
         yield f"{path}:{row.line}: '{text}' is a total, so nobody was read from this line."
     if found.leavers:
-        is_taken = found.remembered.leavers is LeaversWish.TAKE
+        is_taken = found.remembered.leavers is OnLeaver.TAKE
         done = "brought in all the same" if is_taken else "left out"
         yield f"{path}: {counted(len(found.leavers), 'row')} {done}, because somebody has left: {_some(found.leavers)}."
     for one in found.left_out:
@@ -80,10 +81,7 @@ def counts_line(found: Import) -> str:
 
 def difference_table(difference: Difference) -> Table:
     """Who joined, changed and left, each with what is said of them."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("", no_wrap=True)
-    table.add_column("Employee", overflow="fold")
-    table.add_column("What the inventory will say", overflow="fold", ratio=1)
+    table = plain("", "Employee", Column("What the inventory will say", overflow="fold", ratio=1))
     for person in difference.joined[:MOST_JOINED]:
         values = [*dict.fromkeys(person.groups.values()), *_facts(person.name, dict(leaves(person.variables)))]
         table.add_row(Text("joined", "green"), Text(visible(person.name)), Text(visible(" · ".join(values))))
@@ -112,9 +110,7 @@ def difference_table(difference: Difference) -> Table:
 
 def authority_table(authorities: Sequence[Authority]) -> Table:
     """Each mandate and each account of the company's that an import writes or changes, person by person."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Authority", overflow="fold")
-    table.add_column("What the export gives", overflow="fold", ratio=1)
+    table = plain("Authority", Column("What the export gives", overflow="fold", ratio=1))
     for one in authorities:
         what = Text(visible(one.after))
         if one.before:
@@ -182,11 +178,8 @@ def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
 
 def leavers_table(found: Leavers) -> Table:
     """Who is in no inventory any more, and what is kept of them."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Employee", overflow="fold")
-    table.add_column("Sessions", justify="right")
-    table.add_column("Pictures", justify="right")
-    table.add_column("Mandate", overflow="fold", ratio=1)
+    counts = (Column(heading, justify="right") for heading in ("Sessions", "Pictures"))
+    table = plain("Employee", *counts, Column("Mandate", overflow="fold", ratio=1))
     for one in found.people:
         mandate = f"withdrawn on {one.revoked_on.isoformat()}; that stays" if one.revoked_on else ""
         table.add_row(Text(visible(one.employee)), str(one.sessions or "-"), str(one.evidence or "-"), mandate)

@@ -22,6 +22,7 @@ from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit
 from fleet.orphans import reap
 from fleet.plan.last_run import History
 from fleet.plan.plan import RunSpec
+from fleet.recipes.catalog import Catalog
 from fleet.run.ansible_play import run_play, shards
 from fleet.run.signals import Interrupted, interruptible
 from fleet.run.workers import Workers
@@ -50,8 +51,8 @@ class RunReport:
         return replace(self, exit_code=exit_code, errors=list(dict.fromkeys([*self.errors, *errors])))
 
 
-def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: None) -> RunReport:
-    """Do the run. `on_employee` hears each name when that employee's turn has ended.
+def execute(spec: RunSpec, catalog: Catalog, on_employee: Callable[[str], None] = lambda _name: None) -> RunReport:
+    """Do the run that was planned with `catalog`. `on_employee` hears each name when that employee's turn has ended.
 
     Ctrl-C ends the run in good order: what is under way is recorded as `unknown` or `not_run`, the exit code is 130.
     Raises FleetError if the run could not begin; nothing was touched then.
@@ -63,7 +64,7 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
                 employees_in_turn = History(spec).turns()
                 agent, client = start_agent(spec, lambda client: crew.join(client, lambda: interruption.asked))
         except Interrupted as interrupted:
-            return _report(spec, [str(interrupted)], Reason.INTERRUPTED, interrupted=True)
+            return _report(spec, catalog, [str(interrupted)], Reason.INTERRUPTED, interrupted=True)
         except FleetError as error:
             raise crew.explained(error) from None
         errors: list[str] = []
@@ -101,7 +102,7 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
                 errors += _finish(agent, client, interrupted=interruption.asked)
         # An agent that ended in good order left the log open only if it could not write it.
         why_open = Reason.AGENT_ENDED if agent.returncode else Reason.AUDIT_FAILED
-        return _report(spec, errors, why_open, interrupted=interruption.asked)
+        return _report(spec, catalog, errors, why_open, interrupted=interruption.asked)
 
 
 def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted: bool) -> list[str]:
@@ -126,7 +127,7 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
     return errors
 
 
-def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
+def _report(spec: RunSpec, catalog: Catalog, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
     """The results as the log has them; a run that is still open there is closed first, for the reason `why_open`."""
     folder = spec.settings.state_dir.audit.log
     run_state = RunState.replay(spec.run_id, read_last_run(folder, rehearsal=None))
@@ -147,7 +148,7 @@ def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: 
         spec.check,
         run_state.started_at,
         run_state.finished_at,
-        results,
+        catalog.named(results),
         exit_code,
         list(dict.fromkeys(errors)),
     )

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import strategies as st
 
 from fleet.errors import InputError
-from fleet.hr_import.export import OnBadRow
-from fleet.hr_import.importing import prepare_import
-from fleet.hr_import.leaving import Leavers
-from fleet.hr_import.wishes import Wishes, place_of_remembered
+from fleet.hr_import.hr_export import OnBadRow
+from fleet.hr_import.leavers import OnLeaver
+from fleet.hr_import.options import Options, remembered_path
+from fleet.hr_import.run_import import prepare_import
 from fleet.inventory import read as listing
 from fleet.inventory.read import gaps_in_mandates, read_inventory
 from tests.conftest import ROOT
@@ -118,15 +118,15 @@ def bring_in(folder: Path, on_bad_row: OnBadRow = OnBadRow.REFUSE) -> None:
     """Import, and hold what is written: Ansible reads no mistake in it, everybody is there, and a second time is
     nothing to do. Raises InputError where the import is refused."""
     export, staff = folder / "people.csv", folder / "staff.yml"
-    wishes = Wishes(keep=None, leavers=Leavers.TAKE, on_bad_row=on_bad_row)
-    found = prepare_import(export, staff, lambda _: SERVICES, wishes)
+    options = Options(keep=None, leavers=OnLeaver.TAKE, on_bad_row=on_bad_row)
+    found = prepare_import(export, staff, lambda _: SERVICES, options)
     found.write()
     read = read_inventory([str(staff)], lambda _: SERVICES)
     assert [*read.all_problems(), *gaps_in_mandates(read)] == []
     assert {person.name for person in found.people} <= {employee.name for employee in read.employees}
-    again = prepare_import(export, staff, lambda _: SERVICES, wishes)
+    again = prepare_import(export, staff, lambda _: SERVICES, options)
     assert again.difference.is_nothing and again.remembered == again.was_remembered
-    assert {path.name for path in folder.iterdir()} <= {"people.csv", "staff.yml", place_of_remembered(staff).name}
+    assert {path.name for path in folder.iterdir()} <= {"people.csv", "staff.yml", remembered_path(staff).name}
 
 
 @fuzz(120, ([*csv.reader(BODY.splitlines())], EXAMPLE), case=st.tuples(sound(), st.sampled_from(INVENTORIES)))

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import InputError
-from fleet.hr_import import importing
 from fleet.hr_import.document import scalar
-from fleet.hr_import.importing import Import, prepare_import
-from fleet.hr_import.wishes import Wishes
+from fleet.hr_import.options import Options
+from fleet.hr_import.run_import import Import, prepare_import
 from fleet.inventory.read import read_inventory
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipes.catalog import load_catalog
@@ -48,7 +47,7 @@ def prepared(folder: Path, csv: str, inventory: str | None = EXAMPLE, keep: tupl
     (folder / "people.csv").write_text(csv, "utf-8")
     if inventory is not None:
         (folder / "staff.yml").write_bytes(inventory.encode())
-    return prepare_import(folder / "people.csv", folder / "staff.yml", lambda _: SERVICES, Wishes(keep=keep))
+    return prepare_import(folder / "people.csv", folder / "staff.yml", lambda _: SERVICES, Options(keep=keep))
 
 
 def changed_lines(found: Import) -> list[str]:
@@ -207,7 +206,7 @@ class TestForms:
             (tmp_path / "seed").mkdir()
             with pytest.MonkeyPatch.context() as patched:
                 # Ansible itself refuses a file in which nobody is.
-                patched.setattr(importing, "_employees", lambda *_given: ())
+                patched.setattr(run_import, "_employees", lambda *_given: ())
                 found = prepared(tmp_path, csv, inventory)
         found.write()
         read = read_inventory([str(tmp_path / "staff.yml")], lambda _: SERVICES)

@@ -23,6 +23,7 @@ from fleet.audit import records as schema
 from fleet.paths import runtime_dir
 from tests.inventories import at_linkedin
 from tests.playbook.helpers import BIN, Entry, entries, fleet, processes, records, stored, wait_until
+from tests.sizes import FULL, cases
 
 STEPS = {
     "identity": "slow_identity",
@@ -184,7 +185,7 @@ def check_that_the_next_run_goes_on(staff: str, *, resume: bool) -> None:
 
 
 class TestKilled:
-    @pytest.mark.parametrize("victim", VICTIMS)
+    @pytest.mark.parametrize("victim", cases(VICTIMS, {"agent", "browser"}))
     def test_at_every_step_of_an_account(self, staff: str, victim: str) -> None:
         """SIGKILL of any part: no false claim, an end for every intent, no process, no profile left, and it goes on."""
         run = start(staff)
@@ -202,7 +203,7 @@ class TestKilled:
 
 
 class TestStopped:
-    @pytest.mark.parametrize("victim", ["browser", "renderers", "driver"])
+    @pytest.mark.parametrize("victim", cases(["browser", "renderers", "driver"], {"browser"}))
     def test_a_browser_that_hangs_is_replaced(self, staff: str, victim: str) -> None:
         """SIGSTOP: after 20 s without an answer it is killed, and a new one does the rest; nobody is pressed twice."""
         run = start(staff)
@@ -214,7 +215,7 @@ class TestStopped:
         ("victim", "said"),
         [
             ("agent", "The agent did not answer for 30 s, so it was killed."),
-            ("ansible-playbook", "Ansible asked for nobody for 60 s, so its play was ended."),
+            pytest.param("ansible-playbook", "Ansible asked for nobody for 60 s, so its play was ended.", marks=FULL),
         ],
     )
     def test_what_hangs_for_good_ends_the_run(self, staff: str, victim: str, said: str) -> None:

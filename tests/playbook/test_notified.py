@@ -26,7 +26,7 @@ pytestmark = pytest.mark.xdist_group("pipeline")
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
     with webhook() as hook:
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", hook.certificate)
+        monkeypatch.setenv("SSL_CERT_FILE", hook.certificate)
         yield hook
 
 

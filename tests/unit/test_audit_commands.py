@@ -312,7 +312,7 @@ class TestStatus:
         """Where there is any, or where somebody could not be looked at; else nobody is told. No name goes out."""
         out = {"outcome": "already_opted_out", "before": "out", "after": "out", "read_back": False}
         with webhook() as hook:
-            monkeypatch.setenv("REQUESTS_CA_BUNDLE", hook.certificate)
+            monkeypatch.setenv("SSL_CERT_FILE", hook.certificate)
             drift = ("status", "--drift", "--notify", hook.url)
             told(*drift, exit_code=6)
             asyncio.run(write(state, {"r3": {"brian.walsh": out}}))

@@ -57,6 +57,22 @@ def staff(tmp_path: Path) -> str:
     return str(path)
 
 
+class TestCatalog:
+    def test_each_recipe_is_read_once_in_a_run(self, staff: str) -> None:
+        """Inventory, selection and forecast are given the same recipes: none of them reads the files again."""
+        counting = (
+            "import sys\nopened = []\n"
+            "sys.addaudithook(lambda event, args: event == 'open' and opened.append(str(args[0])))\n"
+            "from fleet.cli import main\n"
+            "try:\n    main()\n"
+            "finally:\n    print(sum(path.endswith('services/linkedin.yml') for path in opened))\n"
+        )
+        command = [sys.executable, "-P", "-c", counting, "run", "--plan", "--new", "-i", staff, "--output", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        planned, times = done.stdout.splitlines()
+        assert ("linkedin" in planned, times) == (True, "1"), done
+
+
 class TestInit:
     def test_a_folder_of_other_things_is_left_alone(self, tmp_path: Path) -> None:
         """A mistyped --state must not fill somebody's home; a folder with only a rehearsal or a demo in it is ours."""
@@ -542,7 +558,7 @@ class TestNotify:
     @pytest.fixture
     def hook(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
         with webhook() as hook:
-            monkeypatch.setenv("REQUESTS_CA_BUNDLE", hook.certificate)
+            monkeypatch.setenv("SSL_CERT_FILE", hook.certificate)
             yield hook
 
     def test_a_run_that_could_not_begin_is_told(self, staff: str, hook: Webhook) -> None:
@@ -575,7 +591,7 @@ class TestNotify:
         assert done.returncode == 1
         report = json.loads(done.stdout)
         assert report["exit_code"] == 1 and "nobody" in report["errors"][0]
-        told = f"{secret}:1: https://localhost:1/… was not notified: it refused the connection; see that it runs."
+        told = f"{secret}:1: https://localhost:1/… was not notified: it refused the connection; check that it runs."
         assert report["errors"][1:] == [told]
         assert f"Error: {told}" in done.stderr
         assert "s3cretT0ken" not in done.stdout + done.stderr

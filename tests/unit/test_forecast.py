@@ -64,7 +64,8 @@ NOON = datetime(2026, 3, 2, 12, 0)
 
 
 def look(settings: Settings, *people: Employee, now: datetime = NOON) -> Forecast:
-    return forecast(RunSpec("r1", False, Inventory(("staff.yml",), people, rehearsal=False, digest="0"), settings), now)
+    spec = RunSpec("r1", False, Inventory(("staff.yml",), people, rehearsal=False, digest="0"), settings)
+    return forecast(spec, load_catalog(settings.recipes), now)
 
 
 class TestForecast:
@@ -185,6 +186,6 @@ def test_an_empty_plan_is_said_in_words(settings: Settings, capsys: pytest.Captu
     """No empty tables, and no time that it would take."""
     settings = replace(settings, terms_accepted={})
     spec = RunSpec("r1", False, Inventory(("staff.yml",), (person("anna"),), rehearsal=False, digest="0"), settings)
-    print_forecast(Console(), spec, forecast(spec), {})
+    print_forecast(Console(), spec, forecast(spec, load_catalog()))
     said = capsys.readouterr().out
     assert "not permitted" in said and said.rstrip().endswith("Nobody would be visited.")

@@ -32,6 +32,7 @@ from tests.playbook.helpers import (
     stored,
     wait_until,
 )
+from tests.sizes import FULL, cases
 from tests.workers.line import Line
 from tests.workers.sshd import SSHD, Sshd
 
@@ -176,10 +177,14 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("worker", "message"),
         [
-            ("milan", "Worker milan cannot be reached: ssh: Could not resolve hostname milan"),
+            pytest.param("milan", "Worker milan cannot be reached: ssh: Could not resolve hostname milan", marks=FULL),
             ("ssh://paris/nowhere/fleet", "/nowhere/fleet: No such file or directory. Install Fleet Opt-Out there"),
             ("ssh://paris/bin/echo", "Worker paris cannot be used: it does not speak as it should. 'fleet doctor"),
-            ("ssh://paris/bin/true", "Worker paris cannot be used: it is gone. 'fleet doctor --worker …' tells"),
+            pytest.param(
+                "ssh://paris/bin/true",
+                "Worker paris cannot be used: it is gone. 'fleet doctor --worker …' tells",
+                marks=FULL,
+            ),
         ],
     )
     def test_a_worker_that_cannot_be_had(self, machines: Sshd, worker: str, message: str) -> None:
@@ -260,7 +265,7 @@ def test_a_rehearsal_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 class TestLost:
-    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+    @pytest.mark.parametrize("number", cases([signal.SIGKILL, signal.SIGTERM], {signal.SIGKILL}))
     def test_a_worker_that_is_lost_leaves_the_rest_to_the_other(
         self, machines: Sshd, tmp_path: Path, number: signal.Signals
     ) -> None:
@@ -295,7 +300,7 @@ class TestLost:
         assert Counter(ends(report).values()) == {("unknown", "worker_lost"): 1, ("not_run", "play_ended"): 3}
         wait_until(lambda: nothing_is_left(machines))
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+    @pytest.mark.parametrize("number", cases([signal.SIGINT, signal.SIGKILL], {signal.SIGINT}))
     def test_nothing_is_left_of_a_run_that_ends_here(
         self, machines: Sshd, tmp_path: Path, number: signal.Signals
     ) -> None:

@@ -6,7 +6,6 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from fleet.audit.pseudonyms import known_names
@@ -15,6 +14,7 @@ from fleet.audit.segments import read_run
 from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.model import Reason, Result, control_name
 from fleet.paths import AuditDir
+from fleet.report.table import plain
 from fleet.report.translations import visible
 
 
@@ -40,9 +40,7 @@ def diff(
         changes = [{**_whose(old, new), "first": _told(old), "second": _told(new)} for old, new in changed]
         typer.echo(json.dumps({"version": 1, "same": same, "changes": changes}))
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Employee", "Control", "First", "Second"):
-        table.add_column(heading, overflow="fold")
+    table = plain("Employee", "Control", "First", "Second")
     for old, new in changed:
         whose = _whose(old, new)
         control = control_name(whose["service"], whose["control"])

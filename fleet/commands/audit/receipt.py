@@ -14,7 +14,7 @@ from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.segments import of_kind, read_records
 from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.errors import InputError
-from fleet.plan.plan import catalog_for, service_names
+from fleet.plan.plan import catalog_for
 from fleet.report.receipt import entries_of, render_receipt
 from fleet.report.translations import requested_translator
 
@@ -37,9 +37,9 @@ def receipt(
     if subject is None:
         raise InputError(f"The log has nothing of '{employee}'; mend the name.")
     keys = read_keys(places.vkey)
-    names = service_names(catalog_for(settings, rehearsal=rehearsal))
+    catalog = catalog_for(settings, rehearsal=rehearsal)
     log = of_kind(read_records(places.log), rehearsal=rehearsal)
-    entries = entries_of(subject, log, names, Prover(places, keys).prove)
+    entries = entries_of(subject, log, catalog, Prover(places, keys).prove)
     words = requested_translator(language, subject.locale)
     made = render_receipt(employee, subject, entries, keys[0], words, datetime.now(UTC), rehearsal=rehearsal)
     for suffix, content in (("txt", made.text), ("html", made.html)):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fleet.audit import records
@@ -21,6 +21,7 @@ from fleet.commands.audit.record_filter import EMPLOYEE, OUTCOME, RUN, SERVICE, 
 from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.model import control_name, counted
 from fleet.paths import StateDir
+from fleet.report.table import plain
 from fleet.report.translations import visible
 
 POLL_SECONDS = 0.5
@@ -119,10 +120,9 @@ def _follow(state: StateDir, choice: Choice, output: Output) -> None:
 
 
 def _table(chosen: list[dict[str, Any]], known: Known, *, is_headed: bool) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=is_headed)
-    for heading, width in (("Seq", 6), ("Time (UTC)", 19), ("Employee", 14)):
-        table.add_column(heading, no_wrap=True, min_width=width)
-    table.add_column("Event", overflow="fold", ratio=1)
+    widths = {"Seq": 6, "Time (UTC)": 19, "Employee": 14}
+    columns = (Column(heading, no_wrap=True, min_width=width) for heading, width in widths.items())
+    table = plain(*columns, Column("Event", overflow="fold", ratio=1), has_header=is_headed)
     for record in chosen:
         subject = record.get("subject") or ""
         table.add_row(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column
 
 from fleet.audit.anchors import read_anchors
 from fleet.audit.keys import read_keys
@@ -19,6 +19,7 @@ from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, scr
 from fleet.errors import InputError
 from fleet.model import counted
 from fleet.paths import AuditDir
+from fleet.report.table import plain
 
 SAYS = {
     Verdict.OK: "OK: all records are there, as they were signed.",
@@ -74,9 +75,7 @@ def _estimate(places: AuditDir) -> int:
 
 
 def _print(places: AuditDir, found: Verification, *, is_key_from_elsewhere: bool) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = plain(Column(no_wrap=True), "", has_header=False)
     table.add_row("Log", f"{places.root}\n{found.keys[0].name}")
     pruned = f"; of the first {found.pruned:,} only the hashes, as they were pruned" if found.pruned else ""
     table.add_row("Records", f"{found.records:,}, of which {found.signed:,} signed{pruned}")

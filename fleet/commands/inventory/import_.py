@@ -12,10 +12,10 @@ import typer
 from fleet.commands.options import RECIPES, Output, confirm, say, screen, settings_of
 from fleet.errors import InputError
 from fleet.hr_import.columns import parse_map
-from fleet.hr_import.export import Encoding, OnBadRow
-from fleet.hr_import.importing import Import, prepare_import
-from fleet.hr_import.leaving import Leavers, parse_where
-from fleet.hr_import.wishes import Wishes, place_of_remembered
+from fleet.hr_import.hr_export import Encoding, OnBadRow
+from fleet.hr_import.leavers import OnLeaver, parse_where
+from fleet.hr_import.options import Options, remembered_path
+from fleet.hr_import.run_import import Import, prepare_import
 from fleet.model import EXIT_PERSON_NEEDED, counted
 from fleet.plan.plan import services_for
 from fleet.report.people import (
@@ -49,7 +49,7 @@ def import_(
         typer.Option("--where", metavar="COLUMN=VALUE", help="Only such rows. Repeatable: any VALUE; remembered."),
     ] = None,
     leavers: Annotated[
-        Leavers | None,
+        OnLeaver | None,
         typer.Option("--leavers", help="Rows that say that somebody has left [default: refuse]. Remembered."),
     ] = None,
     on_bad_row: Annotated[
@@ -76,7 +76,7 @@ def import_(
     3 rows were left out (--on-bad-row skip), the others as with 0.
     """
     settings = settings_of([str(inventory)], recipes=recipes)
-    wishes = Wishes(
+    options = Options(
         parse_map(mapped or ()),
         encoding,
         None if keep_left else keep or (),
@@ -84,7 +84,7 @@ def import_(
         leavers,
         on_bad_row,
     )
-    found = prepare_import(file, inventory, services_for(settings), wishes)
+    found = prepare_import(file, inventory, services_for(settings), options)
     if output is Output.TEXT:
         _show(found)
     if not check:
@@ -110,7 +110,7 @@ def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) ->
     found.write()
     if difference.is_nothing:
         return
-    say(f"{found.inventory} is written; the columns are remembered in {place_of_remembered(found.inventory).name}.")
+    say(f"{found.inventory} is written; the columns are remembered in {remembered_path(found.inventory).name}.")
     if difference.left:
         say(f"What the state still has of those who left: fleet inventory prune -i {shlex.quote(str(inventory))}")
 

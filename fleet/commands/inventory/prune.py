@@ -23,7 +23,7 @@ from fleet.commands.options import (
     with_log,
 )
 from fleet.errors import InputError
-from fleet.hr_import.difference import shrinks_by_half
+from fleet.hr_import.diff import shrinks_by_half
 from fleet.inventory.read import Inventory
 from fleet.model import counted
 from fleet.plan.plan import read_people

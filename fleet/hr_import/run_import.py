@@ -13,19 +13,19 @@ from typing import Any
 
 from fleet.errors import InputError
 from fleet.hr_import.columns import GROUPS, Columns, choose_columns, known_headers
-from fleet.hr_import.difference import Difference, compare, leaves, values_of
+from fleet.hr_import.diff import Difference, compare, leaves, values_of
 from fleet.hr_import.editing import edited
-from fleet.hr_import.export import Export, listed, read_export
-from fleet.hr_import.leaving import Leaver, Leavers, leavers_of, rows_where, without_leavers
-from fleet.hr_import.rows import LeftOut, Person, read_people
-from fleet.hr_import.wishes import (
+from fleet.hr_import.hr_export import Export, listed, read_export
+from fleet.hr_import.leavers import Leaver, OnLeaver, leavers_of, rows_where, without_leavers
+from fleet.hr_import.options import (
+    Options,
     Remembered,
-    Wishes,
-    place_of_remembered,
     read_remembered,
     refuse_guessed_ownership,
+    remembered_path,
     render_remembered,
 )
+from fleet.hr_import.people import LeftOut, Person, read_people
 from fleet.inventory.employee import Employee, Problem
 from fleet.inventory.read import Inventory, ServicesFor, gaps_in_mandates, read_inventory
 from fleet.paths import read_regular, runtime_dir, sync_folder, write_private
@@ -70,7 +70,7 @@ class Import:
             if not self.difference.is_nothing:
                 _replace(self.inventory, self.before, self.text.encode())
             if self.remembered != self.was_remembered:
-                place = place_of_remembered(self.inventory)
+                place = remembered_path(self.inventory)
                 write_private(place, render_remembered(self.remembered).encode(), durable=True)
         except OSError as error:
             raise InputError(
@@ -79,7 +79,7 @@ class Import:
             ) from None
 
 
-def prepare_import(path: Path, inventory: Path, services: ServicesFor, wishes: Wishes) -> Import:
+def prepare_import(path: Path, inventory: Path, services: ServicesFor, options: Options) -> Import:
     """Read an export and an inventory, and make the inventory's new text. Changes nothing.
 
     Raises InputError with all mistakes of what is read first.
@@ -90,23 +90,23 @@ def prepare_import(path: Path, inventory: Path, services: ServicesFor, wishes: W
     if not inventory.parent.is_dir():
         raise InputError(f"{inventory.parent}: there is no such folder; make it, or mend the path given with -i.")
     recipes = services(False)  # an HR system knows nothing of rehearsals
-    place = place_of_remembered(inventory)
+    place = remembered_path(inventory)
     was_remembered = read_remembered(place)
-    refuse_guessed_ownership(was_remembered, wishes.columns, place)
-    encoding = wishes.encoding or was_remembered.encoding
-    where = dict(wishes.where or was_remembered.where)
-    leaving = wishes.leavers or was_remembered.leavers or Leavers.REFUSE
-    headers = known_headers(was_remembered.columns, wishes.columns)
-    export = read_export(path, encoding, headers, wishes.on_bad_row)
-    columns = choose_columns(export, recipes, was_remembered.columns, wishes.columns)
+    refuse_guessed_ownership(was_remembered, options.columns, place)
+    encoding = options.encoding or was_remembered.encoding
+    where = dict(options.where or was_remembered.where)
+    leaving = options.leavers or was_remembered.leavers or OnLeaver.REFUSE
+    headers = known_headers(was_remembered.columns, options.columns)
+    export = read_export(path, encoding, headers, options.on_bad_row)
+    columns = choose_columns(export, recipes, was_remembered.columns, options.columns)
     export = rows_where(export, where)
     leavers = leavers_of(export, columns.indexes.values(), where, date.today())
     export = without_leavers(export, leavers, leaving)
-    found = read_people(export, columns, recipes, wishes.on_bad_row)
+    found = read_people(export, columns, recipes, options.on_bad_row)
     people = found.persons
     before = _read(inventory)
     employees = _employees(inventory, before, services)
-    keep = wishes.keep
+    keep = options.keep
     _require_known(keep or (), {one.name for one in employees} | {one.name for one in people}, inventory, path)
     groups = {
         field: tuple(
@@ -123,7 +123,7 @@ def prepare_import(path: Path, inventory: Path, services: ServicesFor, wishes: W
     if not difference.is_nothing:
         text = edited(inventory.name, text, difference, groups)
         _prove(inventory, text, Goal(export, people, difference, employees, groups), services)
-    owners = {*was_remembered.mapped, *(name for name in wishes.columns if name.endswith(".owner"))}
+    owners = {*was_remembered.mapped, *(name for name in options.columns if name.endswith(".owner"))}
     remembered = Remembered(
         columns=columns.names(),
         mapped=tuple(sorted(owners & columns.indexes.keys())),
@@ -131,7 +131,7 @@ def prepare_import(path: Path, inventory: Path, services: ServicesFor, wishes: W
         groups=groups,
         keep=tuple(sorted({*was_remembered.keep, *(keep or ())})),
         where=where,
-        leavers=None if leaving is Leavers.REFUSE else leaving,
+        leavers=None if leaving is OnLeaver.REFUSE else leaving,
     )
     return Import(
         inventory,

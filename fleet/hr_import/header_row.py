@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from fleet.hr_import.cells import plain
+from fleet.hr_import.normalize import plain
 
 _ABOVE = 20
 """Filled lines among which the header is looked for, within the first characters of the file."""

@@ -9,10 +9,10 @@ from itertools import permutations
 from typing import Any
 
 from fleet.errors import InputError
-from fleet.hr_import.cells import address, clean, danger, group_name, language, name_of, same_place
 from fleet.hr_import.columns import ACCOUNT, GROUPS, MANDATE, Columns
-from fleet.hr_import.export import WAY_OUT, Export, OnBadRow, Row, listed
-from fleet.hr_import.profiles import read_profile
+from fleet.hr_import.hr_export import WAY_OUT, Export, OnBadRow, Row, listed
+from fleet.hr_import.normalize import address, clean, danger, group_name, language, name_of, same_place
+from fleet.hr_import.profile_ids import read_profile
 from fleet.inventory.employee import read_employee
 from fleet.inventory.source_lines import SourceLines
 from fleet.recipes.recipe import Recipe

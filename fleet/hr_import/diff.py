@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet.hr_import.columns import GROUPS
-from fleet.hr_import.rows import Person
+from fleet.hr_import.people import Person
 from fleet.inventory.employee import Employee
 
 

@@ -11,8 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fleet.errors import InputError
-from fleet.hr_import.export import Encoding, OnBadRow, listed
-from fleet.hr_import.leaving import Leavers, Where
+from fleet.hr_import.hr_export import Encoding, OnBadRow, listed
+from fleet.hr_import.leavers import OnLeaver, Where
 from fleet.paths import look
 from fleet.yamlfile import load_model
 
@@ -21,7 +21,7 @@ Value = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Options:
     """What an import is told beside its files: what is None or empty stays as it is remembered."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Wishes:
     """Who stays although the export does not have them; None for everybody."""
     where: Where = field(default_factory=dict)
     """In place of all that is remembered."""
-    leavers: Leavers | None = None
+    leavers: OnLeaver | None = None
     on_bad_row: OnBadRow = OnBadRow.REFUSE
     """Never remembered: each time somebody says so."""
 
@@ -49,12 +49,12 @@ class Remembered(BaseModel):
     """By field, the groups that imports made or found: people move between those of one field."""
     where: dict[Header, tuple[Value, ...]] = Field(default_factory=dict)
     """Column to the values that a row must have one of."""
-    leavers: Leavers | None = None
+    leavers: OnLeaver | None = None
     keep: tuple[Header, ...] = ()
     """People whom the HR system does not know, such as a press office: they never leave."""
 
 
-def place_of_remembered(inventory: Path) -> Path:
+def remembered_path(inventory: Path) -> Path:
     """Where the columns of an inventory's imports are remembered."""
     return inventory.with_name(f"{inventory.stem}.import.yml")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from fleet.hr_import.cells import danger
+from fleet.hr_import.normalize import danger
 from fleet.recipes.recipe import PROFILE, Recipe
 
 

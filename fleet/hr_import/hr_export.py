@@ -17,8 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from fleet.errors import InputError
-from fleet.hr_import.cells import plain
-from fleet.hr_import.titles import below_titles, is_total, unquoted
+from fleet.hr_import.header_row import below_titles, is_total, unquoted
+from fleet.hr_import.normalize import plain
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_ROWS = 100_000

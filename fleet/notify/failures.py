@@ -1,0 +1,50 @@
+"""Why a notification did not arrive, in words that hold no part of an address."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator
+
+
+class NotSent(Exception):
+    """The target did not accept the notification; the text says why and holds no part of the address."""
+
+
+def why_not_sent(error: BaseException) -> str:
+    """Why it failed and what to do. Never an exception's own text: that may hold the address."""
+    causes = tuple(_causes(error))
+
+    def has(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    for cause in causes:
+        if isinstance(cause, NotSent):
+            return str(cause)
+        if isinstance(cause, smtplib.SMTPResponseException):
+            return answered(cause.smtp_code)
+        if isinstance(cause, smtplib.SMTPRecipientsRefused):
+            return answered(next(iter(cause.recipients.values()))[0])
+    if has(smtplib.SMTPNotSupportedError):
+        return "it does not offer TLS; use another mail server (smtp: in fleet.yml)"
+    if has(ssl.SSLError):
+        return "TLS failed; if your own authority signed its certificate, name that authority's file in SSL_CERT_FILE"
+    if has(socket.gaierror):
+        return "its host name was not found; fix the address"
+    if has(ConnectionRefusedError):
+        return "it refused the connection; check that it runs"
+    if has(TimeoutError):
+        return "no answer in time; check that it runs"
+    return "it could not be reached; check the address"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def answered(code: int) -> str:
+    """The failure of a target that answered with an error."""
+    return f"it answered {code}; check that the address is right and still valid"
