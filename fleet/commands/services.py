@@ -39,7 +39,7 @@ from fleet.recipes.recipe import json_schema
 from fleet.report.table import plain
 from fleet.state.acts import Settle, Start
 
-app = typer.Typer(no_args_is_help=True, help="Look at the catalog, check recipes, and stop a service at once.")
+app = typer.Typer(no_args_is_help=True, help="List services, check recipes, and stop or start visits to a service.")
 
 SERVICE = Annotated[str, typer.Argument(help="Service, such as linkedin.")]
 
@@ -50,7 +50,7 @@ def _catalog(inventory: list[str] | None, recipes: list[str] | None) -> Catalog:
 
 @app.command("list")
 def list_(inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None) -> None:
-    """List every control that can be opted out of, what the service's terms say of automation, and what is stopped."""
+    """List every control, what the service's terms say about automation, and which services are stopped."""
     facts = (Column(heading, no_wrap=True) for heading in ("Kind", "Terms", "Seen live"))
     table = plain(Column("Control", no_wrap=True), Column("Setting", overflow="fold", ratio=1), *facts)
     for recipe in _catalog(inventory, recipes):
@@ -65,7 +65,7 @@ def list_(inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None
 
 @app.command()
 def show(service: SERVICE, inventory: BESIDE = None, recipes: RECIPES = None) -> None:
-    """Show a recipe as it stands in its file, sources and all."""
+    """Print a recipe as its file has it, with its sources."""
     catalog = _catalog(inventory, recipes)
     if catalog.get(service) is None:
         raise InputError(f"There is no recipe for '{service}'; known are {', '.join(catalog.recipes)}.")
@@ -77,7 +77,10 @@ def show(service: SERVICE, inventory: BESIDE = None, recipes: RECIPES = None) ->
 def stop(
     service: SERVICE,
     reference: Annotated[
-        str | None, typer.Option("--reference", metavar="TEXT", help="Whose decision, such as a ticket; no name.")
+        str | None,
+        typer.Option(
+            "--reference", metavar="TEXT", help="Reference of the decision, such as a ticket; not a person's name."
+        ),
     ] = None,
     inventory: BESIDE = None,
     recipes: RECIPES = None,
@@ -85,7 +88,7 @@ def stop(
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Stop a service for all runs, including one in progress: no visit begins there, and nothing is pressed.
+    """Stop all visits to a service immediately, also those of a run in progress.
 
     The record follows, written by the run in progress if there is one. Exit code 1: the service is stopped, but that is
     not recorded yet; the next command or run that writes to the log records it.
@@ -118,14 +121,17 @@ def stop(
 def start(
     service: SERVICE,
     reference: Annotated[
-        str, typer.Option("--reference", metavar="TEXT", help="Whose decision, such as a ticket; no name.")
+        str,
+        typer.Option(
+            "--reference", metavar="TEXT", help="Reference of the decision, such as a ticket; not a person's name."
+        ),
     ],
     inventory: BESIDE = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Let runs visit a stopped service again. The record is written first."""
+    """Allow visits to a stopped service again. Recorded before it takes effect."""
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     try:
         act = Start(service=service, reference=reference_of(reference) or "", operator_claimed=claimed_operator())
@@ -137,9 +143,9 @@ def start(
 
 @app.command()
 def check(inventory: BESIDE = None, recipes: RECIPES = None) -> None:
-    """Validate all recipes, the catalog's and your own. Exit code 2 if one is wrong.
+    """Check all recipes, those of the catalog and your own. Exit code 2 if one is invalid.
 
-    No page is visited; the browser, where there is one, is only asked whether it takes every selector for CSS.
+    Visits no page. If a browser is installed, it checks that every selector is valid CSS.
     """
     catalog = _catalog(inventory, recipes)
     try:
@@ -160,5 +166,5 @@ async def _check_selectors(catalog: Catalog, program: BrowserProgram) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of recipes, for editors. The same is published as docs/recipe.schema.json."""
+    """Print the JSON Schema of recipes for editors, the same as docs/recipe.schema.json."""
     typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -250,7 +250,7 @@ SELECTION: tuple[Setting, ...] = (
     Setting(
         "accept_shrink",
         bool,
-        "Run even if half or more of the last run's employees are missing.",
+        "Run even if half or more of the last run's employees are missing from the inventory.",
         option=_option("--accept-shrink"),
         in_role=True,
     ),

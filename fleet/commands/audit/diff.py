@@ -19,14 +19,14 @@ from fleet.report.translations import visible
 
 
 def diff(
-    first: Annotated[str, typer.Argument(metavar="RUN", help="Run id.")],
-    second: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or 'last'.")],
+    first: Annotated[str, typer.Argument(metavar="RUN", help="Run id of the earlier run.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Run id of the later run, or `last`.")],
     output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
-    """Compare two runs by employee, service and control: other outcomes, other readings, and what only one has."""
+    """Compare two runs: controls whose outcome or reading differs, and controls that only one run has."""
     places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     names = known_names(places.subjects)
     before, after = (_results(places, name, names, rehearsal=rehearsal) for name in (first, second))

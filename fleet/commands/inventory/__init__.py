@@ -13,6 +13,4 @@ _VERBS = Verbs(
         "prune": "fleet.commands.inventory.prune:prune",
     }
 )
-app = typer.Typer(
-    cls=_VERBS.group, no_args_is_help=True, help="The employees: look at them, bring them in, let them go."
-)
+app = typer.Typer(cls=_VERBS.group, no_args_is_help=True, help="Check, import and prune employees.")

@@ -15,9 +15,9 @@ def check(
     limit: LIMIT = None,
     recipes: RECIPES = None,
 ) -> None:
-    """Validate everything, and name file, employee and field of each mistake. Touches nothing.
+    """Check an inventory, and print file, line, employee and field of every mistake. Changes nothing.
 
-    Exit codes: 0 without mistakes, 2 with mistakes.
+    Exit codes: 0 no mistakes, 2 mistakes.
     """
     read, _ = read_people(settings_of(inventory, recipes=recipes), limit)
     mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read))]
