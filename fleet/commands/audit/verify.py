@@ -24,7 +24,7 @@ from fleet.report.table import plain
 SAYS = {
     Verdict.OK: "OK: all records are present and match their signatures.",
     Verdict.UNSIGNED_TAIL: "UNSIGNED TAIL: signed records are intact; no checkpoint covers the newest records yet.",
-    Verdict.TORN_TAIL: "TORN TAIL: signed records are intact; the last write is incomplete. The next run sets it aside.",
+    Verdict.TORN_TAIL: "TORN TAIL: signed records are intact. The last write is cut short; the next run sets it aside.",
     Verdict.UNKNOWN_KEY: "UNKNOWN KEY: a checkpoint is signed with a key this log never used.",
     Verdict.GAP: "GAP: records are missing from the middle.",
     Verdict.TRUNCATED: "TRUNCATED: records are missing from the end.",
