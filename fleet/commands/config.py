@@ -19,7 +19,7 @@ from fleet.report.translations import visible
 from fleet.settings.file import config_places
 from fleet.settings.resolve import Configuration, Given, Settings, Source, SourceKind, configure
 
-app = typer.Typer(no_args_is_help=True, help="Look at the settings.")
+app = typer.Typer(no_args_is_help=True, help="Show the settings.")
 
 
 @app.callback()
@@ -33,10 +33,10 @@ def show(
     given: Given,
     output: OUTPUT = Output.TEXT,
 ) -> Answer:
-    """Show every setting that `fleet run` with the same options goes by, and where it came from.
+    """Show every setting and its source, as `fleet run` with the same options would use them.
 
-    Nothing is read but fleet.yml, and nothing is touched. Other files are named, never opened; of an address to notify
-    only what tells it from others is shown. Exit codes: 0, 2 if a setting cannot be.
+    Reads fleet.yml only; other files are named, not opened. Addresses to notify are shortened, because they may hold
+    secrets. Exit codes: 0, or 2 for an invalid setting.
     """
     configuration = configure(given)
     settings = configuration.settings

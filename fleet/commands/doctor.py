@@ -69,9 +69,9 @@ def doctor(
     log_key: LOG_KEY = None,
     output: OUTPUT = Output.TEXT,
 ) -> Answer:
-    """Check every prerequisite, on workers as well, and say how to fix what is missing. Exit code 1 if something is.
+    """Check every prerequisite, here and on workers, and say how to fix what is missing. Exit code 1 if something is.
 
-    The workers are those of --worker, or of fleet.yml.
+    Workers are those of --worker or fleet.yml.
     """
     settings = settings_of(inventory, state=state, identity=identity, log_key=log_key, workers=worker)
     checks = [*_checks(settings), *(check for address in settings.workers for check in _worker_checks(address))]

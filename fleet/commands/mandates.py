@@ -26,7 +26,7 @@ from fleet.report.envelope import Answer
 from fleet.settings.resolve import Settings
 from fleet.state.acts import Renew
 
-app = typer.Typer(no_args_is_help=True, help="Take mandates back.")
+app = typer.Typer(no_args_is_help=True, help="Revoke, renew and list mandates.")
 
 EMPLOYEE = Annotated[str, typer.Argument(help="Employee, as in the inventory.")]
 
@@ -35,17 +35,20 @@ EMPLOYEE = Annotated[str, typer.Argument(help="Employee, as in the inventory.")]
 def revoke(
     employee: EMPLOYEE,
     reference: Annotated[
-        str | None, typer.Option("--reference", metavar="TEXT", help="What it rests on, such as a letter's number.")
+        str | None,
+        typer.Option(
+            "--reference", metavar="TEXT", help="Reference of the revocation, such as the number of a letter."
+        ),
     ] = None,
     inventory: INVENTORY = None,
     unknown: Annotated[
-        bool, typer.Option("--unknown", help="Accept a name that is in no inventory and in no log.")
+        bool, typer.Option("--unknown", help="Accept a name that is in no inventory and not in the log.")
     ] = False,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Revoke an employee's mandate. Takes effect at once, also for a run in progress, and overrides the inventory.
+    """Revoke an employee's mandate. Takes effect immediately, also for a run in progress, and overrides the inventory.
 
     The record follows, written by the run in progress if there is one. Exit code 1: the revocation is in force, but not
     recorded yet; the next command or run that writes to the log records it.
@@ -88,13 +91,13 @@ def _require_known(employee: str, settings: Settings, revocations: Revocations, 
 @app.command()
 def renew(
     employee: EMPLOYEE,
-    reference: Annotated[str, typer.Option("--reference", metavar="TEXT", help="Of the new mandate.")],
+    reference: Annotated[str, typer.Option("--reference", metavar="TEXT", help="Reference of the new mandate.")],
     inventory: BESIDE = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Lift a revocation, because the employee has given a new mandate. The record is written first."""
+    """End a revocation because the employee has given a new mandate. Recorded before it takes effect."""
     _require_name(employee)
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     act = Renew(employee=employee, reference=reference_of(reference), operator_claimed=claimed_operator())
@@ -106,7 +109,7 @@ def renew(
 def list_(
     inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None, output: OUTPUT = Output.TEXT
 ) -> Answer:
-    """List who has revoked, since when, and with which reference."""
+    """List revocations with their dates and references."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     revoked = list(Revocations(settings.state_dir.revocations).entries())
 

@@ -17,12 +17,12 @@ from rich.console import Console
 from fleet.errors import FleetError, InputError
 from fleet.paths import is_there, look, write_private
 from fleet.report.envelope import Answer
-from fleet.report.translations import visible
+from fleet.report.translations import LANGUAGES, visible
 from fleet.settings.resolve import Given, Settings, resolve_settings
 from fleet.settings.setting import Setting
 from fleet.settings.table import SETTINGS, setting_named
 
-SETTINGS_PANEL = "Settings (for every run: fleet.yml)"
+SETTINGS_PANEL = "Settings (also in fleet.yml)"
 
 
 def option(name: str, text: str | None = None, panel: str | None = None) -> Any:
@@ -107,8 +107,10 @@ RECIPES = Annotated[list[str] | None, option("recipes")]
 WORKERS = Annotated[list[str] | None, option("workers")]
 NOTIFY = Annotated[list[str] | None, option("notify")]
 NOTIFY_FILE = Annotated[str | None, option("notify_file")]
-REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="Use the state of rehearsals, not of live runs.")]
-LANGUAGE = Annotated[str | None, typer.Option("--language", metavar="CODE", help="en, fr, de or it.")]
+REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="Use the state of rehearsals.")]
+LANGUAGE = Annotated[
+    str | None, typer.Option("--language", metavar="CODE", help=f"Language of the output: {', '.join(LANGUAGES)}.")
+]
 
 
 class Output(StrEnum):

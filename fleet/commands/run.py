@@ -46,7 +46,7 @@ from fleet.settings.resolve import Given, Settings, configure
 def run(
     given: Given,
     limit: LIMIT = None,
-    check: Annotated[bool, typer.Option("-C", "--check", help="Read every setting, change none.")] = False,
+    check: Annotated[bool, typer.Option("-C", "--check", help="Check mode: read every setting, change none.")] = False,
     plan: Annotated[
         bool,
         typer.Option("--plan", help="Show which accounts would be visited and how long it would take; change nothing."),
@@ -57,18 +57,23 @@ def run(
     stale: Annotated[int | None, option("stale")] = None,
     accept_shrink: Annotated[bool, option("accept_shrink")] = False,
     wait: Annotated[
-        str, typer.Option("--wait", metavar="SECONDS", help="So long for another run to end; none: without a limit.")
+        str,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            help="Wait up to this long for another run to end; `none` waits without a limit.",
+        ),
     ] = "0",
     junit_file: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML, too.")
+        Path | None, typer.Option("--junit", metavar="FILE", help="Also write the results as JUnit XML.")
     ] = None,
     output: OUTPUT = Output.TEXT,
 ) -> Answer:
-    """Opt every employee of an inventory out, prove it by reading it back, and record it.
+    """Opt every employee of an inventory out, read each setting back, and record the result.
 
-    Exit codes: 0 all done, 3 somebody must act, 4 a setting is still in,
-    5 something could not be read or set, 1 the tool failed, 2 bad input, 130 interrupted.
-    With --fail-on only the outcomes that it names give 3, 4 and 5.
+    Exit codes: 0 everything done, 3 somebody must act, 4 a setting is still in,
+    5 a setting could not be read or set, 1 the tool failed, 2 invalid input, 130 interrupted.
+    With --fail-on, only the outcomes it names give 3, 4 and 5.
     """
     pipeline = CiOutputs(junit_file)
     selection = Selection(resume, new, only_failed, stale)

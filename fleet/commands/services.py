@@ -40,7 +40,7 @@ from fleet.report.envelope import Answer
 from fleet.report.table import plain
 from fleet.state.acts import Start
 
-app = typer.Typer(no_args_is_help=True, help="Look at the catalog, check recipes, and stop a service at once.")
+app = typer.Typer(no_args_is_help=True, help="List services, check recipes, and stop or start visits to a service.")
 
 SERVICE = Annotated[str, typer.Argument(help="Service, such as linkedin.")]
 
@@ -53,7 +53,7 @@ def _catalog(inventory: list[str] | None, recipes: list[str] | None) -> Catalog:
 def list_(
     inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None, output: OUTPUT = Output.TEXT
 ) -> Answer:
-    """List every control that can be opted out of, what the service's terms say of automation, and what is stopped."""
+    """List every control, what the service's terms say about automation, and which services are stopped."""
     controls = [
         {
             "service": recipe.service,
@@ -85,7 +85,7 @@ def _print(controls: list[dict[str, Any]], stopped: list[Entry]) -> None:
 
 @app.command()
 def show(service: SERVICE, inventory: BESIDE = None, recipes: RECIPES = None) -> None:
-    """Show a recipe as it stands in its file, sources and all."""
+    """Print a recipe as its file has it, with its sources."""
     catalog = _catalog(inventory, recipes)
     if catalog.get(service) is None:
         raise InputError(f"There is no recipe for '{service}'; known are {', '.join(catalog.recipes)}.")
@@ -97,7 +97,10 @@ def show(service: SERVICE, inventory: BESIDE = None, recipes: RECIPES = None) ->
 def stop(
     service: SERVICE,
     reference: Annotated[
-        str | None, typer.Option("--reference", metavar="TEXT", help="Whose decision, such as a ticket; no name.")
+        str | None,
+        typer.Option(
+            "--reference", metavar="TEXT", help="Reference of the decision, such as a ticket; not a person's name."
+        ),
     ] = None,
     inventory: BESIDE = None,
     recipes: RECIPES = None,
@@ -105,7 +108,7 @@ def stop(
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Stop a service for all runs, including one in progress: no visit begins there, and nothing is pressed.
+    """Stop all visits to a service immediately, also those of a run in progress.
 
     The record follows, written by the run in progress if there is one. Exit code 1: the service is stopped, but that is
     not recorded yet; the next command or run that writes to the log records it.
@@ -132,14 +135,17 @@ def _require_name(service: str) -> None:
 def start(
     service: SERVICE,
     reference: Annotated[
-        str, typer.Option("--reference", metavar="TEXT", help="Whose decision, such as a ticket; no name.")
+        str,
+        typer.Option(
+            "--reference", metavar="TEXT", help="Reference of the decision, such as a ticket; not a person's name."
+        ),
     ],
     inventory: BESIDE = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Let runs visit a stopped service again. The record is written first."""
+    """Allow visits to a stopped service again. Recorded before it takes effect."""
     _require_name(service)
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     act = Start(service=service, reference=reference_of(reference), operator_claimed=claimed_operator())
@@ -149,9 +155,9 @@ def start(
 
 @app.command()
 def check(inventory: BESIDE = None, recipes: RECIPES = None, output: OUTPUT = Output.TEXT) -> Answer:
-    """Validate all recipes, the catalog's and your own. Exit code 2 if one is wrong.
+    """Check all recipes, those of the catalog and your own. Exit code 2 if one is invalid.
 
-    No page is visited; the browser, where there is one, is only asked whether it takes every selector for CSS.
+    Visits no page. If a browser is installed, it checks that every selector is valid CSS.
     """
     catalog = _catalog(inventory, recipes)
     try:
@@ -178,5 +184,5 @@ async def _check_selectors(catalog: Catalog, program: BrowserProgram) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of recipes, for editors. The same is published as docs/recipe.schema.json."""
+    """Print the JSON Schema of recipes for editors, the same as docs/recipe.schema.json."""
     typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

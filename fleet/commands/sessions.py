@@ -45,17 +45,16 @@ app = typer.Typer(no_args_is_help=True, help="Import, list, reseal and remove se
 def import_(
     employee: Annotated[str | None, typer.Argument(help="Employee, as in the inventory.")] = None,
     service: Annotated[str | None, typer.Argument(help="Service, such as linkedin.")] = None,
-    file: Annotated[
-        Path | None, typer.Argument(help="Playwright storage state, or cookies as JSON or cookies.txt.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="Playwright storage state, JSON cookies or cookies.txt.")] = None,
     inventory: INVENTORY = None,
     folder: Annotated[
-        Path | None, typer.Option("--from", metavar="DIR", help="Import every EMPLOYEE.SERVICE.json of a folder.")
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Import every file named EMPLOYEE.SERVICE.json in this folder."),
     ] = None,
     recipes: RECIPES = None,
     state: STATE = None,
 ) -> None:
-    """Seal sessions for employees of an inventory. Only what the recipe calls a session is kept."""
+    """Encrypt and store sessions of employees. Keeps only what the recipe declares as the session."""
     if (folder is None) == (file is None):
         raise InputError("Give EMPLOYEE SERVICE FILE, or --from DIR with files named EMPLOYEE.SERVICE.json.")
     settings = settings_of(inventory, state=state, recipes=recipes)
@@ -121,7 +120,7 @@ def _import_one(
 def list_(
     inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None, output: OUTPUT = Output.TEXT
 ) -> Answer:
-    """Show whose sessions exist, how old they are, and when their cookies expire. Nothing is opened."""
+    """List stored sessions with their age and the expiry of their cookies. Decrypts nothing."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     found = list(SessionStore(settings.state_dir).list())
     fields = [
@@ -152,13 +151,13 @@ def _print(found: list[SessionInfo]) -> None:
 
 @app.command()
 def remove(
-    employee: Annotated[str, typer.Argument(help="Employee.")],
-    service: Annotated[str, typer.Argument(help="Service.")],
+    employee: Annotated[str, typer.Argument(help="Employee, as in the inventory.")],
+    service: Annotated[str, typer.Argument(help="Service, such as linkedin.")],
     inventory: BESIDE = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
 ) -> None:
-    """Remove a session."""
+    """Delete a stored session."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     is_named = SAFE_NAME.fullmatch(employee) and SAFE_NAME.fullmatch(service)  # they become a file's name
     if not is_named or not SessionStore(settings.state_dir).remove(employee, service):

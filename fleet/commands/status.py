@@ -47,10 +47,16 @@ MAX_STEPS = 20
 def status(
     inventory: INVENTORY = None,
     stale_days: Annotated[
-        int, typer.Option("--stale-days", metavar="DAYS", min=1, max=36500, help="A reading that is older is stale.")
+        int,
+        typer.Option(
+            "--stale-days", metavar="DAYS", min=1, max=36500, help="Count a reading as stale after this many days."
+        ),
     ] = 90,
     drift: Annotated[
-        bool, typer.Option("--drift", help="Only what was read out and is read in again; exit code 6 if there is any.")
+        bool,
+        typer.Option(
+            "--drift", help="Show only settings that were out and are in again; exit code 6 if there are any."
+        ),
     ] = False,
     notify: NOTIFY = None,
     notify_file: NOTIFY_FILE = None,
@@ -59,11 +65,11 @@ def status(
     rehearsal: REHEARSAL = False,
     state: STATE = None,
 ) -> Answer:
-    """Show how much of the fleet is out, how old that knowledge is, and what needs whom.
+    """Show how many settings are out, how old the readings are, and who must act. Visits no account.
 
-    With -i, everybody of the inventory counts, also those whom no run has met, and groups are shown. Nothing is claimed
-    that was not read, and nobody is visited. Exit codes: 0; with --drift 6 if there is any. --drift notifies if there
-    is any, or if something could not be looked at.
+    With -i, every employee of the inventory is counted, including those no run has visited, and groups are shown.
+    With --drift, the exit code is 6 if there is drift, and --notify sends a notification if there is drift or a setting
+    could not be read.
     """
     given = Given(
         inventory=tuple(inventory or ()),

@@ -121,6 +121,7 @@ SETTINGS: tuple[Setting, ...] = (
         "resolve",
         Name,
         "Connect to a loopback address in place of a host, as `HOST:PORT=127.0.0.1:8443`.",
+        "Such connections never use the proxy.",
         option=_option("--resolve", metavar="HOST=ADDR"),
         in_role=True,
         is_list=True,
@@ -167,7 +168,8 @@ SETTINGS: tuple[Setting, ...] = (
         Pause,
         "Seconds between two visits to one live service, drawn at random; at least 5.",
         "With `services: {jira: {shortest: 1, longest: 3}}` a service has its own pause. A service whose recipe says "
-        "`automation: allowed` has no pause unless it is listed there, and only such a service may have less than 5.",
+        "`automation: allowed` has no pause unless it is listed there, and only such a service may have less than 5. "
+        "Accounts that are not visited (no session, no mandate) cause no pause.",
         default=Pause,
     ),
     Setting(
@@ -262,7 +264,7 @@ SELECTION: tuple[Setting, ...] = (
     Setting(
         "accept_shrink",
         bool,
-        "Run even if half or more of the last run's employees are missing.",
+        "Run even if half or more of the last run's employees are missing from the inventory.",
         option=_option("--accept-shrink"),
         in_role=True,
     ),

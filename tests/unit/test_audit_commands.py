@@ -86,7 +86,7 @@ class TestVerify:
         """What was checked, and what cannot be excluded."""
         said = told("audit", "verify")
         assert "Records 18, of which 18 signed" in said
-        assert "OK: all records are there, as they were signed." in said
+        assert "OK: all records are present and match their signatures." in said
         assert "Nothing here excludes that the log once went on differently" in said
         assert "The public key lay beside the log" in said
 

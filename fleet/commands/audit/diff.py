@@ -27,7 +27,7 @@ def diff(
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> Answer:
-    """Compare two runs by employee, service and control: other outcomes, other readings, and what only one has."""
+    """Compare two runs: controls whose outcome or reading differs, and controls that only one run has."""
     places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     names = known_names(places.subjects)
     before, after = (_results(places, name, names, rehearsal=rehearsal) for name in (first, second))

@@ -36,7 +36,7 @@ def show(
     service: SERVICE = None,
     outcome: OUTCOME = None,
     since: SINCE = None,
-    follow: Annotated[bool, typer.Option("-F", "--follow", help="Go on with what is written from now on.")] = False,
+    follow: Annotated[bool, typer.Option("-F", "--follow", help="Keep printing records as they are written.")] = False,
     output: Annotated[
         Output, typer.Option("--output", help="text, or one JSON object (with --follow one for each record).")
     ] = Output.TEXT,
@@ -44,7 +44,7 @@ def show(
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> Answer:
-    """Show records, oldest first. Employees are named from the side store; the log itself has pseudonyms only."""
+    """Show records, oldest first. The log holds pseudonyms; names come from the state directory."""
     state_dir = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir
     places, known = state_dir.audit, Known.at(state_dir)
     choice = Choice.of(

@@ -23,34 +23,34 @@ from fleet.report.envelope import Answer
 from fleet.report.table import plain
 
 SAYS = {
-    Verdict.OK: "OK: all records are there, as they were signed.",
-    Verdict.UNSIGNED_TAIL: "UNSIGNED TAIL: what is signed is whole; nothing proves what comes after it.",
-    Verdict.TORN_TAIL: "TORN TAIL: what is signed is whole; the last write was cut short. The next run puts it aside.",
-    Verdict.UNKNOWN_KEY: "UNKNOWN KEY: somebody else than this log has signed.",
+    Verdict.OK: "OK: all records are present and match their signatures.",
+    Verdict.UNSIGNED_TAIL: "UNSIGNED TAIL: signed records are intact; no checkpoint covers the newest records yet.",
+    Verdict.TORN_TAIL: "TORN TAIL: signed records are intact. The last write is cut short; the next run sets it aside.",
+    Verdict.UNKNOWN_KEY: "UNKNOWN KEY: a checkpoint is signed with a key this log never used.",
     Verdict.GAP: "GAP: records are missing from the middle.",
     Verdict.TRUNCATED: "TRUNCATED: records are missing from the end.",
-    Verdict.MODIFIED: "MODIFIED: the log is not what was signed.",
-    Verdict.FORK: "FORK: there are two histories with the same signature.",
+    Verdict.MODIFIED: "MODIFIED: the log does not match its signatures.",
+    Verdict.FORK: "FORK: two different histories are signed with the same key.",
 }
 
 
 def verify(
     anchor: Annotated[
         list[Path] | None,
-        typer.Option("--anchor", metavar="FILE", help="A checkpoint that was kept elsewhere. Repeatable."),
+        typer.Option("--anchor", metavar="FILE", help="Checkpoint that was kept elsewhere. Repeatable."),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Public key of the log that was kept elsewhere.")
+        Path | None, typer.Option("--key", metavar="FILE", help="Public key of the log, kept elsewhere.")
     ] = None,
     output: OUTPUT = Output.TEXT,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> Answer:
-    """Check every record and every checkpoint, and say what cannot be excluded.
+    """Verify every record and every checkpoint, and say which kinds of tampering cannot be ruled out.
 
     Exit codes: 0 OK, 10 unsigned tail, 11 torn tail, 12 unknown key, 13 gap,
-    14 truncated, 15 modified, 16 fork, 2 bad input.
+    14 truncated, 15 modified, 16 fork, 2 invalid input.
     """
     places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     if key is None and not places.vkey.exists():

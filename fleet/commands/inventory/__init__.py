@@ -14,8 +14,4 @@ _VERBS = Verbs(
         "prune": "fleet.commands.inventory.prune:prune",
     }
 )
-app = typer.Typer(
-    cls=_VERBS.group,
-    no_args_is_help=True,
-    help="Check the employees, import them from HR, and remove what is kept of those who left.",
-)
+app = typer.Typer(cls=_VERBS.group, no_args_is_help=True, help="Check, import and prune employees.")

@@ -20,12 +20,12 @@ def check(
     recipes: RECIPES = None,
     output: OUTPUT = Output.TEXT,
 ) -> Answer:
-    """Validate everything, and name file, line, employee and field of each mistake. Changes nothing.
+    """Check an inventory, and print file, line, employee and field of every mistake. Changes nothing.
 
-    In a folder with hr.yml it also names what is written by hand for people whom HR no longer has, which is a mistake,
-    and values that HR and a person both give, which is a warning.
+    In a folder with hr.yml it also names entries written by hand for people whom HR no longer lists (a mistake), and
+    values that both HR and a hand-written file give (a warning).
 
-    Exit codes: 0 without mistakes, 2 with mistakes.
+    Exit codes: 0 no mistakes, 2 mistakes.
     """
     settings = settings_of(inventory, recipes=recipes)
     read, _ = read_people(settings, limit)

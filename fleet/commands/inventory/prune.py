@@ -37,21 +37,23 @@ from fleet.state.leavers import Leavers, find_leavers
 
 def prune(
     inventory: INVENTORY = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Delete what leads to them; recorded in the log.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Delete everything that identifies them; recorded in the log.")
+    ] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Remove without asking.")] = False,
     accept_shrink: Annotated[
-        bool, typer.Option("--accept-shrink", help="Half of all known people, or more, may go.")
+        bool, typer.Option("--accept-shrink", help="Remove even half or more of all known people.")
     ] = False,
     output: OUTPUT = Output.TEXT,
     state: STATE = None,
     log_key: LOG_KEY = None,
     rehearsal: REHEARSAL = False,
 ) -> Answer:
-    """List people who are in none of the inventories; with --remove, delete sessions, pictures, pseudonym and key.
+    """List people who are in none of the inventories; with --remove, delete their sessions, screenshots and keys.
 
-    Give every inventory that there is. A mandate that was taken back stays taken back.
+    Pass every inventory that you have. Revocations of mandates are kept.
 
-    Exit codes: 0 listed or removed; 1 not wanted at the question; 2 refused, and nothing was removed.
+    Exit codes: 0 listed or removed, 1 answered no, 2 refused; nothing was removed.
     """
     settings = settings_of(inventory, state=state, log_key=log_key)
     read, _ = read_people(settings)
