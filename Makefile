@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 6 --dist loadgroup
 
-.PHONY: demo test test-all test-quick lint bench schema clean
+.PHONY: demo test test-all test-quick lint bench schema reference clean
 
 demo: .venv/ready
 	@$(BIN)/fleet demo
@@ -33,9 +33,12 @@ lint: .venv/ready-for-development
 bench: .venv/ready-for-development
 	@$(BIN)/python -m bench
 
-# The published schema is made from the models; a test holds them together.
+# What is published of the code is made from the code; tests hold them together.
 schema: .venv/ready
 	@$(BIN)/fleet services schema > docs/recipe.schema.json
+
+reference: .venv/ready
+	@$(BIN)/python -m docs.reference
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

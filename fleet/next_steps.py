@@ -182,6 +182,11 @@ TEMPLATES = (*dict.fromkeys([*_BY_REASON.values(), *_BY_OUTCOME.values()]), REFU
 """Every sentence that `next_step` may say, for those who translate them."""
 
 
+def has_step_of_its_own(outcome: Outcome, reason: Reason) -> bool:
+    """True if the reason says more than the outcome alone."""
+    return (outcome, reason) in _BY_REASON
+
+
 def next_step(result: Result, say: Callable[[str], str] = lambda text: text) -> str | None:
     """The sentence that says who must do what, or None where nothing is left to do; `say` translates."""
     template = _BY_OUTCOME.get(result.outcome)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from pydantic import BaseModel
 from rich.table import Column, Table
 from rich.text import Text
 
-from fleet.commands.options import Output, screen, with_settings
+from fleet.commands.options import OUTPUT, Output, screen, with_settings
+from fleet.report.envelope import Answer
 from fleet.report.table import plain, shown
 from fleet.report.translations import visible
 from fleet.settings.file import config_places
 from fleet.settings.resolve import Configuration, Given, Settings, Source, SourceKind, configure
 
-app = typer.Typer(no_args_is_help=True, help="Look at the settings.")
+app = typer.Typer(no_args_is_help=True, help="Show the settings.")
 
 
 @app.callback()
@@ -31,34 +31,34 @@ def _verbs() -> None:
 @with_settings
 def show(
     given: Given,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
-) -> None:
-    """Show every setting that `fleet run` with the same options goes by, and where it came from.
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
+    """Show every setting and its source, as `fleet run` with the same options would use them.
 
-    Nothing is read but fleet.yml, and nothing is touched. Other files are named, never opened; of an address to notify
-    only what tells it from others is shown. Exit codes: 0, 2 if a setting cannot be.
+    Reads fleet.yml only; other files are named, not opened. Addresses to notify are shortened, because they may hold
+    secrets. Exit codes: 0, or 2 for an invalid setting.
     """
     configuration = configure(given)
     settings = configuration.settings
     values = {key: one.value for key, one in configuration.values.items()}
     values["notify"] = [str(target) for target in configuration.channels.targets]
-    if output is Output.JSON:
-        typer.echo(json.dumps(_envelope(configuration, values), ensure_ascii=False))
-        return
-    console = screen()
-    console.print()
-    console.print(_table(configuration, values))
-    console.print()
-    for line in _notes(configuration, settings, given["inventory"] or ()):
-        console.print(Text(line), soft_wrap=True)
+
+    def show() -> None:
+        console = screen()
+        console.print()
+        console.print(_table(configuration, values))
+        console.print()
+        for line in _notes(configuration, settings, given["inventory"] or ()):
+            console.print(Text(line), soft_wrap=True)
+
+    return Answer(_fields(configuration, values), show)
 
 
-def _envelope(configuration: Configuration, values: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(configuration: Configuration, values: Mapping[str, Any]) -> dict[str, Any]:
     def source(one: Source) -> dict[str, Any]:
         return {"kind": one.kind, "name": one.name or None, "line": one.line}
 
     return {
-        "version": 1,
         "file": str(configuration.file) if configuration.file else None,
         "settings": [
             {"key": key, "value": _plain(values[key]), "from": source(one.source)}

@@ -24,17 +24,19 @@ from fleet.plan.plan import RunSpec, new_run_id
 from fleet.recipes.catalog import Catalog
 from fleet.rehearsal.stage import Stage, raise_stage_alone
 from fleet.report.table import shown
-from fleet.run.execute import RunReport, execute
+from fleet.run.execute import execute
+from fleet.run.run_report import RunReport
 from fleet.settings.resolve import Settings
 
 _CHALLENGED = ("anna.keller", "brian.walsh", "chloe.martin", "finn.schroeder", "irene.russo", "luca.ferrari")
 
 
 def demo(state: STATE = None) -> None:
-    """Rehearse the example company: real Ansible Runner, real browser, stand-in services. Then the same in check mode.
+    """Run the example company against stand-in services, with real Ansible and a real browser.
 
-    Needs no network and touches no real account. Then a service challenges everybody, and the rest are left alone; at
-    the end the log is verified, and tampered with on copies. Exit code 0 if all of it went as it must.
+    Needs no network and touches no real account. Shows a run, the same run in check mode, a service that challenges
+    everybody until the circuit breaker opens, and the verification of the log and of tampered copies. Exit code 0 if
+    everything went as expected.
     """
     find_browser()  # without one it says what to run: nothing is downloaded or installed that nobody asked for
     sources = (str(ansible_content() / "inventory.example.yml"),)

@@ -21,7 +21,7 @@ from fleet.report.translations import requested_translator
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="Run id, or 'last'.")] = "last",
+    run: Annotated[str, typer.Argument(help="Run id, or `last`.")] = "last",
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="File to write [default: report-RUN.html]."),
@@ -31,9 +31,9 @@ def report(
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
-    """Write one run as one HTML file that needs no network: numbers, coverage, who must do what, every control.
+    """Write a report of one run as a single HTML file: counts, coverage, who must act, every control.
 
-    It names employees and shows evidence: give it to those who may see that.
+    The file needs no network. It contains names and evidence: share it only with people who may see them.
     """
     settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)
     places = settings.state_dir.audit

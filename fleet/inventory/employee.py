@@ -12,12 +12,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, Vali
 from fleet.authority.mandates import Mandate
 from fleet.authority.waivers import Waiver
 from fleet.inventory.source_lines import SourceLines
-from fleet.model import Reason
+from fleet.model import SAFE_NAME, Reason
 from fleet.recipes.recipe import Recipe
 from fleet.validation import Shape, mistakes
-
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
-"""An employee's name is a host name to Ansible, and part of file names here."""
 
 _EMAIL = re.compile(r"(?!')[^@\s<>\"]+@[^@\s<>\"']+")
 _LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")

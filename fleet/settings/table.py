@@ -14,6 +14,7 @@ from pydantic import Field
 from fleet.browser.network import parse_resolve, parse_spki
 from fleet.notify.targets import DEFAULT_SMTP, parse_smtp, parse_target
 from fleet.paths import default_identity, default_log_key, default_state
+from fleet.settings.fail_on import parse_fail_on
 from fleet.settings.hours import Hours
 from fleet.settings.setting import Option, Parser, Setting
 from fleet.settings.values import Address, BreakerLimits, Forks, HoursText, Name, PathText, Pause, Switch
@@ -120,6 +121,7 @@ SETTINGS: tuple[Setting, ...] = (
         "resolve",
         Name,
         "Connect to a loopback address in place of a host, as `HOST:PORT=127.0.0.1:8443`.",
+        "Such connections never use the proxy.",
         option=_option("--resolve", metavar="HOST=ADDR"),
         in_role=True,
         is_list=True,
@@ -166,7 +168,8 @@ SETTINGS: tuple[Setting, ...] = (
         Pause,
         "Seconds between two visits to one live service, drawn at random; at least 5.",
         "With `services: {jira: {shortest: 1, longest: 3}}` a service has its own pause. A service whose recipe says "
-        "`automation: allowed` has no pause unless it is listed there, and only such a service may have less than 5.",
+        "`automation: allowed` has no pause unless it is listed there, and only such a service may have less than 5. "
+        "Accounts that are not visited (no session, no mandate) cause no pause.",
         default=Pause,
     ),
     Setting(
@@ -201,6 +204,17 @@ SETTINGS: tuple[Setting, ...] = (
         "`HOST:PORT` of the mail server for `mailto:` addresses.",
         default=lambda: DEFAULT_SMTP,
         parse=parse_smtp,
+    ),
+    Setting(
+        "fail_on",
+        Name,
+        "Fail the run only for these outcomes, such as `would_opt_out,not_saved`, or their exit codes (3, 4, 5).",
+        "Other outcomes count as success; 1, 2 and 130 always count. Plain `ansible-playbook` ignores it.",
+        option=_option("--fail-on", metavar="OUTCOME"),
+        is_list=True,
+        default=tuple,
+        default_text="all that are not done",
+        parse=parse_fail_on,
     ),
     Setting(
         "terms_accepted",
@@ -250,7 +264,7 @@ SELECTION: tuple[Setting, ...] = (
     Setting(
         "accept_shrink",
         bool,
-        "Run even if half or more of the last run's employees are missing.",
+        "Run even if half or more of the last run's employees are missing from the inventory.",
         option=_option("--accept-shrink"),
         in_role=True,
     ),

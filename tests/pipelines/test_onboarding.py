@@ -18,14 +18,14 @@ from tests.pipelines.runners import Job, run_unit
 from tests.pipelines.test_pipelines import FILES
 
 DOCUMENT = (ROOT / "docs" / "onboarding.md").read_text("utf-8")
-NEEDS_SOMEBODY = "fleet run -i staff.yml -i rehearsal.yml"
-NEWCOMERS = "fleet run -i staff.yml --new --junit fleet-optout.xml"
-LOOK = "fleet run -i staff.yml --check"
-ANNA_IS_IN = "fleet run -i staff.yml --check -l anna.keller"
+NEEDS_SOMEBODY = "fleet run -i staff -i rehearsal.yml"
+NEWCOMERS = "fleet run -i staff --new --junit fleet-optout.xml"
+LOOK = "fleet run -i staff --check"
+ANNA_IS_IN = "fleet run -i staff --check -l anna.keller"
 EXIT_CODES = {NEEDS_SOMEBODY: 3, NEWCOMERS: 3, LOOK: 3, ANNA_IS_IN: 4}
 """What the document says of them: somebody has no mandate, or a setting that is still on."""
-FIRST_REAL = "fleet run -i staff.yml --plan"
-LEAVES = "fleet inventory import people.csv -i staff.yml --yes"
+FIRST_REAL = "fleet run -i staff --plan"
+LEAVES = "fleet inventory import people.csv -i staff --yes"
 
 
 @pytest.fixture
@@ -67,8 +67,7 @@ def test_the_weekly_commands_are_those_of_the_pipelines() -> None:
     unit = (FILES / "fleet-optout.service").read_text("utf-8")
     started = re.findall(r"^ExecStart=/opt/fleet-optout/bin/(.+)$", unit, re.MULTILINE)
     shown = {
-        command.replace("-i staff.yml", "--inventory %S/fleet-optout/people/staff.yml")
-        for command in commands_of(DOCUMENT)
+        command.replace("-i staff", "--inventory %S/fleet-optout/people/staff") for command in commands_of(DOCUMENT)
     }
     assert len(started) == 3 and set(started) <= shown
 
@@ -106,9 +105,9 @@ def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path:
     assert "ciara.byrne" in said[NEEDS_SOMEBODY] and "no mandate" in said[NEEDS_SOMEBODY]
     assert "anna.keller" in said["fleet sessions list"]
     assert "OK: all records are there" in " ".join(said["fleet audit verify"].split())
-    assert "ciara.byrne" in said["fleet inventory prune -i staff.yml"]
+    assert "ciara.byrne" in said["fleet inventory prune -i staff"]
     assert {file.name for file in units.iterdir()} == {"fleet-optout.service", "fleet-optout.timer"}
-    assert "opted out" in said["fleet run -i staff.yml -l anna.keller"]
+    assert "opted out" in said["fleet run -i staff -l anna.keller"]
     job = Job(tmp_path, places, environ)
     assert run_unit(units / "fleet-optout.service", job, {"S": str(home.parent), "t": str(home.parent)}).code == 0, (
         job.output

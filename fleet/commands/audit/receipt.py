@@ -20,16 +20,18 @@ from fleet.report.translations import requested_translator
 
 
 def receipt(
-    employee: Annotated[str, typer.Argument(help="Name of the employee, as in the inventory.")],
-    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to write it.")] = Path(),
+    employee: Annotated[str, typer.Argument(help="Employee, as in the inventory.")],
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write the two files to.")
+    ] = Path(),
     language: LANGUAGE = None,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
-    """Write a receipt, as one HTML page and as text: what was read, changed and read back, when, and how to check it.
+    """Write an employee's receipt as HTML and as text: what was read and changed, when, and how to verify it.
 
-    In the employee's language, as the inventory of the last run had it (English where nobody has translated).
+    In the employee's language, as in the inventory of the last run; in English if there is no translation.
     """
     settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)
     places = settings.state_dir.audit
