@@ -26,6 +26,9 @@ lint: .venv/ready-for-development
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/codespell
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline -q playbooks roles
+	@shellcheck .ci/run tests/programs.sh
 
 bench: .venv/ready-for-development
 	@$(BIN)/python -m bench

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -139,6 +139,11 @@ OUTCOME_MEANING: dict[Outcome, str] = {
 }
 
 
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
+"""What an employee may be called: a host name to Ansible, and part of file names here. None begins with a dot, as
+temporary files do."""
+SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What a service may be called in recipes, inventories and the log."""
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 """A run's name: when it began (UTC), and a few random digits."""
 
@@ -263,9 +268,13 @@ def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
     return {outcome.value: found[outcome] for outcome in Outcome if found[outcome]}
 
 
-def exit_code_of(results: Iterable[Result]) -> int:
-    """The exit code of a run: where several apply, 5 before 4 before 3 before 0."""
-    return max((result.outcome.exit_code for result in results), default=EXIT_OK)
+FAILING = frozenset(outcome for outcome in Outcome if outcome.exit_code != EXIT_OK)
+"""The outcomes that fail a run, unless --fail-on names some of them."""
+
+
+def exit_code_of(results: Iterable[Result], fail_on: Container[Outcome] = FAILING) -> int:
+    """The exit code of a run: where several outcomes of `fail_on` apply, 5 before 4 before 3; 0 without any."""
+    return max((result.outcome.exit_code for result in results if result.outcome in fail_on), default=EXIT_OK)
 
 
 def counted(number: int, noun: str) -> str:

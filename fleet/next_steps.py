@@ -161,7 +161,7 @@ _BY_OUTCOME: dict[Outcome, str] = {
     Outcome.SUBMITTED: "Track the reply of {service} to {employee}'s request.",
     Outcome.NO_MANDATE: "Ask {employee} for a mandate that covers {service}.",
     Outcome.NOT_PERMITTED: "Administrator: accept the risk in fleet.yml (terms_accepted), or ask {employee} to do it.",
-    Outcome.ADMIN_NEEDED: "The administrator of {service} must switch this off for the whole organisation.",
+    Outcome.ADMIN_NEEDED: "The administrator of {service} must switch this off for the whole organization.",
     Outcome.SIGN_IN_NEEDED: "Ask {employee} to sign in to {service} again, then import the new session.",
     Outcome.CHALLENGED: "Ask {employee} to sign in to {service} in person and answer what it asks.",
     Outcome.WRONG_ACCOUNT: "Ask {employee} to sign in with their own {service} account, then import that session.",

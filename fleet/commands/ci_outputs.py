@@ -15,7 +15,7 @@ from fleet.inventory.employee import Employee
 from fleet.model import EXIT_TOOL_FAILED
 from fleet.report.github import job_annotations, job_summary
 from fleet.report.junit import junit
-from fleet.run.execute import RunReport
+from fleet.run.run_report import RunReport
 
 NO_END = "The run did not come to its end, or never began; 'fleet audit show --run last' tells how far it came."
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from pydantic import BaseModel
 from rich.table import Column, Table
 from rich.text import Text
 
-from fleet.commands.options import Output, screen, with_settings
+from fleet.commands.options import OUTPUT, Output, screen, with_settings
+from fleet.report.envelope import Answer
 from fleet.report.table import plain, shown
 from fleet.report.translations import visible
 from fleet.settings.file import config_places
@@ -31,8 +31,8 @@ def _verbs() -> None:
 @with_settings
 def show(
     given: Given,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
-) -> None:
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
     """Show every setting and its source, as `fleet run` with the same options would use them.
 
     Reads fleet.yml only; other files are named, not opened. Addresses to notify are shortened, because they may hold
@@ -42,23 +42,23 @@ def show(
     settings = configuration.settings
     values = {key: one.value for key, one in configuration.values.items()}
     values["notify"] = [str(target) for target in configuration.channels.targets]
-    if output is Output.JSON:
-        typer.echo(json.dumps(_envelope(configuration, values), ensure_ascii=False))
-        return
-    console = screen()
-    console.print()
-    console.print(_table(configuration, values))
-    console.print()
-    for line in _notes(configuration, settings, given["inventory"] or ()):
-        console.print(Text(line), soft_wrap=True)
+
+    def show() -> None:
+        console = screen()
+        console.print()
+        console.print(_table(configuration, values))
+        console.print()
+        for line in _notes(configuration, settings, given["inventory"] or ()):
+            console.print(Text(line), soft_wrap=True)
+
+    return Answer(_fields(configuration, values), show)
 
 
-def _envelope(configuration: Configuration, values: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(configuration: Configuration, values: Mapping[str, Any]) -> dict[str, Any]:
     def source(one: Source) -> dict[str, Any]:
         return {"kind": one.kind, "name": one.name or None, "line": one.line}
 
     return {
-        "version": 1,
         "file": str(configuration.file) if configuration.file else None,
         "settings": [
             {"key": key, "value": _plain(values[key]), "from": source(one.source)}

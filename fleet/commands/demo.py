@@ -24,7 +24,8 @@ from fleet.plan.plan import RunSpec, new_run_id
 from fleet.recipes.catalog import Catalog
 from fleet.rehearsal.stage import Stage, raise_stage_alone
 from fleet.report.table import shown
-from fleet.run.execute import RunReport, execute
+from fleet.run.execute import execute
+from fleet.run.run_report import RunReport
 from fleet.settings.resolve import Settings
 
 _CHALLENGED = ("anna.keller", "brian.walsh", "chloe.martin", "finn.schroeder", "irene.russo", "luca.ferrari")

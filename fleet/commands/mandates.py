@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from fleet.audit.pseudonyms import known_names
 from fleet.authority.mandates import Revocations
-from fleet.commands.carry_out import carry_out
+from fleet.commands.carry_out import block, carry_out, reference_of
 from fleet.commands.options import (
     BESIDE,
     INVENTORY,
     LOG_KEY,
+    OUTPUT,
     REHEARSAL,
     STATE,
-    reference_of,
-    require_recorded,
+    Output,
     settings_with_state,
 )
 from fleet.errors import FleetError, InputError
-from fleet.inventory.employee import SAFE_NAME
+from fleet.model import SAFE_NAME
 from fleet.plan.plan import claimed_operator, read_people
+from fleet.report.envelope import Answer
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Renew, Settle
+from fleet.state.acts import Renew
 
 app = typer.Typer(no_args_is_help=True, help="Revoke, renew and list mandates.")
 
@@ -55,23 +53,18 @@ def revoke(
     The record follows, written by the run in progress if there is one. Exit code 1: the revocation is in force, but not
     recorded yet; the next command or run that writes to the log records it.
     """
-    if not SAFE_NAME.fullmatch(employee):
-        raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
+    _require_name(employee)
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     revocations = Revocations(settings.state_dir.revocations)
     if not unknown:
         _require_known(employee, settings, revocations, rehearsal=rehearsal)
-    is_new = revocations.add(
-        employee,
-        datetime.now(UTC).date(),
-        reference=reference_of(reference),
-        operator=os.getuid(),
-        operator_claimed=claimed_operator(),
-    )
-    when = "is revoked as of now" if is_new else "was revoked already"
-    typer.echo(f"The mandate of {employee} {when}, in the state {settings.state}.")
-    with require_recorded(f"The mandate of {employee} is revoked"):
-        carry_out(settings, "fleet mandates revoke", Settle(), lambda: revocations.is_recorded(employee))
+    subject = f"The mandate of {employee}"
+    block(settings, revocations, employee, reference, "fleet mandates revoke", subject, "revoked")
+
+
+def _require_name(employee: str) -> None:
+    if not SAFE_NAME.fullmatch(employee):
+        raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
 
 
 def _require_known(employee: str, settings: Settings, revocations: Revocations, *, rehearsal: bool) -> None:
@@ -105,21 +98,28 @@ def renew(
     log_key: LOG_KEY = None,
 ) -> None:
     """End a revocation because the employee has given a new mandate. Recorded before it takes effect."""
+    _require_name(employee)
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
-    try:
-        act = Renew(employee=employee, reference=reference_of(reference) or "", operator_claimed=claimed_operator())
-    except ValidationError:
-        raise InputError(f"'{employee}' cannot be an employee's name in an inventory.") from None
+    act = Renew(employee=employee, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet mandates renew", act)
     typer.echo(f"The mandate of {employee} in the inventory counts again, in the state {settings.state}.")
 
 
 @app.command("list")
-def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None) -> None:
+def list_(
+    inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None, output: OUTPUT = Output.TEXT
+) -> Answer:
     """List revocations with their dates and references."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     revoked = list(Revocations(settings.state_dir.revocations).entries())
-    for entry in revoked:
-        typer.echo("  ".join(part for part in (entry.name, entry.since.isoformat(), entry.reference) if part))
-    if not revoked:
-        typer.echo("Nobody has revoked.")
+
+    def show() -> None:
+        for entry in revoked:
+            typer.echo("  ".join(part for part in (entry.name, entry.since.isoformat(), entry.reference) if part))
+        if not revoked:
+            typer.echo("Nobody has revoked.")
+
+    fields = [
+        {"employee": one.name, "revoked_on": one.since.isoformat(), "reference": one.reference} for one in revoked
+    ]
+    return Answer({"revoked": fields}, show)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from fleet.errors import AuditError, FleetError, InputError
+from fleet.errors import FleetError, InputError
 from fleet.paths import is_there, look, write_private
+from fleet.report.envelope import Answer
 from fleet.report.translations import LANGUAGES, visible
 from fleet.settings.resolve import Given, Settings, resolve_settings
 from fleet.settings.setting import Setting
@@ -55,7 +55,7 @@ def _checker(setting: Setting) -> Callable[[Any], Any]:
     return lambda value: value if not value else setting.check(value, setting.option.name if setting.option else "")
 
 
-def with_settings(verb: Callable[..., None]) -> Callable[..., None]:
+def with_settings(verb: Callable[..., Answer]) -> Callable[..., Answer]:
     """Replace the parameter `given` of a verb by one option for each setting; the verb gets what was passed."""
     signature = inspect.signature(verb, eval_str=True)
     added = [
@@ -72,9 +72,9 @@ def with_settings(verb: Callable[..., None]) -> Callable[..., None]:
     ]
 
     @wraps(verb)
-    def command(**values: Any) -> None:
+    def command(**values: Any) -> Answer:
         passed = {each.name: values.pop(each.name) for each in added}
-        verb(
+        return verb(
             given=Given(**{each.name: passed[each.name] for each in added if passed[each.name] != each.default}),
             **values,
         )
@@ -120,6 +120,9 @@ class Output(StrEnum):
     JSON = "json"
 
 
+OUTPUT = Annotated[Output, typer.Option("--output", help="text, or one JSON object.")]
+
+
 def screen(*, stderr: bool = False) -> Console:
     """A console that prints names as they are: `:smile:` is no picture, and `[red]` no color."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -141,34 +144,14 @@ def complain(errors: Iterable[str]) -> None:
 
 
 def confirm(question: str, option: str) -> None:
-    """Ask before something is done; only a y goes on. Ends with exit code 1 for a no.
+    """Ask before something is done; only a y goes on.
 
-    Raises InputError where nobody can answer, naming the option that answers for them.
+    Raises FleetError (exit code 1) for a no, and InputError where nobody can answer, naming the option that does.
     """
     if not sys.stdin.isatty():
         raise InputError(f"{question} There is no terminal to ask at, so nothing was done; add {option}.")
     if not typer.confirm(question, err=True):
-        say("Nothing was done.")
-        raise typer.Exit(1)
-
-
-def reference_of(text: str | None) -> str | None:
-    """What an act rests on, as the log can hold it. Raises InputError."""
-    reference = text and text.strip()
-    if text is not None and (not reference or len(reference) > 200 or not reference.isprintable()):
-        raise InputError("--reference: give one line of 1 to 200 characters, such as the number of a letter.")
-    return reference
-
-
-@contextmanager
-def require_recorded(what: str) -> Iterator[None]:
-    """Where recording fails, say that what was shut is shut all the same. Raises AuditError."""
-    try:
-        yield
-    except FleetError as error:
-        raise AuditError(
-            f"{what}, but it is not in the audit log yet: {error} The next command or run that writes records it."
-        ) from None
+        raise FleetError("You did not confirm. Nothing was done.")
 
 
 def settings_of(

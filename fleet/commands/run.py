@@ -17,8 +17,8 @@ from fleet.audit.log import wait_until_free
 from fleet.commands.ci_outputs import CiOutputs
 from fleet.commands.options import (
     LIMIT,
+    OUTPUT,
     Output,
-    complain,
     option,
     people,
     say,
@@ -31,11 +31,13 @@ from fleet.plan.forecast import forecast, hours_of
 from fleet.plan.plan import RunSpec, claimed_operator, new_run_id, read_people
 from fleet.plan.selection import EVERYTHING, Selection, require_no_shrink
 from fleet.recipes.catalog import Catalog
-from fleet.report.envelope import envelope
-from fleet.report.forecast import duration, forecast_envelope, print_forecast
+from fleet.report.envelope import Answer
+from fleet.report.forecast import duration, forecast_fields, print_forecast
 from fleet.report.notification import run_notice
+from fleet.report.result import report_fields
 from fleet.report.table import print_report
-from fleet.run.execute import RunReport, execute
+from fleet.run.execute import execute
+from fleet.run.run_report import RunReport
 from fleet.run.signals import interruptible
 from fleet.settings.resolve import Given, Settings, configure
 
@@ -65,12 +67,13 @@ def run(
     junit_file: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Also write the results as JUnit XML.")
     ] = None,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
-) -> None:
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
     """Opt every employee of an inventory out, read each setting back, and record the result.
 
     Exit codes: 0 everything done, 3 somebody must act, 4 a setting is still in,
     5 a setting could not be read or set, 1 the tool failed, 2 invalid input, 130 interrupted.
+    With --fail-on, only the outcomes it names give 3, 4 and 5.
     """
     pipeline = CiOutputs(junit_file)
     selection = Selection(resume, new, only_failed, stale)
@@ -91,8 +94,8 @@ def run(
         for warning in (*spec.inventory.warnings, *(f"Ansible warns: {remark}" for remark in spec.inventory.remarks)):
             say(warning, "yellow")
         if plan:
-            _tell(spec, catalog, output)
-            return
+            seen = forecast(spec, catalog)
+            return Answer(forecast_fields(spec, seen), partial(print_forecast, screen(), spec, seen))
         for sentence in _hours(spec, catalog):
             say(sentence)
         with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
@@ -107,16 +110,13 @@ def run(
     if report is not found:
         report = pipeline.write(report, employees)
     pipeline.summarize(report)
-    if output is Output.JSON:
-        typer.echo(envelope(report))
-        if spec is not None and report.started_at:
-            say(f"Recorded in the state {spec.settings.state}.")
-    elif spec is not None and report.started_at:
-        show(spec, report)
     if spec is not None and spec.only == frozenset():
         people.print(_nothing(spec))
-    complain(report.errors)
-    raise typer.Exit(report.exit_code)
+    if spec is None or not report.started_at:
+        return Answer(report_fields(report), exit_code=report.exit_code, errors=report.errors)
+    if output is Output.JSON:
+        say(f"Recorded in the state {spec.settings.state}.")
+    return Answer(report_fields(report), partial(show, spec, report), report.exit_code, report.errors)
 
 
 def _seconds(wait: str) -> float:
@@ -160,15 +160,6 @@ def _nothing(spec: RunSpec) -> str:
     if spec.resumes:
         return f"Nothing is left to go on with: run {spec.resumes} came to its end."
     return "Nothing to do: no account here is what was asked for. Nobody was visited."
-
-
-def _tell(spec: RunSpec, catalog: Catalog, output: Output) -> None:
-    """`--plan`: what the run would do."""
-    seen = forecast(spec, catalog)
-    if output is Output.JSON:
-        typer.echo(forecast_envelope(spec, seen))
-    else:
-        print_forecast(screen(), spec, seen)
 
 
 def prepare_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,25 +16,27 @@ from fleet.commands.options import (
     BESIDE,
     IDENTITY,
     INVENTORY,
+    OUTPUT,
     RECIPES,
     REHEARSAL,
     STATE,
+    Output,
     say,
     screen,
     settings_of,
     settings_with_state,
 )
 from fleet.errors import InputError
-from fleet.inventory.employee import SAFE_NAME
 from fleet.inventory.read import Inventory
-from fleet.model import counted
+from fleet.model import SAFE_NAME, counted
 from fleet.plan.gates import is_personal
 from fleet.plan.plan import read_people
 from fleet.recipes.catalog import Catalog
+from fleet.report.envelope import Answer
 from fleet.report.table import plain
 from fleet.sessions.convert import read_session
 from fleet.sessions.files import session_files
-from fleet.sessions.store import SessionStore, read_identity
+from fleet.sessions.store import SessionInfo, SessionStore, read_identity
 
 app = typer.Typer(no_args_is_help=True, help="Import, list, reseal and remove sealed sessions.")
 
@@ -114,11 +117,28 @@ def _import_one(
 
 
 @app.command("list")
-def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None) -> None:
+def list_(
+    inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None, output: OUTPUT = Output.TEXT
+) -> Answer:
     """List stored sessions with their age and the expiry of their cookies. Decrypts nothing."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
+    found = list(SessionStore(settings.state_dir).list())
+    fields = [
+        {
+            "employee": one.employee,
+            "service": one.service,
+            "sealed_at": _moment(one.sealed_at),
+            "expires_at": None if one.expires_at is None else _moment(one.expires_at),
+            "is_expired": one.is_expired,
+        }
+        for one in found
+    ]
+    return Answer({"sessions": fields}, partial(_print, found))
+
+
+def _print(found: list[SessionInfo]) -> None:
     table = plain(*(Column(heading, no_wrap=True) for heading in ("Employee", "Service", "Sealed", "Expires")))
-    for info in SessionStore(settings.state_dir).list():
+    for info in found:
         expires = "not known" if info.expires_at is None else _day(info.expires_at)
         table.add_row(
             info.employee, info.service, _age(info.sealed_at), f"{expires} (over)" if info.is_expired else expires
@@ -167,6 +187,10 @@ def reseal(
             f"{counted(len(resealed.unopened), 'session')} did not open with {settings.identity} and were left as is:"
         )
         raise InputError("\n".join([first, *map(str, resealed.unopened)]))
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _day(seconds: float) -> str:

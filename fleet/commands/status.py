@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -19,11 +19,11 @@ from fleet.commands.options import (
     INVENTORY,
     NOTIFY,
     NOTIFY_FILE,
+    OUTPUT,
     RECIPES,
     REHEARSAL,
     STATE,
     Output,
-    complain,
     people,
     screen,
     with_log,
@@ -34,8 +34,9 @@ from fleet.model import EXIT_OK, EXIT_TOOL_FAILED
 from fleet.notify.send import Notifier
 from fleet.plan.plan import catalog_for, plan_accounts, read_people
 from fleet.recipes.catalog import Catalog
-from fleet.report.drift import DriftReport, drift_envelope, print_drift
-from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
+from fleet.report.drift import DriftReport, drift_fields, print_drift
+from fleet.report.envelope import Answer
+from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_fields
 from fleet.report.table import plain
 from fleet.report.translations import translator_for, visible, whole_percents
 from fleet.settings.resolve import Given, Settings, configure
@@ -59,11 +60,11 @@ def status(
     ] = False,
     notify: NOTIFY = None,
     notify_file: NOTIFY_FILE = None,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    output: OUTPUT = Output.TEXT,
     recipes: RECIPES = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
-) -> None:
+) -> Answer:
     """Show how many settings are out, how old the readings are, and who must act. Visits no account.
 
     With -i, every employee of the inventory is counted, including those no run has visited, and groups are shown.
@@ -101,23 +102,15 @@ def status(
         rows = list(_of_log(known, found, catalog))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
-        raise typer.Exit(_tell_drift(DriftReport(tuple(rows)), now, output, notifier))
-    if output is Output.JSON:
-        typer.echo(json.dumps(status_envelope(rows, now, stale)))
-    else:
-        _print(rows, now, stale)
+        return _drift(DriftReport(tuple(rows)), now, notifier)
+    return Answer(status_fields(rows, now, stale), partial(_print, rows, now, stale))
 
 
-def _tell_drift(report: DriftReport, now: datetime, output: Output, notifier: Notifier) -> int:
-    """Print it and notify of it; the exit code. Drift keeps its own where a notification fails: it must be heard."""
+def _drift(report: DriftReport, now: datetime, notifier: Notifier) -> Answer:
+    """Notify of drift and tell it. It keeps its own exit code where a notification fails: it must be heard."""
     errors = notifier.tell(report.notice) if report.notice else []
     exit_code = report.exit_code or (EXIT_TOOL_FAILED if errors else EXIT_OK)
-    if output is Output.JSON:
-        typer.echo(json.dumps(drift_envelope(report, now, exit_code, errors)))
-    else:
-        print_drift(screen(), report, now)
-    complain(errors)
-    return exit_code
+    return Answer(drift_fields(report, now), partial(print_drift, screen(), report, now), exit_code, errors)
 
 
 def _of_inventory(

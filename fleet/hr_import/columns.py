@@ -1,4 +1,4 @@
-"""Which column of an export holds what: guessed from usual headers, told by `--map`, remembered beside the file."""
+"""Which column of an export holds which field: guessed from usual headers, given by `--map`, or remembered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an export changes in an inventory: who joined, whose entry changed and how, who left."""
+"""What an export changes in `hr.yml`: who joined, whose entry changed and how, who left."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.hr_import.columns import GROUPS
+from fleet.hr_import.hr_file import Entry
 from fleet.hr_import.people import Person
-from fleet.inventory.employee import Employee
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,8 @@ class Change:
 
     path: tuple[str, ...]
     before: str | None
-    after: str
+    after: str | None
+    """None for a value that the export no longer has."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,27 @@ class Changed:
 
     person: Person
     changes: tuple[Change, ...]
-    stays_in: tuple[str, ...] = ()
-    """For somebody who comes into a group and leaves none: the groups until now, which no import knows. One made by
-    hand is left to its people; a site of before the first import looks the same, so a person must decide."""
-
-    @property
-    def is_moved(self) -> bool:
-        """True if groups are among what changes."""
-        return any(change.path[0] in GROUPS for change in self.changes)
 
 
 @dataclass(frozen=True)
 class Authority:
-    """What an export gives that lets an account be set, in words, and what there was of it before."""
+    """A mandate or an account's owner that an import writes, changes or takes out, in words."""
 
     employee: str
     before: str | None
     after: str
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How many of something would go."""
+
+    what: str
+    gone: int
+    before: int
+
+    def __str__(self) -> str:
+        return f"{self.gone} of {self.before} {self.what}"
 
 
 @dataclass(frozen=True)
@@ -51,23 +55,20 @@ class Difference:
 
     joined: tuple[Person, ...]
     changed: tuple[Changed, ...]
-    left: tuple[Employee, ...]
-    kept: tuple[Employee, ...]
+    left: tuple[Entry, ...]
+    kept: tuple[Entry, ...]
     """Not in the export, and staying all the same."""
     before: int
-    """People in the inventory so far."""
+    """People in the file so far."""
     authority: tuple[Authority, ...]
-    """Mandates and owners among what is new or changed, in the export's order."""
+    """In the export's order."""
+    losses: tuple[Loss, ...]
+    """Of what half or more would go: people, or the accounts or mandates of those who stay."""
 
     @property
     def is_nothing(self) -> bool:
-        """True if the inventory says all that already."""
+        """True if the file says all that already."""
         return not (self.joined or self.changed or self.left)
-
-    @property
-    def shrinks_by_half(self) -> bool:
-        """True if half of the people so far, or more, would go."""
-        return shrinks_by_half(len(self.left), self.before)
 
 
 def shrinks_by_half(gone: int, before: int) -> bool:
@@ -77,45 +78,53 @@ def shrinks_by_half(gone: int, before: int) -> bool:
 
 def compare(
     people: Sequence[Person],
-    employees: Sequence[Employee],
+    entries: Sequence[Entry],
     groups: Mapping[str, Collection[str]],
     keep: Collection[str] | None,
 ) -> Difference:
-    """The difference between an export and an inventory.
+    """The difference between an export and the entries so far.
 
-    `groups` are those of each field between which people move; `keep` names who stays although the export does not
-    have them, None for everybody.
+    `groups` says which groups belong to which field; `keep` names who stays although the export does not have them,
+    None for everybody.
     """
-    known = {employee.name: employee for employee in employees}
-    wanted = {person.name for person in people}
-    changed = []
-    for person in people:
-        if person.name in known:
-            changes = tuple(_changes(person, known[person.name], groups))
-            if changes:
-                changed.append(Changed(person, changes, _stays_in(person, known[person.name], changes, groups)))
-    gone = [employee for employee in employees if employee.name not in wanted]
+    known = {entry.name: entry for entry in entries}
+    wanted = {person.name: person for person in people}
+    stay = [person for person in people if person.name in known]
+    changed = (Changed(person, tuple(_changes(person, known[person.name], groups))) for person in stay)
+    gone = [entry for entry in entries if entry.name not in wanted]
+    left = tuple(one for one in gone if keep is not None and one.name not in keep)
+    both = [(known[person.name].variables, person.variables) for person in stay]
     return Difference(
         tuple(person for person in people if person.name not in known),
-        tuple(changed),
-        tuple(one for one in gone if keep is not None and one.name not in keep),
+        tuple(one for one in changed if one.changes),
+        left,
         tuple(one for one in gone if keep is None or one.name in keep),
-        len(employees),
+        len(entries),
         tuple(one for person in people for one in _authority(person, known.get(person.name))),
+        tuple(_losses(len(left), len(entries), both)),
     )
 
 
-def _authority(person: Person, employee: Employee | None) -> Iterator[Authority]:
-    """A person's mandate and the owners of accounts, as far as the inventory does not say them already."""
-    now, new = values_of(employee) if employee else {}, dict(leaves(person.variables))
-    after = _mandate({**now, **new})
-    before = _mandate(now)
-    if after and after != before:
-        yield Authority(person.name, before, after)
-    for path, owner in new.items():
-        was = now.get(path, _EMPLOYEE)
-        if path[0] == "fleet_accounts" and path[-1] == "owner" and owner != was:
-            yield Authority(person.name, _ownership(path[1], was) if employee else None, _ownership(path[1], owner))
+def _losses(left: int, before: int, both: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Iterator[Loss]:
+    accounts = [(set(old.get("fleet_accounts", ())), set(new.get("fleet_accounts", ()))) for old, new in both]
+    mandates = [({"fleet_mandate"} & old.keys(), {"fleet_mandate"} & new.keys()) for old, new in both]
+    counts = [Loss("people", left, before)]
+    for what, pairs in (("accounts", accounts), ("mandates", mandates)):
+        counts.append(Loss(what, sum(len(old - new) for old, new in pairs), sum(len(old) for old, _ in pairs)))
+    yield from (one for one in counts if shrinks_by_half(one.gone, one.before))
+
+
+def _authority(person: Person, entry: Entry | None) -> Iterator[Authority]:
+    """A person's mandate and the owners of accounts, as far as they differ from the entry so far."""
+    now, new = dict(leaves(entry.variables)) if entry else {}, dict(leaves(person.variables))
+    before, after = _mandate(now), _mandate(new)
+    if after != before:
+        yield Authority(person.name, before, after or "no mandate any more: only the company's accounts are visited")
+    for service in person.variables.get("fleet_accounts", ()):
+        path = ("fleet_accounts", service, "owner")
+        was, owner = now.get(path, _EMPLOYEE), new.get(path, _EMPLOYEE)
+        if owner != was:
+            yield Authority(person.name, _ownership(service, was) if entry else None, _ownership(service, owner))
 
 
 _EMPLOYEE = "employee"
@@ -136,37 +145,19 @@ def _ownership(service: str, owner: str) -> str:
     return f"{service} is the company's: it needs no mandate"
 
 
-def _changes(person: Person, employee: Employee, groups: Mapping[str, Collection[str]]) -> Iterator[Change]:
-    now = values_of(employee)
-    for path, after in leaves(person.variables):
-        before = now.get(path)
-        if before != after:
-            yield Change(path, _shown(before), str(_shown(after)))
+def _changes(person: Person, entry: Entry, groups: Mapping[str, Collection[str]]) -> Iterator[Change]:
+    now, new = dict(leaves(entry.variables)), dict(leaves(person.variables))
+    for path in {**new, **now}:
+        if now.get(path) != new.get(path):
+            yield Change(path, _shown(now.get(path)), _shown(new.get(path)))
+    gone = [group for group in entry.groups if group not in person.groups.values()]
     for field, group in person.groups.items():
-        others = sorted((set(groups.get(field, ())) - {group} - set(person.groups.values())) & set(employee.groups))
-        if others or group not in employee.groups:
+        others = [one for one in gone if one in groups.get(field, ())]
+        if others or group not in entry.groups:
             yield Change((field,), ", ".join(others) or None, group)
-
-
-def _stays_in(
-    person: Person, employee: Employee, changes: Sequence[Change], groups: Mapping[str, Collection[str]]
-) -> tuple[str, ...]:
-    if all(change.path[0] not in GROUPS or change.before for change in changes):
-        return ()
-    known = {group for names in groups.values() for group in names} | set(person.groups.values())
-    return tuple(group for group in employee.groups if group not in known)
-
-
-def values_of(employee: Employee) -> dict[tuple[str, ...], Any]:
-    """An employee's values by the way to them, as `leaves` gives a person's."""
-    found: dict[tuple[str, ...], Any] = {("fleet_email",): employee.email, ("fleet_locale",): employee.locale}
-    for service, account in employee.accounts.items():
-        for key, value in account.model_dump(exclude_none=True).items():
-            found["fleet_accounts", service, key] = value
-    if employee.mandate is not None:
-        for key, value in employee.mandate.model_dump(mode="json", exclude_none=True).items():
-            found["fleet_mandate", key] = value
-    return found
+        gone = [one for one in gone if one not in others]
+    for group in gone:
+        yield Change((next((field for field, names in groups.items() if group in names), "group"),), group, None)
 
 
 def leaves(variables: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -179,4 +170,4 @@ def leaves(variables: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator
 
 
 def _shown(value: Any) -> str | None:
-    return ", ".join(value) if isinstance(value, list | tuple) else value
+    return ", ".join(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Rows that an import passes over: other people than `--where` asks for, and those who have left by their own row."""
+"""Rows that an import leaves out: those that `--where` does not ask for, and those that say that somebody has left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an import is told: on the command line, and by the file beside the inventory that remembers earlier ones."""
+"""The options of an import: those given on the command line, and those remembered beside the file that it writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Value = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\
 
 @dataclass(frozen=True)
 class Options:
-    """What an import is told beside its files: what is None or empty stays as it is remembered."""
+    """What the command line says; what is None or empty stays as it is remembered."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     """Field to column; an empty column leaves the field out."""
@@ -37,7 +37,7 @@ class Options:
 
 
 class Remembered(BaseModel):
-    """`staff.import.yml`, beside the inventory `staff.yml`: how the export was read the last time."""
+    """`.hr.import.yml`, beside `hr.yml`: how the export was read the last time."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,21 +46,21 @@ class Remembered(BaseModel):
     """Fields of ownership that --map named; an older version guessed them."""
     encoding: Encoding | None = None
     groups: dict[str, tuple[Header, ...]] = Field(default_factory=dict)
-    """By field, the groups that imports made or found: people move between those of one field."""
+    """By field, the groups in the file; the difference says by them which field a group is of."""
     where: dict[Header, tuple[Value, ...]] = Field(default_factory=dict)
     """Column to the values that a row must have one of."""
     leavers: OnLeaver | None = None
     keep: tuple[Header, ...] = ()
-    """People whom the HR system does not know, such as a press office: they never leave."""
+    """People whom the HR system does not know, such as a press office: they never leave, and no check names them."""
 
 
-def remembered_path(inventory: Path) -> Path:
-    """Where the columns of an inventory's imports are remembered."""
-    return inventory.with_name(f"{inventory.stem}.import.yml")
+def remembered_path(hr_file: Path) -> Path:
+    """Where the options of a file's imports are remembered: Ansible reads no name that begins with a dot."""
+    return hr_file.with_name(f".{hr_file.stem}.import.yml")
 
 
 def read_remembered(path: Path) -> Remembered:
-    """What was remembered; nothing yet where there is no file. Raises InputError as `load_model` does."""
+    """What was remembered; empty if there is no file yet. Raises InputError as `load_model` does."""
     return load_model(path, Remembered) if look(path) else Remembered()
 
 
@@ -70,7 +70,7 @@ def render_remembered(remembered: Remembered) -> str:
     return (
         "# How 'fleet inventory import' reads the export: field: column. Fix it here, or with --map FIELD=COLUMN.\n"
         "# Fields under 'mapped' say whose an account is, so --map alone adds to them.\n"
-        "# Names under 'keep' stay in the inventory although the export does not have them.\n"
+        "# Names under 'keep' stay although the export does not have them.\n"
         + yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=1000)
     )
 

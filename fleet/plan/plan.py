@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from fleet.browser.network import Network
 from fleet.errors import InputError
 from fleet.inventory.employee import Employee
 from fleet.inventory.read import Inventory, ServicesFor, read_inventory
+from fleet.model import SERVICE_NAME
 from fleet.plan.pace import check_paces
 from fleet.recipes.catalog import Catalog, load_catalog
 from fleet.recipes.recipe import Recipe
@@ -23,8 +23,6 @@ from fleet.settings.resolve import Settings
 Planned = tuple[str, str | None, str | None]
 """Employee, service, control."""
 
-SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-"""What the log may hold of a service that an inventory names."""
 MAX_UNKNOWN = 20
 """So many services without a recipe are named for one employee: the plan of each must fit into a record."""
 
@@ -71,7 +69,7 @@ def claimed_operator(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def catalog_for(settings: Settings, *, rehearsal: bool) -> Catalog:
-    """The recipes of a run: the catalog, the organisation's own, and in a rehearsal those that exist only there."""
+    """The recipes of a run: the catalog, the organization's own, and in a rehearsal those that exist only there."""
     return load_catalog(settings.recipes, rehearsal=rehearsal)
 
 

@@ -1,4 +1,4 @@
-"""The catalog: all recipes of a run, the product's own and the organisation's."""
+"""The catalog: all recipes of a run, the product's own and the organization's."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Catalog:
 
 
 def load_catalog(folders: Iterable[Path] = (), *, rehearsal: bool = False) -> Catalog:
-    """Read the catalog that comes with the product, then the organisation's own `folders`.
+    """Read the catalog that comes with the product, then the organization's own `folders`.
 
-    With `rehearsal` also the recipes that exist in rehearsals alone, each unless the organisation has its own.
+    With `rehearsal` also the recipes that exist in rehearsals alone, each unless the organization has its own.
 
     Raises InputError that lists every mistake in every recipe, and for two recipes of one service.
     """

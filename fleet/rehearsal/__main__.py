@@ -1,6 +1,7 @@
 """The rehearsal's own process: one line of JSON in, one out, then it serves until its input ends.
 
-In: {"accounts": [{employee, service, profile, name, locale, case}], "world_file": path or null, "port": 0}
+In: {"accounts": [[{employee, service, profile, name, locale, case}, {the fields of behavior.Case}]],
+     "world_file": path or null, "port": 0, "extension": the folder of an Extension or null}
 Out: {"address": "127.0.0.1:PORT", "spki": …, "token": …}, or {"error": …} and exit code 2.
 """
 
@@ -22,10 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from pydantic import TypeAdapter
 
 from fleet.rehearsal.account import RehearsalAccount
 from fleet.rehearsal.app import rehearsal_app
+from fleet.rehearsal.behavior import Case
 from fleet.rehearsal.process import SITE_HOSTS, TRUTH_HOST
+from fleet.rehearsal.site import extend
 from fleet.rehearsal.tls import certificate_for
 from fleet.rehearsal.world import World, WorldFileError
 
@@ -65,8 +69,10 @@ def main() -> int:
             raise
         return _refuse({"error": "port_in_use", "port": wish["port"]})
     world_file = wish.get("world_file")
+    if wish["extension"] is not None:
+        extend(Path(wish["extension"]))
     try:
-        people = [RehearsalAccount(**account) for account in wish["accounts"]]
+        people = TypeAdapter(list[tuple[RehearsalAccount, Case]]).validate_python(wish["accounts"])
         world = World(people, Path(world_file) if world_file else None)
     except WorldFileError:
         return _refuse({"error": "world_file"})

@@ -1,62 +1,14 @@
-"""What a rehearsed service can do to one account, as words and fields; cases.py puts them together."""
+"""What a rehearsed service can do to one account; cases.py and an Extension put it together."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 from fleet.model import Outcome, Reason
-
-
-class Dom(StrEnum):
-    """How the control is built. The value names its template, templates/linkedin/control_<value>.html."""
-
-    CURRENT = "current"
-    """A switch with the setting's key and no element that the key names: it has no accessible name."""
-    NAMED = "named"
-    """The same, and the key leads to the visible label."""
-    EMBER = "ember"
-    """The older artdeco toggle: no key, hidden input, visible label, changes once the server has answered."""
-    EMBER_BARE = "ember_bare"
-    """A still older one, without role and aria-checked."""
-    NESTED = "nested"
-    """A switch inside a switch; the outer one has a name that says nothing, the inner one the key."""
-    NESTED_BARE = "nested_bare"
-    CHECKBOX = "checkbox"
-    """A plain checkbox with the setting's label, beside an unrelated one."""
-    CHECKBOX_BARE = "checkbox_bare"
-    RADIO = "radio"
-    SELECT = "select"
-    BUTTON = "button"
-    """A button in the role of a switch, named by the setting's label."""
-    FRAME = "frame"
-    """The switch is in a frame, as in the oldest settings pages."""
-    SHADOW = "shadow"
-    """The switch is in an open shadow root."""
-    COPIES = "copies"
-    """One switch for each width of the window, of which one is displayed."""
-    TWICE = "twice"
-    """Two switches with the same key, both displayed."""
-    LABEL_TWICE = "label_twice"
-    """Two checkboxes with the same label."""
-    LOOK_ALIKES = "look_alikes"
-    """Only other settings, with almost the same keys and labels."""
-    RENAMED = "renamed"
-    """The named switch; under the setting's key it has come to mean the opposite, and says so."""
-    FIXED_ATTRIBUTE = "fixed_attribute"
-    """The named switch; its `aria-checked` says on, whatever is stored."""
-    FORM = "form"
-    """In a form that a script keeps from being sent."""
-    DRAWN = "drawn"
-    """A transparent input, its drawing a sibling of it over it, and its label beside both."""
-    DRAWN_LINK = "drawn_link"
-    """The same; what lies over the input is a link to the page that closes accounts."""
-    INVERTED = "inverted"
-    """A checkbox that means the opposite, and says so."""
-    DANGER_IN_LABEL = "danger_in_label"
-    """The older toggle; its label holds a button that deletes data."""
-    ABSENT = "absent"
 
 
 class Save(StrEnum):
@@ -113,51 +65,6 @@ class Barrier(StrEnum):
     """The settings page's own address asks for a code, under a header that looks signed in."""
 
 
-class Trouble(StrEnum):
-    """What the page's scripts do to whoever uses it. The value names the function in static/trouble.js."""
-
-    # Over the control, or moving it
-    BANNER = "banner"
-    TOUR = "tour"
-    BARS = "bars"
-    MODAL = "modal"
-    VEIL = "veil"
-    COVER_ON_HOVER = "cover_on_hover"
-    SHIFT_ON_HOVER = "shift_on_hover"
-    SIGN_IN_DIALOG = "sign_in_dialog"
-    SIGN_IN_DIALOG_BARE = "sign_in_dialog_bare"
-    DANGER_OVER = "danger_over"
-    # The control itself
-    REPLACED = "replaced"
-    REPLACED_ON_PRESS = "replaced_on_press"
-    FIRST_CLICK_LOST = "first_click_lost"
-    TOGGLES_BACK = "toggles_back"
-    # Around it
-    DANGERS = "dangers"
-    LOOK_ALIKES = "look_alikes"
-    DECOY_OUTSIDE = "decoy_outside"
-    DECOY_TRANSPARENT = "decoy_transparent"
-    OTHER_MEMBERS = "other_members"
-    INSTRUCTIONS = "instructions"
-    # The browser's own dialogs, windows and files
-    ALERT_ON_LOAD = "alert_on_load"
-    ALERT_ON_PRESS = "alert_on_press"
-    PROMPT_ON_LOAD = "prompt_on_load"
-    LEAVE_GUARD = "leave_guard"
-    POPUP_ON_LOAD = "popup_on_load"
-    POPUP_ON_PRESS = "popup_on_press"
-    DOWNLOAD_ON_LOAD = "download_on_load"
-    DOWNLOAD_ON_PRESS = "download_on_press"
-    PERMISSIONS = "permissions"
-    FULL_SCREEN = "full_screen"
-    REWRITES_ADDRESS = "rewrites_address"
-    # Scripts out of hand
-    POLLS = "polls"
-    GROWS = "grows"
-    EATS_BUFFERS = "eats_buffers"
-    EATS_MEMORY = "eats_memory"
-
-
 @dataclass(frozen=True)
 class Case:
     """One behavior, and how a real run ends there.
@@ -173,7 +80,8 @@ class Case:
     stored: Literal["in", "out"] | None = None
     """What the service has stored in the end, where the outcome does not say it (see `truth`)."""
     start: Literal["in", "out"] = "in"
-    dom: Dom = Dom.CURRENT
+    dom: str = "current"
+    """How the control is built: its template is templates/linkedin/control_<dom>.html."""
     hydrate_after: int = 0
     """Until then the page shows skeletons, and clicks are lost; -1 is for ever."""
     bind_after: int = 0
@@ -215,8 +123,12 @@ class Case:
     """The page looks for its sign-in in a database, and leads to the sign-in page where there is none."""
     picture_missing: bool = False
     """The page shows a picture that never comes, so it is never loaded to its end."""
-    reaches_out: bool = False
-    """The page tries to reach other hosts, addresses and ports in every way that a page has."""
+    include: str | None = None
+    """A template at the end of the settings page."""
+    trouble: str | None = None
+    """For the scripts of `include`, which find all of this case in the page."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers of the settings page."""
     has_session: bool = True
     barrier: Barrier = Barrier.NONE
     barrier_after_save: Barrier = Barrier.NONE
@@ -229,7 +141,6 @@ class Case:
     beside_busy: bool = False
     """A picture and statistics of other hosts are refused with 429."""
     offered: bool = True
-    trouble: Trouble | None = None
     disabled: bool = False
     status: int = 200
     page_delay: int = 0
@@ -243,14 +154,10 @@ class Case:
     """How: by the answer's status, or a second later by its script or a meta tag."""
     page_bytes: int = 0
     """So much text beside the control."""
-    header_bytes: int = 0
-    """So long a header in the answer."""
     is_endless: bool = False
     """The page's text never ends."""
     is_file: bool = False
     """The settings page is a file to be kept, not shown."""
-    max_age: int | None = None
-    """Seconds for which the browser may keep the settings page; None forbids it."""
 
     @property
     def in_check(self) -> tuple[Outcome, Reason | None]:
@@ -264,3 +171,14 @@ class Case:
         if self.stored is not None:
             return self.stored
         return "out" if self.outcome in (Outcome.OPTED_OUT, Outcome.ALREADY_OPTED_OUT) else self.start
+
+
+@dataclass(frozen=True)
+class Extension:
+    """Cases that the package does not have, by service and name, and the folder of their templates/ and static/.
+
+    The tests' gallery of hostile pages is one (tests/gallery). Pages load its static/ from static.licdn.com.
+    """
+
+    cases: Mapping[str, Mapping[str, Case]]
+    folder: Path

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from fleet.rehearsal.behavior import Barrier, Save
 from fleet.rehearsal.page_texts import texts_for
-from fleet.rehearsal.site import Answer, cookie, file_routes, hang_up, never, render, touched, visited
+from fleet.rehearsal.site import Answer, cookie, extension_files, file_routes, hang_up, never, render, touched, visited
 from fleet.rehearsal.world import Account, World
 
 SERVICE = "linkedin"
@@ -49,26 +49,14 @@ _CHALLENGES = (
     Barrier.RESTRICTION,
     Barrier.UNKNOWN_CHALLENGE,
 )
-_REPORTS = '{{"group": "{0}", "max_age": 600, "endpoints": [{{"url": "https://{0}.trap.example/"}}]}}'
-_REACHES_OUT = {
-    "content-security-policy-report-only": "style-src 'none'; report-uri https://csp.trap.example/, "
-    "font-src 'none'; report-to report",
-    "reporting-endpoints": 'report="https://reporting.trap.example/", default="https://reports.trap.example/"',
-    "report-to": f"{_REPORTS.format('report-to')}, {_REPORTS.format('nel')}",
-    "nel": '{"report_to": "nel", "max_age": 600, "success_fraction": 1, "failure_fraction": 1}',
-    "alt-svc": 'h3="alt.trap.example:443"; ma=600, h3=":8444"; ma=600, h2="alt2.trap.example:443"; ma=600',
-    "link": "<https://link.trap.example/x>; rel=preload; as=style, <https://link2.trap.example>; rel=preconnect",
-    "speculation-rules": '"https://rules.trap.example/"',
-}
-"""Headers by which a page reaches out."""
-_NOT_FOR_SCRIPTS = {"name", "meaning", "outcome", "reason", "stored"}
+_NOT_FOR_SCRIPTS = {"name", "meaning", "outcome", "reason", "stored", "headers"}
 
 
 def sites(world: World) -> dict[str, ASGIApp]:
     """The service's sites by host."""
     return {
         WWW: _Www(world).router(),
-        STATIC: Router(file_routes(["settings.css", "settings.js", "trouble.js", "reaches_out.js"])),
+        STATIC: Router(file_routes(["settings.css", "settings.js", *extension_files()])),
         MEDIA: Router([*file_routes(["portrait.svg"]), Route("/missing.svg", _missing), Route("/busy", _busy)]),
     }
 
@@ -156,12 +144,7 @@ class _Www:
             account.stale_views -= 1
             is_on = True
         page = self._settings_page(account, is_on)
-        if case.reaches_out:
-            page.headers.update(_REACHES_OUT)
-        if case.header_bytes:
-            page.headers["x-filler"] = "x" * case.header_bytes
-        if case.max_age is not None:
-            page.headers["cache-control"] = f"max-age={case.max_age}"
+        page.headers.update(case.headers)
         if case.save in (Save.LOST, Save.LOST_ANSWER):
             # A browser silently repeats a request that breaks on a connection it has used before.
             page.headers["connection"] = "close"

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Literal, Self
@@ -21,6 +21,7 @@ from fleet.environment import PYTHON
 from fleet.errors import FleetError, InputError
 from fleet.paths import PACKAGE
 from fleet.rehearsal.account import RehearsalAccount
+from fleet.rehearsal.behavior import Case, Extension
 from fleet.rehearsal.cases import CASES
 from fleet.rehearsal.tls import spki_of
 
@@ -118,17 +119,26 @@ class _PinnedConnection(http.client.HTTPSConnection):
             raise ssl.SSLError("it shows another key")
 
 
-def start_rehearsal(accounts: Sequence[RehearsalAccount], world_file: Path | None = None, port: int = 0) -> Rehearsal:
+def start_rehearsal(
+    accounts: Sequence[RehearsalAccount],
+    world_file: Path | None = None,
+    port: int = 0,
+    extension: Extension | None = None,
+) -> Rehearsal:
     """Start a rehearsal for `accounts` and wait until it listens. It ends when this process ends, however that is.
+
+    Accounts may have the package's cases and those of an `extension`.
 
     Raises InputError for an unknown service or case, a port in use or a world file that cannot be read, and
     FleetError if it does not start.
     """
-    _check(accounts)
+    known = {name: {**own, **(extension.cases.get(name, {}) if extension else {})} for name, own in CASES.items()}
+    _check(accounts, known)
     wish = {
-        "accounts": [asdict(account) for account in accounts],
+        "accounts": [[asdict(account), asdict(known[account.service][account.case])] for account in accounts],
         "world_file": str(world_file.absolute()) if world_file is not None else None,
         "port": port,
+        "extension": str(extension.folder.absolute()) if extension is not None else None,
     }
     path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryFile() as complaints:
@@ -151,16 +161,16 @@ def start_rehearsal(accounts: Sequence[RehearsalAccount], world_file: Path | Non
         raise _failure(answer, world_file, complaints)
 
 
-def _check(accounts: Sequence[RehearsalAccount]) -> None:
+def _check(accounts: Sequence[RehearsalAccount], known: Mapping[str, Mapping[str, Case]]) -> None:
     for account in accounts:
-        if account.service not in CASES:
+        if account.service not in known:
             raise InputError(
-                f"{account.employee}: '{account.service}' is not rehearsed; services: {', '.join(sorted(CASES))}."
+                f"{account.employee}: '{account.service}' is not rehearsed; services: {', '.join(sorted(known))}."
             )
-        if account.case not in CASES[account.service]:
+        if account.case not in known[account.service]:
             raise InputError(
                 f"{account.employee}: '{account.case}' is not a rehearsal case of {account.service}; "
-                f"cases: {', '.join(sorted(CASES[account.service]))}."
+                f"cases: {', '.join(sorted(known[account.service]))}."
             )
 
 

@@ -19,7 +19,8 @@ from fleet.rehearsal.world import Account, World
 HANG_UP = "rehearsal.hang_up"
 """Key in the ASGI scope: a function that breaks the connection (see app.py)."""
 
-_FOLDER = Path(__file__).parent
+_FOLDERS = [Path(__file__).parent]
+"""Where templates/ and static/ are searched; `extend` appends the folder of an extension."""
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _YEAR = 365 * 24 * 3600
 
@@ -52,6 +53,16 @@ def touched(world: World, service: str, session_cookie: str) -> Endpoint:
     return endpoint
 
 
+def extend(folder: Path) -> None:
+    """Use the templates and files of an extension as well. Called once, before the first page."""
+    _FOLDERS.append(folder)
+
+
+def extension_files() -> list[str]:
+    """The names in static/ of the extensions."""
+    return [file.name for folder in _FOLDERS[1:] for file in sorted((folder / "static").iterdir())]
+
+
 def render(template: str, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> HTMLResponse:
     """A page from templates/. Not to be kept by the browser unless `headers` say otherwise."""
     page = _environment().get_template(template).render(context)
@@ -62,7 +73,8 @@ def file_routes(names: Iterable[str]) -> list[Route]:
     """Routes to files from static/, which the browser may keep for a day."""
 
     def route(name: str) -> Route:
-        body, media_type = (_FOLDER / "static" / name).read_bytes(), _MEDIA_TYPES[Path(name).suffix]
+        [file] = [file for folder in _FOLDERS if (file := folder / "static" / name).is_file()]
+        body, media_type = file.read_bytes(), _MEDIA_TYPES[file.suffix]
 
         async def endpoint(_request: Request) -> Response:
             return Response(body, headers={"cache-control": "max-age=86400"}, media_type=media_type)
@@ -101,7 +113,7 @@ def cookie(name: str, value: str, domain: str, *, http_only: bool, same_site: st
 @cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
+        loader=jinja2.FileSystemLoader([folder / "templates" for folder in _FOLDERS]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -9,6 +9,7 @@ from fleet.audit.log import AuditLog
 from fleet.browser.network import Network
 from fleet.inventory.read import Inventory
 from fleet.recipes.catalog import Catalog
+from fleet.rehearsal.behavior import Extension
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.sessions.storage_state import StorageState
 from fleet.sessions.store import SessionStore
@@ -30,7 +31,9 @@ class Stage:
         self.rehearsal.stop()
 
 
-def raise_stage(inventory: Inventory, settings: Settings, catalog: Catalog, port: int = 0) -> Stage:
+def raise_stage(
+    inventory: Inventory, settings: Settings, catalog: Catalog, port: int = 0, extension: Extension | None = None
+) -> Stage:
     """Start the rehearsal for every account of a rehearsal inventory; what its services stored lasts in the state.
 
     The caller has made the state and holds its log: sessions of other runs must not change under them. `port` 0 takes a
@@ -52,7 +55,7 @@ def raise_stage(inventory: Inventory, settings: Settings, catalog: Catalog, port
         if employee.is_name_safe
         for service, account in employee.accounts.items()
     ]
-    rehearsal = start_rehearsal(accounts, state.root / "rehearsal-world.json", port)
+    rehearsal = start_rehearsal(accounts, state.root / "rehearsal-world.json", port, extension)
     store = SessionStore(state)
     given_to = rehearsal.storage_states()
     for account in accounts:
@@ -66,7 +69,9 @@ def raise_stage(inventory: Inventory, settings: Settings, catalog: Catalog, port
     return Stage(rehearsal, Network(dict(rehearsal.resolve), (rehearsal.spki,)))
 
 
-def raise_stage_alone(inventory: Inventory, settings: Settings, catalog: Catalog, port: int = 0) -> Stage:
+def raise_stage_alone(
+    inventory: Inventory, settings: Settings, catalog: Catalog, port: int = 0, extension: Extension | None = None
+) -> Stage:
     """The same outside of a run: makes the state where it is missing, and holds its log meanwhile.
 
     Raises InputError and FleetError as `make_state`, `AuditLog` and `raise_stage` do.
@@ -75,6 +80,6 @@ def raise_stage_alone(inventory: Inventory, settings: Settings, catalog: Catalog
     make_state(state, settings.identity, settings.log_key, rehearsal=True)
     log = AuditLog(state.audit, "a rehearsal", read_signing_key(state.audit, settings.log_key))
     try:
-        return raise_stage(inventory, settings, catalog, port)
+        return raise_stage(inventory, settings, catalog, port, extension)
     finally:
         log.close()

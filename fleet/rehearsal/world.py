@@ -14,7 +14,7 @@ from typing import Any, Literal
 from fleet.paths import write_private
 from fleet.rehearsal.account import RehearsalAccount
 from fleet.rehearsal.behavior import Case, Save
-from fleet.rehearsal.cases import CASES, CONTROLS
+from fleet.rehearsal.cases import CONTROLS
 
 Value = Literal["in", "out"]
 
@@ -82,11 +82,11 @@ class World:
     A change is one line in a file beside it, which many accounts make no longer; `close` puts all into the file.
     """
 
-    def __init__(self, people: Iterable[RehearsalAccount], file: Path | None = None) -> None:
+    def __init__(self, people: Iterable[tuple[RehearsalAccount, Case]], file: Path | None = None) -> None:
         """Raises WorldFileError if `file` exists but cannot be understood."""
         self._file = file
         known = read_world(file) if file is not None else {}
-        self._accounts = {(who.employee, who.service): _account(who, known) for who in people}
+        self._accounts = {(who.employee, who.service): _account(who, case, known) for who, case in people}
         self._by_token = {(account.who.service, account.token): account for account in self._accounts.values()}
         # Accounts that are not part of this rehearsal stay in the file.
         self._others = {key: kept for key, kept in known.items() if key not in self._accounts}
@@ -147,8 +147,8 @@ def _kept(account: Account) -> dict[str, Any]:
     }
 
 
-def _account(who: RehearsalAccount, known: dict[tuple[str, str], dict[str, Any]]) -> Account:
-    case, names = CASES[who.service][who.case], CONTROLS[who.service]
+def _account(who: RehearsalAccount, case: Case, known: dict[tuple[str, str], dict[str, Any]]) -> Account:
+    names = CONTROLS[who.service]
     kept = known.get((who.employee, who.service), {})
     if kept.get("case", who.case) != who.case:
         kept = {}  # another story, which begins at its own beginning

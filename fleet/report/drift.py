@@ -86,8 +86,8 @@ def of_run(found: Iterable[CurrentState], run: str) -> tuple[int, int]:
     return sum(one.has_drifted for one in own), sum(one.could_not_look and not one.has_drifted for one in own)
 
 
-def drift_envelope(report: DriftReport, now: datetime, exit_code: int, errors: list[str]) -> dict[str, Any]:
-    """The one JSON object of `fleet status --drift --output json`; times are UTC."""
+def drift_fields(report: DriftReport, now: datetime) -> dict[str, Any]:
+    """The same for programs; times are UTC."""
     steps = {id(row): step for row, step in next_steps(report.rows)}
 
     def common(row: Row) -> dict[str, Any]:
@@ -111,7 +111,6 @@ def drift_envelope(report: DriftReport, now: datetime, exit_code: int, errors: l
         return common(row) | {"state": row.state.replace(" ", "_"), "read": _seen(read) if read else None}
 
     return {
-        "version": 1,
         "at": now.isoformat(),
         "counts": {
             "controls": len(report.rows),
@@ -120,8 +119,6 @@ def drift_envelope(report: DriftReport, now: datetime, exit_code: int, errors: l
         },
         "drifted": [drifted(row) for row in report.drifted],
         "not_looked_at": [not_looked_at(row) for row in report.not_looked_at],
-        "exit_code": exit_code,
-        "errors": errors,
     }
 
 

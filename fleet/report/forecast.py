@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -12,7 +12,6 @@ from fleet.agent.protocol import result_fields
 from fleet.model import control_name
 from fleet.plan.forecast import Forecast, ServiceForecast
 from fleet.plan.plan import PlannedAccount, RunSpec
-from fleet.report.envelope import VERSION
 from fleet.report.table import plain, results_table
 from fleet.report.translations import visible
 
@@ -96,8 +95,8 @@ def _pace(spec: RunSpec, service: ServiceForecast) -> str:
     return f"live: {how}" + (f", begun {pace.hours} only" if pace.hours else "")
 
 
-def forecast_envelope(spec: RunSpec, forecast: Forecast) -> str:
-    """The forecast as one line of JSON."""
+def forecast_fields(spec: RunSpec, forecast: Forecast) -> dict[str, Any]:
+    """The forecast for programs; times are in seconds."""
     low, high = forecast.seconds
     visits = [
         {"employee": visit.employee.name, "service": visit.service, "control": control}
@@ -116,18 +115,14 @@ def forecast_envelope(spec: RunSpec, forecast: Forecast) -> str:
         }
         for one in forecast.services
     ]
-    return json.dumps(
-        {
-            "version": VERSION,
-            "check": spec.check,
-            "resumes": spec.resumes,
-            "visits": visits,
-            "left_alone": list(map(result_fields, forecast.left_alone)),
-            "services": services,
-            "breaker": spec.settings.breaker.model_dump() if spec.settings.breaker else None,
-            "pause": spec.settings.pause.model_dump(),
-            "seconds": [round(low), round(high)],
-            "lacking": list(forecast.lacking),
-        },
-        ensure_ascii=False,
-    )
+    return {
+        "check": spec.check,
+        "resumes": spec.resumes,
+        "visits": visits,
+        "left_alone": list(map(result_fields, forecast.left_alone)),
+        "services": services,
+        "breaker": spec.settings.breaker.model_dump() if spec.settings.breaker else None,
+        "pause": spec.settings.pause.model_dump(),
+        "seconds": [round(low), round(high)],
+        "lacking": list(forecast.lacking),
+    }

@@ -113,8 +113,8 @@ def next_steps(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
             yield row, step
 
 
-def status_envelope(rows: list[Row], now: datetime, stale: timedelta) -> dict[str, Any]:
-    """The one JSON object of `fleet status --output json`; ages are in seconds."""
+def status_fields(rows: list[Row], now: datetime, stale: timedelta) -> dict[str, Any]:
+    """The same for programs; ages are in seconds."""
     steps = {id(row): step for row, step in next_steps(rows)}
 
     def coverage(one: Coverage) -> dict[str, Any]:
@@ -140,7 +140,6 @@ def status_envelope(rows: list[Row], now: datetime, stale: timedelta) -> dict[st
         }
 
     return {
-        "version": 1,
         "at": now.isoformat(),
         "fleet": coverage(Coverage("all", tuple(rows))),
         "services": [coverage(one) for one in by_service(rows)],

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from fleet.model import EXIT_MEANING, Outcome, Result, control_name, count_outcomes
+from fleet.model import Outcome, Result, control_name, count_outcomes
 from fleet.next_steps import next_step
 from fleet.report.translations import visible
-from fleet.run.execute import RunReport
+from fleet.run.run_report import RunReport
 
 _STYLE: dict[int, str] = {0: "green", 3: "yellow", 4: "magenta", 5: "red"}
 
@@ -70,7 +70,7 @@ def print_report(console: Console, report: RunReport, log: Path, evidence: Path)
     console.print()
     for name, words in (
         ("Run", report.run_id or "-"),
-        ("Exit code", f"{report.exit_code}: {EXIT_MEANING[report.exit_code]}"),
+        ("Exit code", f"{report.exit_code}: {report.meaning}"),
         ("Audit log", shown(log)),
         ("Evidence", shown(evidence)),
     ):

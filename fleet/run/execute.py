@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 from fleet.agent.client import ENDED, AgentClient
 from fleet.agent.start import start_agent
@@ -18,37 +17,23 @@ from fleet.audit.pseudonyms import known_names
 from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_last_run
 from fleet.errors import AgentError, FleetError, told
-from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
+from fleet.model import (
+    EXIT_INTERRUPTED,
+    EXIT_TOOL_FAILED,
+    Reason,
+    exit_code_of,
+)
 from fleet.orphans import reap
 from fleet.plan.last_run import History
 from fleet.plan.plan import RunSpec
 from fleet.recipes.catalog import Catalog
 from fleet.run.ansible_play import run_play, shards
+from fleet.run.run_report import RunReport
 from fleet.run.signals import Interrupted, interruptible
 from fleet.run.workers import Workers
 
 FINISH_WITHIN = 60.0
 """Seconds in which an agent has let go of its browsers and written the end of what was not reached."""
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What a run came to. `errors` are sentences about the tool itself; times are UTC, as the log has them."""
-
-    run_id: str | None
-    check: bool
-    started_at: str | None = None
-    finished_at: str | None = None
-    results: list[Result] = field(default_factory=list)
-    exit_code: int = 0
-    errors: list[str] = field(default_factory=list)
-
-    def having(self, errors: list[str]) -> RunReport:
-        """The same with further sentences about the tool itself, if there are any: it failed then."""
-        if not errors:
-            return self
-        exit_code = EXIT_INTERRUPTED if self.exit_code == EXIT_INTERRUPTED else EXIT_TOOL_FAILED
-        return replace(self, exit_code=exit_code, errors=list(dict.fromkeys([*self.errors, *errors])))
 
 
 def execute(spec: RunSpec, catalog: Catalog, on_employee: Callable[[str], None] = lambda _name: None) -> RunReport:
@@ -138,7 +123,7 @@ def _report(spec: RunSpec, catalog: Catalog, errors: list[str], why_open: Reason
         except FleetError as error:
             errors.append(str(error))
     results = run_state.results(known_names(spec.settings.state_dir.audit.subjects), absent=Reason.AUDIT_FAILED)
-    exit_code = exit_code_of(results)
+    exit_code = exit_code_of(results, spec.settings.fail_on)
     if errors:
         exit_code = EXIT_TOOL_FAILED
     if interrupted:
@@ -151,6 +136,7 @@ def _report(spec: RunSpec, catalog: Catalog, errors: list[str], why_open: Reason
         catalog.named(results),
         exit_code,
         list(dict.fromkeys(errors)),
+        spec.settings.fail_on,
     )
 
 

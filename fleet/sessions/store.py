@@ -1,6 +1,6 @@
 """Sessions: signed-in browser data (Playwright's storage state), one sealed file per account.
 
-Sealed with age to the organisation's recipients; opened only inside the agent. The sealed text names its account,
+Sealed with age to the organization's recipients; opened only inside the agent. The sealed text names its account,
 so that a file renamed to somebody else's opens nothing. What must be known without opening (age, expiry) stands
 beside it in clear.
 """

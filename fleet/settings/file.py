@@ -64,9 +64,9 @@ def expanded(value: str, source: object) -> Path:
 
 
 def config_places(sources: Sequence[str], cwd: Path) -> list[Path]:
-    """Where a fleet.yml is looked for: beside each inventory that is a file or a folder, without one in `cwd`."""
+    """Where a fleet.yml is looked for: beside each inventory, or inside a folder; without an inventory in `cwd`."""
     places = [cwd / source for source in sources if "," not in source]
-    folders = [place if _is_folder(place) else place.parent for place in places] or [cwd]
+    folders = [place if _is_folder(place) and look(place / FILE) else place.parent for place in places] or [cwd]
     return list({folder.resolve(): folder / FILE for folder in folders}.values())
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from fleet.browser.network import Network
 from fleet.browser.proxy import parse_proxy
+from fleet.model import FAILING, Outcome
 from fleet.notify.targets import Channels
 from fleet.paths import StateDir
 from fleet.settings.file import expanded, find_config, read_config
@@ -90,6 +91,7 @@ class Settings:
     personal_sessions: dict[str, str] = field(default_factory=dict)
     sandbox: bool = True
     accepted_by: str | None = None
+    fail_on: frozenset[Outcome] = FAILING
 
     @property
     def state_dir(self) -> StateDir:

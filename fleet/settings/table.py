@@ -14,6 +14,7 @@ from pydantic import Field
 from fleet.browser.network import parse_resolve, parse_spki
 from fleet.notify.targets import DEFAULT_SMTP, parse_smtp, parse_target
 from fleet.paths import default_identity, default_log_key, default_state
+from fleet.settings.fail_on import parse_fail_on
 from fleet.settings.hours import Hours
 from fleet.settings.setting import Option, Parser, Setting
 from fleet.settings.values import Address, BreakerLimits, Forks, HoursText, Name, PathText, Pause, Switch
@@ -203,6 +204,17 @@ SETTINGS: tuple[Setting, ...] = (
         "`HOST:PORT` of the mail server for `mailto:` addresses.",
         default=lambda: DEFAULT_SMTP,
         parse=parse_smtp,
+    ),
+    Setting(
+        "fail_on",
+        Name,
+        "Fail the run only for these outcomes, such as `would_opt_out,not_saved`, or their exit codes (3, 4, 5).",
+        "Other outcomes count as success; 1, 2 and 130 always count. Plain `ansible-playbook` ignores it.",
+        option=_option("--fail-on", metavar="OUTCOME"),
+        is_list=True,
+        default=tuple,
+        default_text="all that are not done",
+        parse=parse_fail_on,
     ),
     Setting(
         "terms_accepted",

@@ -23,6 +23,7 @@ from fleet.recipes.catalog import load_catalog
 from fleet.recipes.recipe import Recipe
 from fleet.rehearsal.process import RehearsalAccount, start_rehearsal
 from fleet.visit.visit import ControlResult, Order, Visit
+from tests.gallery.cases import GALLERY
 
 pytestmark = pytest.mark.xdist_group("crash")
 ACCOUNT = RehearsalAccount("e1", "linkedin", "person-1", "Person 1", "en", "switched_on_named")
@@ -179,7 +180,7 @@ def test_a_page_whose_scripts_never_end_is_given_up(monkeypatch: pytest.MonkeyPa
     """The visit ends after its limit, as an error that says so, and nothing was pressed."""
     monkeypatch.setattr("fleet.visit.visit.limit", lambda _shows_within: 8.0)
     journal = Journal()
-    with start_rehearsal([replace(ACCOUNT, case="endless_script")]) as rehearsal:
+    with start_rehearsal([replace(ACCOUNT, case="endless_script")], extension=GALLERY) as rehearsal:
         state = rehearsal.storage_state("e1", "linkedin")
         assert state is not None
         asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal))

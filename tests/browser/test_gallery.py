@@ -14,12 +14,13 @@ from fleet.browser.network import Network
 from fleet.model import Outcome, Reading, Reason
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipes.catalog import load_catalog
-from fleet.rehearsal.behavior import Case, Dom, Save, Trouble
-from fleet.rehearsal.cases import CASES, CONTROLS
+from fleet.rehearsal.behavior import Case, Save
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.sessions.storage_state import StorageState
 from fleet.visit.timeouts import LIMIT
 from fleet.visit.visit import ControlResult, Order, Visit
+from tests.gallery.behavior import Dom, Trouble
+from tests.gallery.cases import CASES, CONTROLS, GALLERY
 from tests.sizes import FULL
 
 LANGUAGES = ("en", "fr", "de", "it", "nl", "pl")
@@ -165,14 +166,14 @@ def asked_for(session: pytest.Session) -> list[RehearsalAccount]:
 @pytest.fixture(scope="module")
 def walked(request: pytest.FixtureRequest) -> Walked:
     wanted = asked_for(request.session)
-    with start_rehearsal(wanted) as rehearsal:
+    with start_rehearsal(wanted, extension=GALLERY) as rehearsal:
         return asyncio.run(walk(rehearsal, wanted, check=False))
 
 
 @pytest.fixture(scope="module")
 def checked(request: pytest.FixtureRequest) -> Walked:
     wanted = asked_for(request.session)
-    with start_rehearsal(wanted) as rehearsal:
+    with start_rehearsal(wanted, extension=GALLERY) as rehearsal:
         return asyncio.run(walk(rehearsal, wanted, check=True))
 
 

@@ -31,6 +31,7 @@ from fleet.sessions.store import SessionStore
 from fleet.settings.resolve import Given, resolve_settings
 from fleet.state.create import make_state
 from tests.confinement.listener import Listener
+from tests.gallery.cases import GALLERY
 from tests.inventories import at_linkedin
 from tests.workers.sshd import SSHD, Sshd
 
@@ -47,7 +48,7 @@ def rehearsed() -> dict[str, Any]:
     inventory = _inventory({"reaches": "reaches_out", "asked": "challenge_code", "out": "session_over"})
     settings = resolve_settings(Given(inventory=(inventory,), state=str(HOME / "state")))
     people, catalog = read_people(settings)
-    stage = raise_stage_alone(people, settings.of_kind(rehearsal=True), catalog)
+    stage = raise_stage_alone(people, settings.of_kind(rehearsal=True), catalog, extension=GALLERY)
     ways = [part for host, at in stage.network.resolve.items() for part in ("--resolve", f"{host}={at}")]
     result: dict[str, Any] = {"own": f"lo tcp {stage.rehearsal.address}"}
     for name, check in (("checked", ["--check"]), ("run", [])):
@@ -69,7 +70,7 @@ def behind_proxy() -> dict[str, Any]:
     accounts = [
         RehearsalAccount(name, "linkedin", name.replace(".", "-"), name, "en", case) for name, case in cases.items()
     ]
-    with start_rehearsal(accounts, port=443) as rehearsal, _tinyproxy() as log:
+    with start_rehearsal(accounts, port=443, extension=GALLERY) as rehearsal, _tinyproxy() as log:
         sessions = SessionStore(settings.state_dir)
         for name in cases:
             given = StorageState.model_validate(rehearsal.storage_state(name, "linkedin"))
@@ -102,7 +103,7 @@ def behind_proxy() -> dict[str, Any]:
                 {name: started[name] for name in ("terms_accepted", "personal_sessions", "sandbox_accepted_by")}
                 for started in read_starts(settings.state_dir.audit.log)
             ][::-1][:2],
-            "refused": [refused.returncode, json.loads(refused.stdout)["errors"]],
+            "refused": [refused.returncode, [one["message"] for one in json.loads(refused.stdout)["errors"]]],
             "asked_before": asked_before,
             "outcomes": _outcomes(done),
             "seen": seen,
@@ -189,7 +190,8 @@ def live() -> set[str]:
 
 
 def _reaching_out(port: int = 0) -> Rehearsal:
-    return start_rehearsal([RehearsalAccount("a", "linkedin", "a", "A", "en", "reaches_out")], port=port)
+    account = RehearsalAccount("a", "linkedin", "a", "A", "en", "reaches_out")
+    return start_rehearsal([account], port=port, extension=GALLERY)
 
 
 def _seen(rehearsal: Rehearsal, network: Network, enough: frozenset[str] | None = None) -> set[str]:

@@ -33,6 +33,20 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
+def test_hostile_pages_stay_with_the_tests(installed: Path) -> None:
+    """Nobody who installs the product gets pages that attack browsers: what the rehearsal carries is this alone."""
+    folder = installed / "fleet" / "rehearsal"
+    controls = {path.name for path in (folder / "templates/linkedin").glob("control_*")}
+    assert controls == {f"control_{name}.html" for name in ("absent", "current", "ember", "named")}
+    assert {path.name for path in (folder / "static").iterdir()} == {
+        *("portal.css", "portal.js", "portrait.svg", "settings.css", "settings.js")
+    }
+    assert not (installed / "tests").exists()
+    hostile = {path.name for path in (ROOT / "tests/gallery").rglob("*.*") if path.suffix in (".html", ".js")}
+    assert {"trouble.js", "reaches_out.js", "reaches_out.html", "control_drawn_link.html"} <= hostile
+    assert hostile & {path.name for path in installed.rglob("*")} == set()
+
+
 def test_a_run_works_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
     """Recipes, playbook, role, callback and rehearsal are all in it: an employee is checked through real Ansible."""
     example = installed / "fleet" / "ansible" / "inventory.example.yml"

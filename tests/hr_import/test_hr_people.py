@@ -222,8 +222,8 @@ class TestColumns:
 
     def test_what_is_remembered_is_read_again(self, tmp_path: Path) -> None:
         """Odd names included; a mistake in it has file and line; an unwritten file is nothing."""
-        path = remembered_path(tmp_path / "staff.yml")
-        assert (path.name, read_remembered(path)) == ("staff.import.yml", Remembered())
+        path = remembered_path(tmp_path / "hr.yml")
+        assert (path.name, read_remembered(path)) == (".hr.import.yml", Remembered())
         remembered = Remembered(
             columns={"email": "no", "site": "Büro: 'x' # y"},
             encoding=Encoding.CP1252,
@@ -233,7 +233,7 @@ class TestColumns:
         path.write_text(render_remembered(remembered), "utf-8")
         assert read_remembered(path) == remembered
         path.write_text("colums: {}\n")
-        with pytest.raises(InputError, match=r"staff\.import\.yml:1: colums: unknown key"):
+        with pytest.raises(InputError, match=r"\.hr\.import\.yml:1: colums: unknown key"):
             read_remembered(path)
 
 

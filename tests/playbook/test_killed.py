@@ -193,7 +193,7 @@ class TestKilled:
         report = check_the_end(run, 90, reports=victim != "fleet")
         if victim == "agent":
             sentence = "The agent ended before the run did; what it did is in the audit log."
-            assert (report["errors"], report["exit_code"]) == ([sentence], 1)
+            assert ([one["message"] for one in report["errors"]], report["exit_code"]) == ([sentence], 1)
             cut_off = {row["employee"]: row["outcome"] for row in report["results"] if row["reason"] == "agent_ended"}
             # Pressed and not read back is not known; whoever was not pressed was not reached.
             assert (cut_off["saving"], cut_off["proof"], cut_off["page"]) == ("unknown", "unknown", "not_run")
@@ -223,7 +223,7 @@ class TestStopped:
         run = start(staff)
         strike(victim, signal.SIGSTOP)
         report = check_the_end(run, 150)
-        assert said in report["errors"] and report["exit_code"] == 1
+        assert said in [one["message"] for one in report["errors"]] and report["exit_code"] == 1
         check_that_the_next_run_goes_on(staff, resume=True)
 
     def test_a_run_that_was_put_to_sleep_goes_on_when_it_is_woken(self, staff: str) -> None:

@@ -18,7 +18,7 @@ from fleet.inventory.employee import Employee
 from fleet.model import Outcome, Reason, Result, exit_code_of
 from fleet.report.github import MAX_ROWS, job_annotations, job_summary
 from fleet.report.junit import junit
-from fleet.run.execute import RunReport
+from fleet.run.run_report import RunReport
 
 HOSTILE = "x\x1b[31m\x00|`</td>\n::error::<script>\ud800"
 

@@ -16,7 +16,7 @@ import pytest
 from fleet.commands.run import _notified
 from fleet.notify.send import Notifier
 from fleet.paths import CATALOG
-from fleet.run.execute import RunReport
+from fleet.run.run_report import RunReport
 from tests.conftest import OBEYING_MODES, ROOT
 from tests.receivers import Webhook, webhook
 
@@ -392,7 +392,7 @@ class TestSettings:
         report = json.loads(done.stdout)
         if os.geteuid() == 0:
             assert (done.returncode, report["results"]) == (2, [])
-            assert "A live run as root is refused" in report["errors"][0]
+            assert "A live run as root is refused" in report["errors"][0]["message"]
         else:
             # LinkedIn's terms forbid automation: without terms_accepted no browser leaves this machine.
             assert report["counts"] == {"not_permitted": 1, "no_mandate": 1}
@@ -608,9 +608,9 @@ class TestNotify:
         done = fleet(*arguments)
         assert done.returncode == 1
         report = json.loads(done.stdout)
-        assert report["exit_code"] == 1 and "nobody" in report["errors"][0]
+        assert report["exit_code"] == 1 and "nobody" in report["errors"][0]["message"]
         told = f"{secret}:1: https://localhost:1/… was not notified: it refused the connection; check that it runs."
-        assert report["errors"][1:] == [told]
+        assert [one["message"] for one in report["errors"][1:]] == [told]
         assert f"Error: {told}" in done.stderr
         assert "s3cretT0ken" not in done.stdout + done.stderr
 

@@ -77,6 +77,14 @@ class TestFile:
         for sources in ((), ("anna,ben",), ("staff.yml",), ("./staff.yml",), (f"../{tmp_path.name}/staff.yml",)):
             assert configure(Given(inventory=sources), tmp_path).settings.forks == 3, sources
 
+    def test_a_folder_as_inventory_has_it_beside_it_or_inside(self, tmp_path: Path) -> None:
+        """Ansible reads every YAML file in the folder, so beside is where it usually is; inside wins."""
+        (tmp_path / "staff").mkdir()
+        (tmp_path / "fleet.yml").write_text("forks: 3\n")
+        assert configure(Given(inventory=(str(tmp_path / "staff"),)), tmp_path / "staff").settings.forks == 3
+        (tmp_path / "staff" / "fleet.yml").write_text("forks: 4\n")
+        assert configure(Given(inventory=("staff",)), tmp_path).settings.forks == 4
+
     def test_it_names_the_inventory(self, tmp_path: Path) -> None:
         """One or several, from the file on, as -i would have them; -i is above it."""
         file, cwd = tmp_path / "fleet.yml", tmp_path / "sub"

@@ -21,10 +21,10 @@ import pytest
 from fleet.errors import InputError
 from fleet.paths import PACKAGE
 from fleet.recipes.recipe import Recipe
-from fleet.rehearsal.cases import CASES, CONTROLS
 from fleet.rehearsal.page_texts import texts_for
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.yamlfile import load_model
+from tests.gallery.cases import CASES, CONTROLS, GALLERY
 
 WWW = "www.linkedin.com"
 PORTAL = "people.intranet.example"
@@ -77,7 +77,7 @@ SHOWN_OFF = (
     *("state_says_error", "dead_default", "skeleton_longer_default", "other_person_between"),
     *("remembers_for_a_day", "exported_with_memory", "remembered_save_lies", "disabled_out", "dead_in_a_form"),
 )
-ENDING = [name for name, case in CASES["linkedin"].items() if not case.is_endless and not case.header_bytes]
+ENDING = [name for name, case in CASES["linkedin"].items() if not case.is_endless and "x-filler" not in case.headers]
 """Cases whose page a plain client can read to its end."""
 FRESH = [f"anna-{number}" for number in range(20)]
 _fresh = iter(FRESH)
@@ -146,7 +146,7 @@ def rehearsal() -> Iterator[Rehearsal]:
     people = [account(name, case, service=service) for service, case in cases for name in (case, f"{case}-saves")]
     people += [account(name, service=service) for service in CASES for name in FRESH]
     people.append(account("amal", locale="ar"))
-    with start_rehearsal(people) as running:
+    with start_rehearsal(people, extension=GALLERY) as running:
         yield running
 
 

@@ -209,7 +209,9 @@ class TestRefused:
                 output, _ = run.communicate(timeout=25)
         report = json.loads(output)
         assert report["exit_code"] == 130
-        assert report["errors"] == ["The run was interrupted before anybody was visited; run it again."]
+        assert [one["message"] for one in report["errors"]] == [
+            "The run was interrupted before anybody was visited; run it again."
+        ]
         assert 'type="interrupted"' in junit.read_text()
         assert records() == []
         wait_until(nothing_runs)
@@ -278,7 +280,7 @@ class TestLost:
         output, _ = run.communicate(timeout=180)
         report = json.loads(output)
         assert report["exit_code"] == 1
-        [error] = report["errors"]
+        [error] = [one["message"] for one in report["errors"]]
         assert error.startswith(f"Worker {pressed_at}: ") and "Whom it had not begun with are left to" in error
         found = ends(report)
         assert found["held.proof"] == ("unknown", "worker_lost")
@@ -351,7 +353,7 @@ class TestFarAway:
             report = json.loads(run.communicate(timeout=240)[0])
             wait_until(lambda: nothing_is_left(machines))
         assert report["exit_code"] == 1
-        [error] = report["errors"]
+        [error] = [one["message"] for one in report["errors"]]
         assert error.startswith(f"Worker {cut}: ")
         found = ends(report)
         assert found.pop("held.proof") == ("unknown", "worker_lost")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,21 +11,22 @@ from rich.text import Text
 from fleet.audit.pseudonyms import known_names
 from fleet.audit.run_state import ControlKey, RunState
 from fleet.audit.segments import read_run
-from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
+from fleet.commands.options import BESIDE, OUTPUT, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.model import Reason, Result, control_name
 from fleet.paths import AuditDir
+from fleet.report.envelope import Answer
 from fleet.report.table import plain
 from fleet.report.translations import visible
 
 
 def diff(
-    first: Annotated[str, typer.Argument(metavar="RUN", help="Run id of the earlier run.")],
-    second: Annotated[str, typer.Argument(metavar="RUN", help="Run id of the later run, or `last`.")],
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    first: Annotated[str, typer.Argument(metavar="RUN", help="Run id.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or 'last'.")],
+    output: OUTPUT = Output.TEXT,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
-) -> None:
+) -> Answer:
     """Compare two runs: controls whose outcome or reading differs, and controls that only one run has."""
     places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     names = known_names(places.subjects)
@@ -36,10 +37,11 @@ def diff(
         if _told(before.get(key)) != _told(after.get(key))
     ]
     same = len(before.keys() | after.keys()) - len(changed)
-    if output is Output.JSON:
-        changes = [{**_whose(old, new), "first": _told(old), "second": _told(new)} for old, new in changed]
-        typer.echo(json.dumps({"version": 1, "same": same, "changes": changes}))
-        return
+    changes = [{**_whose(old, new), "first": _told(old), "second": _told(new)} for old, new in changed]
+    return Answer({"same": same, "changes": changes}, partial(_print, changed, same))
+
+
+def _print(changed: list[tuple[Result | None, Result | None]], same: int) -> None:
     table = plain("Employee", "Control", "First", "Second")
     for old, new in changed:
         whose = _whose(old, new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,10 +15,11 @@ from fleet.audit.keys import read_keys
 from fleet.audit.segments import SEGMENT_RECORDS, segments
 from fleet.audit.verify import Verdict, Verification
 from fleet.audit.verify import verify as check
-from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
+from fleet.commands.options import BESIDE, OUTPUT, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.errors import InputError
 from fleet.model import counted
 from fleet.paths import AuditDir
+from fleet.report.envelope import Answer
 from fleet.report.table import plain
 
 SAYS = {
@@ -41,11 +42,11 @@ def verify(
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="Public key of the log, kept elsewhere.")
     ] = None,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    output: OUTPUT = Output.TEXT,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
-) -> None:
+) -> Answer:
     """Verify every record and every checkpoint, and say which kinds of tampering cannot be ruled out.
 
     Exit codes: 0 OK, 10 unsigned tail, 11 torn tail, 12 unknown key, 13 gap,
@@ -60,11 +61,8 @@ def verify(
     with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as bar:
         task = bar.add_task("", total=_estimate(places))
         found = check(places, keys, anchors, lambda records: bar.advance(task, records))
-    if output is Output.JSON:
-        typer.echo(json.dumps(_envelope(found)))
-    else:
-        _print(places, found, is_key_from_elsewhere=key is not None)
-    raise typer.Exit(found.verdict.value)
+    show = partial(_print, places, found, is_key_from_elsewhere=key is not None)
+    return Answer(_fields(found), show, found.verdict.value)
 
 
 def _estimate(places: AuditDir) -> int:
@@ -118,11 +116,9 @@ def _doubts(found: Verification, *, is_key_from_elsewhere: bool) -> list[str]:
     return doubts
 
 
-def _envelope(found: Verification) -> dict[str, Any]:
+def _fields(found: Verification) -> dict[str, Any]:
     return {
-        "version": 1,
         "verdict": found.verdict.name.lower(),
-        "exit_code": found.verdict.value,
         "origin": found.keys[0].name,
         "records": found.records,
         "signed": found.signed,

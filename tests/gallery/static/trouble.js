@@ -1,4 +1,4 @@
-// What a page does to whoever uses it: one function for each Trouble of behavior.py. Runs after settings.js.
+// What a page does to whoever uses it: one function for each Trouble of ../behavior.py. Runs after settings.js.
 (() => {
   const page = JSON.parse(document.querySelector('main').dataset.page);
   const control = document.querySelector('[data-control]');

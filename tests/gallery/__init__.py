@@ -1,0 +1,1 @@
+"""Hostile and rare pages for the rehearsal: what no installed package should carry."""
