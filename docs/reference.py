@@ -163,14 +163,16 @@ def commands(group: Any = None, path: str = "fleet") -> Iterator[tuple[str, Any]
 
 def _commands() -> Iterator[str]:
     yield from ("## Commands", "")
-    for words, command in commands():
-        if hasattr(command, "commands"):
+    yield from ("All take `--help`.", "")
+    everything = [("fleet", typer.main.get_command(app)), *commands()]
+    for words, command in everything:
+        if hasattr(command, "commands") and words != "fleet":
             continue
         arguments = [one for one in command.params if one.param_type_name == "argument"]
         options = [one for one in command.params if one.param_type_name == "option"]
         yield from (f"### `{words}`", "", *(line.strip() for line in (command.help or "").strip().splitlines()), "")
-        yield from (" ".join([f"    {words} [OPTIONS]", *map(_argument, arguments)]), "")
         if arguments:
+            yield from (" ".join([f"    {words} [OPTIONS]", *map(_argument, arguments)]), "")
             yield from table(("argument", ""), ((f"`{_metavar(one)}`", one.help or "") for one in arguments))
         if options:
             yield from table(("option", ""), ((_flags(one), _help(one)) for one in options))

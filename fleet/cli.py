@@ -44,7 +44,6 @@ app = typer.Typer(
     name="fleet",
     cls=_VERBS.group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Opt employees' accounts out of AI training, prove every change, and keep an audit log.",
 )

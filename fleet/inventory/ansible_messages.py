@@ -11,11 +11,16 @@ from fleet.inventory.source_lines import SourceLines
 from fleet.paths import look
 
 # Ansible before 2.19 breaks its lines for a terminal that is not there.
-_END = r"(?=\n\n|\n\[|\nERROR|\Z)"
+_END = r"(?=\n\n|\n\[(?:WARNING|ERROR|DEPRECATION)|\nERROR|\Z)"
 _WARNING = re.compile(rf"^\[WARNING\]: +(.+?){_END}", re.DOTALL | re.MULTILINE)
 _ORIGIN = re.compile(r"\s+Origin: (/\S+?:\d+)(?::\d+)?\s*$")
 _FAILED_PLUGIN = re.compile(rf"Failed\s+to\s+parse\s+[^\[]+?\s+with\s+'?([\w.]+)'?\s+plugin:\s+(.+?){_END}", re.DOTALL)
 _FAILED_SOURCE = re.compile(rf"Completely failed to parse inventory source\s+(.+?){_END}", re.DOTALL)
+# Before 2.19, in what a plugin complains of: the cause and the line.
+_OLD_YAML = re.compile(
+    r"Syntax Error while loading YAML\. (?:While constructing a mapping from .+?, line \d+, column \d+, )?(.+?)\. "
+    r".*?The error appears to be in '.+?': line (\d+)"
+)
 _NO_LOCALE = re.compile(r"^ERROR: (Ansible (?:could not initialize the|requires the \w+) .+)$", re.MULTILINE)
 
 _LOSSES = ("fleet_scim: ", "fleet_ldap: ", "Skipping unexpected key ")
@@ -81,6 +86,8 @@ def _of_the_files(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
     if cause and not ("ini" in words and is_ini):
         origin = re.search(r"Origin: (/\S+?:\d+)(?::\d+)?$", stderr, re.MULTILINE)
         return f"{origin[1] if origin else where}: {cause[1].rstrip('.')}; fix the YAML."
+    if (old := _OLD_YAML.search(words.get("yaml", ""))) and not ("ini" in words and is_ini):
+        return f"{where}:{old[2]}: {old[1]}; fix the YAML."
     # Ansible tries its plugins in order, and the first that could have read the file knows best.
     order = sorted(words, key=lambda plugin: plugin == "ini", reverse=is_ini)
     said = next((words[plugin] for plugin in order if "no root 'plugin' key" not in words[plugin]), None)

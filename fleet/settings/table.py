@@ -194,7 +194,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "notify_file",
         PathText,
-        "Private file (mode 0600) with more such URLs, one per line, which may hold passwords.",
+        "Private file (mode 0600) with more URLs to notify, one per line; they may hold passwords.",
         option=_option("--notify-file", metavar="FILE"),
         is_path=True,
     ),

@@ -53,9 +53,9 @@ def test_somebody_whom_hr_does_not_know_is_a_mistake_until_kept() -> None:
     done = fleet("inventory", "check", "-i", "staff")
     assert done.exit_code == 2
     assert done.stderr.splitlines() == [
-        "staff/staff.yml:3: bob: no import has this employee; remove the entry, or import with --keep bob.",
-        "staff/staff.yml:4: press: no import has this employee; remove the entry, or import with --keep press.",
-        "staff/more.ini:2: carl: no import has this employee; remove the entry, or import with --keep carl.",
+        "Error: staff/staff.yml:3: bob: no import has this employee; remove the entry, or import with --keep bob.",
+        "Error: staff/staff.yml:4: press: no import has this employee; remove the entry, or import with --keep press.",
+        "Error: staff/more.ini:2: carl: no import has this employee; remove the entry, or import with --keep carl.",
     ]
     by_hand("staff.yml", "all:\n  hosts:\n    press:\n      fleet_email: press@b.example\n")
     keep = ("--keep", "press", "--keep", "carl")

@@ -23,11 +23,15 @@ from fleet.browser.find import find_browser
 from fleet.browser.network import Network
 from fleet.browser.proxy import Proxy
 from fleet.model import Reason
+from fleet.notify.send import Notifier
+from fleet.notify.targets import Channels, parse_target
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.sessions.store import read_identity
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
 from tests.pipelines.pages import Typed, commands_of, environment_of, type_all, wrong
+from tests.receivers import webhook
+from tests.unit.test_notify import NOTICE
 
 PAGE = (ROOT / "docs" / "operations.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -220,3 +224,17 @@ async def test_chromium_trusts_the_companys_root(tmp_path: Path, monkeypatch: py
     chromium = [command for command in commands_of(SECTIONS["A company's own TLS root"]) if "fleet" not in command]
     await asyncio.to_thread(machine.type, *chromium)
     assert await visit() == 200
+
+
+def test_notifications_trust_the_companys_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable of the page a webhook behind that root is reached, and without it it is not."""
+    [command] = [one for one in commands_of(SECTIONS["A company's own TLS root"]) if "fleet" in one]
+    variable, _, value = command.split()[0].partition("=")
+    with webhook() as hook:
+        notifier = Notifier(Channels((parse_target(hook.url, "--notify"),)))
+        monkeypatch.delenv(variable, raising=False)
+        assert "TLS failed" in notifier.tell(NOTICE)[0]
+        shutil.copy(hook.certificate, tmp_path / value)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv(variable, value)
+        assert notifier.tell(NOTICE) == []

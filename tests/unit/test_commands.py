@@ -484,6 +484,24 @@ class TestAgentThatDies:
         assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize(
+    ("words", "at", "offered"),
+    [
+        ("fleet s", 1, ["status", "sessions", "services"]),
+        ("fleet audit v", 2, ["verify", "verify-proof"]),
+        ("fleet run --no", 2, ["--notify", "--notify-file"]),
+        ("fleet ag", 1, []),
+    ],
+)
+def test_the_shell_completes_verbs_and_options(
+    words: str, at: int, offered: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `fleet --install-completion` sets it up; hidden verbs are not offered."""
+    for name, value in {"_FLEET_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(at)}.items():
+        monkeypatch.setenv(name, value)
+    assert fleet().stdout.split() == offered
+
+
 class TestConfigShow:
     def test_it_tells_each_setting_and_where_from(self, staff: str) -> None:
         """As a table with the file's lines, and as JSON; no secret is in either, and nothing is made."""

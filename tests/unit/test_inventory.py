@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import date
@@ -66,7 +67,7 @@ class TestReading:
         """Whatever Ansible reads, this reads: INI with host_vars, and an executable script."""
         folder = tmp_path / "site"
         (folder / "host_vars").mkdir(parents=True)
-        (folder / "hosts.ini").write_text("[staff]\ncarla\n", "utf-8")
+        (folder / "hosts").write_text("[staff]\ncarla\n", "utf-8")
         (folder / "host_vars" / "carla.yml").write_text("fleet_accounts: {linkedin: {profile: carla-c}}\n", "utf-8")
         script = tmp_path / "people.sh"
         listing = {"staff": {"hosts": ["dora"]}, "_meta": {"hostvars": {"dora": {"fleet_locale": "nl"}}}}
@@ -84,8 +85,8 @@ class TestReading:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("all:\n  hosts:\n    anna: {a: 1, a: 2}\n", "staff.yml:3: Found duplicate mapping key 'a'"),
-            ("all:\n  hosts: [\n", "fix the YAML"),
+            ("all:\n  hosts:\n    anna: {a: 1, a: 2}\n", r"staff\.yml:3: ([Ff]ound .*duplicate .*\ba\b)"),
+            ("all:\n  hosts: [\n", r"staff\.yml:[23]: .+; fix the YAML\."),
             ("", "no employees"),
         ],
     )
@@ -93,7 +94,7 @@ class TestReading:
         """Broken, duplicate and empty inventories stop with file and line, where Ansible alone goes on."""
         with pytest.raises(InputError) as caught:
             read(tmp_path, text)
-        assert message in str(caught.value)
+        assert re.search(message, str(caught.value)), caught.value
 
     @pytest.mark.parametrize(
         ("name", "text", "message"),
@@ -111,7 +112,7 @@ class TestReading:
             (
                 "hosts",
                 "[lyon:childs]\nanna\n",
-                "hosts cannot be read by Ansible: Section [lyon:childs] has unknown type: childs",
+                r"hosts(:1)? cannot be read by Ansible: Section \[lyon:childs\] has unknown type: childs",
             ),
         ],
     )
@@ -119,7 +120,7 @@ class TestReading:
         """Of several plugins that tried, the one whose file it is says why it could not be read."""
         with pytest.raises(InputError) as caught:
             read(tmp_path, text, name=name)
-        assert message in str(caught.value)
+        assert re.search(message, str(caught.value)), caught.value
 
     def test_a_key_that_ansible_skips_is_told(self, tmp_path: Path) -> None:
         """A typing error in a group would lose all its people without a word; other warnings of Ansible are remarks."""

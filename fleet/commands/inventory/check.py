@@ -34,8 +34,8 @@ def check(
     mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read)), *unknown]
     for remark in read.remarks:
         say(f"Ansible warns: {remark}", "yellow")
-    warnings = [*read.remarks, *(one for folder in folders for one in folder.overridden)]
-    for what in (one for folder in folders for one in folder.overridden):
+    overridden = [what for folder in folders for what in folder.overridden]
+    for what in overridden:
         say(f"Warning: {what}", "yellow")
     counts = {
         "employee": len(read.employees),
@@ -43,7 +43,7 @@ def check(
         "mistake": len(mistakes),
     }
     return Answer(
-        {f"{noun}s": count for noun, count in counts.items()} | {"warnings": warnings},
+        {f"{noun}s": count for noun, count in counts.items()} | {"warnings": [*read.remarks, *overridden]},
         lambda: typer.echo(", ".join(counted(count, noun) for noun, count in counts.items())),
         EXIT_BAD_INPUT if mistakes else EXIT_OK,
         mistakes,
