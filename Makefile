@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 6 --dist loadgroup
 
-.PHONY: demo test test-all test-quick lint bench schema reference clean
+.PHONY: demo test test-all test-quick lint bench schema reference images clean
 
 demo: .venv/ready
 	@$(BIN)/fleet demo
@@ -39,6 +39,10 @@ schema: .venv/ready
 
 reference: .venv/ready
 	@$(BIN)/python -m docs.reference
+
+# The pictures of README.md, made anew from a rehearsal.
+images: .venv/ready
+	@$(BIN)/python -m docs.images
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -35,7 +36,7 @@ def main() -> None:
 
 
 def _in_terminal(command: list[str], environment: dict[str, str]) -> str:
-    """What a command writes to a terminal, colors included, without what it has overwritten itself."""
+    """What a command writes to a terminal, colors included."""
     main_end, other_end = pty.openpty()
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=other_end, stderr=subprocess.DEVNULL)
     os.close(other_end)
@@ -56,8 +57,10 @@ def _draw(text: str) -> None:
     """Write the text of a terminal to docs/images/terminal.svg."""
     with Path(os.devnull).open("w") as nowhere:
         console = Console(record=True, width=COLUMNS, file=nowhere)
-        console.print(Text.from_ansi(text))
-        console.save_svg(str(IMAGES / "terminal.svg"), title="fleet run")
+        console.print(Text.from_ansi(text.rstrip()))
+        picture = console.export_svg(title="fleet run")
+    # Fonts would be loaded from elsewhere; the reader's own monospaced one will do.
+    (IMAGES / "terminal.svg").write_text(re.sub(r"\s*@font-face \{[^}]*\}", "", picture), "utf-8")
 
 
 def _photograph(report: Path) -> None:
