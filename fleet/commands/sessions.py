@@ -183,9 +183,8 @@ def reseal(
     if str(opener.to_public()) not in recipients:
         say(f"{settings.identity} no longer opens them: its public key is not in {settings.state_dir.recipients}.")
     if resealed.unopened:
-        first = (
-            f"{counted(len(resealed.unopened), 'session')} did not open with {settings.identity} and were left as is:"
-        )
+        number = counted(len(resealed.unopened), "session")
+        first = f"{settings.identity} does not open {number}, left unchanged; import these again or remove them:"
         raise InputError("\n".join([first, *map(str, resealed.unopened)]))
 
 
