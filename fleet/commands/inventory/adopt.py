@@ -15,19 +15,19 @@ from fleet.model import counted
 
 def adopt(
     inventory: Annotated[
-        Path, typer.Option("-i", "--inventory", metavar="FILE", help="YAML inventory that imports wrote into.")
+        Path, typer.Option("-i", "--inventory", metavar="FILE", help="YAML inventory that earlier imports wrote to.")
     ],
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", metavar="FOLDER", help="To be made [default: FILE's name without its ending]."),
+        typer.Option("--folder", metavar="FOLDER", help="Folder to create [default: FILE without its extension]."),
     ] = None,
 ) -> None:
-    """Split an inventory of imports before hr.yml into a folder: hr.yml, and a file with what was written by hand.
+    """Split an inventory that earlier imports wrote to into a folder: hr.yml, and a file with the entries made by hand.
 
-    Ansible reads both before anything is kept: the folder must say what the file says. The file itself stays as it is,
-    with its comments; the one in the folder has none.
+    Nothing is written unless Ansible reads the same from folder and file. The file is kept; its comments are not
+    copied.
 
-    Exit codes: 0 split; 2 refused, and nothing was written.
+    Exit codes: 0 split, 2 refused; nothing was written.
     """
     done = split(inventory, folder or inventory.with_suffix(""))
     by_hand = f"{done.by_hand.name} has what was written by hand" if done.by_hand else "nothing was written by hand"

@@ -31,50 +31,64 @@ from fleet.report.people import (
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Export of the HR system: CSV, UTF-8 or UTF-16. - is stdin."),
+        typer.Argument(metavar="FILE", help="Export of the HR system as CSV, UTF-8 or UTF-16; `-` reads stdin."),
     ],
     inventory: Annotated[
         Path,
-        typer.Option("-i", "--inventory", "-o", metavar="PATH", help="Folder to write hr.yml in; or a YAML file."),
+        typer.Option("-i", "--inventory", "-o", metavar="PATH", help="Folder to write hr.yml to, or a YAML file."),
     ],
     mapped: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="FIELD=COLUMN", help="Which column holds a field. Repeatable; remembered."),
+        typer.Option("--map", metavar="FIELD=COLUMN", help="Column that holds a field. Repeatable; remembered."),
     ] = None,
     encoding: Annotated[
-        Encoding | None, typer.Option("--encoding", help="For a file that does not say it itself.")
+        Encoding | None, typer.Option("--encoding", help="Encoding of a file that does not declare it.")
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", metavar="COLUMN=VALUE", help="Only such rows. Repeatable: any VALUE; remembered."),
+        typer.Option(
+            "--where",
+            metavar="COLUMN=VALUE",
+            help="Import only rows with this value; repeat for more values. Remembered.",
+        ),
     ] = None,
     leavers: Annotated[
         OnLeaver | None,
-        typer.Option("--leavers", help="Rows that say that somebody has left [default: refuse]. Remembered."),
+        typer.Option("--leavers", help="What to do with rows of people who have left [default: refuse]. Remembered."),
     ] = None,
     on_bad_row: Annotated[
-        OnBadRow, typer.Option("--on-bad-row", help="Refuse all for a bad row, or leave it out by name.")
+        OnBadRow,
+        typer.Option("--on-bad-row", help="If a row is invalid: refuse the export, or skip the row and name it."),
     ] = OnBadRow.REFUSE,
     check: Annotated[bool, typer.Option("-C", "--check", help="Show the difference; write nothing.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Write without asking.")] = False,
     keep: Annotated[
         list[str] | None,
-        typer.Option("--keep", metavar="EMPLOYEE", help="Not in the HR system, and no leaver. Repeatable; remembered."),
+        typer.Option(
+            "--keep",
+            metavar="EMPLOYEE",
+            help="Keep this employee, who is not in the HR system. Repeatable; remembered.",
+        ),
     ] = None,
-    keep_left: Annotated[bool, typer.Option("--keep-left", help="Nobody leaves, this time.")] = False,
+    keep_left: Annotated[
+        bool, typer.Option("--keep-left", help="Keep everybody who is missing from this export.")
+    ] = False,
     accept_shrink: Annotated[
-        bool, typer.Option("--accept-shrink", help="Half of the people, accounts or mandates may go.")
+        bool,
+        typer.Option(
+            "--accept-shrink", help="Write even if half or more of the people, accounts or mandates are missing."
+        ),
     ] = False,
     output: OUTPUT = Output.TEXT,
     recipes: RECIPES = None,
 ) -> Answer:
-    """Write hr.yml from an HR export: shows who joined, changed and left, and asks first.
+    """Write hr.yml from an HR export. Shows who joined, changed and left, and asks before it writes.
 
-    The file is written whole; what people write by hand belongs into files beside it. An export with mistakes is
-    refused, each named by line.
+    Replaces the whole file; keep entries written by hand in other files of the folder. An export with mistakes is
+    refused, and every mistake is named with its line.
 
-    Exit codes: 0 written, or nothing to write; 1 not wanted at the question; 2 refused, and nothing was written;
-    3 rows were left out (--on-bad-row skip), the others as with 0.
+    Exit codes: 0 written, or nothing to write; 1 answered no; 2 refused, nothing was written; 3 as 0, but rows were
+    skipped (--on-bad-row skip).
     """
     settings = settings_of([str(inventory)], recipes=recipes)
     options = Options(
