@@ -149,7 +149,7 @@ class TestForecast:
 
     def test_what_a_run_would_refuse_is_refused(self, settings: Settings) -> None:
         """The breaker cannot be off for live services."""
-        with pytest.raises(InputError, match="--breaker off is for loopback only"):
+        with pytest.raises(InputError, match="--breaker off works on loopback only"):
             look(replace(settings, breaker=None), person("anna"))
 
     @pytest.mark.parametrize(
