@@ -1,4 +1,4 @@
-"""`fleet agent`: what the role and `fleet run` start; people have no need of it."""
+"""`fleet agent`: started by the role and by `fleet run`, not by people."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def agent(
     socket: Annotated[Path, typer.Option("--socket", help="Where to listen.")],
     owner_fd: Annotated[list[int], typer.Option("--owner-fd", help="A pidfd; the agent ends with that process.")],
 ) -> None:
-    """Serve one run to the plays of one owner. The run's description is read from stdin, as JSON."""
+    """Serve one run to the plays of one owner. Reads the run's description from stdin, as JSON."""
     run_agent(socket, owner_fd, json.load(sys.stdin))
