@@ -119,7 +119,7 @@ class TestVerify:
     def test_bad_input_is_said(self, state: StateDir, tmp_path: Path) -> None:
         """A key and an anchor that are none."""
         (tmp_path / "none").write_text("hello\n")
-        assert "holds no checkpoint" in refusal("audit", "verify", "--anchor", str(tmp_path / "none"))
+        assert "contains no checkpoint" in refusal("audit", "verify", "--anchor", str(tmp_path / "none"))
         assert "give the file log.vkey of the log" in refusal("audit", "verify", "--key", str(tmp_path / "none"))
         state.audit.vkey.unlink()
         assert "give the public key of the log with --key" in refusal("audit", "verify")

@@ -295,7 +295,7 @@ class TestPipesInPlaceOfFiles:
         os.mkfifo(segment.root_path)
         with deadline(5):
             assert segment.remembered_root() is None
-            with pytest.raises(FleetError, match="is not a file of the log's own"):
+            with pytest.raises(FleetError, match="is not a file written by the log"):
                 segment.start()
 
     def test_of_a_session_a_recipe_and_an_inventory(self, state: StateDir, tmp_path: Path) -> None:

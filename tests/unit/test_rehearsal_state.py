@@ -228,7 +228,7 @@ class TestMixedLog:
         assert Selection(only_failed="last").of(spec, load_catalog()).only == frozenset()
         assert Selection(resume=True).of(spec, load_catalog()).resumes == "real"
         assert History(spec).turns() == ["anna.keller", "brian.walsh", "ciara.byrne"]
-        with pytest.raises(InputError, match="Run 'tried' was a rehearsal, and tells nothing of real accounts"):
+        with pytest.raises(InputError, match="Run 'tried' was a rehearsal, so it has no real accounts"):
             Selection(only_failed="tried").of(spec, load_catalog())
 
     def test_a_rehearsal_s_selection_is_of_rehearsals(self, state: StateDir) -> None:
