@@ -1,4 +1,4 @@
-"""fleet.yml: its format, and where it is searched."""
+"""fleet.yml: its format, and where it is looked up."""
 
 from __future__ import annotations
 

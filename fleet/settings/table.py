@@ -184,7 +184,7 @@ SETTINGS: tuple[Setting, ...] = (
         "notify",
         Address,
         "Send a summary (counts only) to a webhook, `mailto:` address or Apprise URL.",
-        "Plain `ansible-playbook` notifies nobody.",
+        "Plain `ansible-playbook` sends no notifications.",
         option=_option("--notify", metavar="URL"),
         is_list=True,
         default=tuple,
