@@ -121,7 +121,7 @@ def stop(
         say(f"Could not check whether there is a recipe for {service}: {error}", "yellow")
     else:
         if service not in known:
-            raise InputError(f"No recipe for '{service}'; known services: {', '.join(known)}. Nothing was stopped.")
+            raise InputError(f"There is no recipe for '{service}'; known: {', '.join(known)}. Nothing was stopped.")
     stopped = Blocklist(settings.state_dir.stopped_services)
     block(settings, stopped, service, reference, "fleet services stop", service, "stopped")
 

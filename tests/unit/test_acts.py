@@ -303,7 +303,7 @@ class TestBesideARun:
         await under.log.append(records.RUN_STARTED, later, **STARTED)
         assert (
             told(await beside("audit", "prune", "--before", "2999-01-01"))
-            == f"The log in {state.root} begins with record 3 now.\n"
+            == f"The log in {state.root} now begins with record 3.\n"
         )
         await finish(under.log, run=later, subject=under.anna)
         assert events(state) == ["run.started", "log.pruned", "control.finished"]

@@ -263,7 +263,7 @@ class TestUpkeep:
         """Nothing is old today; by tomorrow everything is."""
         today = time.strftime("%Y-%m-%d", time.gmtime())
         assert told("audit", "prune", "--before", today) == "No records are that old."
-        assert told("audit", "prune", "--before", "2999-01-01") == f"The log in {state.root} begins with record 18 now."
+        assert told("audit", "prune", "--before", "2999-01-01") == f"The log in {state.root} now begins with record 18."
         assert "Records 19, of which 19 signed; of the first 18 only the hashes remain (pruned)" in told(
             "audit", "verify"
         )
