@@ -140,7 +140,10 @@ class TestRemove:
         """Sessions, pictures, pseudonym and key; a withdrawn mandate and everybody else stay; the log verifies."""
         done = prune("--remove", "--yes")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == f"2 removed from {state.root}: 3 sessions, 1 picture. It is in the log."
+        assert (
+            done.stdout.splitlines()[-1]
+            == f"2 removed from {state.root}: 3 sessions, 1 picture. This is recorded in the log."
+        )
         assert known(state) == set(NAMES) - {"bob"}
         assert {path.stem for path in state.sessions.iterdir()} == {"anna.linkedin"}
         assert len(list(state.evidence.rglob("*.png"))) == 4
