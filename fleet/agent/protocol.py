@@ -1,7 +1,7 @@
 """The words on the agent's socket: one JSON object a line, each way. The role's action plugin speaks it, too.
 
     {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID, "visiting": N, "workers": [NAME, ...]}
-    {"v": 1, "op": "visit", "employee": NAME}        -> {"v": 1, "results": [...]}
+    {"v": 1, "op": "visit", "employee": NAME}        -> {"v": 1, "task": {"changed": …, "outcomes": [...], ...}}
     {"v": 1, "op": "alive"}                          -> {"v": 1}, at once, also while the run is being opened
     {"v": 1, "op": "finish"}                         -> {"v": 1, "run": ID, "counts": {...}, "log": PATH}
     {"v": 1, "op": "act", "act": {"act": ACT, ...}}  -> {"v": 1, ...}  for a command that found the log locked (acts.py)
@@ -15,6 +15,7 @@ Any answer may be {"v": 1, "error": SENTENCE, "exit_code": N} instead. Names onl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fleet.model import Result
@@ -36,3 +37,20 @@ def result_fields(result: Result, step: str | None) -> dict[str, Any]:
         "next": step,
         "duration_ms": result.duration_ms,
     }
+
+
+def task_fields(employee: str, results: Sequence[Result], steps: Sequence[str | None]) -> dict[str, Any]:
+    """What Ansible is told of an employee's task; `steps` are the results' next steps."""
+    told = " ".join(_sentence(result, step) for result, step in zip(results, steps, strict=True))
+    return {
+        "changed": any(result.outcome.is_changed for result in results),
+        "failed": any(result.outcome.is_failed for result in results),
+        "msg": told or f"Nothing is planned for {employee}.",
+        "outcomes": [result_fields(result, step) for result, step in zip(results, steps, strict=True)],
+    }
+
+
+def _sentence(result: Result, step: str | None) -> str:
+    name = ".".join(filter(None, (result.service, result.control))) or result.employee
+    reason = f" ({result.reason})" if result.reason else ""
+    return f"{name}: {result.outcome}{reason}." + (f" {step}" if step else "")
