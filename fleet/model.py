@@ -141,7 +141,6 @@ class Reason(StrEnum):
     PERSONAL_SESSION = "personal_session"
     # sign_in_needed
     NO_SESSION = "no_session"
-    SESSION_EXPIRED = "session_expired"
     SIGNED_OUT = "signed_out"
     # challenged
     CAPTCHA = "captcha"
@@ -182,7 +181,6 @@ class Reason(StrEnum):
     SERVICE_ERROR = "service_error"
     FORBIDDEN = "forbidden"
     BROWSER_CRASHED = "browser_crashed"
-    BROWSER_MISSING = "browser_missing"
     WORKER_LOST = "worker_lost"
     INTERNAL = "internal"
     # unknown, not_run
