@@ -201,7 +201,7 @@ def outcome_of_refusal(reason: Reason) -> Outcome:
 
 
 class ControlKind(StrEnum):
-    """What a control is on its page."""
+    """What a control is on its page (fleet/browser/control_kinds.py says how it is found and read)."""
 
     SWITCH = "switch"
     CHECKBOX = "checkbox"
