@@ -3,26 +3,42 @@
 # (tests/programs.sh).
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n 6 --dist loadgroup
 
-.PHONY: demo test lint bench schema clean
+.PHONY: demo test test-all test-quick lint bench schema reference clean
 
 demo: .venv/ready
 	@$(BIN)/fleet demo
 
+# Every check, in under eight minutes on two cores; the slowest twenty are named at the end.
 test: .venv/ready-for-development lint
-	@$(BIN)/python -m pytest -n 4 --dist loadgroup
+	@$(PYTEST) -m "not full" --durations 20
+
+# The rest: the same checks over the cases and at the sizes that `make test` leaves out.
+test-all: .venv/ready-for-development
+	@$(PYTEST) -m full --durations 20
+
+# The inner loop: what needs neither a browser nor Ansible.
+test-quick: .venv/ready-for-development
+	@$(PYTEST) -m "not full" tests/unit tests/contract/test_structure.py
 
 lint: .venv/ready-for-development
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/codespell
+	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline -q playbooks roles
+	@shellcheck .ci/run tests/programs.sh
 
 bench: .venv/ready-for-development
 	@$(BIN)/python -m bench
 
-# The published schema is made from the models; a test holds them together.
+# What is published of the code is made from the code; tests hold them together.
 schema: .venv/ready
 	@$(BIN)/fleet services schema > docs/recipe.schema.json
+
+reference: .venv/ready
+	@$(BIN)/python -m docs.reference
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

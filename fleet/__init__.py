@@ -1,3 +1,3 @@
-"""Fleet Opt-Out: opts an organisation's accounts out of default data uses, proves it, and keeps the log."""
+"""Fleet Opt-Out: opts an organization's accounts out of default data uses, proves it, and keeps the log."""
 
 __version__ = "0.1.0"

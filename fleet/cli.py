@@ -46,7 +46,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Opt an organisation's accounts out of AI training, prove each change, and keep a log of it.",
+    help="Opt employees' accounts out of AI training, prove every change, and keep an audit log.",
 )
 
 

@@ -9,7 +9,7 @@ import errno
 
 
 class FleetError(Exception):
-    """Base of all errors meant for people. `exit_code` is what `fleet` ends with (see docs/exit-codes in README)."""
+    """Base of all errors meant for people. `exit_code` is what `fleet` ends with (docs/reference.md)."""
 
     exit_code = 1
 

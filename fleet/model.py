@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -118,7 +118,32 @@ EXIT_MEANING: dict[int, str] = {
     EXIT_INTERRUPTED: "the run was interrupted",
 }
 
+OUTCOME_MEANING: dict[Outcome, str] = {
+    Outcome.ALREADY_OPTED_OUT: "read as out; nothing was done",
+    Outcome.OPTED_OUT: "set, the page loaded again, and read back as out",
+    Outcome.WOULD_OPT_OUT: "check mode: read as in; a run without `--check` would set it",
+    Outcome.NOT_OFFERED: "the page says that this account does not have the control",
+    Outcome.SUBMITTED: "a request was sent and the service confirmed it (no recipe does this yet)",
+    Outcome.WAIVED: "an agreed exception is in force",
+    Outcome.NO_MANDATE: "the mandate is missing, expired, revoked or does not cover the service; not touched",
+    Outcome.NOT_PERMITTED: "the service is stopped, or nobody has accepted its terms or the use of personal sessions",
+    Outcome.ADMIN_NEEDED: "only the service's administrator can do it (no recipe does this yet)",
+    Outcome.SIGN_IN_NEEDED: "there is no session, or it has ended",
+    Outcome.CHALLENGED: "the service asks for a CAPTCHA, a code or the like; the visit ended there",
+    Outcome.WRONG_ACCOUNT: "another person is signed in",
+    Outcome.PAGE_CHANGED: "the page, the person or the control was not found exactly as declared; not touched",
+    Outcome.NOT_SAVED: "set, but read back as still in",
+    Outcome.UNKNOWN: "set, but the result could not be read; the next run reads first",
+    Outcome.ERROR: "network, browser, data, or a bug of ours; the reason says which",
+    Outcome.NOT_RUN: "planned, but never reached",
+}
 
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
+"""What an employee may be called: a host name to Ansible, and part of file names here. None begins with a dot, as
+temporary files do."""
+SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What a service may be called in recipes, inventories and the log."""
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 """A run's name: when it began (UTC), and a few random digits."""
 
@@ -213,7 +238,8 @@ class Result:
     """The terminal answer for one employee × service × control.
 
     `service` is None when the employee's data names none that can be read, `control` is None when the
-    service is unknown. `duration_ms` is wall time spent on this account, 0 where no browser was needed.
+    service is unknown. `service_name` is the name that people know the service by, such as `LinkedIn`; None
+    where no recipe gives it one. `duration_ms` is wall time spent on this account, 0 where no browser was needed.
     `refused_hosts` (`host:port`) are those that the page asked for and the recipe does not list.
     """
 
@@ -226,6 +252,7 @@ class Result:
     reason: Reason | None = None
     duration_ms: int = 0
     refused_hosts: tuple[str, ...] = ()
+    service_name: str | None = None
 
 
 def control_name(service: str | None, control: str | None, otherwise: str = "") -> str:
@@ -239,9 +266,13 @@ def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
     return {outcome.value: found[outcome] for outcome in Outcome if found[outcome]}
 
 
-def exit_code_of(results: Iterable[Result]) -> int:
-    """The exit code of a run: where several apply, 5 before 4 before 3 before 0."""
-    return max((result.outcome.exit_code for result in results), default=EXIT_OK)
+FAILING = frozenset(outcome for outcome in Outcome if outcome.exit_code != EXIT_OK)
+"""The outcomes that fail a run, unless --fail-on names some of them."""
+
+
+def exit_code_of(results: Iterable[Result], fail_on: Container[Outcome] = FAILING) -> int:
+    """The exit code of a run: where several outcomes of `fail_on` apply, 5 before 4 before 3; 0 without any."""
+    return max((result.outcome.exit_code for result in results if result.outcome in fail_on), default=EXIT_OK)
 
 
 def counted(number: int, noun: str) -> str:

@@ -160,7 +160,7 @@ _BY_OUTCOME: dict[Outcome, str] = {
     Outcome.SUBMITTED: "Track the reply of {service} to {employee}'s request.",
     Outcome.NO_MANDATE: "Ask {employee} for a mandate that covers {service}.",
     Outcome.NOT_PERMITTED: "Administrator: accept the risk in fleet.yml (terms_accepted), or ask {employee} to do it.",
-    Outcome.ADMIN_NEEDED: "The administrator of {service} must switch this off for the whole organisation.",
+    Outcome.ADMIN_NEEDED: "The administrator of {service} must switch this off for the whole organization.",
     Outcome.SIGN_IN_NEEDED: "Ask {employee} to sign in to {service} again, then import the new session.",
     Outcome.CHALLENGED: "Ask {employee} to sign in to {service} in person and answer what it asks.",
     Outcome.WRONG_ACCOUNT: "Ask {employee} to sign in with their own {service} account, then import that session.",
@@ -181,19 +181,19 @@ TEMPLATES = (*dict.fromkeys([*_BY_REASON.values(), *_BY_OUTCOME.values()]), REFU
 """Every sentence that `next_step` may say, for those who translate them."""
 
 
-def next_step(
-    result: Result, service_name: str | None = None, say: Callable[[str], str] = lambda text: text
-) -> str | None:
-    """The sentence that says who must do what, or None where nothing is left to do.
+def has_step_of_its_own(outcome: Outcome, reason: Reason) -> bool:
+    """True if the reason says more than the outcome alone."""
+    return (outcome, reason) in _BY_REASON
 
-    `service_name` is the name that people know the service by, such as `LinkedIn`; `say` translates.
-    """
+
+def next_step(result: Result, say: Callable[[str], str] = lambda text: text) -> str | None:
+    """The sentence that says who must do what, or None where nothing is left to do; `say` translates."""
     template = _BY_OUTCOME.get(result.outcome)
     if result.reason is not None:
         template = _BY_REASON.get((result.outcome, result.reason), template)
     if template is None:
         return None
-    service = service_name or result.service or say("the service")
+    service = result.service_name or result.service or say("the service")
     step = say(template).format(employee=result.employee, service=service)
     if result.refused_hosts and result.outcome.exit_code in _PAGE_FAILED:
         step += " " + say(REFUSED_HOSTS).format(hosts=", ".join(result.refused_hosts))

@@ -7,7 +7,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ SSH = "ssh"
 """The first one on PATH, as for Ansible."""
 CONNECT_WITHIN = 30.0
 """Seconds for a connection, signing in included."""
+MAX_WORKERS = 32
 MAX_WORDS = 300
 """Characters of ssh's own words that an error may carry."""
 
@@ -81,6 +82,18 @@ def parse_worker(text: str, origin: str) -> WorkerAddress:
             "ssh://[USER@]HOST[:PORT][/PATH/TO/fleet]."
         )
     return WorkerAddress(match["host"], match["user"], port, match["program"] or "fleet")
+
+
+def parse_workers(texts: Sequence[str], origin: str) -> tuple[WorkerAddress, ...]:
+    """Each as `parse_worker` reads it. Raises InputError, also for too many and for two that have the same name."""
+    workers = tuple(parse_worker(text, origin) for text in texts)
+    if len(workers) > MAX_WORKERS:
+        raise InputError(f"{origin}: {len(workers)} workers; name at most {MAX_WORKERS}.")
+    names = [worker.name for worker in workers]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{origin}: {twice} is named twice; name each worker once.")
+    return workers
 
 
 class LastWords:

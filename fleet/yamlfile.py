@@ -120,28 +120,6 @@ class _PlainLoader(_Loader):
     with_aliases = False
 
 
-ALIAS = "!alias"
-"""The tag of an alias in what `compose_places` returns."""
-
-
-class _PlacesLoader(_Loader):
-    """An alias is a node of its own here, with its own place; PyYAML gives the one that it stands for."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.get_event()  # type: ignore[no-untyped-call] # types-PyYAML has no types
-            return yaml.ScalarNode(ALIAS, event.anchor, event.start_mark, event.end_mark)
-        return super().compose_node(parent, index)
-
-
-def compose_places(text: str) -> yaml.Node | None:
-    """The nodes of a YAML document that is to be edited: where each stands is where its text is.
-
-    Raises as `compose` does.
-    """
-    return yaml.compose(text, Loader=_PlacesLoader)
-
-
 def compose(text: str, *, with_aliases: bool) -> yaml.Node | None:
     """The nodes of a YAML document.
 

@@ -31,7 +31,6 @@ def _run() -> Run:
         spec=SimpleNamespace(run_id="r1"),
         knows=lambda name: name == "anna",
         visit=visit,
-        service_name=lambda _: "LinkedIn",
     )
     stand_in.close = lambda stopped: asyncio.sleep(0)
     return cast("Run", stand_in)

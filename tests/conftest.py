@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests.sizes import only_at_full_size
+
+pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parent.parent
 _WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--")
 OBEYING_MODES = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
@@ -24,6 +27,14 @@ OBEYING_MODES = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
 os.umask(0o022)
 # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m takes any away
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a suite in which some test has no case that `make test` runs."""
+    asked_for_single_cases = any("[" in argument for argument in config.args)
+    if not asked_for_single_cases and (missing := only_at_full_size(items)):
+        raise pytest.UsageError(f"`make test` would run no case of {', '.join(missing)}")
 
 
 @contextmanager

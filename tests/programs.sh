@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs, on Debian, the programs that only tests need; a test that misses one is skipped and names its package.
+# Installs, on Debian, the programs that only tests and `make lint` need; a test that misses one is skipped and names
+# its package.
 packages=
 need() { packages="$packages $1"; }
 command -v ip >/dev/null || need iproute2
@@ -7,6 +8,8 @@ command -v tinyproxy >/dev/null || need tinyproxy-bin
 ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || need faketime
 command -v systemd-analyze >/dev/null || need systemd
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || need chromium
+command -v certutil >/dev/null || need libnss3-tools
+command -v shellcheck >/dev/null || need shellcheck
 command -v ssh >/dev/null || need openssh-client
 [ -x /usr/sbin/slapd ] || need slapd
 # Its package would have the machine serve from its next start on; where nothing is started like that, it may come.

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Collection
 
 from fleet.model import Outcome, Reason
-from fleet.settings.file import BreakerLimits
+from fleet.settings.values import BreakerLimits
 
 Trouble = Outcome | Reason
 

@@ -23,8 +23,9 @@ from fleet.agent.start import KEPT, SPEC
 from fleet.errors import InputError
 from fleet.orphans import AGENT, held_folder, hold, sweep
 from fleet.paths import require_private, runtime_dir
-from fleet.plan.plan import RunSpec, claimed_operator, new_run_id, read_people
+from fleet.plan.plan import RunSpec, catalog_for, claimed_operator, new_run_id, read_people
 from fleet.plan.selection import require_no_shrink
+from fleet.recipes.catalog import Catalog
 from fleet.settings.resolve import resolve_settings
 
 
@@ -42,11 +43,12 @@ def run_agent(socket_path: Path | None, owners: list[int], order: dict[str, Any]
         hush()
         if "spec" in order:
             spec = SPEC.validate_python(order["spec"])
+            catalog = catalog_for(spec.settings, rehearsal=spec.inventory.rehearsal)
         else:
-            spec = await asyncio.to_thread(spec_of_play, order["play"])
+            spec, catalog = await asyncio.to_thread(spec_of_play, order["play"])
         scrub_environment()  # only now: Ansible reads the play's inventory in the environment that the play has
         _log_to(spec)
-        return await Run.open(spec, workers, socket_path)
+        return await Run.open(spec, catalog, workers, socket_path)
 
     agent = Agent(socket_path, open_run, announce, belongs_to_play="play" in order)
     asyncio.run(agent.serve(owners))
@@ -103,19 +105,19 @@ def scrub_environment() -> None:
         del os.environ[name]
 
 
-def spec_of_play(play: dict[str, Any]) -> RunSpec:
+def spec_of_play(play: dict[str, Any]) -> tuple[RunSpec, Catalog]:
     """Make the plan of a play that runs without `fleet run`: read its inventory as it did, its hosts only.
 
-    Raises InputError as reading inventory and settings does.
+    The recipes that it was made with come with it. Raises InputError as reading inventory and settings does.
     """
     cwd = Path(play["cwd"])
     sources = tuple(str(source) for source in play["inventory_sources"])
-    settings = resolve_settings(replace(given_from_variables(play["variables"]), inventory=sources), cwd)
+    settings = resolve_settings(given_from_variables(play["variables"], sources), cwd)
     if settings.workers:
         raise InputError(
             "fleet.yml names workers, which only 'fleet run' uses: start it with that, or take them out of the file."
         )
-    inventory, _ = read_people(settings, ansible_python=play["ansible_python"], cwd=cwd)
+    inventory, catalog = read_people(settings, ansible_python=play["ansible_python"], cwd=cwd)
     settings = settings.of_kind(rehearsal=inventory.rehearsal)
     settings.state_dir.require_kind(rehearsal=inventory.rehearsal)
     spec = RunSpec(
@@ -127,8 +129,8 @@ def spec_of_play(play: dict[str, Any]) -> RunSpec:
     )
     if not accept_shrink_from_variables(play["variables"]):
         require_no_shrink(spec)
-    chosen = selection_from_variables(play["variables"]).of(spec)
-    return replace(chosen, inventory=spec.inventory)  # the play asks for each of its hosts
+    chosen = selection_from_variables(play["variables"]).of(spec, catalog)
+    return replace(chosen, inventory=spec.inventory), catalog  # the play asks for each of its hosts
 
 
 def _log_to(spec: RunSpec) -> None:

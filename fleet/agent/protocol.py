@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fleet.model import Result
+from fleet.model import Result, control_name
+from fleet.next_steps import next_step
 
 VERSION: Final = 1
 MAX_MESSAGE: Final = 16 * 1024 * 1024
 
 
-def result_fields(result: Result, step: str | None) -> dict[str, Any]:
+def result_fields(result: Result) -> dict[str, Any]:
     """One result as it appears to Ansible, in --output json, and to everything that reads either."""
     return {
         "employee": result.employee,
@@ -34,23 +35,22 @@ def result_fields(result: Result, step: str | None) -> dict[str, Any]:
         "before": result.before,
         "after": result.after,
         "reason": result.reason,
-        "next": step,
+        "next": next_step(result),
         "duration_ms": result.duration_ms,
     }
 
 
-def task_fields(employee: str, results: Sequence[Result], steps: Sequence[str | None]) -> dict[str, Any]:
-    """What Ansible is told of an employee's task; `steps` are the results' next steps."""
-    told = " ".join(_sentence(result, step) for result, step in zip(results, steps, strict=True))
+def task_fields(employee: str, results: Sequence[Result]) -> dict[str, Any]:
+    """What Ansible is told of an employee's task."""
     return {
         "changed": any(result.outcome.is_changed for result in results),
         "failed": any(result.outcome.is_failed for result in results),
-        "msg": told or f"Nothing is planned for {employee}.",
-        "outcomes": [result_fields(result, step) for result, step in zip(results, steps, strict=True)],
+        "msg": " ".join(map(_sentence, results)) or f"Nothing is planned for {employee}.",
+        "outcomes": [result_fields(result) for result in results],
     }
 
 
-def _sentence(result: Result, step: str | None) -> str:
-    name = ".".join(filter(None, (result.service, result.control))) or result.employee
-    reason = f" ({result.reason})" if result.reason else ""
+def _sentence(result: Result) -> str:
+    name = control_name(result.service, result.control, result.employee)
+    reason, step = f" ({result.reason})" if result.reason else "", next_step(result)
     return f"{name}: {result.outcome}{reason}." + (f" {step}" if step else "")

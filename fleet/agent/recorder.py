@@ -13,8 +13,8 @@ from fleet.audit.pseudonyms import Subject, Subjects
 from fleet.audit.run_state import RunState
 from fleet.errors import AuditError
 from fleet.inventory.employee import Employee
-from fleet.model import Outcome, Reason, Result
-from fleet.plan.plan import SERVICE_NAME, PlannedAccount
+from fleet.model import SERVICE_NAME, Outcome, Reason, Result
+from fleet.plan.plan import PlannedAccount
 
 MAX_SERVICES = 100
 """So many of a mandate's services fit into a record."""

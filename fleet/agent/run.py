@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,14 @@ from fleet.plan.pace import pace_of
 from fleet.plan.plan import (
     PlannedAccount,
     RunSpec,
-    catalog_for,
     check_filters,
     is_live,
     planned_accounts,
     require_safe_start,
     require_same_recipes,
     require_sandbox,
-    service_names,
 )
+from fleet.recipes.catalog import Catalog
 from fleet.rehearsal.stage import raise_stage
 from fleet.sessions.store import SessionStore, read_identity
 from fleet.state.acts import Act, Writer, perform, settle
@@ -67,21 +67,18 @@ class Run:
         self._ground = ground
         self._accounts = accounts
         self._live: set[str] = set()
-        recipes = [account.recipe for of_one in accounts.values() for account in of_one if account.recipe]
-        self._service_names = service_names(recipes)
         self._resources = AsyncExitStack()
         self._visits: dict[str, asyncio.Task[bool]] = {}
         self._closing = False
 
     @classmethod
-    async def open(cls, spec: RunSpec, workers: RemoteVisitors, socket: Path | None = None) -> Run:
+    async def open(cls, spec: RunSpec, catalog: Catalog, workers: RemoteVisitors, socket: Path | None = None) -> Run:
         """Check everything, lock the log, start rehearsal and browsers (here, or at its workers), write the plan.
 
         `socket` is where others can ask this run to write to the log for them.
         Raises FleetError, with nothing touched, if the run cannot be.
         """
         settings, rehearsal = spec.settings, spec.inventory.rehearsal
-        catalog = catalog_for(settings, rehearsal=rehearsal)
         check_filters(settings, catalog)
         accounts = planned_accounts(spec, catalog)
         planned = [account for of_one in accounts.values() for account in of_one]
@@ -131,7 +128,7 @@ class Run:
                     await require_selectors(browser, recipe.hosts, catalog, [recipe])
             known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})
             recorder = Recorder(log, RunState(spec.run_id), known)
-            breaker = Breaker(settings.breaker_limits if settings.breaker else None)
+            breaker = Breaker(settings.breaker)
             paces = {service: pace_of(recipe, settings) for service, recipe in recipes.items() if service in live}
             ground = Ground(
                 run_id=spec.run_id,
@@ -158,7 +155,7 @@ class Run:
                 resumes=spec.resumes,
                 rehearsal=rehearsal,
                 sandbox=sandbox,
-                sandbox_accepted_by=None if settings.sandbox else settings.sandbox_accepted_by,
+                sandbox_accepted_by=None if settings.sandbox else settings.accepted_by,
                 terms_accepted=_decided(settings.terms_accepted, recipes),
                 personal_sessions=_decided(settings.personal_sessions, recipes),
                 inventory_sha256=spec.inventory.digest,
@@ -200,7 +197,9 @@ class Run:
                 break
             if self._visits.get(employee) is visiting:
                 del self._visits[employee]  # whose visitor was gone before it had begun
-        return self._recorder.results_of(employee)
+        names = {account.service: account.recipe.name for account in accounts if account.recipe}
+        results = self._recorder.results_of(employee)
+        return [replace(result, service_name=names.get(result.service)) for result in results]
 
     async def _visit_all(self, accounts: list[PlannedAccount], visitor: Visitor) -> bool:
         """Visit all accounts that are not finished; False if the visitor was gone before it had begun with each."""
@@ -238,10 +237,6 @@ class Run:
     def knows(self, employee: str) -> bool:
         """True if the employee is in the plan."""
         return employee in self._accounts
-
-    def service_name(self, service: str | None) -> str | None:
-        """The name that people know a service by."""
-        return self._service_names.get(service) if service else None
 
     @property
     def counts(self) -> dict[str, int]:

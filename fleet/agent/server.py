@@ -21,7 +21,6 @@ from fleet.agent.run import Run
 from fleet.agent.unix_server import listen, parse
 from fleet.errors import AgentError, BusyError, FleetError, WorkerError, told
 from fleet.model import Reason
-from fleet.next_steps import next_step
 from fleet.orphans import reap
 from fleet.state.acts import ACT
 
@@ -195,8 +194,7 @@ class Agent:
             return self._refusal(error)
         finally:
             self._visiting -= 1
-        steps = [next_step(result, run.service_name(result.service)) for result in results]
-        task = task_fields(employee, results, steps)
+        task = task_fields(employee, results)
         if self._belongs_to_play:
             # The callback plugin finishes only an agent that belongs to its own play.
             task["agent"] = str(self._socket_path)

@@ -27,7 +27,10 @@ def create_keys(places: AuditDir, path: Path) -> VerifierKey:
     """
     if not is_there(path):
         if is_there(places.vkey):
-            raise InputError(f"The log in {places.root} has a key, but {path} is not there; give it back from a copy.")
+            raise InputError(
+                f"The key of the log in {places.root} is not at {path}; restore it from a copy, or begin a new log "
+                "(docs/operations.md)."
+            )
         make_private_key(path)
     if not is_there(places.vkey):
         # A name that no other log has; C2SP asks for an address without a scheme, this one leads nowhere.

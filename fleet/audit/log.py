@@ -14,7 +14,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,19 @@ def wait_until_free(places: AuditDir, within: float) -> bool:
         return _wait_for(descriptor, fcntl.LOCK_SH, places, longest, is_waiting_for_runs=is_for_runs)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def kept_free(places: AuditDir, owner: str) -> Iterator[None]:
+    """Keep the log free of writers, and so the state free of runs; `owner` is what a run that would begin is told.
+
+    Raises BusyError if a run is in progress, or another command has not ended within a few seconds.
+    """
+    descriptor = _take_lock(places, owner, None, PATIENCE)
+    try:
+        yield
+    finally:
+        _release(descriptor)
 
 
 def _take_lock(places: AuditDir, owner: str, socket: Path | None, patience: float) -> int:

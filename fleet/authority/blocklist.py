@@ -7,7 +7,6 @@ where nobody can look, InputError says so. Adding never waits for anybody, so th
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,16 +17,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fleet.errors import InputError
+from fleet.model import SAFE_NAME
 from fleet.paths import look, make_private_dir, read_regular, sync_folder, write_private
 
 MAX_BYTES = 4096
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
-"""Temporary files begin with a dot, so none of them is a name."""
-
-
-def is_name(text: str) -> bool:
-    """True for what may be a name here: as a host of an inventory, and as a file."""
-    return _NAME.fullmatch(text) is not None
 
 
 class _Content(BaseModel):
@@ -79,7 +72,7 @@ class Blocklist:
                 names = sorted(path.name for path in self.folder.iterdir())
             except OSError as error:
                 raise InputError(f"{self.folder} cannot be read ({error.strerror}); fix its mode or disk.") from None
-            yield from (self._entry(name) for name in names if is_name(name))
+            yield from (self._entry(name) for name in names if SAFE_NAME.fullmatch(name))
 
     def all(self) -> dict[str, date]:
         """Since when each name is shut. Raises InputError as `entries` does."""
@@ -153,7 +146,7 @@ class Blocklist:
             raise InputError(f"{path} cannot be removed ({error.strerror}), so {name} stays shut.") from None
 
     def _path(self, name: str) -> Path:
-        if not is_name(name):
+        if not SAFE_NAME.fullmatch(name):
             raise InputError(f"'{name}' cannot be looked up in {self.folder}: it is not a safe name.")
         return self.folder / name
 

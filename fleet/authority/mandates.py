@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from fleet.authority.blocklist import Blocklist, Entry, is_name
+from fleet.authority.blocklist import Blocklist, Entry
 from fleet.errors import InputError
-from fleet.model import Reason
+from fleet.model import SAFE_NAME, Reason
 from fleet.paths import is_there, look, sync_folder
 from fleet.yamlfile import read_yaml
 
@@ -90,7 +90,7 @@ class Revocations(Blocklist):
         """
         super().prepare()
         older = self._of_older_version()
-        if not is_there(self._older) or not all(map(is_name, older)):
+        if not is_there(self._older) or not all(map(SAFE_NAME.fullmatch, older)):
             return
         try:
             for employee, day in older.items():

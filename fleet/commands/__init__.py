@@ -1,1 +1,1 @@
-"""One file per verb. A command parses its options, calls the layers below, and hands back what is to be shown."""
+"""One file per verb or group of verbs. A verb with `--output json` hands back an Answer, which `verbs.py` prints."""

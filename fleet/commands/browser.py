@@ -17,6 +17,6 @@ def _group() -> None:
 
 @app.command()
 def install() -> None:
-    """Use the browser that is there; else download Playwright's headless shell, else install the system's package."""
+    """Install a browser if there is none: Playwright's headless shell, or else the system's package."""
     program = install_browser(lambda line: people.print(line))
     typer.echo(f"{program.name} at {program.path}: {program.version()}")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from fleet.agent.client import AgentClient, AgentGone, AgentHangs
-from fleet.errors import AgentError, BusyError
+from fleet.authority.blocklist import Blocklist
+from fleet.errors import AgentError, AuditError, BusyError, FleetError, InputError
 from fleet.paths import require_private
+from fleet.plan.plan import claimed_operator
 from fleet.settings.resolve import Settings
 from fleet.state.acts import Act, Erase, Prune, Settle, Writer, perform
 
@@ -21,6 +27,39 @@ WORK_WITHIN = 600.0
 FREE_WITHIN = 20.0
 """Seconds after which a command gives up: it has found other commands writing all the time."""
 _POLL = 0.1
+
+
+def reference_of(text: str) -> str:
+    """What an act rests on, as the log can hold it. Raises InputError."""
+    reference = text.strip()
+    if not reference or len(reference) > 200 or not reference.isprintable():
+        raise InputError("--reference: give one line of 1 to 200 characters, such as the number of a letter.")
+    return reference
+
+
+def block(
+    settings: Settings, blocklist: Blocklist, name: str, reference: str | None, command: str, subject: str, done: str
+) -> None:
+    """Shut a name to all runs at once, say so, and record it: "The mandate of anna" (subject) "is revoked" (done).
+
+    Raises InputError where it cannot be shut, and AuditError where it is shut and not recorded yet.
+    """
+    is_new = blocklist.add(
+        name,
+        datetime.now(UTC).date(),
+        reference=None if reference is None else reference_of(reference),
+        operator=os.getuid(),
+        operator_claimed=claimed_operator(),
+    )
+    how = f"is {done} as of now" if is_new else f"was {done} already"
+    typer.echo(f"{subject} {how}, in the state {settings.state}.")
+    try:
+        carry_out(settings, command, Settle(), lambda: blocklist.is_recorded(name))
+    except FleetError as error:
+        raise AuditError(
+            f"{subject} is {done}, but it is not in the audit log yet: {error} "
+            "The next command or run that writes records it."
+        ) from None
 
 
 def carry_out(settings: Settings, owner: str, act: Act, is_done: Callable[[], bool] = lambda: False) -> dict[str, Any]:

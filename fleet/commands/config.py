@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from pydantic import BaseModel
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from fleet.commands.options import (
-    BREAKER,
-    CONTROLS,
-    FORKS,
-    IDENTITY,
-    INVENTORY,
-    LOG_KEY,
-    NOTIFY,
-    NOTIFY_FILE,
-    PROXY,
-    RECIPES,
-    RESOLVE,
-    SERVICES,
-    STATE,
-    TRUST_SPKI,
-    WORKERS,
-    Output,
-    Switch,
-    screen,
-)
-from fleet.report.table import shown
+from fleet.commands.options import OUTPUT, Output, screen, with_settings
+from fleet.report.envelope import Answer
+from fleet.report.table import plain, shown
 from fleet.report.translations import visible
 from fleet.settings.file import config_places
-from fleet.settings.resolve import Configuration, Given, Kind, Origin, Settings, configure
+from fleet.settings.resolve import Configuration, Given, Settings, Source, SourceKind, configure
 
-app = typer.Typer(no_args_is_help=True, help="Look at the settings.")
+app = typer.Typer(no_args_is_help=True, help="Show the settings.")
 
 
 @app.callback()
@@ -47,70 +28,40 @@ def _verbs() -> None:
 
 
 @app.command()
+@with_settings
 def show(
-    inventory: INVENTORY = None,
-    forks: FORKS = None,
-    worker: WORKERS = None,
-    service: SERVICES = None,
-    control: CONTROLS = None,
-    recipes: RECIPES = None,
-    state: STATE = None,
-    identity: IDENTITY = None,
-    log_key: LOG_KEY = None,
-    resolve: RESOLVE = None,
-    trust_spki: TRUST_SPKI = None,
-    proxy: PROXY = None,
-    breaker: BREAKER = Switch.ON,
-    notify: NOTIFY = None,
-    notify_file: NOTIFY_FILE = None,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
-) -> None:
-    """Show every setting that `fleet run` with the same options goes by, and where it came from.
+    given: Given,
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
+    """Show every setting and its source, as `fleet run` with the same options would use them.
 
-    Nothing is read but fleet.yml, and nothing is touched. Other files are named, never opened; of an address to notify
-    only what tells it from others is shown. Exit codes: 0, 2 if a setting cannot be.
+    Reads fleet.yml only; other files are named, not opened. Addresses to notify are shortened, because they may hold
+    secrets. Exit codes: 0, or 2 for an invalid setting.
     """
-    given = Given(
-        inventory=tuple(inventory or ()),
-        state=state,
-        identity=identity,
-        log_key=log_key,
-        recipes=tuple(recipes or ()),
-        services=tuple(service or ()),
-        controls=tuple(control or ()),
-        forks=forks,
-        workers=tuple(worker or ()),
-        resolve=tuple(resolve or ()),
-        trust_spki=tuple(trust_spki or ()),
-        proxy=proxy,
-        breaker="off" if breaker is Switch.OFF else None,
-        notify=tuple(notify or ()),
-        notify_file=notify_file,
-    )
     configuration = configure(given)
     settings = configuration.settings
     values = {key: one.value for key, one in configuration.values.items()}
     values["notify"] = [str(target) for target in configuration.channels.targets]
-    if output is Output.JSON:
-        typer.echo(json.dumps(_envelope(configuration, values), ensure_ascii=False))
-        return
-    console = screen()
-    console.print()
-    console.print(_table(configuration, values))
-    console.print()
-    for line in _notes(configuration, settings, inventory or []):
-        console.print(Text(line), soft_wrap=True)
+
+    def show() -> None:
+        console = screen()
+        console.print()
+        console.print(_table(configuration, values))
+        console.print()
+        for line in _notes(configuration, settings, given["inventory"] or ()):
+            console.print(Text(line), soft_wrap=True)
+
+    return Answer(_fields(configuration, values), show)
 
 
-def _envelope(configuration: Configuration, values: Mapping[str, Any]) -> dict[str, Any]:
-    def origin(one: Origin) -> dict[str, Any]:
+def _fields(configuration: Configuration, values: Mapping[str, Any]) -> dict[str, Any]:
+    def source(one: Source) -> dict[str, Any]:
         return {"kind": one.kind, "name": one.name or None, "line": one.line}
 
     return {
-        "version": 1,
         "file": str(configuration.file) if configuration.file else None,
         "settings": [
-            {"key": key, "value": _plain(values[key]), "from": origin(one.origin)}
+            {"key": key, "value": _plain(values[key]), "from": source(one.source)}
             for key, one in configuration.values.items()
         ],
     }
@@ -125,13 +76,10 @@ def _plain(value: Any) -> Any:
 
 
 def _table(configuration: Configuration, values: Mapping[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Setting", no_wrap=True)
-    table.add_column("Value", overflow="fold")
-    table.add_column("From", overflow="fold")
+    table = plain(Column("Setting", no_wrap=True), "Value", "From")
     for key, one in configuration.values.items():
-        is_default = one.origin.kind is Kind.DEFAULT
-        table.add_row(Text(key), _words(values[key]), _from(one.origin), style="dim" if is_default else None)
+        is_default = one.source.kind is SourceKind.DEFAULT
+        table.add_row(Text(key), _words(values[key]), _from(one.source), style="dim" if is_default else None)
     return table
 
 
@@ -148,10 +96,10 @@ def _words(value: Any) -> Text:
     return Text("\n".join(said) or "-")
 
 
-def _from(origin: Origin) -> Text:
-    if origin.kind is not Kind.FILE:
-        return Text(str(origin))
-    return Text(f"{visible(_near(Path(origin.name)))}:{origin.line}")
+def _from(source: Source) -> Text:
+    if source.kind is not SourceKind.FILE:
+        return Text(str(source))
+    return Text(f"{visible(_near(Path(source.name)))}:{source.line}")
 
 
 def _near(path: Path) -> str:
@@ -159,7 +107,7 @@ def _near(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else shown(path)
 
 
-def _notes(configuration: Configuration, settings: Settings, sources: list[str]) -> list[str]:
+def _notes(configuration: Configuration, settings: Settings, sources: Sequence[str]) -> list[str]:
     if configuration.file:
         why = " (FLEET_CONFIG names it)" if os.environ.get("FLEET_CONFIG") else ""
         notes = [f"Settings file: {visible(_near(configuration.file))}{why}"]

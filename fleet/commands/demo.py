@@ -20,43 +20,46 @@ from fleet.commands.options import STATE, complain, people
 from fleet.commands.run import prepare_run, progress, show
 from fleet.model import Outcome, count_outcomes
 from fleet.paths import AuditDir, ansible_content, default_state
-from fleet.plan.plan import RunSpec, catalog_for, new_run_id
+from fleet.plan.plan import RunSpec, new_run_id
+from fleet.recipes.catalog import Catalog
 from fleet.rehearsal.stage import Stage, raise_stage_alone
 from fleet.report.table import shown
-from fleet.run.execute import RunReport, execute
+from fleet.run.execute import execute
+from fleet.run.run_report import RunReport
 from fleet.settings.resolve import Settings
 
 _CHALLENGED = ("anna.keller", "brian.walsh", "chloe.martin", "finn.schroeder", "irene.russo", "luca.ferrari")
 
 
 def demo(state: STATE = None) -> None:
-    """Rehearse the example company: real Ansible Runner, real browser, stand-in services. Then the same in check mode.
+    """Run the example company against stand-in services, with real Ansible and a real browser.
 
-    Needs no network and touches no real account. Then a service challenges everybody, and the rest are left alone; at
-    the end the log is verified, and tampered with on copies. Exit code 0 if all of it went as it must.
+    Needs no network and touches no real account. Shows a run, the same run in check mode, a service that challenges
+    everybody until the circuit breaker opens, and the verification of the log and of tampered copies. Exit code 0 if
+    everything went as expected.
     """
     find_browser()  # without one it says what to run: nothing is downloaded or installed that nobody asked for
     sources = (str(ansible_content() / "inventory.example.yml"),)
     folder = Path(state) if state else default_state() / "demo" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     identity, log_key = (folder.with_name(f"{folder.name}-{name}") for name in ("identity.txt", "log-key.pem"))
     # No fleet.yml counts here: the demo shows the same to everybody.
-    spec, names = prepare_run(Settings(folder.absolute(), identity, log_key, inventory=sources), None, check=False)
-    stage = raise_stage_alone(spec.inventory, spec.settings, catalog_for(spec.settings, rehearsal=True))
+    spec, catalog = prepare_run(Settings(folder.absolute(), identity, log_key, inventory=sources), None, check=False)
+    stage = raise_stage_alone(spec.inventory, spec.settings, catalog)
     try:
         # Both runs meet the same services, so that the second finds what the first has stored.
         spec = replace(spec, settings=replace(spec.settings, network=stage.network))
         people.rule("A real run: what can be opted out is opted out, and read back", align="left")
-        first = _run(spec, names)
+        first = _run(spec, catalog)
         people.rule("The same company in check mode: everything is read, nothing is changed", align="left")
         before = _stored(stage)
-        second = _run(replace(spec, run_id=new_run_id(), check=True), names)
+        second = _run(replace(spec, run_id=new_run_id(), check=True), catalog)
         unchanged = _stored(stage) == before
     finally:
         stage.strike()
     people.print("Check mode changed nothing at the services." if unchanged else "Check mode CHANGED something.")
     people.rule("A service that begins to ask for CAPTCHAs is left alone", align="left")
     with tempfile.TemporaryDirectory() as elsewhere:
-        third = _run(_challenged(spec, Path(elsewhere)), names)
+        third = _run(_challenged(spec, Path(elsewhere)), catalog)
     is_left_alone = count_outcomes(third.results) == {Outcome.CHALLENGED: 3, Outcome.NOT_RUN: 3}
     people.rule("The log is checked, and tampered with on copies", align="left")
     is_caught = _tamper(spec.settings.state_dir.audit)
@@ -115,9 +118,9 @@ def _stored(stage: Stage) -> list[object]:
     return [account["controls"] for account in stage.rehearsal.truth()]
 
 
-def _run(spec: RunSpec, names: dict[str, str]) -> RunReport:
+def _run(spec: RunSpec, catalog: Catalog) -> RunReport:
     with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
-        report = execute(spec, advance)
-    show(spec, report, names)
+        report = execute(spec, catalog, advance)
+    show(spec, report)
     complain(report.errors)
     return report

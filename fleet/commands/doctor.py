@@ -1,4 +1,4 @@
-"""`fleet doctor`: every prerequisite, its state, and its mend."""
+"""`fleet doctor`: checks every prerequisite and says how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
-import typer
 from pydantic import TypeAdapter
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from fleet import __version__
@@ -28,13 +29,15 @@ from fleet.browser.engine import Engine
 from fleet.browser.find import find_browser
 from fleet.browser.liveness import BrowserGone
 from fleet.browser.network import Network
-from fleet.commands.options import BESIDE, IDENTITY, LOG_KEY, STATE, WORKERS, screen, settings_of
+from fleet.commands.options import BESIDE, IDENTITY, LOG_KEY, OUTPUT, STATE, WORKERS, Output, screen, settings_of
 from fleet.environment import play_environment
 from fleet.errors import FleetError, WorkerError
-from fleet.model import EXIT_TOOL_FAILED
+from fleet.model import EXIT_OK, EXIT_TOOL_FAILED
 from fleet.orphans import WORKER, held_folder
 from fleet.paths import ansible_content, runtime_dir
 from fleet.recipes.catalog import load_catalog
+from fleet.report.envelope import Answer
+from fleet.report.table import plain
 from fleet.report.translations import visible
 from fleet.sessions.store import read_identity
 from fleet.settings.resolve import Settings
@@ -48,9 +51,11 @@ class Check:
     name: str
     ok: bool | None
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
+NEWEST_TESTED_ANSIBLE = (2, 21)
+"""The newest ansible-core that the workflow's matrix tests."""
 LOOKS_WITHIN = 120.0
 """Seconds for all the checks of a worker, which start a browser."""
 _CHECKS = TypeAdapter(list[Check])
@@ -62,23 +67,25 @@ def doctor(
     state: STATE = None,
     identity: IDENTITY = None,
     log_key: LOG_KEY = None,
-) -> None:
-    """Check every prerequisite, on workers as well, and say how to mend what is missing. Exit code 1 if something is.
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
+    """Check every prerequisite, here and on workers, and say how to fix what is missing. Exit code 1 if something is.
 
-    The workers are those of --worker, or of fleet.yml.
+    Workers are those of --worker or fleet.yml.
     """
     settings = settings_of(inventory, state=state, identity=identity, log_key=log_key, workers=worker)
     checks = [*_checks(settings), *(check for address in settings.workers for check in _worker_checks(address))]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("")
-    table.add_column("Prerequisite", no_wrap=True)
-    table.add_column("Found, and how to mend it", overflow="fold")
+    is_missing = any(check.ok is False for check in checks)
+    fields = {"checks": [asdict(check) for check in checks]}
+    return Answer(fields, partial(_print, checks), EXIT_TOOL_FAILED if is_missing else EXIT_OK)
+
+
+def _print(checks: list[Check]) -> None:
+    table = plain("", Column("Prerequisite", no_wrap=True), "Found, and how to fix it")
     marks = {True: Text("ok", "green"), False: Text("missing", "red"), None: Text("note", "yellow")}
     for check in checks:
-        table.add_row(marks[check.ok], check.name, Text("\n".join(filter(None, (check.found, check.mend)))))
+        table.add_row(marks[check.ok], check.name, Text("\n".join(filter(None, (check.found, check.fix)))))
     screen().print(table)
-    if any(check.ok is False for check in checks):
-        raise typer.Exit(EXIT_TOOL_FAILED)
 
 
 def machine_checks(*, has_browser: bool = True) -> Iterator[Check]:
@@ -89,6 +96,7 @@ def machine_checks(*, has_browser: bool = True) -> Iterator[Check]:
     yield Check("Linux 5.3 (pidfd)", pidfd, platform.system(), "" if pidfd else "run on Linux 5.3 or newer")
     for package in ("ansible-core", "ansible-runner", "playwright"):
         yield _package(package)
+    yield from _untested_ansible(_package("ansible-core").found)
     yield _ansible()
     if has_browser:
         yield _try("Browser", _browser, "run: fleet browser install")
@@ -113,8 +121,8 @@ def _worker_checks(address: WorkerAddress) -> Iterator[Check]:
             said, _ = process.communicate(timeout=LOOKS_WITHIN)
             told = json.loads(said)
             is_same = told["version"] == __version__
-            mend = "" if is_same else f"install {__version__} there, as it is here"
-            yield Check(f"{name}: Fleet Opt-Out", is_same, visible(str(told["version"]))[:40], mend)
+            fix = "" if is_same else f"install {__version__} there, as it is here"
+            yield Check(f"{name}: Fleet Opt-Out", is_same, visible(str(told["version"]))[:40], fix)
             if is_same:
                 for check in _CHECKS.validate_python(told["checks"]):
                     yield replace(check, name=f"{name}: {visible(check.name)}", found=visible(check.found))
@@ -145,6 +153,15 @@ def _package(name: str) -> Check:
         return Check(name, False, "not installed", f"run: {sys.executable} -m pip install {name}")
 
 
+def _untested_ansible(found: str) -> Iterator[Check]:
+    """A note if ansible-core is newer than the newest tested one."""
+    release = re.match(r"(\d+)\.(\d+)", found)
+    if release is not None and tuple(map(int, release.groups())) > NEWEST_TESTED_ANSIBLE:
+        tested = ".".join(map(str, NEWEST_TESTED_ANSIBLE))
+        fix = f"if a run fails, run: {sys.executable} -m pip install 'ansible-core=={tested}.*'"
+        yield Check("ansible-core, tested", None, f"{found} is newer than {tested}, the newest tested", fix)
+
+
 def _ansible() -> Check:
     playbook = ansible_content() / "playbooks" / "optout.yml"
     if importlib.util.find_spec("ansible") is None or not playbook.is_file():
@@ -153,8 +170,8 @@ def _ansible() -> Check:
     with tempfile.TemporaryDirectory() as folder:
         environment = play_environment(Path(folder))
         done = subprocess.run(command, capture_output=True, check=False, env=environment, cwd=folder)
-    mend = "" if done.returncode == 0 else "run it by hand: " + " ".join(command)
-    return Check("Playbook", done.returncode == 0, str(playbook), mend)
+    fix = "" if done.returncode == 0 else "run it by hand: " + " ".join(command)
+    return Check("Playbook", done.returncode == 0, str(playbook), fix)
 
 
 def _browser() -> str:
@@ -186,8 +203,8 @@ def _signing_key(settings: Settings) -> str:
     return f"{settings.log_key} ({read_signing_key(settings.state_dir.audit, settings.log_key).verifier.name})"
 
 
-def _try(name: str, look: Callable[[], str], mend: str = "") -> Check:
+def _try(name: str, look: Callable[[], str], fix: str = "") -> Check:
     try:
         return Check(name, True, look())
     except FleetError as error:
-        return Check(name, False, "not usable", mend or str(error))
+        return Check(name, False, "not usable", fix or str(error))

@@ -9,7 +9,10 @@ from fleet.state.create import make_state
 
 
 def init(inventory: BESIDE = None, state: STATE = None, identity: IDENTITY = None, log_key: LOG_KEY = None) -> None:
-    """Make the state directory and, outside it, the keys that open sessions and sign the log; what exists is kept."""
+    """Create the state directory and, outside it, the keys that open sessions and sign the log.
+
+    Keeps files that exist.
+    """
     settings = settings_of(inventory, state=state, identity=identity, log_key=log_key)
     recipient, verifier = make_state(settings.state_dir, settings.identity, settings.log_key)
     typer.echo(f"State directory  {settings.state}")

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from fleet.audit.pseudonyms import known_names
 from fleet.authority.mandates import Revocations
-from fleet.commands.carry_out import carry_out
+from fleet.commands.carry_out import block, carry_out, reference_of
 from fleet.commands.options import (
     BESIDE,
     INVENTORY,
     LOG_KEY,
+    OUTPUT,
     REHEARSAL,
     STATE,
-    reference_of,
-    require_recorded,
+    Output,
     settings_with_state,
 )
 from fleet.errors import FleetError, InputError
-from fleet.inventory.employee import SAFE_NAME
+from fleet.model import SAFE_NAME
 from fleet.plan.plan import claimed_operator, read_people
+from fleet.report.envelope import Answer
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Renew, Settle
+from fleet.state.acts import Renew
 
-app = typer.Typer(no_args_is_help=True, help="Take mandates back.")
+app = typer.Typer(no_args_is_help=True, help="Revoke, renew and list mandates.")
 
 EMPLOYEE = Annotated[str, typer.Argument(help="Employee, as in the inventory.")]
 
@@ -37,38 +35,36 @@ EMPLOYEE = Annotated[str, typer.Argument(help="Employee, as in the inventory.")]
 def revoke(
     employee: EMPLOYEE,
     reference: Annotated[
-        str | None, typer.Option("--reference", metavar="TEXT", help="What it rests on, such as a letter's number.")
+        str | None,
+        typer.Option(
+            "--reference", metavar="TEXT", help="Reference of the revocation, such as the number of a letter."
+        ),
     ] = None,
     inventory: INVENTORY = None,
     unknown: Annotated[
-        bool, typer.Option("--unknown", help="Accept a name that is in no inventory and in no log.")
+        bool, typer.Option("--unknown", help="Accept a name that is in no inventory and not in the log.")
     ] = False,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Revoke an employee's mandate. Takes effect at once, also for a run in progress, and overrides the inventory.
+    """Revoke an employee's mandate. Takes effect immediately, also for a run in progress, and overrides the inventory.
 
     The record follows, written by the run in progress if there is one. Exit code 1: the revocation is in force, but not
     recorded yet; the next command or run that writes to the log records it.
     """
-    if not SAFE_NAME.fullmatch(employee):
-        raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
+    _require_name(employee)
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     revocations = Revocations(settings.state_dir.revocations)
     if not unknown:
         _require_known(employee, settings, revocations, rehearsal=rehearsal)
-    is_new = revocations.add(
-        employee,
-        datetime.now(UTC).date(),
-        reference=reference_of(reference),
-        operator=os.getuid(),
-        operator_claimed=claimed_operator(),
-    )
-    when = "is revoked as of now" if is_new else "was revoked already"
-    typer.echo(f"The mandate of {employee} {when}, in the state {settings.state}.")
-    with require_recorded(f"The mandate of {employee} is revoked"):
-        carry_out(settings, "fleet mandates revoke", Settle(), lambda: revocations.is_recorded(employee))
+    subject = f"The mandate of {employee}"
+    block(settings, revocations, employee, reference, "fleet mandates revoke", subject, "revoked")
+
+
+def _require_name(employee: str) -> None:
+    if not SAFE_NAME.fullmatch(employee):
+        raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
 
 
 def _require_known(employee: str, settings: Settings, revocations: Revocations, *, rehearsal: bool) -> None:
@@ -95,28 +91,35 @@ def _require_known(employee: str, settings: Settings, revocations: Revocations, 
 @app.command()
 def renew(
     employee: EMPLOYEE,
-    reference: Annotated[str, typer.Option("--reference", metavar="TEXT", help="Of the new mandate.")],
+    reference: Annotated[str, typer.Option("--reference", metavar="TEXT", help="Reference of the new mandate.")],
     inventory: BESIDE = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Lift a revocation, because the employee has given a new mandate. The record is written first."""
+    """End a revocation because the employee has given a new mandate. Recorded before it takes effect."""
+    _require_name(employee)
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
-    try:
-        act = Renew(employee=employee, reference=reference_of(reference) or "", operator_claimed=claimed_operator())
-    except ValidationError:
-        raise InputError(f"'{employee}' cannot be an employee's name in an inventory.") from None
+    act = Renew(employee=employee, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet mandates renew", act)
     typer.echo(f"The mandate of {employee} in the inventory counts again, in the state {settings.state}.")
 
 
 @app.command("list")
-def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None) -> None:
-    """List who has revoked, since when, and with which reference."""
+def list_(
+    inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None, output: OUTPUT = Output.TEXT
+) -> Answer:
+    """List revocations with their dates and references."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     revoked = list(Revocations(settings.state_dir.revocations).entries())
-    for entry in revoked:
-        typer.echo("  ".join(part for part in (entry.name, entry.since.isoformat(), entry.reference) if part))
-    if not revoked:
-        typer.echo("Nobody has revoked.")
+
+    def show() -> None:
+        for entry in revoked:
+            typer.echo("  ".join(part for part in (entry.name, entry.since.isoformat(), entry.reference) if part))
+        if not revoked:
+            typer.echo("Nobody has revoked.")
+
+    fields = [
+        {"employee": one.name, "revoked_on": one.since.isoformat(), "reference": one.reference} for one in revoked
+    ]
+    return Answer({"revoked": fields}, show)

@@ -2,88 +2,115 @@
 
 from __future__ import annotations
 
+import inspect
 import stat
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from fleet.errors import AuditError, FleetError, InputError
+from fleet.errors import FleetError, InputError
 from fleet.paths import is_there, look, write_private
-from fleet.report.translations import visible
+from fleet.report.envelope import Answer
+from fleet.report.translations import LANGUAGES, visible
 from fleet.settings.resolve import Given, Settings, resolve_settings
+from fleet.settings.setting import Setting
+from fleet.settings.table import SETTINGS, setting_named
 
-INVENTORY = Annotated[
-    list[str] | None,
-    typer.Option("-i", "--inventory", metavar="INVENTORY", help="Inventory, as for ansible. Repeatable."),
-]
+SETTINGS_PANEL = "Settings (also in fleet.yml)"
+
+
+def option(name: str, text: str | None = None, panel: str | None = None) -> Any:
+    """The option of a setting, with everything that its declaration says; `text` for another help."""
+    setting = setting_named(name)
+    if setting.option is None:
+        raise TypeError(f"{name} has no option")
+    return typer.Option(
+        *setting.option.flags,
+        metavar=setting.option.metavar,
+        help=text or help_of(setting),
+        rich_help_panel=panel,
+        callback=None if setting in SETTINGS else _checker(setting),
+    )
+
+
+def help_of(setting: Setting) -> str:
+    """What `--help` says of a setting's option."""
+    default = setting.default_text or (
+        str(setting.default()) if setting.plain_type is int and setting.default() else ""
+    )
+    notes = [f"env: {setting.environment}"] if setting.environment else []
+    notes += [f"default: {default}"] if default else []
+    text = setting.help + (" Repeatable." if setting.is_list else "")
+    return f"{text.removesuffix('.')} [{'; '.join(notes)}]." if notes else text
+
+
+def _checker(setting: Setting) -> Callable[[Any], Any]:
+    """What refuses a value of an option that is no key of fleet.yml, and so is not checked with those."""
+    return lambda value: value if not value else setting.check(value, setting.option.name if setting.option else "")
+
+
+def with_settings(verb: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Replace the parameter `given` of a verb by one option for each setting; the verb gets what was passed."""
+    signature = inspect.signature(verb, eval_str=True)
+    added = [
+        inspect.Parameter(
+            one.name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=one.option.default,
+            annotation=Annotated[
+                _type_of(one), option(one.name, panel=SETTINGS_PANEL if one.name != "inventory" else None)
+            ],
+        )
+        for one in SETTINGS
+        if one.option
+    ]
+
+    @wraps(verb)
+    def command(**values: Any) -> Answer:
+        passed = {each.name: values.pop(each.name) for each in added}
+        return verb(
+            given=Given(**{each.name: passed[each.name] for each in added if passed[each.name] != each.default}),
+            **values,
+        )
+
+    parameters = [each for one in signature.parameters.values() for each in (added if one.name == "given" else [one])]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # what typer reads
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+def _type_of(setting: Setting) -> Any:
+    """The type of a setting's option, as typer takes it."""
+    if setting.option and setting.option.type:
+        return setting.option.type
+    plain = int if setting.plain_type is int else bool if setting.plain_type is bool else str
+    return (list[str] if setting.is_list else plain) | None
+
+
+INVENTORY = Annotated[list[str] | None, option("inventory")]
 BESIDE = Annotated[
-    list[str] | None,
-    typer.Option("-i", "--inventory", metavar="INVENTORY", help="Inventory whose fleet.yml counts. Repeatable."),
+    list[str] | None, option("inventory", "Inventory; its fleet.yml names the state to use. Repeatable.")
 ]
 LIMIT = Annotated[
-    str | None, typer.Option("-l", "--limit", metavar="PATTERN", help="Only these employees, as for ansible.")
+    str | None, typer.Option("-l", "--limit", metavar="PATTERN", help="Only these employees, as in Ansible.")
 ]
-STATE = Annotated[str | None, typer.Option("--state", metavar="DIR", help="State directory [env: FLEET_STATE].")]
-IDENTITY = Annotated[
-    str | None,
-    typer.Option("--identity", metavar="FILE", help="Age identity that opens sessions [env: FLEET_IDENTITY]."),
+STATE = Annotated[str | None, option("state")]
+IDENTITY = Annotated[str | None, option("identity")]
+LOG_KEY = Annotated[str | None, option("log_key")]
+RECIPES = Annotated[list[str] | None, option("recipes")]
+WORKERS = Annotated[list[str] | None, option("workers")]
+NOTIFY = Annotated[list[str] | None, option("notify")]
+NOTIFY_FILE = Annotated[str | None, option("notify_file")]
+REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="Use the state of rehearsals.")]
+LANGUAGE = Annotated[
+    str | None, typer.Option("--language", metavar="CODE", help=f"Language of the output: {', '.join(LANGUAGES)}.")
 ]
-LOG_KEY = Annotated[
-    str | None,
-    typer.Option("--log-key", metavar="FILE", help="Key that signs the audit log [env: FLEET_LOG_KEY]."),
-]
-RECIPES = Annotated[
-    list[str] | None,
-    typer.Option("--recipes", metavar="DIR", help="Recipes of your own, beside the catalog. Repeatable."),
-]
-FORKS = Annotated[int | None, typer.Option("-f", "--forks", metavar="N", help="Accounts at a time [default: 8].")]
-WORKERS = Annotated[
-    list[str] | None,
-    typer.Option("--worker", metavar="[USER@]HOST", help="Visit from there, by SSH, not from here. Repeatable."),
-]
-SERVICES = Annotated[
-    list[str] | None, typer.Option("--service", metavar="SERVICE", help="Only this service. Repeatable.")
-]
-CONTROLS = Annotated[
-    list[str] | None, typer.Option("--control", metavar="CONTROL", help="Only this control. Repeatable.")
-]
-RESOLVE = Annotated[
-    list[str] | None,
-    typer.Option("--resolve", metavar="HOST:PORT=ADDR:PORT", help="Reach HOST:PORT at a loopback address. Repeatable."),
-]
-TRUST_SPKI = Annotated[
-    list[str] | None,
-    typer.Option("--trust-spki", metavar="B64", help="Trust this public key (base64 SHA-256). Repeatable."),
-]
-PROXY = Annotated[
-    str | None, typer.Option("--proxy", metavar="URL", help="The forward proxy to go through, http://HOST:PORT.")
-]
-NOTIFY = Annotated[
-    list[str] | None,
-    typer.Option("--notify", metavar="URL", help="Send counts to https://…, mailto:ADDRESS, Apprise URL. Repeatable."),
-]
-NOTIFY_FILE = Annotated[
-    str | None,
-    typer.Option("--notify-file", metavar="FILE", help="Private file with such URLs, one on a line."),
-]
-REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="The log of rehearsals, not of the real runs.")]
-LANGUAGE = Annotated[str | None, typer.Option("--language", metavar="CODE", help="en, fr, de or it.")]
-
-
-class Switch(StrEnum):
-    """On or off."""
-
-    ON = "on"
-    OFF = "off"
-
-
-BREAKER = Annotated[Switch, typer.Option("--breaker", help="Circuit breaker; off on loopback only.")]
 
 
 class Output(StrEnum):
@@ -91,6 +118,9 @@ class Output(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+OUTPUT = Annotated[Output, typer.Option("--output", help="text, or one JSON object.")]
 
 
 def screen(*, stderr: bool = False) -> Console:
@@ -114,34 +144,14 @@ def complain(errors: Iterable[str]) -> None:
 
 
 def confirm(question: str, option: str) -> None:
-    """Ask before something is done; only a y goes on. Ends with exit code 1 for a no.
+    """Ask before something is done; only a y goes on.
 
-    Raises InputError where nobody can answer, naming the option that answers for them.
+    Raises FleetError (exit code 1) for a no, and InputError where nobody can answer, naming the option that does.
     """
     if not sys.stdin.isatty():
         raise InputError(f"{question} There is no terminal to ask at, so nothing was done; add {option}.")
     if not typer.confirm(question, err=True):
-        say("Nothing was done.")
-        raise typer.Exit(1)
-
-
-def reference_of(text: str | None) -> str | None:
-    """What an act rests on, as the log can hold it. Raises InputError."""
-    reference = text and text.strip()
-    if text is not None and (not reference or len(reference) > 200 or not reference.isprintable()):
-        raise InputError("--reference: give one line of 1 to 200 characters, such as the number of a letter.")
-    return reference
-
-
-@contextmanager
-def require_recorded(what: str) -> Iterator[None]:
-    """Where recording fails, say that what was shut is shut all the same. Raises AuditError."""
-    try:
-        yield
-    except FleetError as error:
-        raise AuditError(
-            f"{what}, but it is not in the audit log yet: {error} The next command or run that writes records it."
-        ) from None
+        raise FleetError("You did not confirm. Nothing was done.")
 
 
 def settings_of(
@@ -170,11 +180,13 @@ def settings_with_state(
     *,
     rehearsal: bool,
     state: str | None = None,
+    identity: str | None = None,
     log_key: str | None = None,
     recipes: list[str] | None = None,
 ) -> Settings:
     """The settings of real runs or of rehearsals. Raises InputError where their state is missing or of no use."""
-    settings = settings_of(inventory, state=state, log_key=log_key, recipes=recipes).of_kind(rehearsal=rehearsal)
+    settings = settings_of(inventory, state=state, identity=identity, log_key=log_key, recipes=recipes)
+    settings = settings.of_kind(rehearsal=rehearsal)
     settings.state_dir.check(rehearsal=rehearsal)
     return settings
 

@@ -31,9 +31,9 @@ def rehearsal(
     identity: IDENTITY = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Serve the stand-in services of a rehearsal inventory until Ctrl-C, and print the options that lead there.
+    """Serve the stand-in services of a rehearsal inventory until Ctrl-C, and print the options to reach them.
 
-    Sessions of all its employees are sealed into the state of rehearsals, so that `fleet run` finds them signed in.
+    Imports a session for each of its employees into the state of rehearsals, so that `fleet run` finds them signed in.
     """
     settings = settings_of(inventory, state=state, identity=identity, log_key=log_key)
     employees, catalog = read_people(settings)

@@ -15,13 +15,13 @@ from fleet.audit.segments import read_run
 from fleet.audit.signed_note import is_signed_by
 from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.paths import AuditDir
-from fleet.plan.plan import catalog_for, service_names
+from fleet.plan.plan import catalog_for
 from fleet.report.page import render_report
 from fleet.report.translations import requested_translator
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="Run id, or 'last'.")] = "last",
+    run: Annotated[str, typer.Argument(help="Run id, or `last`.")] = "last",
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="File to write [default: report-RUN.html]."),
@@ -31,9 +31,9 @@ def report(
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
-    """Write one run as one HTML file that needs no network: numbers, coverage, who must do what, every control.
+    """Write a report of one run as a single HTML file: counts, coverage, who must act, every control.
 
-    It names employees and shows evidence: give it to those who may see that.
+    The file needs no network. It contains names and evidence: share it only with people who may see them.
     """
     settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)
     places = settings.state_dir.audit
@@ -44,7 +44,7 @@ def report(
         log[0],
         known_subjects(places.subjects),
         settings.state_dir,
-        service_names(catalog_for(settings, rehearsal=rehearsal)),
+        catalog_for(settings, rehearsal=rehearsal),
         _own_checkpoint(places),
         requested_translator(language),
     )

@@ -16,109 +16,67 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fleet.audit.log import wait_until_free
 from fleet.commands.ci_outputs import CiOutputs
 from fleet.commands.options import (
-    BREAKER,
-    CONTROLS,
-    FORKS,
-    IDENTITY,
-    INVENTORY,
     LIMIT,
-    LOG_KEY,
-    NOTIFY,
-    NOTIFY_FILE,
-    PROXY,
-    RECIPES,
-    RESOLVE,
-    SERVICES,
-    STATE,
-    TRUST_SPKI,
-    WORKERS,
+    OUTPUT,
     Output,
-    Switch,
-    complain,
+    option,
     people,
     say,
     screen,
+    with_settings,
 )
 from fleet.errors import BusyError, FleetError, InputError, told
 from fleet.notify.send import Notifier
 from fleet.plan.forecast import forecast, hours_of
-from fleet.plan.plan import RunSpec, claimed_operator, new_run_id, read_people, service_names
+from fleet.plan.plan import RunSpec, claimed_operator, new_run_id, read_people
 from fleet.plan.selection import EVERYTHING, Selection, require_no_shrink
-from fleet.report.envelope import envelope
-from fleet.report.forecast import duration, forecast_envelope, print_forecast
+from fleet.recipes.catalog import Catalog
+from fleet.report.envelope import Answer
+from fleet.report.forecast import duration, forecast_fields, print_forecast
 from fleet.report.notification import run_notice
+from fleet.report.result import report_fields
 from fleet.report.table import print_report
-from fleet.run.execute import RunReport, execute
+from fleet.run.execute import execute
+from fleet.run.run_report import RunReport
 from fleet.run.signals import interruptible
 from fleet.settings.resolve import Given, Settings, configure
 
 
+@with_settings
 def run(
-    inventory: INVENTORY = None,
+    given: Given,
     limit: LIMIT = None,
-    check: Annotated[bool, typer.Option("-C", "--check", help="Read only: change nothing.")] = False,
-    forks: FORKS = None,
-    worker: WORKERS = None,
-    service: SERVICES = None,
-    control: CONTROLS = None,
-    recipes: RECIPES = None,
-    state: STATE = None,
-    identity: IDENTITY = None,
-    log_key: LOG_KEY = None,
-    resolve: RESOLVE = None,
-    trust_spki: TRUST_SPKI = None,
-    proxy: PROXY = None,
-    breaker: BREAKER = Switch.ON,
-    notify: NOTIFY = None,
-    notify_file: NOTIFY_FILE = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say who, what and how long; touch nothing.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
-    new: Annotated[bool, typer.Option("--new", help="Only what no run has done yet.")] = False,
-    only_failed: Annotated[
-        str | None,
-        typer.Option("--only-failed", metavar="RUN", help="Only what did not end well in a run, or in 'last'."),
-    ] = None,
-    stale: Annotated[
-        int | None,
-        typer.Option("--stale", metavar="DAYS", min=0, max=36500, help="Only what was last read before that."),
-    ] = None,
-    accept_shrink: Annotated[
+    check: Annotated[bool, typer.Option("-C", "--check", help="Check mode: read every setting, change none.")] = False,
+    plan: Annotated[
         bool,
-        typer.Option("--accept-shrink", help="Half of the employees of the last run, or more, are gone on purpose."),
+        typer.Option("--plan", help="Show which accounts would be visited and how long it would take; change nothing."),
     ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue where the last run stopped.")] = False,
+    new: Annotated[bool, option("new")] = False,
+    only_failed: Annotated[str | None, option("only_failed")] = None,
+    stale: Annotated[int | None, option("stale")] = None,
+    accept_shrink: Annotated[bool, option("accept_shrink")] = False,
     wait: Annotated[
-        str, typer.Option("--wait", metavar="SECONDS", help="So long for another run to end; none: without a limit.")
+        str,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            help="Wait up to this long for another run to end; `none` waits without a limit.",
+        ),
     ] = "0",
     junit_file: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML, too.")
+        Path | None, typer.Option("--junit", metavar="FILE", help="Also write the results as JUnit XML.")
     ] = None,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
-) -> None:
-    """Opt every employee of an inventory out, prove it by reading it back, and record it.
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
+    """Opt every employee of an inventory out, read each setting back, and record the result.
 
-    Exit codes: 0 all done, 3 somebody must act, 4 a setting is still in,
-    5 something could not be read or set, 1 the tool failed, 2 bad input, 130 interrupted.
+    Exit codes: 0 everything done, 3 somebody must act, 4 a setting is still in,
+    5 a setting could not be read or set, 1 the tool failed, 2 invalid input, 130 interrupted.
+    With --fail-on, only the outcomes it names give 3, 4 and 5.
     """
-    given = Given(
-        inventory=tuple(inventory or ()),
-        state=state,
-        identity=identity,
-        log_key=log_key,
-        recipes=tuple(recipes or ()),
-        services=tuple(service or ()),
-        controls=tuple(control or ()),
-        forks=forks,
-        workers=tuple(worker or ()),
-        resolve=tuple(resolve or ()),
-        trust_spki=tuple(trust_spki or ()),
-        proxy=proxy,
-        breaker="off" if breaker is Switch.OFF else None,
-        notify=tuple(notify or ()),
-        notify_file=notify_file,
-    )
     pipeline = CiOutputs(junit_file)
     selection = Selection(resume, new, only_failed, stale)
-    names: dict[str, str] = {}
     spec, notifier = None, Notifier()
     try:
         if not plan:
@@ -127,41 +85,38 @@ def run(
             configuration, wait_within = configure(given), _seconds(wait)
             notifier = Notifier(None if plan else configuration.channels)
             prepared = partial(prepare_run, configuration.settings, limit, selection)
-            spec, names = prepared(check=check, accept_shrink=accept_shrink)
+            spec, catalog = prepared(check=check, accept_shrink=accept_shrink)
             if not plan and _has_waited(spec.settings, wait_within):
                 # Log and inventory may say something else by now.
-                spec, names = prepared(check=check, accept_shrink=accept_shrink)
+                spec, catalog = prepared(check=check, accept_shrink=accept_shrink)
         if spec.inventory.rehearsal:
             notifier.require_loopback()
         for warning in (*spec.inventory.warnings, *(f"Ansible warns: {remark}" for remark in spec.inventory.remarks)):
             say(warning, "yellow")
         if plan:
-            _tell(spec, names, output)
-            return
-        for sentence in _hours(spec, names):
+            seen = forecast(spec, catalog)
+            return Answer(forecast_fields(spec, seen), partial(print_forecast, screen(), spec, seen))
+        for sentence in _hours(spec, catalog):
             say(sentence)
         with progress(len(spec.inventory.employees), "Checking" if spec.check else "Opting out") as advance:
-            report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, advance)
+            report = RunReport(None, spec.check) if spec.only == frozenset() else execute(spec, catalog, advance)
     except (FleetError, OSError) as error:
         run_id = spec.run_id if spec else None
         why = error if isinstance(error, FleetError) else FleetError(told(error))
         report = RunReport(run_id, check, exit_code=why.exit_code, errors=[str(why)])
     employees = spec.inventory.employees if spec else ()
-    found = pipeline.write(report, names, employees)  # it is there whatever becomes of those who are told of it
+    found = pipeline.write(report, employees)  # it is there whatever becomes of those who are told of it
     report = _notified(notifier, found, spec)
     if report is not found:
-        report = pipeline.write(report, names, employees)
-    pipeline.summarize(report, names)
-    if output is Output.JSON:
-        typer.echo(envelope(report, names))
-        if spec is not None and report.started_at:
-            say(f"Recorded in the state {spec.settings.state}.")
-    elif spec is not None and report.started_at:
-        show(spec, report, names)
+        report = pipeline.write(report, employees)
+    pipeline.summarize(report)
     if spec is not None and spec.only == frozenset():
         people.print(_nothing(spec))
-    complain(report.errors)
-    raise typer.Exit(report.exit_code)
+    if spec is None or not report.started_at:
+        return Answer(report_fields(report), exit_code=report.exit_code, errors=report.errors)
+    if output is Output.JSON:
+        say(f"Recorded in the state {spec.settings.state}.")
+    return Answer(report_fields(report), partial(show, spec, report), report.exit_code, report.errors)
 
 
 def _seconds(wait: str) -> float:
@@ -193,27 +148,18 @@ def _notified(notifier: Notifier, report: RunReport, spec: RunSpec | None) -> Ru
     return report.having(notifier.tell(notice)) if notice else report
 
 
-def _hours(spec: RunSpec, names: dict[str, str]) -> Iterator[str]:
+def _hours(spec: RunSpec, catalog: Catalog) -> Iterator[str]:
     """What people must know of a run that may wait for hours: it is told before it waits."""
-    for service, hours in hours_of(spec):
+    for service, hours in hours_of(spec, catalog):
         opens_in = hours.opens_in(datetime.now())
         waits = f"its accounts wait {duration(opens_in)}" if opens_in else "whoever is not reached in them waits"
-        yield f"{names.get(service, service)} is visited {hours} only (fleet.yml: hours, local time): {waits}."
+        yield f"{catalog.recipes[service].name} is visited {hours} only (fleet.yml: hours, local time): {waits}."
 
 
 def _nothing(spec: RunSpec) -> str:
     if spec.resumes:
         return f"Nothing is left to go on with: run {spec.resumes} came to its end."
     return "Nothing to do: no account here is what was asked for. Nobody was visited."
-
-
-def _tell(spec: RunSpec, names: dict[str, str], output: Output) -> None:
-    """`--plan`: what the run would do."""
-    seen = forecast(spec)
-    if output is Output.JSON:
-        typer.echo(forecast_envelope(spec, seen, names))
-    else:
-        print_forecast(screen(), spec, seen, names)
 
 
 def prepare_run(
@@ -223,22 +169,22 @@ def prepare_run(
     *,
     check: bool,
     accept_shrink: bool = False,
-) -> tuple[RunSpec, dict[str, str]]:
-    """The run that the options describe, and the names of its services. Raises InputError."""
+) -> tuple[RunSpec, Catalog]:
+    """The run that the options describe, and the recipes that it was planned with. Raises InputError."""
     inventory, catalog = read_people(settings, limit)
     settings = settings.of_kind(rehearsal=inventory.rehearsal)
     settings.state_dir.require_kind(rehearsal=inventory.rehearsal)
     spec = RunSpec(new_run_id(), check, inventory, settings, claimed_operator(), recipes_sha256=dict(catalog.digests))
     if not accept_shrink:
         require_no_shrink(spec)
-    return selection.of(spec), service_names(catalog)
+    return selection.of(spec, catalog), catalog
 
 
-def show(spec: RunSpec, report: RunReport, names: dict[str, str]) -> None:
+def show(spec: RunSpec, report: RunReport) -> None:
     """Print a report for people."""
     places = spec.settings.state_dir
     evidence = places.evidence / spec.run_id
-    print_report(screen(), report, names, places.audit.log, evidence)
+    print_report(screen(), report, places.audit.log, evidence)
     if not report.results and not report.errors:
         people.print("Nothing was planned: nobody here has an account that these options ask for.")
 

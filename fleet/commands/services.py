@@ -5,40 +5,42 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from datetime import UTC, datetime
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from rich.table import Table
+from rich.table import Column
 
-from fleet.authority.blocklist import Blocklist
+from fleet.authority.blocklist import Blocklist, Entry
 from fleet.browser.engine import Engine
 from fleet.browser.find import BrowserProgram, find_browser
 from fleet.browser.network import Network
 from fleet.browser.selector_check import require_selectors
-from fleet.commands.carry_out import carry_out
+from fleet.commands.carry_out import block, carry_out, reference_of
 from fleet.commands.options import (
     BESIDE,
     LOG_KEY,
+    OUTPUT,
     RECIPES,
     REHEARSAL,
     STATE,
+    Output,
     people,
-    reference_of,
-    require_recorded,
     say,
     screen,
     settings_of,
     settings_with_state,
 )
 from fleet.errors import BrowserMissingError, InputError
-from fleet.plan.plan import SERVICE_NAME, catalog_for, claimed_operator
+from fleet.model import SERVICE_NAME
+from fleet.plan.plan import catalog_for, claimed_operator
 from fleet.recipes.catalog import Catalog, load_catalog
 from fleet.recipes.recipe import json_schema
-from fleet.state.acts import Settle, Start
+from fleet.report.envelope import Answer
+from fleet.report.table import plain
+from fleet.state.acts import Start
 
-app = typer.Typer(no_args_is_help=True, help="Look at the catalog, check recipes, and stop a service at once.")
+app = typer.Typer(no_args_is_help=True, help="List services, check recipes, and stop or start visits to a service.")
 
 SERVICE = Annotated[str, typer.Argument(help="Service, such as linkedin.")]
 
@@ -48,26 +50,42 @@ def _catalog(inventory: list[str] | None, recipes: list[str] | None) -> Catalog:
 
 
 @app.command("list")
-def list_(inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None) -> None:
-    """List every control that can be opted out of, what the service's terms say of automation, and what is stopped."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Control", no_wrap=True)
-    table.add_column("Setting", overflow="fold", ratio=1)
-    for heading in ("Kind", "Terms", "Seen live"):
-        table.add_column(heading, no_wrap=True)
-    for recipe in _catalog(inventory, recipes):
-        for name, control in recipe.controls.items():
-            seen = control.verified_live or "not yet"
-            table.add_row(f"{recipe.service}.{name}", control.title, control.kind, recipe.terms.automation, seen)
+def list_(
+    inventory: BESIDE = None, recipes: RECIPES = None, state: STATE = None, output: OUTPUT = Output.TEXT
+) -> Answer:
+    """List every control, what the service's terms say about automation, and which services are stopped."""
+    controls = [
+        {
+            "service": recipe.service,
+            "control": name,
+            "title": control.title,
+            "kind": control.kind,
+            "terms": recipe.terms.automation,
+            "seen_live": control.verified_live,
+        }
+        for recipe in _catalog(inventory, recipes)
+        for name, control in recipe.controls.items()
+    ]
+    stopped = list(Blocklist(settings_of(inventory, state=state).state_dir.stopped_services).entries())
+    fields = [{"service": one.name, "stopped_on": one.since.isoformat(), "reference": one.reference} for one in stopped]
+    return Answer({"controls": controls, "stopped": fields}, partial(_print, controls, stopped))
+
+
+def _print(controls: list[dict[str, Any]], stopped: list[Entry]) -> None:
+    facts = (Column(heading, no_wrap=True) for heading in ("Kind", "Terms", "Seen live"))
+    table = plain(Column("Control", no_wrap=True), Column("Setting", overflow="fold", ratio=1), *facts)
+    for one in controls:
+        seen = str(one["seen_live"] or "not yet")
+        table.add_row(f"{one['service']}.{one['control']}", one["title"], one["kind"], one["terms"], seen)
     screen().print(table)
-    for entry in Blocklist(settings_of(inventory, state=state).state_dir.stopped_services).entries():
+    for entry in stopped:
         rests_on = f" ({entry.reference})" if entry.reference else ""
         say(f"{entry.name} has been stopped since {entry.since.isoformat()}{rests_on}: no run visits it.", "yellow")
 
 
 @app.command()
 def show(service: SERVICE, inventory: BESIDE = None, recipes: RECIPES = None) -> None:
-    """Show a recipe as it stands in its file, sources and all."""
+    """Print a recipe as its file has it, with its sources."""
     catalog = _catalog(inventory, recipes)
     if catalog.get(service) is None:
         raise InputError(f"There is no recipe for '{service}'; known are {', '.join(catalog.recipes)}.")
@@ -79,7 +97,10 @@ def show(service: SERVICE, inventory: BESIDE = None, recipes: RECIPES = None) ->
 def stop(
     service: SERVICE,
     reference: Annotated[
-        str | None, typer.Option("--reference", metavar="TEXT", help="Whose decision, such as a ticket; no name.")
+        str | None,
+        typer.Option(
+            "--reference", metavar="TEXT", help="Reference of the decision, such as a ticket; not a person's name."
+        ),
     ] = None,
     inventory: BESIDE = None,
     recipes: RECIPES = None,
@@ -87,13 +108,12 @@ def stop(
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Stop a service for all runs, including one in progress: no visit begins there, and nothing is pressed.
+    """Stop all visits to a service immediately, also those of a run in progress.
 
     The record follows, written by the run in progress if there is one. Exit code 1: the service is stopped, but that is
     not recorded yet; the next command or run that writes to the log records it.
     """
-    if not SERVICE_NAME.fullmatch(service):
-        raise InputError(f"'{service}' cannot be the name of a service.")
+    _require_name(service)
     settings = settings_with_state(inventory, state=state, recipes=recipes, log_key=log_key, rehearsal=rehearsal)
     try:
         known = catalog_for(settings, rehearsal=rehearsal).recipes
@@ -103,53 +123,55 @@ def stop(
         if service not in known:
             raise InputError(f"There is no recipe for '{service}'; known are {', '.join(known)}. Nothing was stopped.")
     stopped = Blocklist(settings.state_dir.stopped_services)
-    is_new = stopped.add(
-        service,
-        datetime.now(UTC).date(),
-        reference=reference_of(reference),
-        operator=os.getuid(),
-        operator_claimed=claimed_operator(),
-    )
-    when = "is stopped as of now" if is_new else "was stopped already"
-    typer.echo(f"{service} {when}, in the state {settings.state}.")
-    with require_recorded(f"{service} is stopped"):
-        carry_out(settings, "fleet services stop", Settle(), lambda: stopped.is_recorded(service))
+    block(settings, stopped, service, reference, "fleet services stop", service, "stopped")
+
+
+def _require_name(service: str) -> None:
+    if not SERVICE_NAME.fullmatch(service):
+        raise InputError(f"'{service}' cannot be the name of a service.")
 
 
 @app.command()
 def start(
     service: SERVICE,
     reference: Annotated[
-        str, typer.Option("--reference", metavar="TEXT", help="Whose decision, such as a ticket; no name.")
+        str,
+        typer.Option(
+            "--reference", metavar="TEXT", help="Reference of the decision, such as a ticket; not a person's name."
+        ),
     ],
     inventory: BESIDE = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Let runs visit a stopped service again. The record is written first."""
+    """Allow visits to a stopped service again. Recorded before it takes effect."""
+    _require_name(service)
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
-    try:
-        act = Start(service=service, reference=reference_of(reference) or "", operator_claimed=claimed_operator())
-    except ValidationError:
-        raise InputError(f"'{service}' cannot be the name of a service.") from None
+    act = Start(service=service, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet services start", act)
     typer.echo(f"{service} is visited again, in the state {settings.state}.")
 
 
 @app.command()
-def check(inventory: BESIDE = None, recipes: RECIPES = None) -> None:
-    """Validate all recipes, the catalog's and your own. Exit code 2 if one is wrong.
+def check(inventory: BESIDE = None, recipes: RECIPES = None, output: OUTPUT = Output.TEXT) -> Answer:
+    """Check all recipes, those of the catalog and your own. Exit code 2 if one is invalid.
 
-    No page is visited; the browser, where there is one, is only asked whether it takes every selector for CSS.
+    Visits no page. If a browser is installed, it checks that every selector is valid CSS.
     """
     catalog = _catalog(inventory, recipes)
     try:
         asyncio.run(_check_selectors(catalog, find_browser()))
     except BrowserMissingError:
         people.print("The selectors were not tried, for there is no browser: fleet browser install")
-    for recipe in catalog:
-        typer.echo(f"{catalog.paths[recipe.service]}: ok, {len(recipe.controls)} control(s)")
+    checked = [(recipe.service, str(catalog.paths[recipe.service]), len(recipe.controls)) for recipe in catalog]
+
+    def show() -> None:
+        for _, path, count in checked:
+            typer.echo(f"{path}: ok, {count} control(s)")
+
+    fields = [{"service": service, "file": path, "controls": count} for service, path, count in checked]
+    return Answer({"recipes": fields}, show)
 
 
 async def _check_selectors(catalog: Catalog, program: BrowserProgram) -> None:
@@ -162,5 +184,5 @@ async def _check_selectors(catalog: Catalog, program: BrowserProgram) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of recipes, for editors. The same is published as docs/recipe.schema.json."""
+    """Print the JSON Schema of recipes for editors, the same as docs/recipe.schema.json."""
     typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

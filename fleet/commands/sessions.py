@@ -1,54 +1,60 @@
-"""`fleet sessions`: import, list and remove sealed sessions."""
+"""`fleet sessions`: import, list, reseal and remove sealed sessions."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column
 
+from fleet.audit.log import kept_free
 from fleet.commands.options import (
     BESIDE,
+    IDENTITY,
     INVENTORY,
+    OUTPUT,
     RECIPES,
     REHEARSAL,
     STATE,
+    Output,
     say,
     screen,
     settings_of,
     settings_with_state,
 )
 from fleet.errors import InputError
-from fleet.inventory.employee import SAFE_NAME
 from fleet.inventory.read import Inventory
+from fleet.model import SAFE_NAME, counted
 from fleet.plan.gates import is_personal
 from fleet.plan.plan import read_people
 from fleet.recipes.catalog import Catalog
+from fleet.report.envelope import Answer
+from fleet.report.table import plain
 from fleet.sessions.convert import read_session
 from fleet.sessions.files import session_files
-from fleet.sessions.store import SessionStore
+from fleet.sessions.store import SessionInfo, SessionStore, read_identity
 
-app = typer.Typer(no_args_is_help=True, help="Import, list and remove sealed sessions.")
+app = typer.Typer(no_args_is_help=True, help="Import, list, reseal and remove sealed sessions.")
 
 
 @app.command("import")
 def import_(
     employee: Annotated[str | None, typer.Argument(help="Employee, as in the inventory.")] = None,
     service: Annotated[str | None, typer.Argument(help="Service, such as linkedin.")] = None,
-    file: Annotated[
-        Path | None, typer.Argument(help="Playwright storage state, or cookies as JSON or cookies.txt.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="Playwright storage state, JSON cookies or cookies.txt.")] = None,
     inventory: INVENTORY = None,
     folder: Annotated[
-        Path | None, typer.Option("--from", metavar="DIR", help="Import every EMPLOYEE.SERVICE.json of a folder.")
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Import every file named EMPLOYEE.SERVICE.json in this folder."),
     ] = None,
     recipes: RECIPES = None,
     state: STATE = None,
 ) -> None:
-    """Seal sessions for employees of an inventory. Only what the recipe calls a session is kept."""
+    """Encrypt and store sessions of employees. Keeps only what the recipe declares as the session."""
     if (folder is None) == (file is None):
         raise InputError("Give EMPLOYEE SERVICE FILE, or --from DIR with files named EMPLOYEE.SERVICE.json.")
     settings = settings_of(inventory, state=state, recipes=recipes)
@@ -111,13 +117,28 @@ def _import_one(
 
 
 @app.command("list")
-def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None) -> None:
-    """Show whose sessions exist, how old they are, and when their cookies expire. Nothing is opened."""
+def list_(
+    inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None, output: OUTPUT = Output.TEXT
+) -> Answer:
+    """List stored sessions with their age and the expiry of their cookies. Decrypts nothing."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Employee", "Service", "Sealed", "Expires"):
-        table.add_column(heading, no_wrap=True)
-    for info in SessionStore(settings.state_dir).list():
+    found = list(SessionStore(settings.state_dir).list())
+    fields = [
+        {
+            "employee": one.employee,
+            "service": one.service,
+            "sealed_at": _moment(one.sealed_at),
+            "expires_at": None if one.expires_at is None else _moment(one.expires_at),
+            "is_expired": one.is_expired,
+        }
+        for one in found
+    ]
+    return Answer({"sessions": fields}, partial(_print, found))
+
+
+def _print(found: list[SessionInfo]) -> None:
+    table = plain(*(Column(heading, no_wrap=True) for heading in ("Employee", "Service", "Sealed", "Expires")))
+    for info in found:
         expires = "not known" if info.expires_at is None else _day(info.expires_at)
         table.add_row(
             info.employee, info.service, _age(info.sealed_at), f"{expires} (over)" if info.is_expired else expires
@@ -130,18 +151,46 @@ def list_(inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE =
 
 @app.command()
 def remove(
-    employee: Annotated[str, typer.Argument(help="Employee.")],
-    service: Annotated[str, typer.Argument(help="Service.")],
+    employee: Annotated[str, typer.Argument(help="Employee, as in the inventory.")],
+    service: Annotated[str, typer.Argument(help="Service, such as linkedin.")],
     inventory: BESIDE = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
 ) -> None:
-    """Remove a session."""
+    """Delete a stored session."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     is_named = SAFE_NAME.fullmatch(employee) and SAFE_NAME.fullmatch(service)  # they become a file's name
     if not is_named or not SessionStore(settings.state_dir).remove(employee, service):
         raise InputError(f"There is no session of {employee} at {service}; 'fleet sessions list' shows all.")
     typer.echo(f"Removed the session of {employee} at {service} from the state {settings.state}.")
+
+
+@app.command()
+def reseal(
+    inventory: BESIDE = None, rehearsal: REHEARSAL = False, identity: IDENTITY = None, state: STATE = None
+) -> None:
+    """Encrypt every session again, to the recipients that STATE/recipients.txt lists now.
+
+    Not while a run is in progress. After an interruption, run it again.
+    """
+    settings = settings_with_state(inventory, state=state, identity=identity, rehearsal=rehearsal)
+    opener, store = read_identity(settings.identity), SessionStore(settings.state_dir)
+    with kept_free(settings.state_dir.audit, "fleet sessions reseal"):
+        resealed = store.reseal(opener)
+    recipients = [str(recipient) for recipient in store.recipients()]
+    sessions, keys = counted(resealed.count, "session"), counted(len(recipients), "recipient")
+    typer.echo(f"Resealed {sessions} to {keys} in the state {settings.state}.")
+    if str(opener.to_public()) not in recipients:
+        say(f"{settings.identity} no longer opens them: its public key is not in {settings.state_dir.recipients}.")
+    if resealed.unopened:
+        first = (
+            f"{counted(len(resealed.unopened), 'session')} did not open with {settings.identity} and were left as is:"
+        )
+        raise InputError("\n".join([first, *map(str, resealed.unopened)]))
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _day(seconds: float) -> str:

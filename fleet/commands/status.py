@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fleet.audit.current_state import CurrentState, current_states
@@ -19,11 +19,11 @@ from fleet.commands.options import (
     INVENTORY,
     NOTIFY,
     NOTIFY_FILE,
+    OUTPUT,
     RECIPES,
     REHEARSAL,
     STATE,
     Output,
-    complain,
     people,
     screen,
     with_log,
@@ -32,10 +32,12 @@ from fleet.errors import InputError
 from fleet.inventory.read import Inventory
 from fleet.model import EXIT_OK, EXIT_TOOL_FAILED
 from fleet.notify.send import Notifier
-from fleet.plan.plan import catalog_for, plan_accounts, read_people, service_names
+from fleet.plan.plan import catalog_for, plan_accounts, read_people
 from fleet.recipes.catalog import Catalog
-from fleet.report.drift import DriftReport, drift_envelope, print_drift
-from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_envelope
+from fleet.report.drift import DriftReport, drift_fields, print_drift
+from fleet.report.envelope import Answer
+from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_fields
+from fleet.report.table import plain
 from fleet.report.translations import translator_for, visible, whole_percents
 from fleet.settings.resolve import Given, Settings, configure
 
@@ -45,23 +47,29 @@ MAX_STEPS = 20
 def status(
     inventory: INVENTORY = None,
     stale_days: Annotated[
-        int, typer.Option("--stale-days", metavar="DAYS", min=1, max=36500, help="A reading that is older is stale.")
+        int,
+        typer.Option(
+            "--stale-days", metavar="DAYS", min=1, max=36500, help="Count a reading as stale after this many days."
+        ),
     ] = 90,
     drift: Annotated[
-        bool, typer.Option("--drift", help="Only what was read out and is read in again; exit code 6 if there is any.")
+        bool,
+        typer.Option(
+            "--drift", help="Show only settings that were out and are in again; exit code 6 if there are any."
+        ),
     ] = False,
     notify: NOTIFY = None,
     notify_file: NOTIFY_FILE = None,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    output: OUTPUT = Output.TEXT,
     recipes: RECIPES = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
-) -> None:
-    """Show how much of the fleet is out, how old that knowledge is, and what needs whom.
+) -> Answer:
+    """Show how many settings are out, how old the readings are, and who must act. Visits no account.
 
-    With -i, everybody of the inventory counts, also those whom no run has met, and groups are shown. Nothing is claimed
-    that was not read, and nobody is visited. Exit codes: 0; with --drift 6 if there is any. --drift notifies if there
-    is any, or if something could not be looked at.
+    With -i, every employee of the inventory is counted, including those no run has visited, and groups are shown.
+    With --drift, the exit code is 6 if there is drift, and --notify sends a notification if there is drift or a setting
+    could not be read.
     """
     given = Given(
         inventory=tuple(inventory or ()),
@@ -70,17 +78,17 @@ def status(
         notify=tuple(notify or ()),
         notify_file=notify_file,
     )
-    if (given.notify or given.notify_file) and not drift:
+    if (given["notify"] or given["notify_file"]) and not drift:
         raise InputError("--notify: goes with --drift; nothing else of this verb is notified.")
     configuration = configure(given)
-    everybody, catalog = None, catalog_for(configuration.settings, rehearsal=rehearsal)
+    everybody, catalog = None, None
     if configuration.settings.inventory:
-        everybody, _ = read_people(configuration.settings)
+        everybody, catalog = read_people(configuration.settings)
         if rehearsal and not inventory and not everybody.rehearsal:
-            everybody = None  # fleet.yml names the real people; the rehearsals' log has its own
+            everybody, catalog = None, None  # fleet.yml names the real people; the rehearsals' log has its own
         else:
             everybody.require_own_state(is_rehearsal=rehearsal)
-    names = service_names(catalog)
+    catalog = catalog or catalog_for(configuration.settings, rehearsal=rehearsal)
     settings = with_log(configuration.settings, rehearsal=rehearsal)
     notifier = Notifier(configuration.channels if drift else None)
     if rehearsal:
@@ -88,26 +96,21 @@ def status(
     places = settings.state_dir.audit
     known = known_subjects(places.subjects)
     found = current_states(of_kind(read_records(places.log), rehearsal=rehearsal))
-    rows = list(_of_inventory(everybody, settings, catalog, known, found) if everybody else _of_log(known, found))
+    if everybody:
+        rows = list(_of_inventory(everybody, settings, catalog, known, found))
+    else:
+        rows = list(_of_log(known, found, catalog))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
-        raise typer.Exit(_tell_drift(DriftReport(tuple(rows)), names, now, output, notifier))
-    if output is Output.JSON:
-        typer.echo(json.dumps(status_envelope(rows, names, now, stale)))
-    else:
-        _print(rows, names, now, stale)
+        return _drift(DriftReport(tuple(rows)), now, notifier)
+    return Answer(status_fields(rows, now, stale), partial(_print, rows, now, stale))
 
 
-def _tell_drift(report: DriftReport, names: dict[str, str], now: datetime, output: Output, notifier: Notifier) -> int:
-    """Print it and notify of it; the exit code. Drift keeps its own where a notification fails: it must be heard."""
+def _drift(report: DriftReport, now: datetime, notifier: Notifier) -> Answer:
+    """Notify of drift and tell it. It keeps its own exit code where a notification fails: it must be heard."""
     errors = notifier.tell(report.notice) if report.notice else []
     exit_code = report.exit_code or (EXIT_TOOL_FAILED if errors else EXIT_OK)
-    if output is Output.JSON:
-        typer.echo(json.dumps(drift_envelope(report, names, now, exit_code, errors)))
-    else:
-        print_drift(screen(), report, now)
-    complain(errors)
-    return exit_code
+    return Answer(drift_fields(report, now), partial(print_drift, screen(), report, now), exit_code, errors)
 
 
 def _of_inventory(
@@ -123,17 +126,18 @@ def _of_inventory(
             for control in account.controls:
                 current = found.get((subject.pseudonym, account.service, control)) if subject else None
                 language = employee.locale or "not stated"
-                yield Row(employee.name, account.service, control, employee.groups, language, current)
+                name = account.recipe.name if account.recipe else None
+                yield Row(employee.name, account.service, control, employee.groups, language, current, name)
 
 
-def _of_log(known: dict[str, Subject], found: dict[ControlKey, CurrentState]) -> Iterator[Row]:
+def _of_log(known: dict[str, Subject], found: dict[ControlKey, CurrentState], catalog: Catalog) -> Iterator[Row]:
     names = {subject.pseudonym: (name, subject.locale) for name, subject in known.items()}
     for (pseudonym, service, control), current in found.items():
         name, language = names.get(pseudonym, (pseudonym, None))
-        yield Row(name, service, control, (), language or "not stated", current)
+        yield Row(name, service, control, (), language or "not stated", current, catalog.name_of(service))
 
 
-def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedelta) -> None:
+def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
     console, everything = screen(), Coverage("all", tuple(rows))
     if not rows:
         people.print("No control is known: no run has ended yet.")
@@ -154,12 +158,10 @@ def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedel
     if old:
         days = f"{stale.days} days"
         console.print(f"{old:,} readings are older than {days}: run again, with --check if nothing shall change.\n")
-    steps = list(next_steps(rows, names))
+    steps = list(next_steps(rows))
     if steps:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column("Employee", no_wrap=True)
-        table.add_column("Control", overflow="fold")
-        table.add_column("What to do now", overflow="fold", ratio=1)
+        what_to_do = Column("What to do now", overflow="fold", ratio=1)
+        table = plain(Column("Employee", no_wrap=True), "Control", what_to_do)
         for row, step in steps[:MAX_STEPS]:
             table.add_row(Text(visible(row.employee)), Text(row.name), Text(step))
         console.print(table)
@@ -170,11 +172,9 @@ def _print(rows: list[Row], names: dict[str, str], now: datetime, stale: timedel
 
 
 def _coverage_table(title: str, parts: list[Coverage], now: datetime, stale: timedelta) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(title, min_width=12)
-    for heading in ("Out", "In", "Not known", "Not offered", "Share out", "Stale"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Oldest reading", no_wrap=True)
+    headings = ("Out", "In", "Not known", "Not offered", "Share out", "Stale")
+    numbers = (Column(heading, justify="right", no_wrap=True) for heading in headings)
+    table = plain(Column(title, min_width=12), *numbers, Column("Oldest reading", no_wrap=True))
     for one in parts:
         counts = [str(one.count(state) or "") for state in ("out", "in", "not known", "not offered")]
         share, oldest = one.share_out, one.oldest(now)

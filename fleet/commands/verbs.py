@@ -1,13 +1,86 @@
-"""Verbs that are imported when they are asked for: each starts with what it needs, not with what all of them need."""
+"""Verbs: imported when they are asked for, and what they hand back is printed here, for people or as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+
+from fleet.commands.options import Output, complain
+from fleet.errors import FleetError, told
+from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
+from fleet.report.envelope import Answer, envelope
+
+_UsageError: Any = typer.BadParameter.__bases__[0]  # typer itself exports no name for it
+
+
+class Verb(TyperCommand):
+    """A verb. Its function hands back an Answer; one that has no `--output` may print by itself and hand back nothing.
+
+    With `--output json` stdout is one JSON object whatever happens; the sentences for people go to stderr.
+    """
+
+    @property
+    def offers_json(self) -> bool:
+        """True if the verb has `--output json`."""
+        return any(one.name == "output" and one.default is Output.TEXT for one in self.params)
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse the command line."""
+        given = [*args, ""]  # parsing takes them away
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except _UsageError as error:
+            if self.offers_json and any(both == ("--output", "json") for both in _options(given)):
+                _print_failure([*_names(parent), info_name or ""], error.exit_code, [error.format_message()])
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb and print its answer. What it raises is for `fleet.cli` to tell people."""
+        is_json = self.offers_json and ctx.params["output"] is Output.JSON
+        try:
+            answer = super().invoke(ctx)
+        except (FleetError, OSError, KeyboardInterrupt) as error:
+            if is_json and not isinstance(error, BrokenPipeError):
+                _print_failure(_names(ctx), *_failure(error))
+            raise
+        if not isinstance(answer, Answer):
+            return answer
+        if is_json:
+            typer.echo(envelope(" ".join(_names(ctx)), answer.exit_code, answer.errors, answer.fields))
+        else:
+            answer.show()
+        complain(answer.errors)
+        raise typer.Exit(answer.exit_code)
+
+
+def _options(args: list[str]) -> Iterator[tuple[str, str]]:
+    """Every argument with what may be its value."""
+    for one, following in pairwise(args):
+        name, equals, value = one.partition("=")
+        yield name, value if equals else following
+
+
+def _names(ctx: Any) -> list[str]:
+    """The words of a command behind `fleet`, such as audit, show."""
+    return [*_names(ctx.parent), ctx.info_name] if ctx.parent is not None else []
+
+
+def _failure(error: BaseException) -> tuple[int, list[str]]:
+    """The exit code that `fleet.cli` ends with for an error, and its sentences."""
+    if isinstance(error, FleetError):
+        return error.exit_code, [str(error)]
+    if isinstance(error, OSError):
+        return EXIT_TOOL_FAILED, [told(error)]
+    return EXIT_INTERRUPTED, ["The command was interrupted."]
+
+
+def _print_failure(names: list[str], exit_code: int, errors: list[str]) -> None:
+    typer.echo(envelope(" ".join(names), exit_code, errors, {}))
 
 
 class Verbs(Mapping[str, Any]):
@@ -22,9 +95,11 @@ class Verbs(Mapping[str, Any]):
         verb, hidden = getattr(import_module(module), attribute), name in self._hidden
         alone = typer.Typer(rich_markup_mode="markdown")  # "rich" takes brackets in a help for a style, and drops them
         if isinstance(verb, typer.Typer):
+            for one in verb.registered_commands:
+                one.cls = Verb
             alone.add_typer(verb, name=name, hidden=hidden)
         else:
-            alone.command(name, hidden=hidden)(verb)
+            alone.command(name, cls=Verb, hidden=hidden)(verb)
         return typer.main.get_group(alone).commands[name]
 
     def __iter__(self) -> Iterator[str]:

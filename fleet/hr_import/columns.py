@@ -1,4 +1,4 @@
-"""Which column of an export holds what: guessed from usual headers, told by `--map`, remembered beside the file."""
+"""Which column of an export holds which field: guessed from usual headers, given by `--map`, or remembered."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from fleet.errors import InputError
-from fleet.hr_import.cells import plain
-from fleet.hr_import.export import Export, listed
+from fleet.hr_import.hr_export import Export, listed
+from fleet.hr_import.normalize import plain
 
 GROUPS = ("site", "department", "country")
 """Each value of such a column is a group; a person's variables stand in that of the first which the export has."""

@@ -12,12 +12,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, Vali
 from fleet.authority.mandates import Mandate
 from fleet.authority.waivers import Waiver
 from fleet.inventory.source_lines import SourceLines
-from fleet.model import Reason
+from fleet.model import SAFE_NAME, Reason
 from fleet.recipes.recipe import Recipe
 from fleet.validation import Shape, mistakes
-
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
-"""An employee's name is a host name to Ansible, and part of file names here."""
 
 _EMAIL = re.compile(r"(?!')[^@\s<>\"]+@[^@\s<>\"']+")
 _LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
@@ -37,7 +34,7 @@ DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, pat
 
 
 class Account(BaseModel):
-    """One employee at one service. `owner: company` needs no mandate: the account is the organisation's own."""
+    """One employee at one service. `owner: company` needs no mandate: the account is the organization's own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

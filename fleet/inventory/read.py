@@ -176,11 +176,20 @@ def _place(source: str, cwd: Path) -> str:
     return source if "," in source else str((cwd / source).resolve())
 
 
+def list_source(source: Path, *, is_exported: bool) -> dict[str, Any]:
+    """Ansible's own listing of one source; with `is_exported`, groups' variables apart from their hosts'.
+
+    Raises InputError if Ansible cannot read it.
+    """
+    listing, _, _ = _list_hosts([str(source)], None, sys.executable, None, is_exported=is_exported)
+    return listing
+
+
 def _list_hosts(
-    sources: Sequence[str], limit: str | None, ansible_python: str, cwd: Path | None
+    sources: Sequence[str], limit: str | None, ansible_python: str, cwd: Path | None, *, is_exported: bool = True
 ) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
     """The answer of ansible-inventory, and what it warned of: losses, and all else."""
-    command = [*ansible_inventory(ansible_python), "--list", "--export"]
+    command = [*ansible_inventory(ansible_python), "--list", *(["--export"] if is_exported else [])]
     # So that what lies beside the play counts as it does for ansible-playbook: our inventory plugins do.
     command.append(f"--playbook-dir={ansible_content() / 'playbooks'}")
     command += [f"--inventory={source}" for source in sources]  # with the sign: never options of their own
@@ -263,15 +272,20 @@ def gaps_in_mandates(inventory: Inventory, cwd: Path | None = None) -> Iterator[
     """
     lines = SourceLines(inventory.sources, cwd)
     for employee in inventory.employees:
-        mandate = employee.mandate
-        if mandate is None:
-            continue
-        if mandate.employee != employee.name:
-            message = f"names {mandate.employee}, so it opens nothing for {employee.name}."
-            path = "fleet_mandate.employee"
+        yield from gaps_in_mandate(employee, lines)
+
+
+def gaps_in_mandate(employee: Employee, lines: SourceLines) -> Iterator[Problem]:
+    """The same for one employee; none without a mandate."""
+    mandate = employee.mandate
+    if mandate is None:
+        return
+    if mandate.employee != employee.name:
+        message = f"names {mandate.employee}, so it opens nothing for {employee.name}."
+        path = "fleet_mandate.employee"
+        yield Problem(employee.name, path, message, lines.of_host(employee.name, path))
+    for service, account in employee.accounts.items():
+        if service not in mandate.services and account.owner == "employee":
+            message = f"misses {service}, at which {employee.name} has an account."
+            path = "fleet_mandate.services"
             yield Problem(employee.name, path, message, lines.of_host(employee.name, path))
-        for service, account in employee.accounts.items():
-            if service not in mandate.services and account.owner == "employee":
-                message = f"misses {service}, at which {employee.name} has an account."
-                path = "fleet_mandate.services"
-                yield Problem(employee.name, path, message, lines.of_host(employee.name, path))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,19 @@ class _Place:
     file: Path
     node: yaml.Node
     line: int
+
+
+@dataclass(frozen=True)
+class HostEntry:
+    """A host in one file, with the variables that it is given there, as far as they are plain."""
+
+    name: str
+    file: Path
+    source: str
+    """`file:line`."""
+    variables: Mapping[str, object]
+    is_host: bool
+    """False for a file in host_vars/: it makes no host."""
 
 
 class SourceLines:
@@ -68,6 +81,18 @@ class SourceLines:
                     if name == host and variable in variables:
                         found.append((f"{self._short(file)}:{line}", variables[variable]))
         return found
+
+    def host_entries(self) -> Iterator[HostEntry]:
+        """Each host of each file, ranges left out, as far as the files can be read as text."""
+        for name, places in self._places().items():
+            for place in places:
+                if place.above in ("hosts", "host_vars/"):
+                    source = f"{self._short(place.file)}:{place.line}"
+                    yield HostEntry(name, place.file, source, _plain_values(place.node), place.above == "hosts")
+        for file, root in self._files().items():
+            if root is None:
+                for line, name, variables in _ini_hosts(_text(file)):
+                    yield HostEntry(name, file, f"{self._short(file)}:{line}", variables, is_host=True)
 
     def impossible_dates(self) -> Iterator[str]:
         """`file:line: key.path: …` for each unquoted date that is none (2026-13-01): YAML itself fails on those."""
@@ -125,6 +150,14 @@ class SourceLines:
             if own:
                 files += own + sorted(base.glob("host_vars/*.y*ml")) + sorted(base.glob("group_vars/*.y*ml"))
         return list(dict.fromkeys(files))
+
+
+def _plain_values(node: yaml.Node) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        with suppress(yaml.YAMLError, ValueError):
+            values[key.value] = yaml.SafeLoader("").construct_object(value, deep=True)
+    return values
 
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"

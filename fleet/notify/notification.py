@@ -10,7 +10,7 @@ from typing import Any
 from fleet.model import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_TOOL_FAILED
 
 FORMAT = 1
-"""Version of the webhook's fields (README.md)."""
+"""Version of the webhook's fields (docs/monitoring.md)."""
 PRODUCT = "Fleet Opt-Out"
 
 

@@ -17,13 +17,14 @@ from fleet.plan.pace import Pace, pace_of
 from fleet.plan.plan import (
     PlannedAccount,
     RunSpec,
-    catalog_for,
     check_filters,
     is_live,
     planned_accounts,
     require_safe_start,
     require_sandbox,
 )
+from fleet.recipes.catalog import Catalog
+from fleet.recipes.recipe import Recipe
 from fleet.sessions.store import SessionStore
 from fleet.settings.hours import Hours
 from fleet.settings.resolve import Settings
@@ -42,6 +43,8 @@ class ServiceForecast:
     """
 
     service: str
+    name: str
+    """The name that people know it by."""
     accounts: int
     controls: int
     pace: Pace | None
@@ -72,14 +75,13 @@ class Forecast:
         return START + max(low for low, _ in sides), START + max(high for _, high in sides)
 
 
-def forecast(spec: RunSpec, now: datetime | None = None) -> Forecast:
+def forecast(spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> Forecast:
     """Look into the plan of a run that begins now (local time). Nothing is started, and no secret is read.
 
     Raises InputError where the run would be refused for what it was given.
     """
     now = now or datetime.now()
     settings, rehearsal = spec.settings, spec.inventory.rehearsal
-    catalog = catalog_for(settings, rehearsal=rehearsal)
     check_filters(settings, catalog)
     planned = planned_accounts(spec, catalog)
     if not rehearsal or settings.network.resolve:
@@ -122,24 +124,23 @@ def forecast(spec: RunSpec, now: datetime | None = None) -> Forecast:
             by_service.setdefault(visit.service, []).append(visit)
     usual = history.usual_seconds()
     services = tuple(
-        _service(service, own, usual.get(service, VISIT), settings, paces.get(service), now)
+        _service(catalog.recipes[service], own, usual.get(service, VISIT), settings, paces.get(service), now)
         for service, own in by_service.items()
     )
     lacking = () if rehearsal else tuple(_lacking(settings, is_live=bool(paces)))
-    return Forecast(tuple(visits), tuple(left_alone), services, lacking)
+    return Forecast(tuple(visits), tuple(catalog.named(left_alone)), services, lacking)
 
 
-def hours_of(spec: RunSpec) -> Iterator[tuple[str, Hours]]:
+def hours_of(spec: RunSpec, catalog: Catalog) -> Iterator[tuple[str, Hours]]:
     """The live services of a run that are visited in certain hours only."""
     if spec.settings.hours and not spec.inventory.rehearsal:
-        catalog = catalog_for(spec.settings, rehearsal=False)
         planned = planned_accounts(spec, catalog).values()
         live = {one.service for of_one in planned for one in of_one if is_live(one, spec.settings.network)}
         yield from ((service, hours) for service, hours in spec.settings.hours.items() if service in live)
 
 
 def _service(
-    service: str, own: list[PlannedAccount], visit: float, settings: Settings, pace: Pace | None, now: datetime
+    recipe: Recipe, own: list[PlannedAccount], visit: float, settings: Settings, pace: Pace | None, now: datetime
 ) -> ServiceForecast:
     if pace and pace.has_pauses:
         low, high = (len(own) * visit + (len(own) - 1) * pause for pause in (pace.shortest, pace.longest))
@@ -148,7 +149,7 @@ def _service(
     if pace and pace.hours:
         low, high = pace.hours.takes(low, now), pace.hours.takes(high, now)
     controls = sum(len(account.controls) for account in own)
-    return ServiceForecast(service, len(own), controls, pace, (low, high))
+    return ServiceForecast(recipe.service, recipe.name, len(own), controls, pace, (low, high))
 
 
 def _lacking(settings: Settings, *, is_live: bool) -> Iterator[str]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fleet.errors import InputError
 from fleet.recipes.catalog import Catalog
 from fleet.recipes.recipe import Recipe
-from fleet.settings.file import MIN_PAUSE
 from fleet.settings.hours import Hours
 from fleet.settings.resolve import Settings
+from fleet.settings.values import MIN_PAUSE
 
 
 @dataclass(frozen=True)

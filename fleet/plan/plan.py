@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from fleet.browser.network import Network
 from fleet.errors import InputError
 from fleet.inventory.employee import Employee
 from fleet.inventory.read import Inventory, ServicesFor, read_inventory
+from fleet.model import SERVICE_NAME
 from fleet.plan.pace import check_paces
 from fleet.recipes.catalog import Catalog, load_catalog
 from fleet.recipes.recipe import Recipe
@@ -23,8 +23,6 @@ from fleet.settings.resolve import Settings
 Planned = tuple[str, str | None, str | None]
 """Employee, service, control."""
 
-SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-"""What the log may hold of a service that an inventory names."""
 MAX_UNKNOWN = 20
 """So many services without a recipe are named for one employee: the plan of each must fit into a record."""
 
@@ -71,7 +69,7 @@ def claimed_operator(environ: Mapping[str, str] = os.environ) -> str | None:
 
 
 def catalog_for(settings: Settings, *, rehearsal: bool) -> Catalog:
-    """The recipes of a run: the catalog, the organisation's own, and in a rehearsal those that exist only there."""
+    """The recipes of a run: the catalog, the organization's own, and in a rehearsal those that exist only there."""
     return load_catalog(settings.recipes, rehearsal=rehearsal)
 
 
@@ -87,13 +85,14 @@ def read_people(
 
     Raises InputError as `read_inventory` and `load_catalog` do.
     """
-    inventory = read_inventory(settings.inventory, services_for(settings), limit, ansible_python, cwd)
-    return inventory, catalog_for(settings, rehearsal=inventory.rehearsal)
+    catalogs: dict[bool, Catalog] = {}
 
+    def services(rehearsal: bool) -> Mapping[str, Recipe]:
+        catalogs[rehearsal] = catalog_for(settings, rehearsal=rehearsal)
+        return catalogs[rehearsal].recipes
 
-def service_names(recipes: Iterable[Recipe]) -> dict[str, str]:
-    """Service to the name that people know it by."""
-    return {recipe.service: recipe.name for recipe in recipes}
+    inventory = read_inventory(settings.inventory, services, limit, ansible_python, cwd)
+    return inventory, catalogs[inventory.rehearsal]
 
 
 def check_filters(settings: Settings, catalog: Catalog) -> None:

@@ -13,7 +13,8 @@ from fleet.audit.run_state import ControlKey, RunState
 from fleet.audit.segments import of_kind, read_last_run, read_records, read_run, read_starts
 from fleet.errors import InputError
 from fleet.model import Outcome, Reason, Result, counted
-from fleet.plan.plan import Planned, RunSpec, catalog_for, check_filters, planned_accounts
+from fleet.plan.plan import Planned, RunSpec, check_filters, planned_accounts
+from fleet.recipes.catalog import Catalog
 
 _LEFT = (Outcome.NOT_RUN, Outcome.UNKNOWN)
 
@@ -31,7 +32,7 @@ class Selection:
     stale_days: int | None = None
     """What was read last longer ago than this."""
 
-    def of(self, spec: RunSpec, now: datetime | None = None) -> RunSpec:
+    def of(self, spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> RunSpec:
         """The run with these controls alone; `only` is empty if there is nothing to do.
 
         A run in check mode is gone on with in check mode. Raises InputError for a run that is not in the log, for a
@@ -46,7 +47,7 @@ class Selection:
             return self._resumed(spec)
         if not by_record:
             return spec
-        planned = _planned(spec)
+        planned = _planned(spec, catalog)
         chosen: set[Planned] = set()
         if self.only_failed is not None:
             chosen |= {_whose(result) for result in _results(spec, self.only_failed) if not result.outcome.is_done}
@@ -154,8 +155,7 @@ def require_no_shrink(spec: RunSpec) -> None:
         return
 
 
-def _planned(spec: RunSpec) -> set[Planned]:
-    catalog = catalog_for(spec.settings, rehearsal=spec.inventory.rehearsal)
+def _planned(spec: RunSpec, catalog: Catalog) -> set[Planned]:
     check_filters(spec.settings, catalog)
     return {
         (name, account.service, control)

@@ -1,12 +1,13 @@
-"""The catalog: all recipes of a run, the product's own and the organisation's."""
+"""The catalog: all recipes of a run, the product's own and the organization's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleet.errors import InputError
+from fleet.model import Result
 from fleet.paths import CATALOG, REHEARSAL_RECIPES
 from fleet.recipes.recipe import Recipe
 from fleet.yamlfile import read_model
@@ -24,14 +25,23 @@ class Catalog:
         """The recipe of a service, or None."""
         return self.recipes.get(service)
 
+    def name_of(self, service: str | None) -> str | None:
+        """The name that people know a service by, such as `LinkedIn`; None where there is no recipe for it."""
+        recipe = self.recipes.get(service or "")
+        return recipe.name if recipe else None
+
+    def named(self, results: Iterable[Result]) -> list[Result]:
+        """The same results, each with the name of its service."""
+        return [replace(result, service_name=self.name_of(result.service)) for result in results]
+
     def __iter__(self) -> Iterator[Recipe]:
         return iter(self.recipes.values())
 
 
 def load_catalog(folders: Iterable[Path] = (), *, rehearsal: bool = False) -> Catalog:
-    """Read the catalog that comes with the product, then the organisation's own `folders`.
+    """Read the catalog that comes with the product, then the organization's own `folders`.
 
-    With `rehearsal` also the recipes that exist in rehearsals alone, each unless the organisation has its own.
+    With `rehearsal` also the recipes that exist in rehearsals alone, each unless the organization has its own.
 
     Raises InputError that lists every mistake in every recipe, and for two recipes of one service.
     """

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from fleet.model import ControlKind, Reason
+from fleet.model import SERVICE_NAME, ControlKind, Reason
 from fleet.recipes.labels import covers, is_one_of, plain_language
 from fleet.validation import Shape
 
@@ -24,7 +24,7 @@ SHOWS_WITHIN = 30
 """Seconds that a page may take to show a control and to listen to it, unless its recipe says otherwise."""
 Slug = Annotated[
     str,
-    Shape(r"^[a-z][a-z0-9_]{0,39}$", "a name of lower-case letters, digits and _ such as wiki_2"),
+    Shape(rf"^{SERVICE_NAME.pattern}$", "a name of lower-case letters, digits and _ such as wiki_2"),
 ]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 Date = Annotated[str, Shape(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", "a date such as 2026-03-31")]
@@ -241,7 +241,7 @@ class Terms(_Strict):
     """What the service's terms say of automated access."""
 
     automation: Literal["allowed", "silent", "forbidden"] = Field(
-        description="Where forbidden, a live run needs the organisation's terms_accepted in fleet.yml."
+        description="Where forbidden, a live run needs the organization's terms_accepted in fleet.yml."
     )
     source: Text = Field(description="Where the terms say so.")
     reviewed_on: Date = Field(description="When somebody last read them, YYYY-MM-DD.")

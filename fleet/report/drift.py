@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from fleet.audit.current_state import CurrentState, Sighting
 from fleet.model import EXIT_OK, Reading, counted
 from fleet.notify.notification import Event, Notification
 from fleet.report.status import Row, next_steps
+from fleet.report.table import plain
 from fleet.report.translations import translator_for, visible
 
 EXIT_DRIFT = 6
@@ -85,11 +86,9 @@ def of_run(found: Iterable[CurrentState], run: str) -> tuple[int, int]:
     return sum(one.has_drifted for one in own), sum(one.could_not_look and not one.has_drifted for one in own)
 
 
-def drift_envelope(
-    report: DriftReport, service_names: Mapping[str, str], now: datetime, exit_code: int, errors: list[str]
-) -> dict[str, Any]:
-    """The one JSON object of `fleet status --drift --output json`; times are UTC."""
-    steps = {id(row): step for row, step in next_steps(report.rows, service_names)}
+def drift_fields(report: DriftReport, now: datetime) -> dict[str, Any]:
+    """The same for programs; times are UTC."""
+    steps = {id(row): step for row, step in next_steps(report.rows)}
 
     def common(row: Row) -> dict[str, Any]:
         current = row.current
@@ -112,7 +111,6 @@ def drift_envelope(
         return common(row) | {"state": row.state.replace(" ", "_"), "read": _seen(read) if read else None}
 
     return {
-        "version": 1,
         "at": now.isoformat(),
         "counts": {
             "controls": len(report.rows),
@@ -121,8 +119,6 @@ def drift_envelope(
         },
         "drifted": [drifted(row) for row in report.drifted],
         "not_looked_at": [not_looked_at(row) for row in report.not_looked_at],
-        "exit_code": exit_code,
-        "errors": errors,
     }
 
 
@@ -149,7 +145,7 @@ def print_drift(console: Console, report: DriftReport, now: datetime) -> None:
 
 def _drift_table(rows: list[Row]) -> Table:
     """Three lines for each: the last reading that said out, the first that said in, and how the last run ended."""
-    table = _table("Found in again", "", "When (UTC)", "By run")
+    table = plain("Found in again", "", "When (UTC)", "By run")
     for row in rows:
         assert row.current is not None and row.current.drift is not None
         drift, last = row.current.drift, row.current.last
@@ -164,18 +160,11 @@ def _drift_table(rows: list[Row]) -> Table:
 
 
 def _not_looked_at_table(rows: list[Row], now: datetime) -> Table:
-    table = _table("Not looked at", "Control", "Why", "Last reading")
+    table = plain("Not looked at", "Control", "Why", "Last reading")
     for row in rows:
         age = row.age(now)
         read = "never read" if age is None else f"{row.state}, {translator_for('en').age(age)} ago"
         table.add_row(Text(visible(row.employee)), Text(row.name), Text(_outcome(row)), Text(read))
-    return table
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
     return table
 
 

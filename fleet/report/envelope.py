@@ -1,34 +1,47 @@
-"""The one JSON object of `--output json`."""
+"""What a verb hands back, and the one JSON object that `--output json` makes of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from fleet.agent.protocol import result_fields
-from fleet.model import count_outcomes
-from fleet.next_steps import next_step
-from fleet.run.execute import RunReport
+from fleet.model import EXIT_OK
 
-VERSION = 1
+VERSION = 2
+"""Of the fields that every object has; README.md names them."""
+
+# The form of compilers (https://www.gnu.org/prep/standards/html_node/Errors.html), which every message here follows.
+_PLACE = re.compile(r"(?P<file>[^\s:][^:\n]*):(?P<line>[1-9][0-9]{0,8})?[: ]")
 
 
-def envelope(report: RunReport, service_names: Mapping[str, str]) -> str:
-    """The report as one line of JSON, also when the run failed before it began."""
-    results = [
-        result_fields(result, next_step(result, service_names.get(result.service or ""))) for result in report.results
-    ]
-    return json.dumps(
-        {
-            "version": VERSION,
-            "run_id": report.run_id,
-            "check": report.check,
-            "started_at": report.started_at,
-            "finished_at": report.finished_at,
-            "counts": count_outcomes(report.results),
-            "results": results,
-            "exit_code": report.exit_code,
-            "errors": report.errors,
-        },
-        ensure_ascii=False,
-    )
+@dataclass(frozen=True)
+class Answer:
+    """What a verb found: `fields` for programs, and `show`, which prints the same for people.
+
+    `errors` are sentences; they are printed with either.
+    """
+
+    fields: Mapping[str, Any]
+    show: Callable[[], None] = lambda: None
+    exit_code: int = EXIT_OK
+    errors: Sequence[str] = ()
+
+
+def envelope(command: str, exit_code: int, errors: Iterable[str], fields: Mapping[str, Any]) -> str:
+    """The object as one line of ASCII, which any terminal and any locale can print."""
+    sentences = [sentence for error in errors for sentence in error.split("\n")]
+    common = {"version": VERSION, "command": command, "exit_code": exit_code, "errors": list(map(_error, sentences))}
+    return json.dumps(common | dict(fields))
+
+
+def _error(sentence: str) -> dict[str, Any]:
+    """A sentence with the file and the line that it begins with; None where it names none."""
+    place = _PLACE.match(sentence)
+    # HOST:PORT looks the same.
+    if place is None or not os.path.isfile(place["file"]):  # noqa: PTH113 - Path.is_file raises for a long name
+        return {"message": sentence, "file": None, "line": None}
+    return {"message": sentence, "file": place["file"], "line": int(place["line"]) if place["line"] else None}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fleet.agent.protocol import result_fields
 from fleet.model import control_name
-from fleet.next_steps import next_step
 from fleet.plan.forecast import Forecast, ServiceForecast
 from fleet.plan.plan import PlannedAccount, RunSpec
-from fleet.report.envelope import VERSION
-from fleet.report.table import results_table
+from fleet.report.table import plain, results_table
 from fleet.report.translations import visible
 
 
@@ -33,23 +30,23 @@ def span(seconds: tuple[float, float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def print_forecast(console: Console, spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str]) -> None:
+def print_forecast(console: Console, spec: RunSpec, forecast: Forecast) -> None:
     """Print what would be visited, in its order, what would be left alone, how gently, and how long it would take."""
     console.print()
     if forecast.visits:
         console.print(_visits(forecast.visits, check=spec.check))
     if forecast.left_alone:
         console.print(Text("\nLeft alone, without a visit:\n", style="bold"))
-        console.print(results_table(list(forecast.left_alone), service_names))
+        console.print(results_table(list(forecast.left_alone)))
     console.print()
     if not forecast.visits:
         console.print("Nobody would be visited.\n")
         _print_lacking(console, forecast)
         return
-    console.print(_services(spec, forecast, service_names))
+    console.print(_services(spec, forecast))
     console.print()
-    limits = spec.settings.breaker_limits
-    if spec.settings.breaker:
+    limits = spec.settings.breaker
+    if limits:
         console.print(
             f"A service is left alone for the rest of the run once, of its last {limits.visits} visits, "
             f"{limits.challenges} employees were challenged, {limits.page_changes} found the page changed, or "
@@ -71,10 +68,7 @@ def _print_lacking(console: Console, forecast: Forecast) -> None:
 
 
 def _visits(visits: tuple[PlannedAccount, ...], *, check: bool) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
-    table.add_column("Employee", no_wrap=True)
-    table.add_column("Control", overflow="fold")
-    table.add_column("What would be done", overflow="fold")
+    table = plain(Column("Employee", no_wrap=True), "Control", "What would be done")
     before = None
     for visit in visits:
         name = "" if visit.employee.name == before else visit.employee.name
@@ -84,13 +78,11 @@ def _visits(visits: tuple[PlannedAccount, ...], *, check: bool) -> Table:
     return table
 
 
-def _services(spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
-    for heading in ("Service", "Accounts", "Controls", "How", "Takes about"):
-        table.add_column(heading, justify="right" if heading in ("Accounts", "Controls") else "left")
+def _services(spec: RunSpec, forecast: Forecast) -> Table:
+    counts = (Column(heading, justify="right") for heading in ("Accounts", "Controls"))
+    table = plain("Service", *counts, "How", "Takes about")
     for one in forecast.services:
-        name = service_names.get(one.service, one.service)
-        table.add_row(Text(name), str(one.accounts), str(one.controls), _pace(spec, one), span(one.seconds))
+        table.add_row(Text(one.name), str(one.accounts), str(one.controls), _pace(spec, one), span(one.seconds))
     return table
 
 
@@ -103,17 +95,13 @@ def _pace(spec: RunSpec, service: ServiceForecast) -> str:
     return f"live: {how}" + (f", begun {pace.hours} only" if pace.hours else "")
 
 
-def forecast_envelope(spec: RunSpec, forecast: Forecast, service_names: Mapping[str, str]) -> str:
-    """The forecast as one line of JSON."""
+def forecast_fields(spec: RunSpec, forecast: Forecast) -> dict[str, Any]:
+    """The forecast for programs; times are in seconds."""
     low, high = forecast.seconds
     visits = [
         {"employee": visit.employee.name, "service": visit.service, "control": control}
         for visit in forecast.visits
         for control in visit.controls
-    ]
-    left_alone = [
-        result_fields(result, next_step(result, service_names.get(result.service or "")))
-        for result in forecast.left_alone
     ]
     services = [
         {
@@ -127,18 +115,14 @@ def forecast_envelope(spec: RunSpec, forecast: Forecast, service_names: Mapping[
         }
         for one in forecast.services
     ]
-    return json.dumps(
-        {
-            "version": VERSION,
-            "check": spec.check,
-            "resumes": spec.resumes,
-            "visits": visits,
-            "left_alone": left_alone,
-            "services": services,
-            "breaker": spec.settings.breaker_limits.model_dump() if spec.settings.breaker else None,
-            "pause": spec.settings.pause.model_dump(),
-            "seconds": [round(low), round(high)],
-            "lacking": list(forecast.lacking),
-        },
-        ensure_ascii=False,
-    )
+    return {
+        "check": spec.check,
+        "resumes": spec.resumes,
+        "visits": visits,
+        "left_alone": list(map(result_fields, forecast.left_alone)),
+        "services": services,
+        "breaker": spec.settings.breaker.model_dump() if spec.settings.breaker else None,
+        "pause": spec.settings.pause.model_dump(),
+        "seconds": [round(low), round(high)],
+        "lacking": list(forecast.lacking),
+    }

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html import escape
 
-from fleet.model import EXIT_MEANING, EXIT_NOT_PROVED, Outcome, Result, control_name, count_outcomes, counted
+from fleet.model import EXIT_NOT_PROVED, Outcome, Result, control_name, count_outcomes, counted
 from fleet.next_steps import next_step
 from fleet.report.translations import visible
-from fleet.run.execute import RunReport
+from fleet.run.run_report import RunReport
 
 MAX_ROWS = 500
 """A summary may have 1 MiB; a row has at most some hundred bytes."""
@@ -21,10 +21,10 @@ MAX_ANNOTATIONS = 10
 """GitHub shows so many of each kind for a step."""
 
 
-def job_summary(report: RunReport, service_names: Mapping[str, str]) -> str:
+def job_summary(report: RunReport) -> str:
     """Markdown: counts, then who must do what. It names employees, as the job's output does."""
     has_nothing = report.run_id is None and not report.errors
-    lines = [f"## Fleet Opt-Out: {'nothing to do' if has_nothing else EXIT_MEANING[report.exit_code]}", ""]
+    lines = [f"## Fleet Opt-Out: {'nothing to do' if has_nothing else report.meaning}", ""]
     lines += [f"> {_cell(error)}" for error in report.errors]
     if report.run_id:
         mode = "check mode, nothing was changed" if report.check else "real run"
@@ -35,7 +35,7 @@ def job_summary(report: RunReport, service_names: Mapping[str, str]) -> str:
     open_ends = [result for result in report.results if not result.outcome.is_done]
     if open_ends:
         lines += ["", "| employee | control | outcome | what to do now |", "|---|---|---|---|"]
-        lines += ["| " + " | ".join(map(_cell, _row(result, service_names))) + " |" for result in open_ends[:MAX_ROWS]]
+        lines += ["| " + " | ".join(map(_cell, _row(result))) + " |" for result in open_ends[:MAX_ROWS]]
     if len(open_ends) > MAX_ROWS:
         lines += ["", f"… and {len(open_ends) - MAX_ROWS:,} more; `--output json` and `--junit` have all."]
     return "\n".join(lines) + "\n\n"
@@ -51,13 +51,14 @@ def job_annotations(report: RunReport) -> Iterator[str]:
     open_ends = Counter((result.service, result.outcome) for result in report.results if not result.outcome.is_done)
     for (service, outcome), count in open_ends.most_common(MAX_ANNOTATIONS):
         kind = "error" if outcome.exit_code == EXIT_NOT_PROVED else "warning"
+        kind = kind if outcome in report.fail_on else "notice"
         yield _command(
             kind, f"{service or 'unreadable'}: {_words(outcome)}", f"{counted(count, 'control')}: {_words(outcome)}."
         )
 
 
-def _row(result: Result, service_names: Mapping[str, str]) -> tuple[str, str, str, str]:
-    step = next_step(result, service_names.get(result.service or "")) or ""
+def _row(result: Result) -> tuple[str, str, str, str]:
+    step = next_step(result) or ""
     return result.employee, control_name(result.service, result.control, "-"), _words(result.outcome), step
 
 

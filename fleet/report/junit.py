@@ -7,30 +7,31 @@ what was found, `error` is what could not be.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable
 from xml.etree import ElementTree
 
 from fleet.authority.waivers import Waiver
 from fleet.inventory.employee import Employee
-from fleet.model import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_NOT_PROVED, Outcome, Result, control_name
+from fleet.model import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_NOT_PROVED, FAILING, Outcome, Result, control_name
 from fleet.next_steps import next_step
-from fleet.run.execute import RunReport
+from fleet.run.run_report import RunReport
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document may hold (https://www.w3.org/TR/xml/#charsets)."""
 
 
-def junit(report: RunReport, service_names: Mapping[str, str], employees: Iterable[Employee] = ()) -> str:
+def junit(report: RunReport, employees: Iterable[Employee] = ()) -> str:
     """The report as one document.
 
     Somebody who must act, and a setting that is still in, is a failure; what could not be read or set, or was never
-    reached, is an error; a waived one is skipped, with what `employees` says of it. What went wrong with the tool
-    itself is an error of its own, so that a run that never began is not a green one.
+    reached, is an error; a waived one is skipped, with what `employees` says of it, and so is what
+    --fail-on leaves out. What went wrong with the tool itself is an error of its own, so that a run that never began
+    is not a green one.
     """
     suite = ElementTree.Element("testsuite", name="fleet run")
     waivers = {employee.name: employee.waivers for employee in employees}
     for result in report.results:
-        suite.append(_case(result, service_names, waivers.get(result.employee, ())))
+        suite.append(_case(result, waivers.get(result.employee, ()), report.fail_on))
     for sentence in report.errors:
         case = _element("testcase", classname="fleet", name="run", time="0")
         kind = {EXIT_BAD_INPUT: "bad_input", EXIT_INTERRUPTED: "interrupted"}.get(report.exit_code, "tool_failed")
@@ -59,7 +60,7 @@ def junit(report: RunReport, service_names: Mapping[str, str], employees: Iterab
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _case(result: Result, service_names: Mapping[str, str], waivers: Iterable[Waiver]) -> ElementTree.Element:
+def _case(result: Result, waivers: Iterable[Waiver], fail_on: Container[Outcome]) -> ElementTree.Element:
     case = _element(
         "testcase",
         classname=result.employee,
@@ -67,12 +68,14 @@ def _case(result: Result, service_names: Mapping[str, str], waivers: Iterable[Wa
         time=f"{result.duration_ms / 1000:.3f}",
     )
     outcome = result.outcome
-    step = next_step(result, service_names.get(result.service or "")) or ""
+    step = next_step(result) or ""
     said = ": ".join(filter(None, (outcome.value.replace("_", " "), step)))
     if outcome is Outcome.WAIVED:
         agreed = (w for w in waivers if w.service == result.service and w.control in (None, result.control))
         because = [f"{waiver.rationale} ({waiver.owner}, until {waiver.expires_on})" for waiver in agreed]
         case.append(_element("skipped", message=": ".join([said, *because[-1:]])))
+    elif outcome in FAILING and outcome not in fail_on:
+        case.append(_element("skipped", message=f"{said} (not counted: --fail-on does not name {outcome})"))
     elif not outcome.is_done:
         kind = "error" if outcome.exit_code == EXIT_NOT_PROVED else "failure"
         case.append(_element(kind, type=result.reason or outcome, message=said))

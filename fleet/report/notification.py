@@ -7,11 +7,11 @@ from contextlib import suppress
 from fleet.audit.current_state import current_states
 from fleet.audit.segments import of_kind, read_records
 from fleet.errors import FleetError
-from fleet.model import EXIT_MEANING, count_outcomes
+from fleet.model import count_outcomes
 from fleet.notify.notification import Event, Notification
 from fleet.paths import AuditDir
 from fleet.report.drift import of_run
-from fleet.run.execute import RunReport
+from fleet.run.run_report import RunReport
 
 
 def run_notice(report: RunReport, places: AuditDir | None, *, rehearsal: bool) -> Notification | None:
@@ -27,7 +27,7 @@ def run_notice(report: RunReport, places: AuditDir | None, *, rehearsal: bool) -
     return Notification(
         Event.RUN_ENDED if report.started_at else Event.RUN_NOT_BEGUN,
         report.exit_code,
-        EXIT_MEANING[report.exit_code],
+        report.meaning,
         report.run_id,
         report.check,
         count_outcomes(report.results),

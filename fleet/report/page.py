@@ -19,6 +19,7 @@ from fleet.audit.run_state import ControlKey, RunState
 from fleet.model import Outcome, Reason, Result
 from fleet.next_steps import next_step
 from fleet.paths import StateDir
+from fleet.recipes.catalog import Catalog
 from fleet.report.rendering import SHADES, asset, digest, shade, templates
 from fleet.report.translations import Translator
 
@@ -71,14 +72,14 @@ def render_report(
     started: Mapping[str, Any],
     subjects: Mapping[str, Subject],
     state: StateDir,
-    service_names: Mapping[str, str],
+    catalog: Catalog,
     checkpoint: str,
     words: Translator,
 ) -> str:
     """The page. `started` is the run's first record, `checkpoint` the newest of its log (empty if there is none)."""
     names = {subject.pseudonym: name for name, subject in subjects.items()}
     evidence = Evidence(state, run_state, {subject.pseudonym: subject for subject in subjects.values()})
-    lines = list(_lines(run_state, names, service_names, evidence, words))
+    lines = list(_lines(run_state, names, catalog, evidence, words))
     outcomes = Counter(line.result.outcome for line in lines)
     shades = Counter(line.shade for line in lines)
     template = templates(words, is_page=True).get_template("report.html.j2")
@@ -151,26 +152,25 @@ class Evidence:
 def _lines(
     run_state: RunState,
     names: Mapping[str, str],
-    service_names: Mapping[str, str],
+    catalog: Catalog,
     evidence: Evidence,
     words: Translator,
 ) -> Iterator[Line]:
     keys = list(run_state.keys())
     # Of a run that is not over, nobody can say more than that.
-    results = run_state.results(names, absent=Reason.AGENT_ENDED)
+    results = catalog.named(run_state.results(names, absent=Reason.AGENT_ENDED))
     # What is not done first: its pictures are the ones that somebody must see.
     pictures: dict[ControlKey, tuple[tuple[str, str], ...]] = {}
     for key, _ in sorted(zip(keys, results, strict=True), key=lambda each: -each[1].outcome.exit_code):
         pictures[key] = evidence.of(key)
     for key, result in zip(keys, results, strict=True):
-        service = service_names.get(result.service or "", result.service or words("unreadable account"))
         finished = run_state.finished.get(key)
         yield Line(
             employee=result.employee,
             control=result.control or "",
-            service=service,
+            service=result.service_name or result.service or words("unreadable account"),
             result=result,
-            step=next_step(result, service, words),
+            step=next_step(result, words),
             seq=finished["seq"] if finished else None,
             label=evidence.label_of(key),
             pictures=pictures[key],

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from fleet.hr_import.difference import Authority, Difference, leaves, values_of
-from fleet.hr_import.importing import Import
-from fleet.hr_import.leaving import Leavers as LeaversWish
-from fleet.hr_import.wishes import place_of_remembered
+from fleet.hr_import.diff import Authority, Difference, leaves
+from fleet.hr_import.leavers import OnLeaver
+from fleet.hr_import.options import remembered_path
+from fleet.hr_import.run_import import Import
 from fleet.model import counted
+from fleet.report.table import plain
 from fleet.report.translations import visible
 from fleet.state.leavers import Leavers
 
@@ -26,7 +27,7 @@ def columns_lines(found: Import) -> Iterator[str]:
     unread = found.columns.unread
     rest = f"not read: {_some(unread)}" if unread else ""
     if found.remembered.columns == found.was_remembered.columns:
-        yield f"{people}, read as {place_of_remembered(found.inventory).name} says{rest and f'; {rest}'}."
+        yield f"{people}, read as {remembered_path(found.hr_file.path).name} says{rest and f'; {rest}'}."
     else:
         names: dict[str, list[str]] = {}
         for field, column in found.columns.names().items():
@@ -49,12 +50,13 @@ def passed_over_lines(found: Import) -> Iterator[str]:
         text = " ".join(cell.strip() for cell in row.cells if cell.strip())
         yield f"{path}:{row.line}: '{text}' is a total, so nobody was read from this line."
     if found.leavers:
-        is_taken = found.remembered.leavers is LeaversWish.TAKE
+        is_taken = found.remembered.leavers is OnLeaver.TAKE
         done = "brought in all the same" if is_taken else "left out"
         yield f"{path}: {counted(len(found.leavers), 'row')} {done}, because somebody has left: {_some(found.leavers)}."
     for one in found.left_out:
         yield f"{path}:{one.line}: {one.who} is left out: {' '.join(one.mistakes)}"
     yield from found.warnings
+    yield from found.still_written
 
 
 def _some(things: Sequence[object]) -> str:
@@ -72,18 +74,15 @@ def counts_line(found: Import) -> str:
     kept = f", {absent} kept that the export does not have" if absent else ""
     kept += f", {bad} kept whose rows are left out" if bad else ""
     if difference.is_nothing:
-        return f"Nothing to change in {visible(found.inventory.name)}: {same} as they are{kept}."
+        return f"Nothing to change in {visible(found.hr_file.path.name)}: {same} as they are{kept}."
     rest = f", {same} as they are" if difference.before else ""
     joined, changed, left = len(difference.joined), len(difference.changed), len(difference.left)
     return f"{joined} joined, {changed} changed, {left} left{rest}{kept}."
 
 
 def difference_table(difference: Difference) -> Table:
-    """Who joined, changed and left, each with what is said of them."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("", no_wrap=True)
-    table.add_column("Employee", overflow="fold")
-    table.add_column("What the inventory will say", overflow="fold", ratio=1)
+    """Who joined, changed and left, each with the values that come and go."""
+    table = plain("", "Employee", Column("What the inventory will say", overflow="fold", ratio=1))
     for person in difference.joined[:MOST_JOINED]:
         values = [*dict.fromkeys(person.groups.values()), *_facts(person.name, dict(leaves(person.variables)))]
         table.add_row(Text("joined", "green"), Text(visible(person.name)), Text(visible(" · ".join(values))))
@@ -96,25 +95,17 @@ def difference_table(difference: Difference) -> Table:
             what.append("\n" if number else "").append(f"{_called(change.path)} ", "dim")
             if change.before is not None:
                 what.append(visible(change.before)).append(" → ", "dim")
-            what.append(visible(change.after))
-        if changed.stays_in:
-            what.append(
-                f"\nstays in {visible(', '.join(changed.stays_in))} as well; if that is another site, department or "
-                "country, take the employee out of it",
-                "yellow",
-            )
+            what.append(visible(change.after) if change.after is not None else "removed")
         table.add_row(Text("changed", "yellow"), Text(visible(changed.person.name)), what)
-    for employee in difference.left:
-        values = [*employee.groups, *_facts(employee.name, values_of(employee))]
-        table.add_row(Text("left", "red"), Text(visible(employee.name)), Text(visible(" · ".join(values))))
+    for entry in difference.left:
+        values = [*entry.groups, *_facts(entry.name, dict(leaves(entry.variables)))]
+        table.add_row(Text("left", "red"), Text(visible(entry.name)), Text(visible(" · ".join(values))))
     return table
 
 
 def authority_table(authorities: Sequence[Authority]) -> Table:
-    """Each mandate and each account of the company's that an import writes or changes, person by person."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Authority", overflow="fold")
-    table.add_column("What the export gives", overflow="fold", ratio=1)
+    """Each mandate and each account of the company's that an import writes, changes or removes, person by person."""
+    table = plain("Authority", Column("What the export gives", overflow="fold", ratio=1))
     for one in authorities:
         what = Text(visible(one.after))
         if one.before:
@@ -143,12 +134,11 @@ def _called(path: tuple[str, ...]) -> str:
     return ".".join(steps)
 
 
-def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
-    """The one JSON object of `fleet inventory import --output json`."""
+def import_fields(found: Import, *, is_written: bool) -> dict[str, Any]:
+    """An import for programs."""
     difference = found.difference
     return {
-        "version": 1,
-        "inventory": str(found.inventory),
+        "inventory": str(found.hr_file.path),
         "columns": found.columns.names(),
         "not_read": list(found.columns.unread),
         "header_line": found.export.header.line,
@@ -164,7 +154,6 @@ def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
                 "changes": [
                     {"field": _called(each.path), "before": each.before, "after": each.after} for each in one.changes
                 ],
-                "stays_in": list(one.stays_in),
             }
             for one in difference.changed
         ],
@@ -176,27 +165,23 @@ def import_envelope(found: Import, *, is_written: bool) -> dict[str, Any]:
         "left_out": [{"line": one.line, "who": one.who, "mistakes": list(one.mistakes)} for one in found.left_out],
         "totals": [one.line for one in found.export.totals],
         "leavers": [{"line": one.line, "column": one.column, "value": one.value} for one in found.leavers],
-        "warnings": list(found.warnings),
+        "warnings": [*found.warnings, *found.still_written],
     }
 
 
 def leavers_table(found: Leavers) -> Table:
     """Who is in no inventory any more, and what is kept of them."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Employee", overflow="fold")
-    table.add_column("Sessions", justify="right")
-    table.add_column("Pictures", justify="right")
-    table.add_column("Mandate", overflow="fold", ratio=1)
+    counts = (Column(heading, justify="right") for heading in ("Sessions", "Pictures"))
+    table = plain("Employee", *counts, Column("Mandate", overflow="fold", ratio=1))
     for one in found.people:
         mandate = f"withdrawn on {one.revoked_on.isoformat()}; that stays" if one.revoked_on else ""
         table.add_row(Text(visible(one.employee)), str(one.sessions or "-"), str(one.evidence or "-"), mandate)
     return table
 
 
-def leavers_envelope(found: Leavers, *, is_removed: bool) -> dict[str, Any]:
-    """The one JSON object of `fleet inventory prune --output json`."""
+def leavers_fields(found: Leavers, *, is_removed: bool) -> dict[str, Any]:
+    """The same for programs."""
     return {
-        "version": 1,
         "known": found.known,
         "left": [
             {

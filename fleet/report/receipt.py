@@ -16,6 +16,7 @@ from fleet.audit.proof import Proof
 from fleet.audit.pseudonyms import Subject
 from fleet.audit.signed_note import VerifierKey
 from fleet.model import Outcome
+from fleet.recipes.catalog import Catalog
 from fleet.report.rendering import asset, digest, templates
 from fleet.report.translations import Translator, visible
 
@@ -58,7 +59,7 @@ class Receipt:
 def entries_of(
     subject: Subject,
     log: Iterable[Mapping[str, Any]],
-    service_names: Mapping[str, str],
+    catalog: Catalog,
     prove: Callable[[int], Proof],
 ) -> list[Entry]:
     """Of each of a person's controls the last change that was tried and the last record, each proved, oldest first."""
@@ -83,7 +84,7 @@ def entries_of(
         proved = [each["seq"] for each in (intent, record) if each is not None]
         entries.append(
             Entry(
-                service=service_names.get(service, service),
+                service=catalog.name_of(service) or service,
                 control=control,
                 outcome=Outcome(record["outcome"]),
                 before=record["before"],

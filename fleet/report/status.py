@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ class Row:
     groups: tuple[str, ...]
     language: str
     current: CurrentState | None
+    service_name: str | None = None
 
     @property
     def name(self) -> str:
@@ -92,24 +93,29 @@ def _grouped(pairs: Iterable[tuple[str, Row]]) -> list[Coverage]:
     return [Coverage(name, tuple(found[name])) for name in sorted(found)]
 
 
-def next_steps(rows: Iterable[Row], service_names: Mapping[str, str]) -> Iterator[tuple[Row, str]]:
+def next_steps(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
     """Who must do what, for each row that is not done; one that no run has met needs a run."""
     for row in rows:
         current = row.current
         if current is None:
             yield row, "Run: no run has looked at this account yet."
             continue
-        result = Result(row.employee, row.service, row.control, current.outcome, reason=current.reason)
-        step = next_step(result, service_names.get(row.service or ""))
+        result = Result(
+            row.employee,
+            row.service,
+            row.control,
+            current.outcome,
+            reason=current.reason,
+            service_name=row.service_name,
+        )
+        step = next_step(result)
         if step and not current.outcome.is_done:
             yield row, step
 
 
-def status_envelope(
-    rows: list[Row], service_names: Mapping[str, str], now: datetime, stale: timedelta
-) -> dict[str, Any]:
-    """The one JSON object of `fleet status --output json`; ages are in seconds."""
-    steps = {id(row): step for row, step in next_steps(rows, service_names)}
+def status_fields(rows: list[Row], now: datetime, stale: timedelta) -> dict[str, Any]:
+    """The same for programs; ages are in seconds."""
+    steps = {id(row): step for row, step in next_steps(rows)}
 
     def coverage(one: Coverage) -> dict[str, Any]:
         counts = {state.replace(" ", "_"): one.count(state) for state in ("out", "in", "not offered", "not known")}
@@ -134,7 +140,6 @@ def status_envelope(
         }
 
     return {
-        "version": 1,
         "at": now.isoformat(),
         "fleet": coverage(Coverage("all", tuple(rows))),
         "services": [coverage(one) for one in by_service(rows)],

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
 from rich.columns import Columns
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from fleet.model import EXIT_MEANING, Outcome, Result, control_name, count_outcomes
+from fleet.model import Outcome, Result, control_name, count_outcomes
 from fleet.next_steps import next_step
 from fleet.report.translations import visible
-from fleet.run.execute import RunReport
+from fleet.run.run_report import RunReport
 
 _STYLE: dict[int, str] = {0: "green", 3: "yellow", 4: "magenta", 5: "red"}
+
+
+def plain(*headings: Column | str, has_header: bool = True) -> Table:
+    """A table without lines, as every verb prints it; a heading alone is a column whose long words are folded."""
+    columns = (Column(one, overflow="fold") if isinstance(one, str) else one for one in headings)
+    return Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=has_header)
 
 
 def _outcome(outcome: Outcome) -> Text:
@@ -29,17 +35,15 @@ def _rows(results: list[Result]) -> Iterator[list[Result]]:
         yield list(alike)
 
 
-def results_table(results: list[Result], service_names: Mapping[str, str]) -> Table:
+def results_table(results: list[Result]) -> Table:
     """Every planned control with its outcome; a row that is not done says who must do what."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
-    table.add_column("Employee", no_wrap=True)
-    table.add_column("Control", overflow="fold")
-    table.add_column("Outcome, and what to do now", overflow="fold", ratio=1)
+    outcome = Column("Outcome, and what to do now", overflow="fold", ratio=1)
+    table = plain(Column("Employee", no_wrap=True), "Control", outcome)
     before = None
     for row in _rows(results):
         first = row[0]
         controls = "\n".join(control_name(one.service, one.control, "-") for one in row)
-        step = next_step(first, service_names.get(first.service or ""))
+        step = next_step(first)
         said = _outcome(first.outcome)
         if step:
             said.append(f"\n{visible(step)}", style="dim" if first.outcome.is_done else "default")
@@ -54,12 +58,10 @@ def shown(path: Path) -> str:
     return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
-def print_report(
-    console: Console, report: RunReport, service_names: Mapping[str, str], log: Path, evidence: Path
-) -> None:
+def print_report(console: Console, report: RunReport, log: Path, evidence: Path) -> None:
     """Print the table, the counts, the meaning of the exit code, and where log and evidence are."""
     console.print()
-    console.print(results_table(report.results, service_names))
+    console.print(results_table(report.results))
     console.print()
     counts = [
         Text(f"{count} ").append_text(_outcome(Outcome(name))) for name, count in count_outcomes(report.results).items()
@@ -68,7 +70,7 @@ def print_report(
     console.print()
     for name, words in (
         ("Run", report.run_id or "-"),
-        ("Exit code", f"{report.exit_code}: {EXIT_MEANING[report.exit_code]}"),
+        ("Exit code", f"{report.exit_code}: {report.meaning}"),
         ("Audit log", shown(log)),
         ("Evidence", shown(evidence)),
     ):

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 from fleet.agent.client import ENDED, AgentClient
 from fleet.agent.start import start_agent
@@ -18,11 +17,18 @@ from fleet.audit.pseudonyms import known_names
 from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_last_run
 from fleet.errors import AgentError, FleetError, told
-from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED, Reason, Result, exit_code_of
+from fleet.model import (
+    EXIT_INTERRUPTED,
+    EXIT_TOOL_FAILED,
+    Reason,
+    exit_code_of,
+)
 from fleet.orphans import reap
 from fleet.plan.last_run import History
 from fleet.plan.plan import RunSpec
+from fleet.recipes.catalog import Catalog
 from fleet.run.ansible_play import run_play, shards
+from fleet.run.run_report import RunReport
 from fleet.run.signals import Interrupted, interruptible
 from fleet.run.workers import Workers
 
@@ -30,28 +36,8 @@ FINISH_WITHIN = 60.0
 """Seconds in which an agent has let go of its browsers and written the end of what was not reached."""
 
 
-@dataclass(frozen=True)
-class RunReport:
-    """What a run came to. `errors` are sentences about the tool itself; times are UTC, as the log has them."""
-
-    run_id: str | None
-    check: bool
-    started_at: str | None = None
-    finished_at: str | None = None
-    results: list[Result] = field(default_factory=list)
-    exit_code: int = 0
-    errors: list[str] = field(default_factory=list)
-
-    def having(self, errors: list[str]) -> RunReport:
-        """The same with further sentences about the tool itself, if there are any: it failed then."""
-        if not errors:
-            return self
-        exit_code = EXIT_INTERRUPTED if self.exit_code == EXIT_INTERRUPTED else EXIT_TOOL_FAILED
-        return replace(self, exit_code=exit_code, errors=list(dict.fromkeys([*self.errors, *errors])))
-
-
-def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: None) -> RunReport:
-    """Do the run. `on_employee` hears each name when that employee's turn has ended.
+def execute(spec: RunSpec, catalog: Catalog, on_employee: Callable[[str], None] = lambda _name: None) -> RunReport:
+    """Do the run that was planned with `catalog`. `on_employee` hears each name when that employee's turn has ended.
 
     Ctrl-C ends the run in good order: what is under way is recorded as `unknown` or `not_run`, the exit code is 130.
     Raises FleetError if the run could not begin; nothing was touched then.
@@ -63,7 +49,7 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
                 employees_in_turn = History(spec).turns()
                 agent, client = start_agent(spec, lambda client: crew.join(client, lambda: interruption.asked))
         except Interrupted as interrupted:
-            return _report(spec, [str(interrupted)], Reason.INTERRUPTED, interrupted=True)
+            return _report(spec, catalog, [str(interrupted)], Reason.INTERRUPTED, interrupted=True)
         except FleetError as error:
             raise crew.explained(error) from None
         errors: list[str] = []
@@ -101,7 +87,7 @@ def execute(spec: RunSpec, on_employee: Callable[[str], None] = lambda _name: No
                 errors += _finish(agent, client, interrupted=interruption.asked)
         # An agent that ended in good order left the log open only if it could not write it.
         why_open = Reason.AGENT_ENDED if agent.returncode else Reason.AUDIT_FAILED
-        return _report(spec, errors, why_open, interrupted=interruption.asked)
+        return _report(spec, catalog, errors, why_open, interrupted=interruption.asked)
 
 
 def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted: bool) -> list[str]:
@@ -126,7 +112,7 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
     return errors
 
 
-def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
+def _report(spec: RunSpec, catalog: Catalog, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
     """The results as the log has them; a run that is still open there is closed first, for the reason `why_open`."""
     folder = spec.settings.state_dir.audit.log
     run_state = RunState.replay(spec.run_id, read_last_run(folder, rehearsal=None))
@@ -137,7 +123,7 @@ def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: 
         except FleetError as error:
             errors.append(str(error))
     results = run_state.results(known_names(spec.settings.state_dir.audit.subjects), absent=Reason.AUDIT_FAILED)
-    exit_code = exit_code_of(results)
+    exit_code = exit_code_of(results, spec.settings.fail_on)
     if errors:
         exit_code = EXIT_TOOL_FAILED
     if interrupted:
@@ -147,9 +133,10 @@ def _report(spec: RunSpec, errors: list[str], why_open: Reason, *, interrupted: 
         spec.check,
         run_state.started_at,
         run_state.finished_at,
-        results,
+        catalog.named(results),
         exit_code,
         list(dict.fromkeys(errors)),
+        spec.settings.fail_on,
     )
 
 

@@ -1,6 +1,6 @@
 """Sessions: signed-in browser data (Playwright's storage state), one sealed file per account.
 
-Sealed with age to the organisation's recipients; opened only inside the agent. The sealed text names its account,
+Sealed with age to the organization's recipients; opened only inside the agent. The sealed text names its account,
 so that a file renamed to somebody else's opens nothing. What must be known without opening (age, expiry) stands
 beside it in clear.
 """
@@ -101,6 +101,14 @@ class Opened:
     sealed_sha256: str
 
 
+@dataclass(frozen=True)
+class Resealed:
+    """How many sessions were sealed anew, and the files that the identity did not open."""
+
+    count: int
+    unopened: tuple[Path, ...]
+
+
 class SessionStore:
     """The sealed sessions of one state directory. What it seals and opens is what the recipe calls a session."""
 
@@ -136,7 +144,7 @@ class SessionStore:
         content = as_json({"employee": employee, "service": recipe.service, "storage_state": own.as_playwright()})
         if len(content) > MAX_CONTENT:
             raise InputError(f"The session of {employee} at {recipe.name} is too large to be kept.")
-        sealed = pyrage.encrypt(content, list(self._read_recipients()))
+        sealed = pyrage.encrypt(content, list(self.recipients()))
         return sealed, SessionInfo(employee, recipe.service, time.time(), own.expires_at(recipe))
 
     def _write(self, sealed: bytes, info: SessionInfo, *, durable: bool = True) -> None:
@@ -185,6 +193,27 @@ class SessionStore:
             raise SessionError(f"{path} holds the session of another account.", Reason.SESSION_UNREADABLE)
         return Opened(state.own_part(recipe), digest)
 
+    def reseal(self, identity: pyrage.x25519.Identity) -> Resealed:
+        """Seal every session anew to the recipients that the state names now, one file at a time.
+
+        A file that does not open is left as it is; an interruption leaves each session whole, under the old recipients
+        or the new ones. Nothing else may use the sessions meanwhile: a visit would not seal back what it was left with.
+        Raises InputError if the recipients cannot be read, OSError if a session cannot be written.
+        """
+        recipients, count, unopened = list(self.recipients()), 0, []
+        for path in sorted(self._state.sessions.glob("*.age")):
+            with self._locked():
+                try:
+                    content = pyrage.decrypt(read_regular(path, MAX_SEALED), [identity])
+                except FileNotFoundError:
+                    continue  # removed meanwhile
+                except (OSError, pyrage.DecryptError):
+                    unopened.append(path)
+                    continue
+                write_private(path, pyrage.encrypt(content, recipients), durable=True)
+            count += 1
+        return Resealed(count, tuple(unopened))
+
     def list(self) -> Iterator[SessionInfo]:
         """All sessions, by employee and service. Nothing is opened."""
         for path in sorted(self._state.sessions.glob("*.age")):
@@ -204,7 +233,8 @@ class SessionStore:
             path.unlink(missing_ok=True)  # last: as long as it is there, the session is listed
         return existed
 
-    def _read_recipients(self) -> Sequence[pyrage.x25519.Recipient]:
+    def recipients(self) -> Sequence[pyrage.x25519.Recipient]:
+        """The public keys that sessions are sealed to, as the state names them. Raises InputError."""
         if self._recipients is None:
             path = self._state.recipients
             try:

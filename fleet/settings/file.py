@@ -1,123 +1,30 @@
-"""The form of fleet.yml, with what its values may be, and where it is looked for."""
+"""fleet.yml: its form, and where it is looked for."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, create_model, field_validator, model_validator
 
 from fleet.errors import InputError
 from fleet.paths import look
-from fleet.settings.hours import Hours
-from fleet.yamlfile import read_model
+from fleet.settings.table import SETTINGS
+from fleet.settings.values import Strict
+from fleet.yamlfile import YamlFile, read_model
 
 FILE = "fleet.yml"
 VERSION = 1
 """Of the form of fleet.yml."""
-MAX_FORKS = 64
-MAX_WORKERS = 32
-MIN_PAUSE = 5.0
-"""Seconds, where a service's terms do not allow automation."""
-MAX_PAUSE = 3600.0
-
-Count = Annotated[int, Field(ge=1, strict=True)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Address = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Form(Strict):
+    """What holds for the file as a whole."""
 
-
-class BreakerLimits(_Strict):
-    """So many employees of a service's last visits were challenged, found the page changed, or were told to come less
-    often (429): its circuit opens."""
-
-    challenges: Count = 3
-    page_changes: Count = 3
-    rate_limits: Count = 3
-    visits: Count = 20
-
-
-class _InOrder(_Strict):
-    shortest: float
-    longest: float
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.longest < self.shortest:
-            raise ValueError("longest must not be below shortest")
-        return self
-
-
-class ServicePause(_InOrder):
-    """Seconds between two visits to one service; 0 and 0 for none, and several at a time."""
-
-    shortest: float = Field(ge=0, le=MAX_PAUSE)
-    longest: float = Field(ge=0, le=MAX_PAUSE)
-
-
-class Pause(_InOrder):
-    """Seconds between two visits to one live service, drawn anew each time."""
-
-    shortest: float = Field(default=15, ge=MIN_PAUSE, le=MAX_PAUSE)
-    longest: float = Field(default=25, ge=MIN_PAUSE, le=MAX_PAUSE)
-    services: dict[Name, ServicePause] = Field(default_factory=dict, description="Services with pauses of their own.")
-
-
-def _hours(text: str) -> str:
-    Hours.parse(text)
-    return text
-
-
-class ConfigFile(_Strict):
-    """fleet.yml: what is passed on every run. Paths are relative to the file."""
-
-    version: int = Field(default=VERSION, strict=True, description="Of this form; a file for a newer one is refused.")
-    inventory: Annotated[
-        tuple[Name, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
-    ] = Field(default=(), description="What `ansible -i` takes, where no -i is given.")
-    state: Name | None = None
-    identity: Name | None = None
-    log_key: Name | None = None
-    recipes: tuple[Name, ...] = ()
-    services: tuple[Name, ...] = ()
-    controls: tuple[Name, ...] = ()
-    forks: int | None = Field(default=None, ge=1, le=MAX_FORKS, strict=True)
-    workers: tuple[Address, ...] = Field(default=(), max_length=MAX_WORKERS, description="Machines that visit, by SSH.")
-    resolve: tuple[Name, ...] = ()
-    trust_spki: tuple[Name, ...] = ()
-    proxy: Name | None = None
-    proxy_credentials: Name | None = Field(default=None, description="Private file that holds user:password.")
-    notify: tuple[Address, ...] = ()
-    notify_file: Name | None = Field(default=None, description="Private file with addresses that hold secrets.")
-    smtp: Name | None = Field(default=None, description="HOST:PORT that mailto:ADDRESS goes through.")
-    terms_accepted: dict[Name, Name] = Field(
-        default_factory=dict, description="Service: reference of the decision to accept what its terms forbid."
-    )
-    personal_sessions: dict[Name, Name] = Field(
-        default_factory=dict, description="Service: reference of the decision to use sessions of personal accounts."
-    )
-    breaker: BreakerLimits = BreakerLimits()
-    pause: Pause = Pause()
-    hours: dict[Name, Annotated[str, AfterValidator(_hours)]] = Field(
-        default_factory=dict, description="Service: HH:MM-HH:MM, local time, in which its visits may begin."
-    )
-    sandbox: bool = True
-    accepted_by: Name | None = Field(default=None, description="Who accepted `sandbox: false`.")
+    version: int = Field(default=VERSION, strict=True)
 
     @field_validator("version")
     @classmethod
@@ -128,24 +35,38 @@ class ConfigFile(_Strict):
         return version
 
     @model_validator(mode="after")
-    def _sandbox_needs_a_name(self) -> ConfigFile:
-        if not self.sandbox and not self.accepted_by:
+    def _sandbox_needs_a_name(self) -> _Form:
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        if given.get("sandbox") is False and not given.get("accepted_by"):
             raise ValueError("sandbox: false needs accepted_by: the name of who accepted that risk")
         return self
 
 
-def expanded(value: str, origin: object) -> Path:
-    """A path with ~ written out. Raises InputError, which names `origin`, for the ~ of nobody here."""
+_KEYS: dict[str, Any] = {setting.name: (setting.whole_type | None, None) for setting in SETTINGS}
+_FORM = create_model("fleet.yml", __base__=_Form, **_KEYS)
+
+
+def read_config(path: Path) -> tuple[Mapping[str, Any], YamlFile]:
+    """The settings that a fleet.yml names, and the document, which knows their lines.
+
+    Raises InputError that lists every mistake with its line.
+    """
+    form, document = read_model(path, _FORM)
+    return {name: getattr(form, name) for name in form.model_fields_set}, document
+
+
+def expanded(value: str, source: object) -> Path:
+    """A path with ~ expanded. Raises InputError, which names `source`, for the ~ of an unknown user."""
     try:
         return Path(value).expanduser()
     except RuntimeError:
-        raise InputError(f"{origin}: {value}: there is no such user here; write the folder out.") from None
+        raise InputError(f"{source}: {value}: there is no such user here; write the folder out.") from None
 
 
 def config_places(sources: Sequence[str], cwd: Path) -> list[Path]:
-    """Where a fleet.yml is looked for: beside each inventory that is a file or a folder, without one in `cwd`."""
+    """Where a fleet.yml is looked for: beside each inventory, or inside a folder; without an inventory in `cwd`."""
     places = [cwd / source for source in sources if "," not in source]
-    folders = [place if _is_folder(place) else place.parent for place in places] or [cwd]
+    folders = [place if _is_folder(place) and look(place / FILE) else place.parent for place in places] or [cwd]
     return list({folder.resolve(): folder / FILE for folder in folders}.values())
 
 
@@ -187,8 +108,8 @@ def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
 
 def _names(path: Path, sources: Sequence[str], cwd: Path) -> bool:
     """True if a fleet.yml names all these inventories as its own."""
-    file, _ = read_model(path, ConfigFile)
-    own = {(path.parent / expanded(one, path)).resolve() for one in file.inventory}
+    values, _ = read_config(path)
+    own = {(path.parent / expanded(one, path)).resolve() for one in values.get("inventory") or ()}
     return own.issuperset((cwd / source).resolve() for source in sources if "," not in source)
 
 

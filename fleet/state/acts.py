@@ -26,12 +26,12 @@ from fleet.audit.pseudonyms import Subject, Subjects
 from fleet.authority.blocklist import Blocklist, Entry
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
-from fleet.inventory.employee import SAFE_NAME
+from fleet.model import SAFE_NAME, SERVICE_NAME
 from fleet.paths import StateDir
 from fleet.state.erasure import erase, prune
 
 Name = Annotated[str, StringConstraints(pattern=rf"^{SAFE_NAME.pattern}$")]
-Service = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Service = Annotated[str, StringConstraints(pattern=rf"^{SERVICE_NAME.pattern}$")]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Claimed = Annotated[str, StringConstraints(max_length=200)]
 

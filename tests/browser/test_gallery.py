@@ -21,6 +21,7 @@ from fleet.visit.timeouts import LIMIT
 from fleet.visit.visit import ControlResult, Order, Visit
 from tests.gallery.behavior import Dom, Trouble
 from tests.gallery.cases import CASES, CONTROLS, GALLERY
+from tests.sizes import FULL
 
 LANGUAGES = ("en", "fr", "de", "it", "nl", "pl")
 FROM_RIGHT_TO_LEFT = {"switched_on", "late_hydration", "covered", "sticky_bars"}
@@ -35,6 +36,8 @@ NAMES = (
 )
 """What people are called on the pages: names that would break a log, a terminal, a report or a spreadsheet."""
 NO_BROWSER = {"no_session"}
+NAMED = {"switched_on", "switched_on_named", "session_over", "beside_busy", "rate_limited", "renamed", "renamed_out"}
+"""Cases that tests ask for by name."""
 LASTS = {"endless_script"}
 """Tested apart: it takes a core for as long as it is looked at."""
 DECLARED = {
@@ -88,6 +91,19 @@ def gallery() -> list[tuple[str, str]]:
     return [(service, name) for service, of_one in CASES.items() for name in of_one if name in walked]
 
 
+def in_every_run() -> list[tuple[str, str]]:
+    """Cases that between them have every outcome with each of its reasons, and every way to save."""
+    met: set[object] = set()
+    chosen = []
+    for service, name in gallery():
+        case = CASES[service][name]
+        shown = {(service, case.outcome, case.reason), case.in_check, case.save}
+        if not shown <= met or name in NAMED:
+            chosen.append((service, name))
+            met |= shown
+    return chosen
+
+
 def accounts() -> list[RehearsalAccount]:
     """One account for each; the profile says nothing about the case, languages and names take turns."""
     return [
@@ -103,6 +119,9 @@ def accounts() -> list[RehearsalAccount]:
     ]
 
 
+WALKED = [case if case in in_every_run() else pytest.param(*case, marks=FULL) for case in gallery()]
+
+
 @dataclass
 class Walked:
     """What a walk over all cases left behind."""
@@ -112,7 +131,7 @@ class Walked:
     truth: dict[str, dict[str, object]]
 
 
-async def walk(rehearsal: Rehearsal, *, check: bool) -> Walked:
+async def walk(rehearsal: Rehearsal, wanted: list[RehearsalAccount], *, check: bool) -> Walked:
     catalog = load_catalog([REHEARSAL_RECIPES])
     network = Network(dict(rehearsal.resolve), (rehearsal.spki,))
     engine = Engine(find_browser(), network, sandbox=False)
@@ -132,22 +151,30 @@ async def walk(rehearsal: Rehearsal, *, check: bool) -> Walked:
             await visit.run()
 
     try:
-        await asyncio.gather(*(one(account) for account in accounts()))
+        await asyncio.gather(*(one(account) for account in wanted))
     finally:
         await engine.stop()
     return Walked(journals, visits, {row["employee"]: row for row in rehearsal.truth()})
 
 
-@pytest.fixture(scope="module")
-def walked() -> Walked:
-    with start_rehearsal(accounts(), extension=GALLERY) as rehearsal:
-        return asyncio.run(walk(rehearsal, check=False))
+def asked_for(session: pytest.Session) -> list[RehearsalAccount]:
+    """The accounts whose cases this session's tests look at."""
+    names = NAMED | {item.callspec.params.get("name") for item in session.items if hasattr(item, "callspec")}
+    return [account for account in accounts() if account.employee.partition("-")[2] in names]
 
 
 @pytest.fixture(scope="module")
-def checked() -> Walked:
-    with start_rehearsal(accounts(), extension=GALLERY) as rehearsal:
-        return asyncio.run(walk(rehearsal, check=True))
+def walked(request: pytest.FixtureRequest) -> Walked:
+    wanted = asked_for(request.session)
+    with start_rehearsal(wanted, extension=GALLERY) as rehearsal:
+        return asyncio.run(walk(rehearsal, wanted, check=False))
+
+
+@pytest.fixture(scope="module")
+def checked(request: pytest.FixtureRequest) -> Walked:
+    wanted = asked_for(request.session)
+    with start_rehearsal(wanted, extension=GALLERY) as rehearsal:
+        return asyncio.run(walk(rehearsal, wanted, check=True))
 
 
 def declared(requests: object, service: str, more: tuple[str, ...] = ()) -> set[str]:
@@ -164,7 +191,7 @@ class TestGallery:
         met = {case.trouble for case in cases()} | {case.dom for case in cases()} | {case.save for case in cases()}
         assert met >= {*Trouble, *Dom, *Save}
 
-    @pytest.mark.parametrize(("service", "name"), gallery())
+    @pytest.mark.parametrize(("service", "name"), WALKED)
     def test_the_outcome_is_the_one_a_person_would_give(self, walked: Walked, service: str, name: str) -> None:
         """Each control of the account ends exactly once, with the outcome and reason of its row, in bounded time."""
         case, findings = CASES[service][name], walked.journals[f"{service}-{name}"].findings
@@ -173,7 +200,7 @@ class TestGallery:
         # The product's own bound, which a busy machine meets as well; how fast it is `make bench` tells.
         assert max(finding.duration_ms for finding in findings) < 1000 * LIMIT
 
-    @pytest.mark.parametrize(("service", "name"), gallery())
+    @pytest.mark.parametrize(("service", "name"), WALKED)
     def test_nothing_is_claimed_that_the_server_does_not_bear_out(
         self, walked: Walked, service: str, name: str
     ) -> None:
@@ -189,7 +216,7 @@ class TestGallery:
         writes = {control for control, count in row["writes"].items() if count}  # type: ignore[attr-defined]
         assert writes <= set(journal.intents)
 
-    @pytest.mark.parametrize(("service", "name"), gallery())
+    @pytest.mark.parametrize(("service", "name"), WALKED)
     def test_nothing_but_the_control_is_touched_and_that_once(self, walked: Walked, service: str, name: str) -> None:
         """At most one press of each control and one of its Save button; who was opted out was pressed exactly once."""
         row, journal = walked.truth[f"{service}-{name}"], walked.journals[f"{service}-{name}"]
@@ -199,7 +226,7 @@ class TestGallery:
         opted_out = {finding.control for finding in journal.findings if finding.outcome is Outcome.OPTED_OUT}
         assert opted_out <= set(touched)
 
-    @pytest.mark.parametrize(("service", "name"), gallery())
+    @pytest.mark.parametrize(("service", "name"), WALKED)
     def test_no_page_but_the_declared_ones_is_asked_for(self, walked: Walked, service: str, name: str) -> None:
         """Its own pages, its own saves, and where it sent the browser itself: nothing that closes or deletes."""
         row = walked.truth[f"{service}-{name}"]
@@ -231,13 +258,13 @@ class TestGallery:
 
 @pytest.mark.xdist_group("gallery-in-check-mode")
 class TestGalleryInCheckMode:
-    @pytest.mark.parametrize(("service", "name"), gallery())
+    @pytest.mark.parametrize(("service", "name"), WALKED)
     def test_it_says_what_a_real_run_will_do(self, checked: Walked, service: str, name: str) -> None:
         """What a real run would not press is not said to be settable, and has its very reason."""
         findings = checked.journals[f"{service}-{name}"].findings
         assert {(finding.outcome, finding.reason) for finding in findings} == {CASES[service][name].in_check}
 
-    @pytest.mark.parametrize(("service", "name"), gallery())
+    @pytest.mark.parametrize(("service", "name"), WALKED)
     def test_check_mode_touches_nothing(self, checked: Walked, service: str, name: str) -> None:
         """No intent, no press, no key, and no request that could write."""
         row = checked.truth[f"{service}-{name}"]

@@ -24,6 +24,7 @@ from fleet.audit.segments import read_records
 from fleet.browser.find import find_browser
 from fleet.model import Outcome, Reason
 from fleet.paths import StateDir
+from fleet.recipes.catalog import load_catalog
 from fleet.report.page import render_report
 from fleet.report.translations import LANGUAGES, translator_for
 from fleet.state.create import make_state
@@ -110,7 +111,7 @@ def render_of(state: StateDir, language: str) -> str:
         log[0],
         known_subjects(state.audit.subjects),
         state,
-        {"linkedin": "LinkedIn"},
+        load_catalog(),
         read_newest(state.audit.checkpoints),
         translator_for(language),
     )

@@ -103,7 +103,7 @@ def behind_proxy() -> dict[str, Any]:
                 {name: started[name] for name in ("terms_accepted", "personal_sessions", "sandbox_accepted_by")}
                 for started in read_starts(settings.state_dir.audit.log)
             ][::-1][:2],
-            "refused": [refused.returncode, json.loads(refused.stdout)["errors"]],
+            "refused": [refused.returncode, [one["message"] for one in json.loads(refused.stdout)["errors"]]],
             "asked_before": asked_before,
             "outcomes": _outcomes(done),
             "seen": seen,

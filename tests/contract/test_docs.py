@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 import typer
-import yaml
 from typer.testing import CliRunner
 
-from fleet.audit.verify import Verdict
+from docs import reference
 from fleet.cli import app
-from fleet.model import EXIT_MEANING, Outcome
+from fleet.model import EXIT_MEANING, OUTCOME_MEANING, Outcome
 from fleet.recipes.catalog import load_catalog
 from fleet.recipes.recipe import json_schema
-from fleet.settings.file import ConfigFile
 from tests.conftest import ROOT
 
 RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")
@@ -116,36 +114,31 @@ class TestRecipes:
         assert published == json_schema(), "run: make schema"
 
 
+class TestReference:
+    def test_the_page_is_what_the_code_says(self) -> None:
+        """docs/reference.md is what `make reference` writes today: outcomes, exit codes, settings, commands."""
+        assert reference.PAGE.read_text("utf-8") == reference.reference(), "run: make reference"
+
+    def test_the_roles_variables_are_what_the_code_says(self) -> None:
+        """So is the role's argument_specs.yml."""
+        assert reference.SPECS.read_text("utf-8") == reference.argument_specs(), "run: make reference"
+
+    def test_every_verb_is_documented_and_exists(self) -> None:
+        """The verbs of `--help`, hidden ones excepted, are the headings of the page, and each has a help."""
+        verbs = {words: command for words, command in reference.commands() if not hasattr(command, "commands")}
+        headings = re.findall(r"^### `(fleet [^`]+)`$", reference.PAGE.read_text("utf-8"), re.MULTILINE)
+        assert headings == list(verbs)
+        assert {"fleet run", "fleet audit verify", "fleet config show"} <= verbs.keys()
+        assert not {"fleet agent", "fleet worker serve"} & verbs.keys()
+        assert [words for words, command in verbs.items() if not command.help] == []
+
+    def test_every_exit_code_of_a_run_says_what_a_pipeline_should_do(self) -> None:
+        """And every outcome has a meaning."""
+        assert reference.PIPELINE.keys() == EXIT_MEANING.keys()
+        assert OUTCOME_MEANING.keys() == set(Outcome)
+
+
 class TestReadme:
-    def test_the_exit_codes_are_those_of_the_code(self) -> None:
-        """The table has every exit code with the words that a run prints."""
-        section = README.partition("\n## Exit codes of `fleet run`\n")[2].partition("\n## ")[0]
-        table = {int(code): words for code, words in re.findall(r"^\| (\d+) \| (.+?) \|", section, re.MULTILINE)}
-        assert table == EXIT_MEANING
-
-    def test_the_verdicts_are_those_of_the_code(self) -> None:
-        """The table has every exit code of `fleet audit verify`, each with the verdict's own name."""
-        section = README.partition("| exit code of `fleet audit verify` |")[2].partition("\n## ")[0]
-        table = {int(code): name for code, name in re.findall(r"^\| (\d+) \| ([\w ]+):", section, re.MULTILINE)}
-        assert table == {
-            one.value: "OK" if one is Verdict.OK else one.name.lower().replace("_", " ") for one in Verdict
-        }
-
-    def test_the_outcomes_are_those_of_the_code(self) -> None:
-        """The table has every outcome with its exit code."""
-        table = {name: int(code) for name, code in re.findall(r"^\| `(\w+)` \| .+? \| (\d+) \|$", README, re.MULTILINE)}
-        assert table == {outcome.value: outcome.exit_code for outcome in Outcome}
-
-    def test_the_settings_are_those_of_the_code(self) -> None:
-        """The table has every key of fleet.yml and every variable of the role."""
-        section = README.partition("\n## Settings\n")[2].partition("\n## ")[0]
-        rows = [line.split("|") for line in section.splitlines() if "`" in line and line.startswith("|")]
-        keys = {key for row in rows for key in re.findall(r"`(\w+)`", row[1])}
-        assert keys == set(ConfigFile.model_fields)
-        specs = yaml.safe_load((ROOT / "roles/optout/meta/argument_specs.yml").read_text("utf-8"))
-        variables = {name for row in rows for name in re.findall(r"`(\w+)`", row[3])}
-        assert variables == set(specs["argument_specs"]["main"]["options"])
-
     def test_both_commands_are_on_the_first_screen(self) -> None:
         """`make demo` and `make test` stand within the first 25 lines."""
         first = README.splitlines()[:25]

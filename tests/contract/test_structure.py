@@ -17,6 +17,7 @@ import pytest
 from fleet.model import Reason
 from fleet.recipes.recipe import ChallengeSign
 from tests.conftest import ROOT
+from tests.sizes import cases
 
 FLOORS = (
     {"errors", "model", "validation", "loopback"},
@@ -104,10 +105,10 @@ def strangers(path: str, source: str) -> list[str]:
     return sorted(package for package in packages if path not in FRONT_DOORS.get(package, {path}))
 
 
-def consoles(source: str) -> list[int]:
-    """The lines on which a source makes a console of its own."""
+def made(kind: str, source: str) -> list[int]:
+    """The lines on which a source makes a `Console` or a `Table` of its own."""
     calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
-    return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Console"]
+    return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == kind]
 
 
 class TestImports:
@@ -153,9 +154,15 @@ class TestImports:
 
     def test_names_are_printed_by_consoles_that_change_none(self) -> None:
         """rich makes a picture of `:smile:` and a color of `[red]`, so one module makes consoles, with both off."""
-        found = {str(path.relative_to(ROOT)) for path in SOURCES if consoles(path.read_text("utf-8"))}
+        found = {str(path.relative_to(ROOT)) for path in SOURCES if made("Console", path.read_text("utf-8"))}
         assert found == {"fleet/commands/options.py"}
-        assert consoles("from rich.console import Console\nConsole(highlight=False).print(name)\n") == [2]
+        assert made("Console", "from rich.console import Console\nConsole(highlight=False).print(name)\n") == [2]
+
+    def test_tables_look_alike(self) -> None:
+        """One function makes the table that every verb prints."""
+        found = {str(path.relative_to(ROOT)) for path in SOURCES if made("Table", path.read_text("utf-8"))}
+        assert found == {"fleet/report/table.py"}
+        assert made("Table", "from rich.table import Table\nTable(box=None)\n") == [2]
 
     def test_each_heavy_package_has_one_front_door(self) -> None:
         """Playwright, Ansible Runner, age and the web server are imported where the table says, and nowhere else."""
@@ -223,7 +230,9 @@ def test_a_command_starts_with_what_it_needs(module: str, needed: set[str]) -> N
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in SOURCES if path.is_relative_to(ROOT / "fleet")], ids=lambda p: p.stem
+    "path",
+    cases(IMPORTED := [path for path in SOURCES if path.is_relative_to(ROOT / "fleet")], IMPORTED[::10]),
+    ids=lambda path: path.stem,
 )
 def test_every_module_imports_alone(path: Path) -> None:
     """No module needs another one to have been imported first."""

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
+from tests.sizes import sizes
 
 PLANNED: dict[str, int] = {}
 """How many cases each fuzz test runs, by its name; test_count.py holds their sum."""
@@ -41,13 +44,15 @@ def deadline(seconds: float = SECONDS) -> Iterator[None]:
 def fuzz(count: int, *examples: Any, case: st.SearchStrategy[Any]) -> Callable[[Callable[[Any], None]], Any]:
     """Make a test of `body`: it runs for `count` generated cases at least, and for each of `examples`.
 
-    The test fails as well if fewer were run than were promised, or if one of them hangs.
+    In `make test` it is a tenth of `count`, and `make test-all` runs them all. The test fails as well if fewer were run
+    than were promised, or if one of them hangs.
     """
 
-    def make(body: Callable[[Any], None]) -> Callable[[], None]:
+    def make(body: Callable[[Any], None]) -> Callable[[int], None]:
         PLANNED[f"{body.__module__.rpartition('.')[2]}.{body.__name__}"] = count
 
-        def test() -> None:
+        @pytest.mark.parametrize("count", sizes(count // 10, count))
+        def test(count: int) -> None:
             run = 0
 
             def one(case: Any) -> None:

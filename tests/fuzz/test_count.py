@@ -1,4 +1,7 @@
-"""How much is fuzzed in every run of the tests. Each fuzz test holds for itself that its own cases were really run."""
+"""How much is fuzzed at full size; `make test` runs a tenth of it.
+
+Each fuzz test holds for itself that its own cases were really run.
+"""
 
 from __future__ import annotations
 

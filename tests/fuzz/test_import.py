@@ -1,4 +1,4 @@
-"""Any export beside any inventory: written as a whole and without a mistake, or refused; never anything in between."""
+"""Any export: written as a whole and without a mistake, or refused; never anything in between."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ import csv
 import tempfile
 from pathlib import Path
 
-import pytest
 from hypothesis import strategies as st
 
 from fleet.errors import InputError
-from fleet.hr_import.export import OnBadRow
-from fleet.hr_import.importing import prepare_import
-from fleet.hr_import.leaving import Leavers
-from fleet.hr_import.wishes import Wishes, place_of_remembered
-from fleet.inventory import read as listing
-from fleet.inventory.read import gaps_in_mandates, read_inventory
-from tests.conftest import ROOT
+from fleet.hr_import.hr_export import OnBadRow
+from fleet.hr_import.leavers import OnLeaver
+from fleet.hr_import.options import Options
+from fleet.hr_import.run_import import prepare_import
+from fleet.inventory.read import gaps_in_mandates, inventory_of
 from tests.fuzz.ansible_lists import list_hosts
 from tests.fuzz.cases import fuzz, mutated, texts
 from tests.fuzz.test_people import SERVICES
 
-EXAMPLE = (ROOT / "inventory.example.yml").read_text("utf-8")
 EXPORT = """Work Email,Location,Department,LinkedIn URL,Display Name,Language,Mandate Reference,Mandate Services,\
 Mandate granted on,Mandate expires on
 anna.keller@company.example,Dublin,R&D,anna-keller-4b1a2,Anna Keller,English,M-1,linkedin intranet,2026-01-15,2099-12-31
@@ -29,26 +25,7 @@ finn.schroeder@company.example,Hamburg,Sales,https://de.linkedin.com/in/finn-sch
 dora.lind@company.example,Lyon,Sales,dora,"Lind, Dora",fr,M-2,linkedin,2026-01-15,2099-12-31
 zoe@company.example,Paris,,,,,,,,
 """
-HAND = """# Ours
-lyon:
-  hosts:
-    anna.keller: &a   # why
-      fleet_email: "anna@b.example"
-      secret: !vault |
-        $ANSIBLE_VAULT;1.1;AES256
-      # below her
-
-    bob:
-      fleet_waivers:
-      - {service: linkedin, rationale: r, owner: o, expires_on: 2027-01-01}
-  vars: {fleet_locale: fr}
-pilot:
-  hosts:
-    bob: ~
-    zoe: {fleet_email: 'zoe@b.example'}
-"""
 HEADER, BODY = EXPORT.split("\n", 1)
-INVENTORIES = (None, "", "# nobody yet\n", EXAMPLE, HAND)
 NAMES = ("anna.keller", "bob", "0123", "no", "1e3", "finn.schroeder", "emma.bernard", "zoe", "y", "a_b", "x+y", "null")
 SITES = ("Lyon", "Hamburg", "Paris", "1", "all", "", "Zürich", "Łódź", "c:d")
 NICE = (
@@ -107,54 +84,49 @@ def broken(draw: st.DrawFn) -> str:
     return table(rows)
 
 
-def both(export: Path, staff: Path, case: tuple[bytes, str | None]) -> None:
-    """Lay a case's files down."""
-    export.write_bytes(case[0])
-    if case[1] is not None:
-        staff.write_bytes(case[1].encode("utf-8", "surrogatepass"))
-
-
-def bring_in(folder: Path, on_bad_row: OnBadRow = OnBadRow.REFUSE) -> None:
-    """Import, and hold what is written: Ansible reads no mistake in it, everybody is there, and a second time is
-    nothing to do. Raises InputError where the import is refused."""
-    export, staff = folder / "people.csv", folder / "staff.yml"
-    wishes = Wishes(keep=None, leavers=Leavers.TAKE, on_bad_row=on_bad_row)
-    found = prepare_import(export, staff, lambda _: SERVICES, wishes)
+def bring_in(folder: Path) -> None:
+    """Import, and hold what is written: Ansible reads the people of the export and nothing else, without a mistake, and
+    a second import changes nothing. Raises InputError where the import is refused."""
+    export, staff = folder / "people.csv", folder / "staff"
+    options = Options(keep=None, leavers=OnLeaver.TAKE, on_bad_row=OnBadRow.SKIP)
+    found = prepare_import(export, staff, lambda _: SERVICES, options)
     found.write()
-    read = read_inventory([str(staff)], lambda _: SERVICES)
+    listed, _, _ = list_hosts([str(staff / "hr.yml")], None, "", None)
+    assert listed["_meta"]["hostvars"] == {one.name: one.variables for one in found.people if one.variables}
+    members = {group: frozenset(value.get("hosts", ())) for group, value in listed.items() if group != "_meta"}
+    assert {one.name: sorted(set(one.groups.values())) for one in found.people} == {
+        one.name: sorted(group for group in members.keys() - {"ungrouped"} if one.name in members[group])
+        for one in found.people
+    }
+    read = inventory_of(listed, [str(staff / "hr.yml")], lambda _: SERVICES)
     assert [*read.all_problems(), *gaps_in_mandates(read)] == []
-    assert {person.name for person in found.people} <= {employee.name for employee in read.employees}
-    again = prepare_import(export, staff, lambda _: SERVICES, wishes)
+    assert {person.name for person in found.people} == {employee.name for employee in read.employees}
+    again = prepare_import(export, staff, lambda _: SERVICES, options)
     assert again.difference.is_nothing and again.remembered == again.was_remembered
-    assert {path.name for path in folder.iterdir()} <= {"people.csv", "staff.yml", place_of_remembered(staff).name}
+    assert again.text.encode() == again.hr_file.content
+    assert {path.name for path in staff.iterdir()} == {"hr.yml", ".hr.import.yml"}
 
 
-@fuzz(120, ([*csv.reader(BODY.splitlines())], EXAMPLE), case=st.tuples(sound(), st.sampled_from(INVENTORIES)))
-def test_sound_people_are_written_into_any_sound_inventory(case: tuple[list[list[str]], str | None]) -> None:
+@fuzz(120, [*csv.reader(BODY.splitlines())], case=sound())
+def test_sound_people_are_written(case: list[list[str]]) -> None:
     """None of them is refused, and what YAML would take for a number, a date or a sign is the text that it was."""
-    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(listing, "_list_hosts", list_hosts)
-        both(Path(name) / "people.csv", Path(name) / "staff.yml", (table(case[0]).encode(), case[1]))
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "people.csv").write_text(table(case), "utf-8")
         bring_in(Path(name))
 
 
 exports = broken() | mutated(BODY).map(lambda body: f"{HEADER}\n{body}") | mutated(EXPORT.replace(",", ";")) | texts
-cases = st.tuples(
-    exports.map(lambda text: text.encode("utf-8", "surrogatepass"))
-    | mutated(EXPORT).map(lambda text: b"\xff\xfe" + text.encode("utf-16-le", "surrogatepass")),
-    st.sampled_from(INVENTORIES) | mutated(HAND) | mutated(EXAMPLE),
+cases = exports.map(lambda text: text.encode("utf-8", "surrogatepass")) | mutated(EXPORT).map(
+    lambda text: b"\xff\xfe" + text.encode("utf-16-le", "surrogatepass")
 )
 
 
-@fuzz(250, (EXPORT.encode(), None), (EXPORT.encode(), HAND), case=cases)
-def test_whatever_is_written_has_no_mistake_and_is_written_once(case: tuple[bytes, str | None]) -> None:
-    """Any export beside any inventory: its sound rows are written, or it is refused with every byte as it was."""
-    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(listing, "_list_hosts", list_hosts)
-        export, staff = Path(name) / "people.csv", Path(name) / "staff.yml"
-        both(export, staff, case)
-        before = {path.name: path.read_bytes() for path in Path(name).iterdir()}
+@fuzz(250, EXPORT.encode(), case=cases)
+def test_whatever_is_written_has_no_mistake_and_is_written_once(case: bytes) -> None:
+    """The sound rows of any export are written, or it is refused and there is no file."""
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "people.csv").write_bytes(case)
         try:
-            bring_in(Path(name), OnBadRow.SKIP)
+            bring_in(Path(name))
         except InputError:
-            assert {path.name: path.read_bytes() for path in Path(name).iterdir()} == before
+            assert not (Path(name) / "staff").exists()

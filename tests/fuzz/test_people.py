@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fleet.agent.start import SPEC
 from fleet.audit import records
 from fleet.errors import InputError
-from fleet.inventory.employee import SAFE_NAME
 from fleet.inventory.read import gaps_in_mandates, inventory_of
+from fleet.model import SAFE_NAME
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.plan.plan import RunSpec, plan_accounts
 from fleet.recipes.catalog import load_catalog

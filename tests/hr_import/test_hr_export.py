@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import InputError
-from fleet.hr_import import export as module
-from fleet.hr_import.export import Encoding, Export, OnBadRow, read_export
+from fleet.hr_import import hr_export as module
+from fleet.hr_import.hr_export import Encoding, Export, OnBadRow, read_export
 
 TEXT = "Work Email,Location\nanna@company.example,Zürich\n"
 ROWS = [(2, ("anna@company.example", "Zürich"))]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,26 +13,19 @@ import yaml
 
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from tests.conftest import ROOT
+from tests.pipelines.pages import FILE, commands_of, environment_of, stand_ins, type_all, wrong
 from tests.pipelines.runners import Job, run_unit
 from tests.pipelines.test_pipelines import FILES
 
 DOCUMENT = (ROOT / "docs" / "onboarding.md").read_text("utf-8")
-FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"^    (\S.*)$", re.MULTILINE)
-
-NEEDS_SOMEBODY = "fleet run -i staff.yml -i rehearsal.yml"
-NEWCOMERS = "fleet run -i staff.yml --new --junit fleet-optout.xml"
-LOOK = "fleet run -i staff.yml --check"
-ANNA_IS_IN = "fleet run -i staff.yml --check -l anna.keller"
+NEEDS_SOMEBODY = "fleet run -i staff -i rehearsal.yml"
+NEWCOMERS = "fleet run -i staff --new --junit fleet-optout.xml"
+LOOK = "fleet run -i staff --check"
+ANNA_IS_IN = "fleet run -i staff --check -l anna.keller"
 EXIT_CODES = {NEEDS_SOMEBODY: 3, NEWCOMERS: 3, LOOK: 3, ANNA_IS_IN: 4}
 """What the document says of them: somebody has no mandate, or a setting that is still on."""
-FIRST_REAL = "fleet run -i staff.yml --plan"
-LEAVES = "fleet inventory import people.csv -i staff.yml --yes"
-
-
-def commands() -> list[str]:
-    """Every command, in the document's order; the files are none."""
-    return COMMAND.findall(FILE.sub("", DOCUMENT))
+FIRST_REAL = "fleet run -i staff --plan"
+LEAVES = "fleet inventory import people.csv -i staff --yes"
 
 
 @pytest.fixture
@@ -64,15 +55,6 @@ def people(tmp_path: Path, service: Rehearsal) -> Path:
     return people
 
 
-def stand_ins(folder: Path) -> Path:
-    """Nothing of systemd runs in a container, and a test makes no user and installs nothing on the machine."""
-    folder.mkdir()
-    for name, script in (("sudo", 'exec "$@"'), ("systemctl", "echo not here"), ("useradd", "echo not here")):
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-        (folder / name).chmod(0o755)
-    return folder
-
-
 def test_exit_codes_of_the_document_are_told() -> None:
     """A command that does not end with 0 has the reason in its section."""
     for command, code in EXIT_CODES.items():
@@ -84,7 +66,9 @@ def test_the_weekly_commands_are_those_of_the_pipelines() -> None:
     """What the document shows of a job is what its files start."""
     unit = (FILES / "fleet-optout.service").read_text("utf-8")
     started = re.findall(r"^ExecStart=/opt/fleet-optout/bin/(.+)$", unit, re.MULTILINE)
-    shown = {command.replace("-i staff.yml", "--inventory %S/fleet-optout/people/staff.yml") for command in commands()}
+    shown = {
+        command.replace("-i staff", "--inventory %S/fleet-optout/people/staff") for command in commands_of(DOCUMENT)
+    }
     assert len(started) == 3 and set(started) <= shown
 
 
@@ -97,9 +81,11 @@ def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path:
     units.mkdir()
     places = {"/opt/fleet-optout": str(tmp_path / "opt"), "/var/lib/fleet-optout": str(home)}
     places |= {"/etc/systemd/system/": str(units), " -o fleet-optout": ""}
-    lines, imports = [], 0
-    for command in commands():
-        typed = command
+    imports = 0
+
+    def as_typed(command: str) -> list[str]:
+        nonlocal imports
+        lines, typed = [], command
         if command.endswith("pip install ."):
             typed = command.removesuffix(".") + str(ROOT)
         if command == FIRST_REAL:
@@ -110,36 +96,18 @@ def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path:
                 lines.append("sed -i /ciara.byrne/d people.csv")
         for theirs, ours in places.items():
             typed = typed.replace(theirs, ours)
-        lines += [f"echo '+ {command}'", typed, 'echo "= $?"']
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "FLEET_", "PLAYWRIGHT_"))}
-    path = f"{stand_ins(tmp_path / 'bin')}{os.pathsep}{os.environ['PATH']}"
-    environ = kept | {"HOME": str(home), "PATH": path, "LANG": "C.UTF-8"}
-    done = subprocess.run(
-        ["/bin/bash", "--noprofile", "--norc", "-c", "\n".join(lines)],
-        cwd=people,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    parts = re.findall(r"^\+ (.*?)$(.*?)^= (\d+)$", done.stdout, re.MULTILINE | re.DOTALL)
-    said = {command: output for command, output, _ in parts}
-    assert [command for command, _, _ in parts] == commands(), done.stdout
-    wrong = [
-        f"{command} ended with {code}:{output}"
-        for command, output, code in parts
-        if int(code) != EXIT_CODES.get(command, 0)
-    ]
-    assert wrong == []
+        return [*lines, typed]
+
+    environ = environment_of(home, stand_ins(tmp_path / "bin"))
+    typed = type_all(commands_of(DOCUMENT), people, environ, as_typed)
+    assert wrong(typed, EXIT_CODES) == []
+    said = {one.command: one.output for one in typed}
     assert "ciara.byrne" in said[NEEDS_SOMEBODY] and "no mandate" in said[NEEDS_SOMEBODY]
     assert "anna.keller" in said["fleet sessions list"]
     assert "OK: all records are there" in " ".join(said["fleet audit verify"].split())
-    assert "ciara.byrne" in said["fleet inventory prune -i staff.yml"]
+    assert "ciara.byrne" in said["fleet inventory prune -i staff"]
     assert {file.name for file in units.iterdir()} == {"fleet-optout.service", "fleet-optout.timer"}
-    assert "opted out" in said["fleet run -i staff.yml -l anna.keller"]
+    assert "opted out" in said["fleet run -i staff -l anna.keller"]
     job = Job(tmp_path, places, environ)
     assert run_unit(units / "fleet-optout.service", job, {"S": str(home.parent), "t": str(home.parent)}).code == 0, (
         job.output

@@ -62,7 +62,8 @@ class Machine:
             for name in cases
         }
         for place in self._places:
-            (place / "staff.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+            (place / "staff").mkdir(exist_ok=True)
+            (place / "staff" / "staff.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
         self._cases = cases
         if self._service is not None:
             self.close()
@@ -252,7 +253,7 @@ class TestGithub:
         The log is checked all the same.
         """
         weekly = FILES / "github-weekly.yml"
-        machine.fleet("run", "-i", str(machine.workspace / "staff.yml"))
+        machine.fleet("run", "-i", str(machine.workspace / "staff"))
         job = run_github(weekly, machine.job())
         assert job.code == 0, job.output
         machine.switch_back("anna")
@@ -262,7 +263,7 @@ class TestGithub:
         assert "OK: all records are there" in " ".join(job.output.split())
         assert (machine.workspace / "anchor.txt").read_text().count("\n") > 3
         assert machine.has_told(job) == []
-        machine.fleet("run", "-i", str(machine.workspace / "staff.yml"), "--only-failed", "last")
+        machine.fleet("run", "-i", str(machine.workspace / "staff"), "--only-failed", "last")
         assert run_github(weekly, machine.job()).code == 0
 
 
@@ -319,7 +320,7 @@ class TestSystemd:
         job.environ["HOME"] = str(closed)
         places = {"S": str(machine.folder), "t": str(machine.folder)}
         machine.staff(**STAFF, unasked="switched_on")
-        machine.fleet("run", "-i", str(machine.home / "people" / "staff.yml"), "-l", "anna,brian")
+        machine.fleet("run", "-i", str(machine.home / "people" / "staff"), "-l", "anna,brian")
         assert run_unit(unit, job, places).code == 0, job.output
         machine.switch_back("anna")
         machine.summary.touch()

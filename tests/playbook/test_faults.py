@@ -132,7 +132,7 @@ class TestLogThatCannotBeWritten:
         room.take(agent.pid)
         report = report_of(run, within=40)
         assert report["exit_code"] == 1
-        [error] = report["errors"]
+        [error] = [one["message"] for one in report["errors"]]
         assert "cannot be written (No space left" in error or "cannot be written (File too large" in error
         failed = {
             (row["employee"], row["service"], row["control"]): row["outcome"]

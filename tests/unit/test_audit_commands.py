@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -85,7 +86,7 @@ class TestVerify:
         """What was checked, and what cannot be excluded."""
         said = told("audit", "verify")
         assert "Records 18, of which 18 signed" in said
-        assert "OK: all records are there, as they were signed." in said
+        assert "OK: all records are present and match their signatures." in said
         assert "Nothing here excludes that the log once went on differently" in said
         assert "The public key lay beside the log" in said
 
@@ -112,7 +113,7 @@ class TestVerify:
         segment(state).write_bytes(change(segment(state).read_bytes()))
         assert verdict.upper().replace("_", " ") in told("audit", "verify", exit_code=exit_code)
         answer = json.loads(told("audit", "verify", "--output", "json", exit_code=exit_code))
-        assert (answer["version"], answer["verdict"], answer["exit_code"]) == (1, verdict, exit_code)
+        assert (answer["version"], answer["verdict"], answer["exit_code"]) == (2, verdict, exit_code)
         assert answer["findings"][0]["verdict"] == verdict
 
     def test_bad_input_is_said(self, state: StateDir, tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ class TestShow:
 
     def shown(self, *choice: str) -> list[dict[str, Any]]:
         answer = json.loads(told("audit", "show", "--output", "json", *choice))
-        assert answer["version"] == 1
+        assert answer["version"] == 2
         return list(answer["records"])
 
     def test_bad_filters_are_refused(self, state: StateDir) -> None:
@@ -158,6 +159,8 @@ class TestShow:
             assert seen == list(range(18))
             fleet("audit", "checkpoint")
             assert json.loads(following.stdout.readline())["event"] == "log.heartbeat"
+            following.send_signal(signal.SIGINT)
+            assert (following.stdout.read(), following.wait()) == ("", 130)  # no envelope behind the records
         finally:
             watchdog.cancel()
             following.kill()
@@ -332,7 +335,8 @@ class TestStatus:
         done = fleet(*nowhere)
         answer = json.loads(done.stdout)
         assert done.returncode == answer["exit_code"] == 6
-        assert "https://localhost:1/… was not notified" in answer["errors"][0] and answer["errors"][0] in done.stderr
+        assert "https://localhost:1/… was not notified" in answer["errors"][0]["message"]
+        assert answer["errors"][0]["message"] in done.stderr
         out = {"outcome": "already_opted_out", "before": "out", "after": "out", "read_back": False}
         asyncio.run(write(state, {"r3": {"brian.walsh": out}}))
         assert fleet(*nowhere).returncode == 1

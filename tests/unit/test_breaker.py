@@ -6,7 +6,7 @@ import pytest
 
 from fleet.agent.breaker import Breaker
 from fleet.model import Outcome, Reason
-from fleet.settings.file import BreakerLimits
+from fleet.settings.values import BreakerLimits
 
 LIMITS = BreakerLimits()
 

@@ -16,7 +16,7 @@ import pytest
 from fleet.commands.run import _notified
 from fleet.notify.send import Notifier
 from fleet.paths import CATALOG
-from fleet.run.execute import RunReport
+from fleet.run.run_report import RunReport
 from tests.conftest import OBEYING_MODES, ROOT
 from tests.receivers import Webhook, webhook
 
@@ -55,6 +55,22 @@ def staff(tmp_path: Path) -> str:
     path = tmp_path / "staff.yml"
     path.write_text(STAFF, "utf-8")
     return str(path)
+
+
+class TestCatalog:
+    def test_each_recipe_is_read_once_in_a_run(self, staff: str) -> None:
+        """Inventory, selection and forecast are given the same recipes: none of them reads the files again."""
+        counting = (
+            "import sys\nopened = []\n"
+            "sys.addaudithook(lambda event, args: event == 'open' and opened.append(str(args[0])))\n"
+            "from fleet.cli import main\n"
+            "try:\n    main()\n"
+            "finally:\n    print(sum(path.endswith('services/linkedin.yml') for path in opened))\n"
+        )
+        command = [sys.executable, "-P", "-c", counting, "run", "--plan", "--new", "-i", staff, "--output", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        planned, times = done.stdout.splitlines()
+        assert ("linkedin" in planned, times) == (True, "1"), done
 
 
 class TestInit:
@@ -376,7 +392,7 @@ class TestSettings:
         report = json.loads(done.stdout)
         if os.geteuid() == 0:
             assert (done.returncode, report["results"]) == (2, [])
-            assert "A live run as root is refused" in report["errors"][0]
+            assert "A live run as root is refused" in report["errors"][0]["message"]
         else:
             # LinkedIn's terms forbid automation: without terms_accepted no browser leaves this machine.
             assert report["counts"] == {"not_permitted": 1, "no_mandate": 1}
@@ -506,7 +522,7 @@ class TestConfigShow:
     @pytest.mark.parametrize(
         ("option", "message"),
         [
-            (("--forks", "99"), "--forks 99: give a number"),
+            (("--forks", "99"), "--forks: must be 64 or less"),
             (("--notify", "https://robot:s3cret@hooks.example/"), "--notify: leave the password out"),
             (("--resolve", "a.example:443=8.8.8.8:1"), "not a loopback address"),
         ],
@@ -574,9 +590,9 @@ class TestNotify:
         done = fleet(*arguments)
         assert done.returncode == 1
         report = json.loads(done.stdout)
-        assert report["exit_code"] == 1 and "nobody" in report["errors"][0]
+        assert report["exit_code"] == 1 and "nobody" in report["errors"][0]["message"]
         told = f"{secret}:1: https://localhost:1/… was not notified: it refused the connection; check that it runs."
-        assert report["errors"][1:] == [told]
+        assert [one["message"] for one in report["errors"][1:]] == [told]
         assert f"Error: {told}" in done.stderr
         assert "s3cretT0ken" not in done.stdout + done.stderr
 

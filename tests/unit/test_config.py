@@ -11,8 +11,9 @@ from fleet.agent.role_variables import given_from_variables
 from fleet.browser.proxy import Proxy
 from fleet.errors import InputError
 from fleet.notify.targets import Smtp
-from fleet.settings.file import ConfigFile
-from fleet.settings.resolve import KEYS, Given, Key, Kind, Origin, configure, resolve_settings
+from fleet.settings.resolve import Given, Source, SourceKind, configure, resolve_settings
+from fleet.settings.setting import Setting
+from fleet.settings.table import SETTINGS
 
 
 class TestLayers:
@@ -76,6 +77,14 @@ class TestFile:
         for sources in ((), ("anna,ben",), ("staff.yml",), ("./staff.yml",), (f"../{tmp_path.name}/staff.yml",)):
             assert configure(Given(inventory=sources), tmp_path).settings.forks == 3, sources
 
+    def test_a_folder_as_inventory_has_it_beside_it_or_inside(self, tmp_path: Path) -> None:
+        """Ansible reads every YAML file in the folder, so beside is where it usually is; inside wins."""
+        (tmp_path / "staff").mkdir()
+        (tmp_path / "fleet.yml").write_text("forks: 3\n")
+        assert configure(Given(inventory=(str(tmp_path / "staff"),)), tmp_path / "staff").settings.forks == 3
+        (tmp_path / "staff" / "fleet.yml").write_text("forks: 4\n")
+        assert configure(Given(inventory=("staff",)), tmp_path).settings.forks == 4
+
     def test_it_names_the_inventory(self, tmp_path: Path) -> None:
         """One or several, from the file on, as -i would have them; -i is above it."""
         file, cwd = tmp_path / "fleet.yml", tmp_path / "sub"
@@ -132,7 +141,7 @@ class TestFile:
             configure(Given(), tmp_path)
 
 
-class TestOrigins:
+class TestSources:
     def test_each_value_tells_where_it_came_from(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The option, the variable, the line of the file, or the default; whichever decided the value."""
         file = tmp_path / "fleet.yml"
@@ -142,30 +151,38 @@ class TestOrigins:
         monkeypatch.setenv("FLEET_IDENTITY", "from-environment")
         found = configure(Given(forks=5), tmp_path)
         assert found.file == file
-        told = {key: (one.value, str(one.origin)) for key, one in found.values.items()}
+        told = {name: (one.value, str(one.source)) for name, one in found.values.items()}
         assert told["state"] == (tmp_path / "from-file", f"{file}:3")
         assert told["identity"] == (tmp_path / "from-environment", "FLEET_IDENTITY")
         assert told["forks"] == (5, "--forks")
         assert told["services"] == (("linkedin",), f"{file}:6")
         assert told["controls"] == ((), "default")  # an empty list says nothing
         assert told["pause"][1] == "default"
-        assert found.values["services"].origin == Origin(Kind.FILE, str(file), 6)
+        assert found.values["services"].source == Source(SourceKind.FILE, str(file), 6)
 
-    @pytest.mark.parametrize("key", [key for key in KEYS if key.option], ids=lambda key: key.name)
-    def test_every_option_is_above_the_file(self, key: Key, tmp_path: Path) -> None:
-        """None of them has an order of its own."""
-        in_file = {"forks": "3", "breaker": "{visits: 9}"}.get(key.name, "[there]" if key.default() == () else "there")
-        (tmp_path / "fleet.yml").write_text(f"{key.name}: {in_file}\n")
-        below = configure(Given(), tmp_path).values[key.name]
-        assert (below.origin.kind, below.origin.line) == (Kind.FILE, 1)
-        given = {"forks": 5, "breaker": "off"}.get(key.name, ("here",) if key.default() == () else "here")
-        above = configure(Given(**{key.name: given}), tmp_path).values[key.name]
-        assert above.origin == Origin(Kind.OPTION, key.option or "")
+    @pytest.mark.parametrize("setting", [one for one in SETTINGS if one.option], ids=lambda one: one.name)
+    def test_every_option_is_above_the_file(self, setting: Setting, tmp_path: Path) -> None:
+        """No option has an order of its own."""
+        assert setting.option is not None
+        in_file = {"forks": "3", "breaker": "{visits: 9}"}.get(setting.name, "there")
+        (tmp_path / "fleet.yml").write_text(f"{setting.name}: {in_file}\n")
+        below = configure(Given(), tmp_path).values[setting.name]
+        assert (below.source.kind, below.source.line) == (SourceKind.FILE, 1)
+        given = {"forks": 5, "breaker": "off"}.get(setting.name, ("here",) if setting.is_list else "here")
+        above = configure(Given(**{setting.name: given}), tmp_path).values[setting.name]
+        assert above.source == Source(SourceKind.OPTION, setting.option.name)
         assert above.value != below.value
 
-    def test_every_key_of_the_file_is_told(self) -> None:
-        """A new one is not forgotten."""
-        assert {key.name for key in KEYS} == set(ConfigFile.model_fields) - {"version"}
+    @pytest.mark.parametrize("text", ["services:\n  - linkedin\n", "services: [linkedin]\n", "services: linkedin\n"])
+    def test_one_entry_needs_no_list(self, tmp_path: Path, text: str) -> None:
+        """Where fleet.yml takes a list, it takes a single text as well."""
+        (tmp_path / "fleet.yml").write_text(text)
+        assert resolve_settings(Given(), tmp_path).services == ("linkedin",)
+
+    def test_a_misspelled_setting_is_a_bug(self) -> None:
+        """What the code passes is held to the table, as keyword arguments are."""
+        with pytest.raises(TypeError, match="no such setting: stat"):
+            Given(stat="here")
 
     def test_addresses_to_notify_are_no_settings(self, tmp_path: Path) -> None:
         """Those cross to the agent, and an address may be a secret."""
@@ -196,19 +213,24 @@ class TestRoleVariables:
     def test_text_is_taken_as_ansible_takes_it(self) -> None:
         """Values of -e are text: lists come with commas, numbers as digits."""
         given = given_from_variables({"optout_services": "linkedin, wiki", "optout_forks": "4"})
-        assert (given.services, given.forks) == (("linkedin", "wiki"), 4)
-        assert given_from_variables({"optout_services": ["linkedin"]}).services == ("linkedin",)
-        assert given_from_variables({"optout_proxy": "http://proxy:3128"}).proxy == "http://proxy:3128"
-        assert given_from_variables({}) == Given()
+        assert (given["services"], given["forks"], given["proxy"]) == (("linkedin", "wiki"), 4, None)
+        assert given_from_variables({"optout_services": ["linkedin"]})["services"] == ("linkedin",)
+        assert given_from_variables({"optout_proxy": "http://proxy:3128"})["proxy"] == "http://proxy:3128"
 
     @pytest.mark.parametrize(
         ("variables", "message"),
         [
             ({"optout_forks": "many"}, "optout_forks: many is not a number"),
+            ({"optout_forks": "99"}, "optout_forks: must be 64 or less"),
             ({"optout_recipes": {"a": 1}}, "optout_recipes: give text or a list"),
         ],
     )
     def test_a_wrong_value_is_named(self, variables: dict[str, object], message: str) -> None:
-        """The variable's own name stands in the sentence."""
+        """The sentence names the variable."""
         with pytest.raises(InputError, match=message):
             given_from_variables(variables)
+
+    def test_a_value_that_is_parsed_later_is_named_too(self, tmp_path: Path) -> None:
+        """By the variable, not by the option that nobody typed."""
+        with pytest.raises(InputError, match="optout_resolve: x: write it as HOST:PORT"):
+            resolve_settings(given_from_variables({"optout_resolve": ["x"]}), tmp_path)

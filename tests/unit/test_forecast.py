@@ -23,9 +23,9 @@ from fleet.recipes.catalog import load_catalog
 from fleet.report.forecast import duration, print_forecast, span
 from fleet.sessions.storage_state import StorageState
 from fleet.sessions.store import SessionStore
-from fleet.settings.file import Pause
 from fleet.settings.hours import Hours
 from fleet.settings.resolve import Settings
+from fleet.settings.values import Pause
 from fleet.state.create import make_state
 
 LINKEDIN = load_catalog().recipes["linkedin"]
@@ -64,7 +64,8 @@ NOON = datetime(2026, 3, 2, 12, 0)
 
 
 def look(settings: Settings, *people: Employee, now: datetime = NOON) -> Forecast:
-    return forecast(RunSpec("r1", False, Inventory(("staff.yml",), people, rehearsal=False, digest="0"), settings), now)
+    spec = RunSpec("r1", False, Inventory(("staff.yml",), people, rehearsal=False, digest="0"), settings)
+    return forecast(spec, load_catalog(settings.recipes), now)
 
 
 class TestForecast:
@@ -149,7 +150,7 @@ class TestForecast:
     def test_what_a_run_would_refuse_is_refused(self, settings: Settings) -> None:
         """The breaker cannot be off for live services."""
         with pytest.raises(InputError, match="--breaker off is for loopback only"):
-            look(replace(settings, breaker=False), person("anna"))
+            look(replace(settings, breaker=None), person("anna"))
 
     @pytest.mark.parametrize(
         ("hours", "pause", "message"),
@@ -185,6 +186,6 @@ def test_an_empty_plan_is_said_in_words(settings: Settings, capsys: pytest.Captu
     """No empty tables, and no time that it would take."""
     settings = replace(settings, terms_accepted={})
     spec = RunSpec("r1", False, Inventory(("staff.yml",), (person("anna"),), rehearsal=False, digest="0"), settings)
-    print_forecast(Console(), spec, forecast(spec), {})
+    print_forecast(Console(), spec, forecast(spec, load_catalog()))
     said = capsys.readouterr().out
     assert "not permitted" in said and said.rstrip().endswith("Nobody would be visited.")

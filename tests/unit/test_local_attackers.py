@@ -380,7 +380,7 @@ class TestTerminals:
         """The table of a run."""
         result = Result("a\x1b[2J", "linkedin", "ai_training", Outcome.NO_MANDATE, reason=Reason.NO_MANDATE_GIVEN)
         console = Console(file=StringIO(), width=200)
-        console.print(results_table([result], {"linkedin": "LinkedIn"}))
+        console.print(results_table([result]))
         said = console.file.getvalue()  # type: ignore[attr-defined] # the StringIO above
         assert "\x1b" not in said and said.count("a\N{REPLACEMENT CHARACTER}[2J") == 2
 

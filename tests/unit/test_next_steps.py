@@ -27,7 +27,7 @@ def documented() -> set[tuple[Outcome, Reason]]:
 
 
 def result(outcome: Outcome, reason: Reason | None = None) -> Result:
-    return Result("anna.keller", "linkedin", "ai_training", outcome, reason=reason)
+    return Result("anna.keller", "linkedin", "ai_training", outcome, reason=reason, service_name="LinkedIn")
 
 
 def unknown_pairs(given: set[tuple[Outcome, Reason]]) -> set[tuple[Outcome, Reason]]:
@@ -55,5 +55,5 @@ def test_an_outcome_has_advice_unless_it_is_done(outcome: Outcome) -> None:
 @pytest.mark.parametrize("pair", sorted(documented()), ids=lambda pair: "-".join(pair))
 def test_every_sentence_names_people_and_services_by_their_names(pair: tuple[Outcome, Reason]) -> None:
     """No placeholder is left, the sentence ends, and the service has the name that people know."""
-    sentence = next_step(result(*pair), "LinkedIn")
+    sentence = next_step(result(*pair))
     assert sentence and sentence.endswith(".") and "{" not in sentence and "linkedin" not in sentence

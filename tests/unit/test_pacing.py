@@ -26,8 +26,8 @@ from fleet.paths import StateDir
 from fleet.plan.pace import Pace
 from fleet.plan.plan import PlannedAccount
 from fleet.sessions.store import SessionStore, StorageState, read_identity
-from fleet.settings.file import BreakerLimits
 from fleet.settings.hours import Hours
+from fleet.settings.values import BreakerLimits
 from fleet.state.create import make_state
 from fleet.visit.visit import ControlResult, Ending, Journal, Order
 from tests.logs import lines

@@ -43,7 +43,8 @@ async def test_a_recipe_that_was_edited_since_it_was_planned_is_not_used(tmp_pat
     digests = dict(load_catalog(settings.recipes).digests)
     recipe.write_text(text + "# edited\n", "utf-8")
     with pytest.raises(InputError, match=r"wiki\.yml was edited after this run was planned; run again\."):
-        await Run.open(RunSpec("r1", False, inventory, settings, recipes_sha256=digests), RemoteVisitors(never))
+        spec = RunSpec("r1", False, inventory, settings, recipes_sha256=digests)
+        await Run.open(spec, load_catalog(settings.recipes), RemoteVisitors(never))
     assert not folder.exists()
 
 

@@ -223,19 +223,21 @@ class TestMixedLog:
     def test_a_selection_is_of_real_runs(self, state: StateDir) -> None:
         """Brian is new, nobody has failed, nothing is left to go on with."""
         spec = self.spec(state)
-        new = Selection(new=True).of(spec).inventory.employees
+        new = Selection(new=True).of(spec, load_catalog()).inventory.employees
         assert [one.name for one in new] == ["brian.walsh", "ciara.byrne"]
-        assert Selection(only_failed="last").of(spec).only == frozenset()
-        assert Selection(resume=True).of(spec).resumes == "real"
+        assert Selection(only_failed="last").of(spec, load_catalog()).only == frozenset()
+        assert Selection(resume=True).of(spec, load_catalog()).resumes == "real"
         assert History(spec).turns() == ["anna.keller", "brian.walsh", "ciara.byrne"]
         with pytest.raises(InputError, match="Run 'tried' was a rehearsal, and tells nothing of real accounts"):
-            Selection(only_failed="tried").of(spec)
+            Selection(only_failed="tried").of(spec, load_catalog())
 
     def test_a_rehearsal_s_selection_is_of_rehearsals(self, state: StateDir) -> None:
         """The reverse: anna failed there."""
         spec = self.spec(state)
         rehearsed = replace(spec, inventory=replace(spec.inventory, rehearsal=True))
-        assert [one.name for one in Selection(only_failed="last").of(rehearsed).inventory.employees] == ["anna.keller"]
+        assert [
+            one.name for one in Selection(only_failed="last").of(rehearsed, load_catalog()).inventory.employees
+        ] == ["anna.keller"]
 
     def test_a_receipt_tells_of_real_runs(self, state: StateDir, tmp_path: Path) -> None:
         """Anna's of her change; brian's of none."""

@@ -24,11 +24,14 @@ from fleet.inventory.read import inventory_of
 from fleet.paths import StateDir
 from fleet.plan.plan import RunSpec
 from fleet.plan.selection import EVERYTHING, Selection, require_no_shrink
+from fleet.recipes.catalog import load_catalog
 from fleet.state.create import make_state
 from tests.logs import STARTED, finish, open_log
 from tests.unit.stopped_run import AI, PEOPLE, pseudonyms, spec, stopped
 
 __all__ = ["stopped"]
+
+CATALOG = load_catalog()
 
 
 def who(chosen: RunSpec) -> list[str]:
@@ -64,7 +67,7 @@ def finished(folder: Path, employee: str, **fields: Any) -> None:
 class TestResume:
     def test_it_goes_on_with_what_was_never_reached_or_is_not_known(self, stopped: Path) -> None:
         """Carla was pressed and not read back, dora never reached; the run was not even closed."""
-        left = Selection(resume=True).of(spec(stopped))
+        left = Selection(resume=True).of(spec(stopped), CATALOG)
         assert left.only == {("carla", "linkedin", AI), ("dora", "linkedin", AI)}
         assert who(left) == ["carla", "dora"]
         assert (left.run_id, left.resumes, left.check) == ("r2", "r1", False)
@@ -72,29 +75,29 @@ class TestResume:
     def test_a_run_that_came_to_its_end_leaves_nothing(self, tmp_path: Path) -> None:
         """Nothing is planned then, and nobody is visited for it."""
         started(tmp_path)
-        assert Selection(resume=True).of(spec(tmp_path)).only == frozenset()
+        assert Selection(resume=True).of(spec(tmp_path), CATALOG).only == frozenset()
 
     def test_without_a_run_there_is_nothing_to_go_on_with(self, tmp_path: Path) -> None:
         """A sentence, not an empty success."""
         with pytest.raises(InputError, match="no run is in the log yet"):
-            Selection(resume=True).of(spec(tmp_path))
+            Selection(resume=True).of(spec(tmp_path), CATALOG)
 
     def test_check_mode_stays_check_mode(self, tmp_path: Path) -> None:
         """What only read must not begin to press because it was interrupted."""
         started(tmp_path, check=True)
-        assert Selection(resume=True).of(spec(tmp_path)).check
+        assert Selection(resume=True).of(spec(tmp_path), CATALOG).check
 
     @pytest.mark.parametrize("other", [{"new": True}, {"only_failed": "last"}, {"stale_days": 0}])
     def test_it_stands_alone(self, stopped: Path, other: dict[str, Any]) -> None:
         """What else was asked for would be lost."""
         with pytest.raises(InputError, match="leave --new, --only-failed, --stale out"):
-            Selection(resume=True, **other).of(spec(stopped))
+            Selection(resume=True, **other).of(spec(stopped), CATALOG)
 
 
 class TestNew:
     def test_it_is_about_what_no_run_has_done(self, stopped: Path) -> None:
         """Anna is out; ben was challenged, carla and dora have no record that ends."""
-        assert who(Selection(new=True).of(spec(stopped))) == ["ben", "carla", "dora"]
+        assert who(Selection(new=True).of(spec(stopped), CATALOG)) == ["ben", "carla", "dora"]
 
     @pytest.mark.parametrize(
         "read",
@@ -108,12 +111,12 @@ class TestNew:
         """Their session came late, and the weekly look was first to see them: they are still to be opted out."""
         started(stopped, run="r2", check=True)
         finished(stopped, "dora", run="r2", **read)
-        assert who(Selection(new=True).of(spec(stopped))) == ["ben", "carla", "dora"]
+        assert who(Selection(new=True).of(spec(stopped), CATALOG)) == ["ben", "carla", "dora"]
 
     def test_what_was_not_saved_is_still_new(self, stopped: Path) -> None:
         """It was read, and pressed, and is in."""
         finished(stopped, "dora", outcome="not_saved", reason="still_in", before="in", after="in")
-        assert "dora" in who(Selection(new=True).of(spec(stopped)))
+        assert "dora" in who(Selection(new=True).of(spec(stopped), CATALOG))
 
     @pytest.mark.parametrize(("expires_on", "is_new"), [(date(2099, 1, 1), False), (date(2026, 1, 2), True)])
     def test_a_waiver_is_no_end_once_it_has_ended(self, stopped: Path, expires_on: date, is_new: bool) -> None:
@@ -122,22 +125,22 @@ class TestNew:
         waiver = Waiver(service="linkedin", rationale="on leave", owner="hr", expires_on=expires_on)
         chosen = spec(stopped)
         people = tuple(replace(employee, waivers=(waiver,)) for employee in chosen.inventory.employees)
-        chosen = Selection(new=True).of(replace(chosen, inventory=replace(chosen.inventory, employees=people)))
+        chosen = Selection(new=True).of(replace(chosen, inventory=replace(chosen.inventory, employees=people)), CATALOG)
         assert ("dora" in who(chosen)) is is_new
 
     def test_what_a_later_visit_could_not_read_is_not_new_again(self, stopped: Path) -> None:
         """Anna was opted out, whatever came after."""
         finished(stopped, "anna", outcome="sign_in_needed", reason="signed_out", before=None, after=None)
-        assert "anna" not in who(Selection(new=True).of(spec(stopped)))
+        assert "anna" not in who(Selection(new=True).of(spec(stopped), CATALOG))
 
     def test_a_control_that_is_not_offered_was_looked_at(self, stopped: Path) -> None:
         """The page was recognized and said so: a job on every change would visit it for ever."""
         finished(stopped, "dora", outcome="not_offered", before=None, after=None)
-        assert "dora" not in who(Selection(new=True).of(spec(stopped)))
+        assert "dora" not in who(Selection(new=True).of(spec(stopped), CATALOG))
 
     def test_without_a_log_everybody_is_new(self, tmp_path: Path) -> None:
         """And nothing is made in the state directory."""
-        assert who(Selection(new=True).of(spec(tmp_path / "state"))) == list(PEOPLE)
+        assert who(Selection(new=True).of(spec(tmp_path / "state"), CATALOG)) == list(PEOPLE)
         assert not (tmp_path / "state").exists()
 
     def test_somebody_who_was_erased_is_new(self, stopped: Path) -> None:
@@ -145,14 +148,14 @@ class TestNew:
         subjects = Subjects(stopped / "audit" / "subjects.sqlite")
         subjects.forget(["anna"])
         subjects.close()
-        assert who(Selection(new=True).of(spec(stopped))) == list(PEOPLE)
+        assert who(Selection(new=True).of(spec(stopped), CATALOG)) == list(PEOPLE)
 
     def test_filters_hold(self, stopped: Path) -> None:
         """A service that was not asked for is not new either; one that no recipe knows is told."""
         chosen = spec(stopped)
         other = replace(chosen, settings=replace(chosen.settings, services=("intranet",)))
         with pytest.raises(InputError, match="--service intranet: no recipe"):
-            Selection(new=True).of(other)
+            Selection(new=True).of(other, CATALOG)
 
 
 class TestStale:
@@ -160,20 +163,20 @@ class TestStale:
 
     def test_it_is_about_what_was_read_before_that(self, stopped: Path) -> None:
         """Only anna was ever read; 90 days later that is older than 89, and not older than 91."""
-        assert who(Selection(stale_days=89).of(spec(stopped), self.NOW)) == ["anna"]
-        assert Selection(stale_days=91).of(spec(stopped), self.NOW).only == frozenset()
+        assert who(Selection(stale_days=89).of(spec(stopped), CATALOG, self.NOW)) == ["anna"]
+        assert Selection(stale_days=91).of(spec(stopped), CATALOG, self.NOW).only == frozenset()
 
     def test_a_visit_that_could_not_look_renews_nothing(self, stopped: Path) -> None:
         """The reading is as old as it was."""
-        fresh = Selection(stale_days=0).of(spec(stopped), datetime.now(UTC) + timedelta(seconds=1))
+        fresh = Selection(stale_days=0).of(spec(stopped), CATALOG, datetime.now(UTC) + timedelta(seconds=1))
         finished(stopped, "dora", before="out", after="out", outcome="already_opted_out")
         finished(stopped, "anna", outcome="error", reason="network", before=None, after=None)
         assert who(fresh) == ["anna"]
-        assert who(Selection(stale_days=0).of(spec(stopped), self.NOW)) == ["anna", "dora"]
+        assert who(Selection(stale_days=0).of(spec(stopped), CATALOG, self.NOW)) == ["anna", "dora"]
 
     def test_several_add_up(self, stopped: Path) -> None:
         """New, or stale: together everybody here."""
-        chosen = Selection(new=True, stale_days=1).of(spec(stopped), self.NOW)
+        chosen = Selection(new=True, stale_days=1).of(spec(stopped), CATALOG, self.NOW)
         assert who(chosen) == list(PEOPLE)
 
 
@@ -181,24 +184,24 @@ class TestOnlyFailed:
     @pytest.mark.parametrize("run", ["r1", "last"])
     def test_it_is_about_what_did_not_end_well(self, stopped: Path, run: str) -> None:
         """Challenged, pressed and not read back, never reached; not who is out."""
-        assert who(Selection(only_failed=run).of(spec(stopped))) == ["ben", "carla", "dora"]
+        assert who(Selection(only_failed=run).of(spec(stopped), CATALOG)) == ["ben", "carla", "dora"]
 
     def test_who_has_left_is_not_visited(self, stopped: Path) -> None:
         """The inventory of today decides."""
         chosen = spec(stopped)
         chosen = replace(chosen, inventory=chosen.inventory.only(["anna", "ben"]))
-        assert who(Selection(only_failed="r1").of(chosen)) == ["ben"]
+        assert who(Selection(only_failed="r1").of(chosen, CATALOG)) == ["ben"]
 
     @pytest.mark.parametrize("run", ["r9", "last"])
     def test_a_run_that_is_not_there_is_told(self, tmp_path: Path, run: str) -> None:
         """A mistyped run must not pass for one without failures."""
         with pytest.raises(InputError, match="The log has no run"):
-            Selection(only_failed=run).of(spec(tmp_path))
+            Selection(only_failed=run).of(spec(tmp_path), CATALOG)
 
 
 def test_nothing_asked_for_is_everything(stopped: Path) -> None:
     """The run stays as it was."""
-    assert EVERYTHING.of(spec(stopped)) == spec(stopped)
+    assert EVERYTHING.of(spec(stopped), CATALOG) == spec(stopped)
 
 
 class TestVariables:
@@ -213,6 +216,10 @@ class TestVariables:
         """With the variable's name."""
         with pytest.raises(InputError, match="optout_stale: soon is not a number"):
             selection_from_variables({"optout_stale": "soon"})
+        with pytest.raises(InputError, match="optout_stale: must be 0 or more"):
+            selection_from_variables({"optout_stale": -1})
+        with pytest.raises(InputError, match="optout_new: perhaps is neither true nor false"):
+            selection_from_variables({"optout_new": "perhaps"})
 
 
 class TestShrink:
@@ -282,7 +289,7 @@ class TestShrink:
         make_state(StateDir(tmp_path / "state"), tmp_path / "identity", tmp_path / "key")
 
         def play(**variables: str) -> RunSpec:
-            return spec_of_play(
+            made, _ = spec_of_play(
                 {
                     "cwd": str(tmp_path),
                     "inventory_sources": ["staff.yml"],
@@ -292,6 +299,7 @@ class TestShrink:
                     "variables": {"optout_state": str(tmp_path / "state"), **variables},
                 }
             )
+            return made
 
         sources = play().inventory.sources_digest
 

@@ -1,4 +1,4 @@
-"""Tests do not depend on their order: what one of them leaves in its process is gone before the next."""
+"""The suite itself: no test is left out for good, and what one leaves in its process is gone before the next."""
 
 from __future__ import annotations
 
@@ -14,13 +14,43 @@ from typer.testing import CliRunner
 
 from fleet.agent.main import scrub_environment, settle
 from fleet.cli import app
-from tests.conftest import as_it_was
+from tests.conftest import ROOT, as_it_was
 
 
 def test_ctrl_c_is_heard_also_where_a_shell_runs_the_tests_in_the_background() -> None:
     """Tests press it in commands that they start, and what is ignored is inherited."""
     heard = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"]
     assert subprocess.run(heard, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_no_check_is_left_to_the_long_run_alone(pytester: pytest.Pytester) -> None:
+    """A test whose every case is marked `full` would be in no `make test`: the suite refuses to run."""
+    pytester.makeini(f"[pytest]\npythonpath = {ROOT}\nmarkers = full: x\nasyncio_default_fixture_loop_scope = function")
+    pytester.makeconftest("from tests.conftest import pytest_collection_modifyitems")
+
+    def run(which: str) -> pytest.RunResult:
+        return pytester.runpytest_inprocess("-m", which, "-p", "no:xdist")
+
+    planted = """
+        import pytest
+        from tests.sizes import cases
+
+        @pytest.mark.parametrize("number", cases([1, 2, 3], {kept}))
+        def test_planted(number): pass
+    """
+    pytester.makepyfile(planted.format(kept={2}))
+    assert pytester.runpytest_inprocess("-m", "not full", "-p", "no:xdist").parseoutcomes() == {
+        "passed": 1,
+        "deselected": 2,
+    }
+    assert pytester.runpytest_inprocess("-m", "full", "-p", "no:xdist").parseoutcomes() == {
+        "passed": 2,
+        "deselected": 1,
+    }
+    pytester.makepyfile(planted.format(kept=set()))
+    refused = run("not full")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["*`make test` would run no case of *::test_planted"])
 
 
 def process() -> list[object]:

@@ -537,9 +537,9 @@ class TestForgery:
         keys = [str(key) for key in read_keys(place.vkey)]
         self.add(place, records.LOG_PRUNED, operator=0, before=12, keys=keys)
         for _ in range(2):
-            verdict, whats = says(place.root)
+            verdict, findings = says(place.root)
             assert verdict is Verdict.GAP
-            assert "records 0 to 11: taken out, and no signed record says that they were pruned" in whats
+            assert "records 0 to 11: taken out, and no signed record says that they were pruned" in findings
             asyncio.run(write(place.root, 1))
 
     def test_a_log_without_any_checkpoint_is_not_as_it_was(self, place: AuditDir) -> None:
@@ -594,8 +594,8 @@ class TestForgery:
         """Whatever it holds; and nothing of it reaches a terminal."""
         with (place.log / "000000000032.jsonl").open("ab") as file:
             file.write(line + b"\n")
-        verdict, whats = says(place.root)
-        assert verdict is not Verdict.OK and "\x1b" not in "".join(whats)
+        verdict, findings = says(place.root)
+        assert verdict is not Verdict.OK and "\x1b" not in "".join(findings)
 
     def test_no_file_stops_a_verification(self, place: AuditDir) -> None:
         """A folder, a pipe, a link to what never ends, a name in other digits."""

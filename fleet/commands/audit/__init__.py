@@ -21,4 +21,4 @@ _VERBS = Verbs(
         "prune": "fleet.commands.audit.retention:prune",
     }
 )
-app = typer.Typer(cls=_VERBS.group, no_args_is_help=True, help="Read, check and look after the audit log.")
+app = typer.Typer(cls=_VERBS.group, no_args_is_help=True, help="Read, verify and maintain the audit log.")

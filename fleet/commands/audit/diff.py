@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from fleet.audit.pseudonyms import known_names
 from fleet.audit.run_state import ControlKey, RunState
 from fleet.audit.segments import read_run
-from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
+from fleet.commands.options import BESIDE, OUTPUT, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.model import Reason, Result, control_name
 from fleet.paths import AuditDir
+from fleet.report.envelope import Answer
+from fleet.report.table import plain
 from fleet.report.translations import visible
 
 
 def diff(
     first: Annotated[str, typer.Argument(metavar="RUN", help="Run id.")],
     second: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or 'last'.")],
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    output: OUTPUT = Output.TEXT,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
-) -> None:
-    """Compare two runs by employee, service and control: other outcomes, other readings, and what only one has."""
+) -> Answer:
+    """Compare two runs: controls whose outcome or reading differs, and controls that only one run has."""
     places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     names = known_names(places.subjects)
     before, after = (_results(places, name, names, rehearsal=rehearsal) for name in (first, second))
@@ -36,13 +37,12 @@ def diff(
         if _told(before.get(key)) != _told(after.get(key))
     ]
     same = len(before.keys() | after.keys()) - len(changed)
-    if output is Output.JSON:
-        changes = [{**_whose(old, new), "first": _told(old), "second": _told(new)} for old, new in changed]
-        typer.echo(json.dumps({"version": 1, "same": same, "changes": changes}))
-        return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Employee", "Control", "First", "Second"):
-        table.add_column(heading, overflow="fold")
+    changes = [{**_whose(old, new), "first": _told(old), "second": _told(new)} for old, new in changed]
+    return Answer({"same": same, "changes": changes}, partial(_print, changed, same))
+
+
+def _print(changed: list[tuple[Result | None, Result | None]], same: int) -> None:
+    table = plain("Employee", "Control", "First", "Second")
     for old, new in changed:
         whose = _whose(old, new)
         control = control_name(whose["service"], whose["control"])

@@ -17,7 +17,7 @@ from fleet.commands.options import BESIDE, REHEARSAL, STATE, settings_of, with_l
 
 def export(
     form: Annotated[
-        Format, typer.Option("--format", help="jsonl as it is, csv, ocsf (1.8.0) or ecs (9).")
+        Format, typer.Option("--format", help="`jsonl` (the log's own lines), `csv`, `ocsf` (1.8.0) or `ecs` (9).")
     ] = Format.JSONL,
     run: RUN = None,
     employee: EMPLOYEE = None,
@@ -25,13 +25,13 @@ def export(
     outcome: OUTCOME = None,
     since: SINCE = None,
     with_names: Annotated[
-        bool, typer.Option("--with-names", help="Name employees, and so hand personal data out.")
+        bool, typer.Option("--with-names", help="Print names of employees. The output is personal data then.")
     ] = False,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
-    """Print the records for another program, such as a SIEM. Employees stay pseudonyms unless --with-names is given."""
+    """Print records for another program, such as a SIEM. Employees are pseudonyms unless --with-names is passed."""
     places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     names = known_names(places.subjects)
     choice = Choice.of(places, names, run, employee, service, outcome, since, rehearsal=rehearsal)

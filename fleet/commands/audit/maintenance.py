@@ -16,9 +16,9 @@ from fleet.state.acts import Checkpoint
 def checkpoint(
     inventory: BESIDE = None, state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False
 ) -> None:
-    """Record a sign of life, sign the log, and print the checkpoint, to be kept elsewhere as an anchor.
+    """Record a heartbeat, sign the log, and print the checkpoint. Keep it elsewhere, as an anchor.
 
-    Once a day from cron: a log that is cut then lacks days, and does not merely look as if nothing had happened.
+    Run it daily from cron: if somebody truncates the log, the missing days show.
     """
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     carry_out(settings, "fleet audit checkpoint", Checkpoint())
@@ -29,7 +29,7 @@ def checkpoint(
 def rotate_key(
     inventory: BESIDE = None, state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False
 ) -> None:
-    """Sign with a new key from now on. The log introduces it, signed by the old one, which is then deleted."""
+    """Replace the signing key. The old key signs the new one into the log and is then deleted."""
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     verifier = asyncio.run(rotate(settings.state_dir.audit, settings.log_key))
     say(f"The log in {settings.state} is signed with a new key.")

@@ -19,15 +19,15 @@ EXIT_NOT_PROVED = 15
 
 
 def prove(
-    seq: Annotated[int, typer.Argument(help="Number of the record.")],
+    seq: Annotated[int, typer.Argument(help="Number of the record (`seq`).")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write; stdout without it.")
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write [default: stdout].")
     ] = None,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
-    """Write the proof that one record is in the log. It holds the record, and needs nothing else but the public key."""
+    """Write a proof that a record is in the log. It contains the record; verifying it takes only the public key."""
     places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     text = Prover(places, read_keys(places.vkey)).prove(seq).text
     if output is None:
@@ -37,12 +37,12 @@ def prove(
 
 
 def verify_proof(
-    file: Annotated[Path, typer.Argument(help="A proof, or a text that holds some, such as a receipt.")],
+    file: Annotated[Path, typer.Argument(help="A proof, or a text that contains proofs, such as a receipt.")],
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="Public key of the log (log.vkey).")],
 ) -> None:
-    """Check proofs with nothing but their text and the public key. Needs no state directory.
+    """Verify proofs with the public key of the log. Needs no state directory.
 
-    Exit codes: 0 all prove their record, 15 one does not, 2 bad input.
+    Exit codes: 0 all proofs are valid, 15 a proof is not, 2 invalid input.
     """
     try:
         if file.stat().st_size > MAX_TEXT_BYTES:

@@ -14,22 +14,24 @@ from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.segments import of_kind, read_records
 from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.errors import InputError
-from fleet.plan.plan import catalog_for, service_names
+from fleet.plan.plan import catalog_for
 from fleet.report.receipt import entries_of, render_receipt
 from fleet.report.translations import requested_translator
 
 
 def receipt(
-    employee: Annotated[str, typer.Argument(help="Name of the employee, as in the inventory.")],
-    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to write it.")] = Path(),
+    employee: Annotated[str, typer.Argument(help="Employee, as in the inventory.")],
+    folder: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write the two files to.")
+    ] = Path(),
     language: LANGUAGE = None,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> None:
-    """Write a receipt, as one HTML page and as text: what was read, changed and read back, when, and how to check it.
+    """Write an employee's receipt as HTML and as text: what was read and changed, when, and how to verify it.
 
-    In the employee's language, as the inventory of the last run had it (English where nobody has translated).
+    In the employee's language, as in the inventory of the last run; in English if there is no translation.
     """
     settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)
     places = settings.state_dir.audit
@@ -37,9 +39,9 @@ def receipt(
     if subject is None:
         raise InputError(f"The log has nothing of '{employee}'; mend the name.")
     keys = read_keys(places.vkey)
-    names = service_names(catalog_for(settings, rehearsal=rehearsal))
+    catalog = catalog_for(settings, rehearsal=rehearsal)
     log = of_kind(read_records(places.log), rehearsal=rehearsal)
-    entries = entries_of(subject, log, names, Prover(places, keys).prove)
+    entries = entries_of(subject, log, catalog, Prover(places, keys).prove)
     words = requested_translator(language, subject.locale)
     made = render_receipt(employee, subject, entries, keys[0], words, datetime.now(UTC), rehearsal=rehearsal)
     for suffix, content in (("txt", made.text), ("html", made.html)):

@@ -13,13 +13,13 @@ from fleet.audit.segments import read_last_run, read_lines, runs_of_kind
 from fleet.errors import InputError
 from fleet.paths import AuditDir
 
-RUN = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only this run; 'last' for the newest.")]
+RUN = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only this run; `last` for the newest.")]
 EMPLOYEE = Annotated[str | None, typer.Option("--employee", metavar="EMPLOYEE", help="Only this employee.")]
 SERVICE = Annotated[str | None, typer.Option("--service", metavar="SERVICE", help="Only this service.")]
 OUTCOME = Annotated[str | None, typer.Option("--outcome", metavar="OUTCOME", help="Only this outcome.")]
 SINCE = Annotated[
     str | None,
-    typer.Option("--since", metavar="TIME", help="Only from this time on (UTC), as 2026-11-03T09:00."),
+    typer.Option("--since", metavar="TIME", help="Only records since this time (UTC), such as 2026-11-03T09:00."),
 ]
 
 

@@ -14,15 +14,15 @@ from fleet.state.acts import Erase, Prune
 
 
 def erase(
-    employee: Annotated[str, typer.Argument(help="Name of the employee, as in the inventory.")],
+    employee: Annotated[str, typer.Argument(help="Employee, as in the inventory.")],
     inventory: BESIDE = None,
     state: STATE = None,
     log_key: LOG_KEY = None,
     rehearsal: REHEARSAL = False,
 ) -> None:
-    """Delete what leads to a person: pseudonym, key, sessions, pictures. The log keeps its records, and stays whole.
+    """Delete everything that identifies a person: pseudonym, key, sessions, screenshots. The log stays verifiable.
 
-    Copies of the state directory must be treated alike. A mandate that was taken back stays taken back.
+    Do the same on every copy of the state directory. Revocations of mandates are kept.
     """
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     erased = carry_out(settings, "fleet audit erase", Erase(employees=[employee]))["erased"].get(employee)
@@ -37,14 +37,16 @@ def erase(
 def prune(
     before: Annotated[
         datetime,
-        typer.Option("--before", metavar="DAY", formats=["%Y-%m-%d"], help="Runs that ended before this day (UTC)."),
+        typer.Option(
+            "--before", metavar="DAY", formats=["%Y-%m-%d"], help="Remove runs that ended before this day (UTC)."
+        ),
     ],
     inventory: BESIDE = None,
     state: STATE = None,
     log_key: LOG_KEY = None,
     rehearsal: REHEARSAL = False,
 ) -> None:
-    """Take out the records, pictures and diagnostics of old runs. Hashes stay, so that all later proofs hold."""
+    """Delete records, screenshots and diagnostics of old runs. Their hashes stay, so later proofs remain valid."""
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     day = date(before.year, before.month, before.day)
     first = carry_out(settings, "fleet audit prune", Prune(before=day))["first"]

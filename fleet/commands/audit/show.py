@@ -6,11 +6,12 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from fleet.audit import records
@@ -19,8 +20,10 @@ from fleet.audit.pseudonyms import Subject, known_subjects
 from fleet.audit.segments import Growing, runs_of_kind
 from fleet.commands.audit.record_filter import EMPLOYEE, OUTCOME, RUN, SERVICE, SINCE, Choice
 from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
-from fleet.model import control_name, counted
+from fleet.model import EXIT_INTERRUPTED, control_name, counted
 from fleet.paths import StateDir
+from fleet.report.envelope import Answer
+from fleet.report.table import plain
 from fleet.report.translations import visible
 
 POLL_SECONDS = 0.5
@@ -33,30 +36,34 @@ def show(
     service: SERVICE = None,
     outcome: OUTCOME = None,
     since: SINCE = None,
-    follow: Annotated[bool, typer.Option("-F", "--follow", help="Go on with what is written from now on.")] = False,
+    follow: Annotated[bool, typer.Option("-F", "--follow", help="Keep printing records as they are written.")] = False,
     output: Annotated[
         Output, typer.Option("--output", help="text, or one JSON object (with --follow one for each record).")
     ] = Output.TEXT,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
-) -> None:
-    """Show records, oldest first. Employees are named from the side store; the log itself has pseudonyms only."""
+) -> Answer:
+    """Show records, oldest first. The log holds pseudonyms; names come from the state directory."""
     state_dir = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir
     places, known = state_dir.audit, Known.at(state_dir)
     choice = Choice.of(
         places, known.names, run, employee, service, outcome, since, rehearsal=rehearsal, with_others=True
     )
     if follow:
-        _follow(state_dir, choice, output)
-        return
+        try:
+            _follow(state_dir, choice, output)
+        except KeyboardInterrupt:  # its usual end; a program was given one record a line, and gets nothing else
+            raise typer.Exit(EXIT_INTERRUPTED) from None
     chosen = [record for _, record in choice.read(places)]
-    if output is Output.JSON:
-        typer.echo(json.dumps({"version": 1, "records": [known.named(record) for record in chosen]}))
-    elif not chosen:
-        people.print("No record matches.")
-    else:
+    return Answer({"records": [known.named(record) for record in chosen]}, partial(_print, chosen, known))
+
+
+def _print(chosen: list[dict[str, Any]], known: Known) -> None:
+    if chosen:
         screen().print(_table(chosen, known, is_headed=True))
+    else:
+        people.print("No record matches.")
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,8 @@ class Known:
         return kept.decode("utf-8", "replace") if kept is not None else None
 
 
-def _follow(state: StateDir, choice: Choice, output: Output) -> None:
-    """Until Ctrl-C. The file is looked at again and again: a file that grows tells nobody."""
+def _follow(state: StateDir, choice: Choice, output: Output) -> NoReturn:
+    """Print each new record until Ctrl-C. The file is polled: a file that grows notifies nobody."""
     console, log, is_headed = screen(), Growing(state.audit.log), True
     known = Known.at(state)
     while True:
@@ -119,10 +126,9 @@ def _follow(state: StateDir, choice: Choice, output: Output) -> None:
 
 
 def _table(chosen: list[dict[str, Any]], known: Known, *, is_headed: bool) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=is_headed)
-    for heading, width in (("Seq", 6), ("Time (UTC)", 19), ("Employee", 14)):
-        table.add_column(heading, no_wrap=True, min_width=width)
-    table.add_column("Event", overflow="fold", ratio=1)
+    widths = {"Seq": 6, "Time (UTC)": 19, "Employee": 14}
+    columns = (Column(heading, no_wrap=True, min_width=width) for heading, width in widths.items())
+    table = plain(*columns, Column("Event", overflow="fold", ratio=1), has_header=is_headed)
     for record in chosen:
         subject = record.get("subject") or ""
         table.add_row(

@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column
 
 from fleet.audit.anchors import read_anchors
 from fleet.audit.keys import read_keys
 from fleet.audit.segments import SEGMENT_RECORDS, segments
 from fleet.audit.verify import Verdict, Verification
 from fleet.audit.verify import verify as check
-from fleet.commands.options import BESIDE, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
+from fleet.commands.options import BESIDE, OUTPUT, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
 from fleet.errors import InputError
 from fleet.model import counted
 from fleet.paths import AuditDir
+from fleet.report.envelope import Answer
+from fleet.report.table import plain
 
 SAYS = {
-    Verdict.OK: "OK: all records are there, as they were signed.",
-    Verdict.UNSIGNED_TAIL: "UNSIGNED TAIL: what is signed is whole; nothing proves what comes after it.",
-    Verdict.TORN_TAIL: "TORN TAIL: what is signed is whole; the last write was cut short. The next run puts it aside.",
-    Verdict.UNKNOWN_KEY: "UNKNOWN KEY: somebody else than this log has signed.",
+    Verdict.OK: "OK: all records are present and match their signatures.",
+    Verdict.UNSIGNED_TAIL: "UNSIGNED TAIL: signed records are intact; no checkpoint covers the newest records yet.",
+    Verdict.TORN_TAIL: "TORN TAIL: signed records are intact. The last write is cut short; the next run sets it aside.",
+    Verdict.UNKNOWN_KEY: "UNKNOWN KEY: a checkpoint is signed with a key this log never used.",
     Verdict.GAP: "GAP: records are missing from the middle.",
     Verdict.TRUNCATED: "TRUNCATED: records are missing from the end.",
-    Verdict.MODIFIED: "MODIFIED: the log is not what was signed.",
-    Verdict.FORK: "FORK: there are two histories with the same signature.",
+    Verdict.MODIFIED: "MODIFIED: the log does not match its signatures.",
+    Verdict.FORK: "FORK: two different histories are signed with the same key.",
 }
 
 
 def verify(
     anchor: Annotated[
         list[Path] | None,
-        typer.Option("--anchor", metavar="FILE", help="A checkpoint that was kept elsewhere. Repeatable."),
+        typer.Option("--anchor", metavar="FILE", help="Checkpoint that was kept elsewhere. Repeatable."),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Public key of the log that was kept elsewhere.")
+        Path | None, typer.Option("--key", metavar="FILE", help="Public key of the log, kept elsewhere.")
     ] = None,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    output: OUTPUT = Output.TEXT,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
-) -> None:
-    """Check every record and every checkpoint, and say what cannot be excluded.
+) -> Answer:
+    """Verify every record and every checkpoint, and say which kinds of tampering cannot be ruled out.
 
     Exit codes: 0 OK, 10 unsigned tail, 11 torn tail, 12 unknown key, 13 gap,
-    14 truncated, 15 modified, 16 fork, 2 bad input.
+    14 truncated, 15 modified, 16 fork, 2 invalid input.
     """
     places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
     if key is None and not places.vkey.exists():
@@ -59,11 +61,8 @@ def verify(
     with Progress(*columns, console=people, transient=True, disable=not people.is_terminal) as bar:
         task = bar.add_task("", total=_estimate(places))
         found = check(places, keys, anchors, lambda records: bar.advance(task, records))
-    if output is Output.JSON:
-        typer.echo(json.dumps(_envelope(found)))
-    else:
-        _print(places, found, is_key_from_elsewhere=key is not None)
-    raise typer.Exit(found.verdict.value)
+    show = partial(_print, places, found, is_key_from_elsewhere=key is not None)
+    return Answer(_fields(found), show, found.verdict.value)
 
 
 def _estimate(places: AuditDir) -> int:
@@ -74,9 +73,7 @@ def _estimate(places: AuditDir) -> int:
 
 
 def _print(places: AuditDir, found: Verification, *, is_key_from_elsewhere: bool) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = plain(Column(no_wrap=True), "", has_header=False)
     table.add_row("Log", f"{places.root}\n{found.keys[0].name}")
     pruned = f"; of the first {found.pruned:,} only the hashes, as they were pruned" if found.pruned else ""
     table.add_row("Records", f"{found.records:,}, of which {found.signed:,} signed{pruned}")
@@ -119,11 +116,9 @@ def _doubts(found: Verification, *, is_key_from_elsewhere: bool) -> list[str]:
     return doubts
 
 
-def _envelope(found: Verification) -> dict[str, Any]:
+def _fields(found: Verification) -> dict[str, Any]:
     return {
-        "version": 1,
         "verdict": found.verdict.name.lower(),
-        "exit_code": found.verdict.value,
         "origin": found.keys[0].name,
         "records": found.records,
         "signed": found.signed,

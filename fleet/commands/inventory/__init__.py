@@ -1,4 +1,4 @@
-"""`fleet inventory`: the employees, looked at, brought in and let go. One file for each verb."""
+"""`fleet inventory`: check, import and prune the employees. One file for each verb."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from fleet.commands.verbs import Verbs
 
 _VERBS = Verbs(
     {
+        "adopt": "fleet.commands.inventory.adopt:adopt",
         "check": "fleet.commands.inventory.check:check",
         "import": "fleet.commands.inventory.import_:import_",
         "prune": "fleet.commands.inventory.prune:prune",
     }
 )
-app = typer.Typer(
-    cls=_VERBS.group, no_args_is_help=True, help="The employees: look at them, bring them in, let them go."
-)
+app = typer.Typer(cls=_VERBS.group, no_args_is_help=True, help="Check, import and prune employees.")

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
-from fleet.commands.options import INVENTORY, LIMIT, RECIPES, say, settings_of
+from fleet.commands.options import INVENTORY, LIMIT, OUTPUT, RECIPES, Output, say, settings_of
+from fleet.hr_import.hand_written import check_folder
 from fleet.inventory.read import gaps_in_mandates
-from fleet.model import EXIT_BAD_INPUT, counted
+from fleet.model import EXIT_BAD_INPUT, EXIT_OK, counted
 from fleet.plan.plan import read_people
+from fleet.report.envelope import Answer
 
 
 def check(
     inventory: INVENTORY = None,
     limit: LIMIT = None,
     recipes: RECIPES = None,
-) -> None:
-    """Validate everything, and name file, employee and field of each mistake. Touches nothing.
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
+    """Check an inventory, and print file, line, employee and field of every mistake. Changes nothing.
 
-    Exit codes: 0 without mistakes, 2 with mistakes.
+    In a folder with hr.yml it also names entries written by hand for people whom HR no longer lists (a mistake), and
+    values that both HR and a hand-written file give (a warning).
+
+    Exit codes: 0 no mistakes, 2 mistakes.
     """
-    read, _ = read_people(settings_of(inventory, recipes=recipes), limit)
-    mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read))]
+    settings = settings_of(inventory, recipes=recipes)
+    read, _ = read_people(settings, limit)
+    folders = [check_folder(Path(source)) for source in settings.inventory if Path(source).is_dir()]
+    unknown = [what for folder in folders for what in folder.unknown_to_hr] if limit is None else []
+    mistakes = [*read.warnings, *map(str, read.all_problems()), *map(str, gaps_in_mandates(read)), *unknown]
     for remark in read.remarks:
         say(f"Ansible warns: {remark}", "yellow")
-    for mistake in mistakes:
-        say(mistake)
-    accounts = sum(len(employee.accounts) for employee in read.employees)
-    counts = ((len(read.employees), "employee"), (accounts, "account"), (len(mistakes), "mistake"))
-    typer.echo(", ".join(counted(*one) for one in counts))
-    if mistakes:
-        raise typer.Exit(EXIT_BAD_INPUT)
+    warnings = [*read.remarks, *(one for folder in folders for one in folder.overridden)]
+    for what in (one for folder in folders for one in folder.overridden):
+        say(f"Warning: {what}", "yellow")
+    counts = {
+        "employee": len(read.employees),
+        "account": sum(len(employee.accounts) for employee in read.employees),
+        "mistake": len(mistakes),
+    }
+    return Answer(
+        {f"{noun}s": count for noun, count in counts.items()} | {"warnings": warnings},
+        lambda: typer.echo(", ".join(counted(count, noun) for noun, count in counts.items())),
+        EXIT_BAD_INPUT if mistakes else EXIT_OK,
+        mistakes,
+    )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fleet.commands.options import RECIPES, Output, confirm, say, screen, settings_of
+from fleet.commands.options import OUTPUT, RECIPES, Output, confirm, say, screen, settings_of
 from fleet.errors import InputError
 from fleet.hr_import.columns import parse_map
-from fleet.hr_import.export import Encoding, OnBadRow
-from fleet.hr_import.importing import Import, prepare_import
-from fleet.hr_import.leaving import Leavers, parse_where
-from fleet.hr_import.wishes import Wishes, place_of_remembered
-from fleet.model import EXIT_PERSON_NEEDED, counted
+from fleet.hr_import.hr_export import Encoding, OnBadRow
+from fleet.hr_import.leavers import OnLeaver, parse_where
+from fleet.hr_import.options import Options, remembered_path
+from fleet.hr_import.run_import import Import, prepare_import
+from fleet.model import EXIT_OK, EXIT_PERSON_NEEDED, counted
 from fleet.plan.plan import services_for
+from fleet.report.envelope import Answer
 from fleet.report.people import (
     authority_table,
     columns_lines,
     counts_line,
     difference_table,
-    import_envelope,
+    import_fields,
     passed_over_lines,
 )
 
@@ -35,7 +35,7 @@ def import_(
     ],
     inventory: Annotated[
         Path,
-        typer.Option("-i", "--inventory", "-o", metavar="FILE", help="YAML inventory to write; made if there is none."),
+        typer.Option("-i", "--inventory", "-o", metavar="PATH", help="Folder to write hr.yml in; or a YAML file."),
     ],
     mapped: Annotated[
         list[str] | None,
@@ -49,7 +49,7 @@ def import_(
         typer.Option("--where", metavar="COLUMN=VALUE", help="Only such rows. Repeatable: any VALUE; remembered."),
     ] = None,
     leavers: Annotated[
-        Leavers | None,
+        OnLeaver | None,
         typer.Option("--leavers", help="Rows that say that somebody has left [default: refuse]. Remembered."),
     ] = None,
     on_bad_row: Annotated[
@@ -59,24 +59,25 @@ def import_(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Write without asking.")] = False,
     keep: Annotated[
         list[str] | None,
-        typer.Option("--keep", metavar="EMPLOYEE", help="Stays although no export has them. Repeatable; remembered."),
+        typer.Option("--keep", metavar="EMPLOYEE", help="Not in the HR system, and no leaver. Repeatable; remembered."),
     ] = None,
     keep_left: Annotated[bool, typer.Option("--keep-left", help="Nobody leaves, this time.")] = False,
     accept_shrink: Annotated[
-        bool, typer.Option("--accept-shrink", help="Half of the people, or more, may leave.")
+        bool, typer.Option("--accept-shrink", help="Half of the people, accounts or mandates may go.")
     ] = False,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    output: OUTPUT = Output.TEXT,
     recipes: RECIPES = None,
-) -> None:
-    """Bring employees in from an HR export: shows who joined, changed and left, and asks before it writes.
+) -> Answer:
+    """Write hr.yml from an HR export: shows who joined, changed and left, and asks first.
 
-    All mistakes are named by line, and nothing is written then. What the export does not say stays as it is.
+    The file is written whole; what people write by hand belongs into files beside it. An export with mistakes is
+    refused, each named by line.
 
     Exit codes: 0 written, or nothing to write; 1 not wanted at the question; 2 refused, and nothing was written;
     3 rows were left out (--on-bad-row skip), the others as with 0.
     """
     settings = settings_of([str(inventory)], recipes=recipes)
-    wishes = Wishes(
+    options = Options(
         parse_map(mapped or ()),
         encoding,
         None if keep_left else keep or (),
@@ -84,23 +85,21 @@ def import_(
         leavers,
         on_bad_row,
     )
-    found = prepare_import(file, inventory, services_for(settings), wishes)
+    found = prepare_import(file, inventory, services_for(settings), options)
     if output is Output.TEXT:
         _show(found)
     if not check:
         _write(found, inventory, yes=yes, accept_shrink=accept_shrink)
-    if output is Output.JSON:
-        typer.echo(json.dumps(import_envelope(found, is_written=not check and not found.difference.is_nothing)))
-    if found.left_out:
-        raise typer.Exit(EXIT_PERSON_NEEDED)
+    fields = import_fields(found, is_written=not check and not found.difference.is_nothing)
+    return Answer(fields, exit_code=EXIT_PERSON_NEEDED if found.left_out else EXIT_OK)
 
 
 def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) -> None:
-    difference, name = found.difference, found.inventory.name
-    if difference.shrinks_by_half and not accept_shrink:
+    difference, name = found.difference, found.hr_file.path.name
+    if difference.losses and not accept_shrink:
         raise InputError(
-            f"{len(difference.left)} of {difference.before} people would leave {name}: see that {found.export.path} "
-            "is the whole export. Nothing was written; --accept-shrink does, --keep-left lets nobody leave."
+            f"{' and '.join(map(str, difference.losses))} would leave {name}: see that {found.export.path} is the "
+            "whole export. Nothing was written; --accept-shrink writes it, --keep-left lets nobody leave."
         )
     if not difference.is_nothing and not yes:
         held = counted(len({one.employee for one in difference.authority}), "employee")
@@ -110,7 +109,7 @@ def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) ->
     found.write()
     if difference.is_nothing:
         return
-    say(f"{found.inventory} is written; the columns are remembered in {place_of_remembered(found.inventory).name}.")
+    say(f"{found.hr_file.path} is written; the columns are remembered in {remembered_path(found.hr_file.path).name}.")
     if difference.left:
         say(f"What the state still has of those who left: fleet inventory prune -i {shlex.quote(str(inventory))}")
 

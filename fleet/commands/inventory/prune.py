@@ -1,9 +1,9 @@
-"""`fleet inventory prune`: what the state still has of people who are in no inventory any more."""
+"""`fleet inventory prune`: list and remove what the state still has of people who are in no inventory any more."""
 
 from __future__ import annotations
 
-import json
 import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +12,7 @@ from fleet.commands.carry_out import carry_out
 from fleet.commands.options import (
     INVENTORY,
     LOG_KEY,
+    OUTPUT,
     REHEARSAL,
     STATE,
     Output,
@@ -23,32 +24,36 @@ from fleet.commands.options import (
     with_log,
 )
 from fleet.errors import InputError
-from fleet.hr_import.difference import shrinks_by_half
+from fleet.hr_import.diff import shrinks_by_half
+from fleet.hr_import.hand_written import check_folder
 from fleet.inventory.read import Inventory
 from fleet.model import counted
 from fleet.plan.plan import read_people
-from fleet.report.people import leavers_envelope, leavers_table
+from fleet.report.envelope import Answer
+from fleet.report.people import leavers_fields, leavers_table
 from fleet.state.acts import Erase
 from fleet.state.leavers import Leavers, find_leavers
 
 
 def prune(
     inventory: INVENTORY = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Delete what leads to them; recorded in the log.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Delete everything that identifies them; recorded in the log.")
+    ] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Remove without asking.")] = False,
     accept_shrink: Annotated[
-        bool, typer.Option("--accept-shrink", help="Half of all known people, or more, may go.")
+        bool, typer.Option("--accept-shrink", help="Remove even half or more of all known people.")
     ] = False,
-    output: Annotated[Output, typer.Option("--output", help="text, or one JSON object.")] = Output.TEXT,
+    output: OUTPUT = Output.TEXT,
     state: STATE = None,
     log_key: LOG_KEY = None,
     rehearsal: REHEARSAL = False,
-) -> None:
-    """List people who are in none of the inventories; with --remove, delete sessions, pictures, pseudonym and key.
+) -> Answer:
+    """List people who are in none of the inventories; with --remove, delete their sessions, screenshots and keys.
 
-    Give every inventory that there is. A mandate that was taken back stays taken back.
+    Pass every inventory that you have. Revocations of mandates are kept.
 
-    Exit codes: 0 listed or removed; 1 not wanted at the question; 2 refused, and nothing was removed.
+    Exit codes: 0 listed or removed, 1 answered no, 2 refused; nothing was removed.
     """
     settings = settings_of(inventory, state=state, log_key=log_key)
     read, _ = read_people(settings)
@@ -57,6 +62,9 @@ def prune(
     found = find_leavers(settings.state_dir, {employee.name for employee in read.employees})
     if output is Output.TEXT:
         _show(found, read)
+    for folder in (Path(source) for source in settings.inventory if Path(source).is_dir()):
+        for what in check_folder(folder).unknown_to_hr:
+            say(what, "yellow")  # not a leaver until the entry is gone
     gone = found.removable
     if remove and gone:
         if shrinks_by_half(len(gone), found.known) and not accept_shrink:
@@ -66,7 +74,7 @@ def prune(
             )
         if not yes:
             confirm(f"Delete all that leads to {len(gone)} of them?", "--yes")
-        # A withdrawn mandate stays withdrawn: whoever comes back under that name must give a new one.
+        # A withdrawn mandate stays withdrawn: a person who comes back under that name must give a new one.
         act = Erase(employees=[one.employee for one in gone])
         erased = carry_out(settings, "fleet inventory prune", act)["erased"]
         if output is Output.JSON:
@@ -79,8 +87,7 @@ def prune(
     elif gone and output is Output.TEXT:
         rest = "".join(f" -i {shlex.quote(source)}" for source in read.sources) + " --rehearsal" * rehearsal
         say(f"Delete all that leads to them: fleet inventory prune{rest} --remove")
-    if output is Output.JSON:
-        typer.echo(json.dumps(leavers_envelope(found, is_removed=remove and bool(gone))))
+    return Answer(leavers_fields(found, is_removed=remove and bool(gone)))
 
 
 def _show(found: Leavers, read: Inventory) -> None:

@@ -1,11 +1,11 @@
-"""A service's profile, from what people copy into a cell: an address in any of its forms, or the id itself."""
+"""A service's profile id in a cell: copied as an address in any of its forms, or as the id itself."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import unquote
 
-from fleet.hr_import.cells import danger
+from fleet.hr_import.normalize import danger
 from fleet.recipes.recipe import PROFILE, Recipe
 
 
@@ -26,7 +26,7 @@ def read_profile(text: str, recipe: Recipe) -> str:
 
 
 def _in_address(text: str, form: str, recipe: Recipe) -> str | None:
-    """What stands in an address where a form has the profile; None for an address of another form or host."""
+    """The part of an address where a form has the profile; None for an address of another form or host."""
     host, path = re.fullmatch(r"(?:https://([^/]+))?(/.*)", form).groups()  # type: ignore[union-attr]
     steps = "/+".join(re.escape(step) for step in path.removesuffix(PROFILE).strip("/").split("/") if step)
     own = rf"{steps}/+" if steps else ""

@@ -1,14 +1,14 @@
-"""What stands around the people of an export and is nobody: titles above the header, totals below the last person."""
+"""Finds the header row of an export below its titles, and the totals below the last person."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 
-from fleet.hr_import.cells import plain
+from fleet.hr_import.normalize import plain
 
 _ABOVE = 20
-"""Filled lines among which the header is looked for, within the first characters of the file."""
+"""The header is one of so many filled lines, within the first characters of the file."""
 _START = 200_000
 
 # What HR systems and spreadsheets write below the last person, in the four languages.
@@ -63,7 +63,7 @@ def unquoted(line: str) -> str:
 
 
 def is_total(cells: tuple[str, ...]) -> bool:
-    """True for a row that counts people and is none: `Total: 2`, or `Row Count` and a number, and no other cell."""
+    """True for a row that counts people: `Total: 2`, or `Row Count` and a number, and no other cell."""
     first, *others = [cell.strip() for cell in cells if cell.strip()]
     words = first.rstrip("0123456789.,' ").rstrip(" :=")
     is_counted = first[-1].isdigit() or bool(others)

@@ -1,4 +1,4 @@
-"""An HR system's export (CSV), read strictly: a file that was cut or mangled is refused, never half read.
+"""Reads an HR system's export (CSV) strictly: a file that was cut or damaged is refused, never half read.
 
 Such files have commas, semicolons or tabs; they are UTF-8 with or without a mark, UTF-16 with one (Excel's "Unicode
 text"), or in a Windows code page, which no file says of itself. Excel alone puts `sep=;` before the header.
@@ -17,8 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from fleet.errors import InputError
-from fleet.hr_import.cells import plain
-from fleet.hr_import.titles import below_titles, is_total, unquoted
+from fleet.hr_import.header_row import below_titles, is_total, unquoted
+from fleet.hr_import.normalize import plain
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_ROWS = 100_000
@@ -180,8 +180,8 @@ def _decoded(path: Path, data: bytes, encoding: Encoding | None) -> str:
         if codec.startswith("utf-16"):
             raise InputError(f"{path} ends in the middle of a character, so it was cut; export it again.") from None
         line = data[: error.start + len(mark)].count(b"\n") + 1
-        mend = "save it as UTF-8, or add --encoding cp1252 if it comes from Windows" if codec == "utf-8" else "mend it"
-        raise InputError(f"{path}:{line}: is not {codec.upper()} text; {mend}.") from None
+        fix = "save it as UTF-8, or add --encoding cp1252 if it comes from Windows" if codec == "utf-8" else "fix it"
+        raise InputError(f"{path}:{line}: is not {codec.upper()} text; {fix}.") from None
 
 
 _ASCII = bytes(range(128))

@@ -1,4 +1,4 @@
-"""What one cell of an export holds: text without what no inventory may hold, an address, a language, a group's name."""
+"""Values of an export's cells as an inventory has them: clean text, addresses, languages, names of groups."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def clean(cell: str) -> str:
 
 
 def danger(text: str) -> str | None:
-    """What no value of an inventory may hold, in words; None if there is nothing of it."""
+    """Why a value may not be in an inventory, in words; None if it may."""
     if text.startswith(tuple(_FORMULA)):
         return "begins like a formula (= + - @ or a tab), which a spreadsheet would run; write the value itself."
     if any(mark in text for mark in _JINJA):
@@ -64,7 +64,7 @@ def address(text: str) -> str:
 
 
 def name_of(email: str) -> str:
-    """The name that an address gives: what stands before its `@`, without accents and apostrophes."""
+    """The employee's name that an address gives: its part before the `@`, without accents and apostrophes."""
     return re.sub("['’`´]", "", bare(email.partition("@")[0]))
 
 

@@ -1,4 +1,4 @@
-"""Rows that an import passes over: other people than `--where` asks for, and those who have left by their own row."""
+"""Rows that an import leaves out: those that `--where` does not ask for, and those that say that somebody has left."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import date
 from enum import StrEnum
 
 from fleet.errors import InputError
-from fleet.hr_import.cells import clean, plain
-from fleet.hr_import.export import Export, listed
+from fleet.hr_import.hr_export import Export, listed
+from fleet.hr_import.normalize import clean, plain
 
 Where = Mapping[str, tuple[str, ...]]
 """Column to the values of which a row must have one; it must for every column."""
@@ -47,7 +47,7 @@ MAX_WHERE = 200
 """Characters in a `--where`: it is remembered."""
 
 
-class Leavers(StrEnum):
+class OnLeaver(StrEnum):
     """What is done about rows that say that somebody has left."""
 
     REFUSE = "refuse"
@@ -119,11 +119,11 @@ def leavers_of(export: Export, read: Collection[int], where: Where, today: date)
     return tuple(found)
 
 
-def without_leavers(export: Export, leavers: Collection[Leaver], wanted: Leavers) -> Export:
+def without_leavers(export: Export, leavers: Collection[Leaver], wanted: OnLeaver) -> Export:
     """The export as it is to be read. Raises InputError where nobody has said what is to be done about leavers."""
-    if not leavers or wanted is Leavers.TAKE:
+    if not leavers or wanted is OnLeaver.TAKE:
         return export
-    if wanted is Leavers.REFUSE:
+    if wanted is OnLeaver.REFUSE:
         told = ", ".join(map(str, list(leavers)[:5])) + (", …" if len(leavers) > 5 else "")
         raise InputError(
             f"{export.path}: {len(leavers)} of {len(export.rows)} rows say that somebody has left: {told}. Nothing was "

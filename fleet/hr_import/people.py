@@ -1,4 +1,4 @@
-"""From rows of an export to people: everything that an inventory could not hold is refused, by line and column."""
+"""The people in the rows of an export; what an inventory cannot hold is refused, by line and column."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from itertools import permutations
 from typing import Any
 
 from fleet.errors import InputError
-from fleet.hr_import.cells import address, clean, danger, group_name, language, name_of, same_place
 from fleet.hr_import.columns import ACCOUNT, GROUPS, MANDATE, Columns
-from fleet.hr_import.export import WAY_OUT, Export, OnBadRow, Row, listed
-from fleet.hr_import.profiles import read_profile
+from fleet.hr_import.hr_export import WAY_OUT, Export, OnBadRow, Row, listed
+from fleet.hr_import.normalize import address, clean, danger, group_name, language, name_of, same_place
+from fleet.hr_import.profile_ids import read_profile
 from fleet.inventory.employee import read_employee
+from fleet.inventory.read import gaps_in_mandate
 from fleet.inventory.source_lines import SourceLines
 from fleet.recipes.recipe import Recipe
 
@@ -22,7 +23,7 @@ _NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
 
 @dataclass(frozen=True)
 class Person:
-    """What an export says of one employee. Fields whose cells are empty are not in it: they stay as they are."""
+    """What an export says of one employee. Fields whose cells are empty are not in it."""
 
     name: str
     line: int
@@ -57,12 +58,11 @@ class People:
 
 @dataclass
 class _Reading:
-    """A row while it is read: its cells by field, the person if there is one, and what is wrong."""
+    """A row while it is read: its cells by field, and what is wrong with each field."""
 
     row: Row
     cells: dict[str, str]
     mistakes: list[tuple[str, str]]
-    """Field and what is wrong with it."""
     person: Person | None = None
 
     def refuse(self, field: str, what: str) -> None:
@@ -229,8 +229,9 @@ def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Rea
         return one
     variables = _variables(name, one, recipes)
     groups = {key: group for key in GROUPS if cells.get(key) and (group := group_name(key, cells[key]))}
-    problems = read_employee(name, variables, {}, recipes, SourceLines(())).problems
-    # An address that is none is the cause of a name that is none, and that of a mandate that names nobody.
+    employee = read_employee(name, variables, {}, recipes, SourceLines(()))
+    problems = [*employee.problems, *gaps_in_mandate(employee, SourceLines(()))]
+    # A bad address is the cause of a bad name, and that of a mandate that names nobody.
     causes = ("fleet_email", "inventory_hostname")
     for problem in sorted(problems, key=lambda one: causes.index(one.field) if one.field in causes else len(causes)):
         key = _field_of(problem.field, source, columns)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import InputError
-from fleet.hr_import.export import Export, read_export
-from fleet.hr_import.leaving import Leavers, leavers_of, parse_where, rows_where, without_leavers
+from fleet.hr_import.hr_export import Export, read_export
+from fleet.hr_import.leavers import OnLeaver, leavers_of, parse_where, rows_where, without_leavers
 
 TODAY = date(2026, 11, 1)
 
@@ -91,13 +91,13 @@ class TestLeavers:
         found = export(tmp_path, "Email,Status\na@b.example,Active\nb@b.example,Terminated\n")
         leavers = leavers_of(found, [0], {}, TODAY)
         with pytest.raises(InputError) as error:
-            without_leavers(found, leavers, Leavers.REFUSE)
+            without_leavers(found, leavers, OnLeaver.REFUSE)
         assert str(error.value).replace(f"{tmp_path}/", "") == (
             "people.csv: 1 of 2 rows say that somebody has left: line 3 (Status: Terminated). Nothing was written. Add "
             "--leavers skip to leave them out, --leavers take to bring them in, or --where COLUMN=VALUE."
         )
-        assert emails(without_leavers(found, leavers, Leavers.SKIP)) == ["a@b.example"]
-        assert without_leavers(found, leavers, Leavers.TAKE) is found
+        assert emails(without_leavers(found, leavers, OnLeaver.SKIP)) == ["a@b.example"]
+        assert without_leavers(found, leavers, OnLeaver.TAKE) is found
 
 
 class TestWhere:

@@ -9,16 +9,16 @@ import pytest
 
 from fleet.errors import InputError
 from fleet.hr_import.columns import choose_columns, parse_map
-from fleet.hr_import.export import WAY_OUT, Encoding, OnBadRow, read_export
-from fleet.hr_import.profiles import read_profile
-from fleet.hr_import.rows import People, Person, read_people
-from fleet.hr_import.wishes import (
+from fleet.hr_import.hr_export import WAY_OUT, Encoding, OnBadRow, read_export
+from fleet.hr_import.options import (
     Remembered,
-    place_of_remembered,
     read_remembered,
     refuse_guessed_ownership,
+    remembered_path,
     render_remembered,
 )
+from fleet.hr_import.people import People, Person, read_people
+from fleet.hr_import.profile_ids import read_profile
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipes.catalog import load_catalog
 
@@ -222,8 +222,8 @@ class TestColumns:
 
     def test_what_is_remembered_is_read_again(self, tmp_path: Path) -> None:
         """Odd names included; a mistake in it has file and line; an unwritten file is nothing."""
-        path = place_of_remembered(tmp_path / "staff.yml")
-        assert (path.name, read_remembered(path)) == ("staff.import.yml", Remembered())
+        path = remembered_path(tmp_path / "hr.yml")
+        assert (path.name, read_remembered(path)) == (".hr.import.yml", Remembered())
         remembered = Remembered(
             columns={"email": "no", "site": "Büro: 'x' # y"},
             encoding=Encoding.CP1252,
@@ -233,7 +233,7 @@ class TestColumns:
         path.write_text(render_remembered(remembered), "utf-8")
         assert read_remembered(path) == remembered
         path.write_text("colums: {}\n")
-        with pytest.raises(InputError, match=r"staff\.import\.yml:1: colums: unknown key"):
+        with pytest.raises(InputError, match=r"\.hr\.import\.yml:1: colums: unknown key"):
             read_remembered(path)
 
 

@@ -1,4 +1,4 @@
-"""What an import is told: on the command line, and by the file beside the inventory that remembers earlier ones."""
+"""The options of an import: those given on the command line, and those remembered beside the file that it writes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from fleet.errors import InputError
-from fleet.hr_import.export import Encoding, OnBadRow, listed
-from fleet.hr_import.leaving import Leavers, Where
+from fleet.hr_import.hr_export import Encoding, OnBadRow, listed
+from fleet.hr_import.leavers import OnLeaver, Where
 from fleet.paths import look
 from fleet.yamlfile import load_model
 
@@ -21,8 +21,8 @@ Value = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What an import is told beside its files: what is None or empty stays as it is remembered."""
+class Options:
+    """What the command line says; what is None or empty stays as it is remembered."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     """Field to column; an empty column leaves the field out."""
@@ -31,13 +31,13 @@ class Wishes:
     """Who stays although the export does not have them; None for everybody."""
     where: Where = field(default_factory=dict)
     """In place of all that is remembered."""
-    leavers: Leavers | None = None
+    leavers: OnLeaver | None = None
     on_bad_row: OnBadRow = OnBadRow.REFUSE
     """Never remembered: each time somebody says so."""
 
 
 class Remembered(BaseModel):
-    """`staff.import.yml`, beside the inventory `staff.yml`: how the export was read the last time."""
+    """`.hr.import.yml`, beside `hr.yml`: how the export was read the last time."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,21 +46,21 @@ class Remembered(BaseModel):
     """Fields of ownership that --map named; an older version guessed them."""
     encoding: Encoding | None = None
     groups: dict[str, tuple[Header, ...]] = Field(default_factory=dict)
-    """By field, the groups that imports made or found: people move between those of one field."""
+    """By field, the groups in the file; the difference says by them which field a group is of."""
     where: dict[Header, tuple[Value, ...]] = Field(default_factory=dict)
     """Column to the values that a row must have one of."""
-    leavers: Leavers | None = None
+    leavers: OnLeaver | None = None
     keep: tuple[Header, ...] = ()
-    """People whom the HR system does not know, such as a press office: they never leave."""
+    """People whom the HR system does not know, such as a press office: they never leave, and no check names them."""
 
 
-def place_of_remembered(inventory: Path) -> Path:
-    """Where the columns of an inventory's imports are remembered."""
-    return inventory.with_name(f"{inventory.stem}.import.yml")
+def remembered_path(hr_file: Path) -> Path:
+    """Where the options of a file's imports are remembered: Ansible reads no name that begins with a dot."""
+    return hr_file.with_name(f".{hr_file.stem}.import.yml")
 
 
 def read_remembered(path: Path) -> Remembered:
-    """What was remembered; nothing yet where there is no file. Raises InputError as `load_model` does."""
+    """What was remembered; empty if there is no file yet. Raises InputError as `load_model` does."""
     return load_model(path, Remembered) if look(path) else Remembered()
 
 
@@ -70,7 +70,7 @@ def render_remembered(remembered: Remembered) -> str:
     return (
         "# How 'fleet inventory import' reads the export: field: column. Fix it here, or with --map FIELD=COLUMN.\n"
         "# Fields under 'mapped' say whose an account is, so --map alone adds to them.\n"
-        "# Names under 'keep' stay in the inventory although the export does not have them.\n"
+        "# Names under 'keep' stay although the export does not have them.\n"
         + yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=1000)
     )
 

@@ -1,0 +1,215 @@
+"""One import from its export to its end: read, compare, and replace `hr.yml` as a whole."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from fleet.errors import InputError
+from fleet.hr_import.columns import GROUPS, Columns, choose_columns, known_headers
+from fleet.hr_import.diff import Difference, compare
+from fleet.hr_import.hand_written import entries_beside
+from fleet.hr_import.hr_export import Export, listed, read_export
+from fleet.hr_import.hr_file import HR_FILE, Entry, HrFile, place_of, read_hr_file, render_hr_file
+from fleet.hr_import.leavers import Leaver, OnLeaver, leavers_of, rows_where, without_leavers
+from fleet.hr_import.options import (
+    Options,
+    Remembered,
+    read_remembered,
+    refuse_guessed_ownership,
+    remembered_path,
+    render_remembered,
+)
+from fleet.hr_import.people import LeftOut, Person, read_people
+from fleet.inventory.read import ServicesFor
+from fleet.paths import make_private_dir, sync_folder, write_private
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import that can be written."""
+
+    hr_file: HrFile
+    export: Export
+    columns: Columns
+    people: tuple[Person, ...]
+    left_out: tuple[LeftOut, ...]
+    """Rows with mistakes; none unless that was asked for."""
+    leavers: tuple[Leaver, ...]
+    """Rows that say that somebody has left; the people of none of them were taken unless that was asked for."""
+    warnings: tuple[str, ...]
+    difference: Difference
+    still_written: tuple[str, ...]
+    """Who leaves and is in a file beside all the same, each with its place."""
+    text: str
+    remembered: Remembered
+    was_remembered: Remembered
+
+    @property
+    def names_left_out(self) -> frozenset[str]:
+        """Employees in the file who stay as they are, because their rows have mistakes."""
+        meant = {name for one in self.left_out for name in one.names}
+        return frozenset(one.name for one in self.difference.kept if one.name in meant)
+
+    def write(self) -> None:
+        """Put the text in the file's place, whole or not at all, and remember the columns.
+
+        Raises InputError if the file is not what it was when it was read, or cannot be written.
+        """
+        path = self.hr_file.path
+        try:
+            if not path.parent.exists():
+                make_private_dir(path.parent)
+            if not self.difference.is_nothing:
+                _replace(self.hr_file, self.text.encode())
+            if self.remembered != self.was_remembered:
+                write_private(remembered_path(path), render_remembered(self.remembered).encode(), durable=True)
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be written ({error.strerror}); make room, or fix the folder's owner. It is as it was."
+            ) from None
+
+
+def prepare_import(path: Path, inventory: Path, services: ServicesFor, options: Options) -> Import:
+    """Read an export and the file that the last import wrote, and make the new text. Changes nothing.
+
+    Raises InputError with all mistakes of what is read first.
+    """
+    place = place_of(inventory)
+    recipes = services(False)  # an HR system knows nothing of rehearsals
+    was_remembered = read_remembered(remembered_path(place))
+    refuse_guessed_ownership(was_remembered, options.columns, remembered_path(place))
+    encoding = options.encoding or was_remembered.encoding
+    where = dict(options.where or was_remembered.where)
+    on_leaver = options.leavers or was_remembered.leavers or OnLeaver.REFUSE
+    headers = known_headers(was_remembered.columns, options.columns)
+    export = read_export(path, encoding, headers, options.on_bad_row)
+    columns = choose_columns(export, recipes, was_remembered.columns, options.columns)
+    export = rows_where(export, where)
+    leavers = leavers_of(export, columns.indexes.values(), where, date.today())
+    export = without_leavers(export, leavers, on_leaver)
+    found = read_people(export, columns, recipes, options.on_bad_row)
+    hr_file = read_hr_file(place)
+    keep = options.keep
+    _require_known(
+        keep or (), {*(one.name for one in hr_file.entries), *(one.name for one in found.persons)}, place, path
+    )
+    meant = {name for one in found.left_out for name in one.names}
+    kept = None if keep is None else {*keep, *was_remembered.keep, *meant}
+    groups = _groups_by_field(found.persons, was_remembered.groups)
+    difference = compare(found.persons, hr_file.entries, groups, kept)
+    _refuse_other_letters(difference, place, export, columns)
+    entries = [*map(_entry, found.persons), *difference.kept]
+    present = {group for entry in entries for group in entry.groups}
+    _refuse_shared_names(difference, present, place)
+    owners = {*was_remembered.mapped, *(name for name in options.columns if name.endswith(".owner"))}
+    remembered = Remembered(
+        columns=columns.names(),
+        mapped=tuple(sorted(owners & columns.indexes.keys())),
+        encoding=encoding,
+        groups={field: names for field, known in groups.items() if (names := tuple(sorted(known & present)))},
+        keep=tuple(sorted({*was_remembered.keep, *(keep or ())})),
+        where=where,
+        leavers=None if on_leaver is OnLeaver.REFUSE else on_leaver,
+    )
+    return Import(
+        hr_file,
+        export,
+        columns,
+        found.persons,
+        found.left_out,
+        leavers,
+        (*columns.notes, *found.warnings),
+        difference,
+        tuple(_still_written(difference, place)),
+        render_hr_file(entries),
+        remembered,
+        was_remembered,
+    )
+
+
+def _entry(person: Person) -> Entry:
+    return Entry(person.name, person.variables, tuple(sorted(set(person.groups.values()))))
+
+
+def _groups_by_field(people: Collection[Person], remembered: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    return {
+        field: {*remembered.get(field, ()), *(one.groups[field] for one in people if field in one.groups)}
+        for field in GROUPS
+    }
+
+
+def _still_written(difference: Difference, place: Path) -> Iterator[str]:
+    left = {entry.name for entry in difference.left}
+    for hand in entries_beside(place.parent) if left and place.name == HR_FILE else ():
+        if hand.is_host and hand.name in left:
+            where = f"{place.parent.name}/{hand.source}"
+            yield f"{where}: {hand.name} leaves, but is still written by hand here; remove the entry."
+
+
+def _require_known(keep: Collection[str], known: Collection[str], place: Path, export: Path) -> None:
+    """Raise InputError for each name that is nobody's: a slip of the pen would let the person go."""
+    nobody = [name for name in keep if name not in known]
+    beside = {entry.name for entry in entries_beside(place.parent)} if nobody else set()
+    where = f"neither {place.name}, a file beside it nor {export}"
+    unknown = [f"--keep {name}: {where} has that employee; fix the name." for name in nobody if name not in beside]
+    if unknown:
+        raise InputError(listed(unknown))
+
+
+def _refuse_other_letters(difference: Difference, place: Path, export: Export, columns: Columns) -> None:
+    """Raise InputError for each who would join although the file has them under a name that differs only in case."""
+    here = {one.name.casefold(): one for one in (*difference.left, *difference.kept)}
+    source = columns.name("name" if "name" in columns.indexes else "email")
+    mistakes = []
+    for person in difference.joined:
+        entry, email = here.get(person.name.casefold()), person.variables.get("fleet_email", "")
+        if entry is not None and entry.variables.get("fleet_email", "").casefold() == email.casefold() != "":
+            mistakes.append(
+                f"{export.path}:{person.line}: {source}: '{person.name}' is '{entry.name}' in {place.name}, with the "
+                f"same address. Write '{entry.name}' in the export, or delete {place.name} to import everybody anew."
+            )
+    if mistakes:
+        raise InputError(listed(mistakes))
+
+
+def _refuse_shared_names(difference: Difference, groups: Collection[str], place: Path) -> None:
+    """Raise InputError for each who stays under a name that is a group's: Ansible takes one for the other."""
+    mistakes = [
+        f"{place.name}: the employee '{entry.name}', whom the export does not have, has the name of a group; let the "
+        "employee leave, or rename the group in the export."
+        for entry in difference.kept
+        if entry.name in groups
+    ]
+    if mistakes:
+        raise InputError(listed(mistakes))
+
+
+def _replace(hr_file: HrFile, data: bytes) -> None:
+    """Write over a file that must still be what it was: beside it first, then by name. Raises OSError."""
+    path = hr_file.path
+    info = path.stat() if hr_file.content is not None else None
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if info is not None:
+                if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(descriptor, info.st_uid, info.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(info.st_mode))
+            file.flush()
+            os.fsync(descriptor)
+        if read_hr_file(path).content != hr_file.content:
+            raise InputError(f"{path} was changed during this import, so nothing was written; run the import again.")
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+    sync_folder(path.parent)

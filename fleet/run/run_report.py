@@ -1,0 +1,55 @@
+"""What a run came to, as everything that prints, exports or sends it takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from fleet.model import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_MEANING,
+    EXIT_OK,
+    EXIT_TOOL_FAILED,
+    FAILING,
+    Outcome,
+    Result,
+    counted,
+)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run came to. `errors` are sentences about the tool itself; times are UTC, as the log has them."""
+
+    run_id: str | None
+    check: bool
+    started_at: str | None = None
+    finished_at: str | None = None
+    results: list[Result] = field(default_factory=list)
+    exit_code: int = 0
+    errors: list[str] = field(default_factory=list)
+    fail_on: frozenset[Outcome] = FAILING
+    """The outcomes that the exit code counts."""
+
+    @property
+    def uncounted(self) -> list[Result]:
+        """The results that are not done, and that --fail-on leaves out."""
+        return [result for result in self.results if result.outcome in FAILING - self.fail_on]
+
+    @property
+    def meaning(self) -> str:
+        """What the exit code says; where --fail-on decided it, that it did, and how many results it left out."""
+        said = EXIT_MEANING[self.exit_code]
+        if self.fail_on == FAILING or self.exit_code in (EXIT_TOOL_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED):
+            return said
+        if self.uncounted and self.exit_code == EXIT_OK:
+            said = "no outcome that fails this run"
+        named = ", ".join(outcome for outcome in Outcome if outcome in self.fail_on)
+        return f"{said} (decided by --fail-on {named}; {counted(len(self.uncounted), 'other result')} not done)"
+
+    def having(self, errors: list[str]) -> RunReport:
+        """The same with further sentences about the tool itself, if there are any: it failed then."""
+        if not errors:
+            return self
+        exit_code = EXIT_INTERRUPTED if self.exit_code == EXIT_INTERRUPTED else EXIT_TOOL_FAILED
+        return replace(self, exit_code=exit_code, errors=list(dict.fromkeys([*self.errors, *errors])))

@@ -1,0 +1,88 @@
+"""What the values of settings may be: counts, names, paths, pauses, hours, limits of the circuit breaker."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from fleet.settings.hours import Hours
+
+MAX_FORKS = 64
+MIN_PAUSE = 5.0
+"""Seconds, where a service's terms do not allow automation."""
+MAX_PAUSE = 3600.0
+
+_VISIBLE = r"^[^\x00-\x1f\x7f]+$"
+Count = Annotated[int, Field(ge=1, strict=True)]
+Forks = Annotated[int, Field(ge=1, le=MAX_FORKS, strict=True)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_VISIBLE)]
+Address = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=_VISIBLE)]
+
+
+def _path(text: str) -> str:
+    if not text or "\x00" in text:
+        raise ValueError("must not be empty, nor hold a null character")
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_path)]
+"""A path as somebody wrote it; it may hold bytes that are not UTF-8 (as lone surrogates)."""
+
+
+def _hours(text: str) -> str:
+    Hours.parse(text)
+    return text
+
+
+HoursText = Annotated[str, AfterValidator(_hours)]
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    ON = "on"
+    OFF = "off"
+
+
+class Strict(BaseModel):
+    """Keys and values that are written by hand: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BreakerLimits(Strict):
+    """The circuit of a service opens once this many employees of its last visits were challenged, found the page
+    changed, or were told to come less often (HTTP 429)."""
+
+    challenges: Count = 3
+    page_changes: Count = 3
+    rate_limits: Count = 3
+    visits: Count = 20
+
+
+class _InOrder(Strict):
+    shortest: float
+    longest: float
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.longest < self.shortest:
+            raise ValueError("longest must not be below shortest")
+        return self
+
+
+class ServicePause(_InOrder):
+    """Seconds between two visits to one service; with 0 and 0 there is no pause, and visits may overlap."""
+
+    shortest: float = Field(ge=0, le=MAX_PAUSE)
+    longest: float = Field(ge=0, le=MAX_PAUSE)
+
+
+class Pause(_InOrder):
+    """Seconds between two visits to one live service, drawn anew each time; `services` have their own."""
+
+    shortest: float = Field(default=15, ge=MIN_PAUSE, le=MAX_PAUSE)
+    longest: float = Field(default=25, ge=MIN_PAUSE, le=MAX_PAUSE)
+    services: dict[Name, ServicePause] = Field(default_factory=dict)
