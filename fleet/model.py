@@ -226,8 +226,9 @@ def outcome_of_refusal(reason: Reason) -> Outcome:
 
 
 class ControlKind(StrEnum):
-    """What a control is on its page (fleet/browser/control_kinds.py says how it is found and read)."""
+    """What a control is on its page."""
 
+    # How each is found and read: fleet/browser/control_kinds.py
     SWITCH = "switch"
     CHECKBOX = "checkbox"
     RADIO = "radio"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.orphans import PLAY, WORKER, held_folder, hold, reap, sweep
+from fleet.orphans import AGENT, PLAY, WORKER, held_folder, hold, reap, sweep
 from tests.playbook.helpers import BIN, wait_until
 
 HOUR_AGO = time.time() - 3600
@@ -30,13 +30,14 @@ def folder(runtime: Path, name: str, *, is_old: bool = True) -> Path:
 class TestSweep:
     def test_what_nobody_holds_is_removed(self, tmp_path: Path) -> None:
         """The folders of an agent, of an agent without `fleet run`, and of a play, however young."""
-        for name in ("20260101T000000Z-0a1b2c", "4711-1234567", ".play-x1y2z3", ".worker-x1y2z3"):
+        for name in ("20260101T000000Z-0a1b2c", ".agent-x1y2z3", ".play-x1y2z3", ".worker-x1y2z3"):
             folder(tmp_path, name)
         folder(tmp_path, "play-x1y2z3", is_old=False)
+        folder(tmp_path, "agent-x1y2z3", is_old=False)
         sweep(tmp_path)
         assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == []
 
-    @pytest.mark.parametrize("prefix", [PLAY, WORKER])
+    @pytest.mark.parametrize("prefix", [AGENT, PLAY, WORKER])
     def test_a_folder_is_not_swept_away_before_it_is_held(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
     ) -> None:
