@@ -112,7 +112,7 @@ EXIT_MEANING: dict[int, str] = {
     EXIT_OK: "everything planned is done",
     EXIT_TOOL_FAILED: "the tool itself failed",
     EXIT_BAD_INPUT: "the command or an input file is wrong",
-    EXIT_PERSON_NEEDED: "somebody must act before the rest can be done",
+    EXIT_PERSON_NEEDED: "a person must act before the rest can be done",
     EXIT_STILL_IN: "at least one setting is still in",
     EXIT_NOT_PROVED: "at least one setting could not be read or set",
     EXIT_INTERRUPTED: "the run was interrupted",
@@ -166,7 +166,6 @@ class Reason(StrEnum):
     PERSONAL_SESSION = "personal_session"
     # sign_in_needed
     NO_SESSION = "no_session"
-    SESSION_EXPIRED = "session_expired"
     SIGNED_OUT = "signed_out"
     # challenged
     CAPTCHA = "captcha"
@@ -207,7 +206,6 @@ class Reason(StrEnum):
     SERVICE_ERROR = "service_error"
     FORBIDDEN = "forbidden"
     BROWSER_CRASHED = "browser_crashed"
-    BROWSER_MISSING = "browser_missing"
     WORKER_LOST = "worker_lost"
     INTERNAL = "internal"
     # unknown, not_run
@@ -228,7 +226,7 @@ def outcome_of_refusal(reason: Reason) -> Outcome:
 
 
 class ControlKind(StrEnum):
-    """What a control is on its page."""
+    """What a control is on its page (fleet/browser/control_kinds.py says how it is found and read)."""
 
     SWITCH = "switch"
     CHECKBOX = "checkbox"

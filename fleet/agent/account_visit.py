@@ -70,8 +70,9 @@ class AccountVisit:
         Raises AuditError, and NotBegun if its visitor was gone before its turn; all else ends as an outcome.
         """
         try:
-            if await self._ready() is None:
-                return  # who is not visited waits for nobody
+            before = await self._ready()
+            if before is None:
+                return  # an account that is not visited waits for nothing
             key = f"{self._employee.name}.{self._recipe.service}"
             async with (
                 self._ground.pacing.turn(self._recipe.service) as turn,
@@ -79,7 +80,7 @@ class AccountVisit:
             ):
                 if self._visitor.is_gone:
                     raise NotBegun
-                ready = await self._ready()  # again: the wait may have been long
+                ready = await self._ready(before[1])  # again: the wait may have been long
                 if ready is not None:
                     turn.is_spent = True
                     await self._visit(*ready)
@@ -91,8 +92,11 @@ class AccountVisit:
             diagnostics.error("visit.failed", service=self._recipe.service, **without_text(error))
             await self._finish_rest(Reason.INTERNAL)
 
-    async def _ready(self) -> tuple[list[str], Opened] | None:
-        """The controls that may be touched now, and the session; None once all are finished without a visit."""
+    async def _ready(self, known: Opened | None = None) -> tuple[list[str], Opened] | None:
+        """The controls that may be touched now, and the session (`known` if it is unchanged since).
+
+        None once all are finished without a visit.
+        """
         ground, service = self._ground, self._recipe.service
         controls = await self._controls_that_may_be_touched()
         if not controls:
@@ -101,7 +105,9 @@ class AccountVisit:
             await self._left_alone(controls, Outcome.NOT_RUN, Reason.CIRCUIT_OPEN)
             return None
         try:
-            opened = await asyncio.to_thread(ground.sessions.open, self._employee.name, self._recipe, ground.identity)
+            opened = await asyncio.to_thread(
+                ground.sessions.open, self._employee.name, self._recipe, ground.identity, known
+            )
         except SessionError as error:
             await self._left_alone(controls, Outcome.ERROR, Reason(error.reason))
             return None

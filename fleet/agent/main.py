@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import stat
 import sys
@@ -20,7 +21,7 @@ from fleet.agent.run import Run
 from fleet.agent.server import Agent
 from fleet.agent.start import KEPT, SPEC
 from fleet.errors import InputError
-from fleet.orphans import hold, sweep
+from fleet.orphans import AGENT, held_folder, hold, sweep
 from fleet.paths import require_private, runtime_dir
 from fleet.plan.plan import RunSpec, catalog_for, claimed_operator, new_run_id, read_people
 from fleet.plan.selection import require_no_shrink
@@ -28,11 +29,14 @@ from fleet.recipes.catalog import Catalog
 from fleet.settings.resolve import resolve_settings
 
 
-def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> None:
+def run_agent(socket_path: Path | None, owners: list[int], order: dict[str, Any]) -> None:
     """Be the agent: serve the run that `order` describes (a whole `spec`, or a `play` to make one from).
 
-    Raises InputError if others can enter the socket's folder.
+    Without a path it listens in a new folder. Raises InputError if others can enter the socket's folder.
     """
+    if socket_path is None:
+        with held_folder(runtime_dir(), AGENT) as folder:
+            return run_agent(folder / "agent.sock", owners, order)
     settle(socket_path.parent)
 
     async def open_run(workers: RemoteVisitors) -> Run:
@@ -46,8 +50,16 @@ def run_agent(socket_path: Path, owners: list[int], order: dict[str, Any]) -> No
         _log_to(spec)
         return await Run.open(spec, catalog, workers, socket_path)
 
-    asyncio.run(Agent(socket_path, open_run, belongs_to_play="play" in order).serve(owners))
+    agent = Agent(socket_path, open_run, announce, belongs_to_play="play" in order)
+    asyncio.run(agent.serve(owners))
     sweep(runtime_dir())  # if our owner was killed, its play is left
+    return None
+
+
+def announce(socket_path: Path) -> None:
+    """Tell whoever started this process where it listens; then let go of stdout, so that they may stop reading."""
+    print(json.dumps({"socket": str(socket_path)}), flush=True)
+    _redirect_to_nowhere(1)
 
 
 def settle(folder: Path) -> None:
@@ -78,9 +90,13 @@ def hush() -> None:
     Until now it told whoever started this process why it could not begin.
     """
     if stat.S_ISREG(os.fstat(2).st_mode):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 2)
-        os.close(nowhere)
+        _redirect_to_nowhere(2)
+
+
+def _redirect_to_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def scrub_environment() -> None:

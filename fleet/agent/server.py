@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fleet.agent.diagnostics import diagnostics, note_unhandled, without_text
-from fleet.agent.protocol import result_fields
+from fleet.agent.protocol import task_fields
 from fleet.agent.remote import RemoteVisitor, RemoteVisitors
 from fleet.agent.run import Run
 from fleet.agent.unix_server import listen, parse
@@ -29,10 +29,16 @@ class Agent:
     """Serves one run on a Unix socket (0600) in a private folder that is removed at the end."""
 
     def __init__(
-        self, socket_path: Path, open_run: Callable[[RemoteVisitors], Awaitable[Run]], *, belongs_to_play: bool
+        self,
+        socket_path: Path,
+        open_run: Callable[[RemoteVisitors], Awaitable[Run]],
+        announce: Callable[[Path], None],
+        *,
+        belongs_to_play: bool,
     ) -> None:
         self._socket_path = socket_path
         self._open_run = open_run
+        self._announce = announce
         self._belongs_to_play = belongs_to_play
         self._opening: asyncio.Task[Run] | None = None
         self._ended: asyncio.Future[Reason | None] | None = None
@@ -53,6 +59,7 @@ class Agent:
             loop.add_reader(owner, self._end, Reason.INTERRUPTED)
         # Listening comes first: opening takes about a second, and requests may wait for it.
         server = await listen(self._socket_path, self._talk)
+        self._announce(self._socket_path)
         self._opening = asyncio.create_task(self._open())
         try:
             stopped = await self._ended
@@ -187,11 +194,11 @@ class Agent:
             return self._refusal(error)
         finally:
             self._visiting -= 1
-        answer: dict[str, Any] = {"results": list(map(result_fields, results))}
+        task = task_fields(employee, results)
         if self._belongs_to_play:
             # The callback plugin finishes only an agent that belongs to its own play.
-            answer["agent"] = str(self._socket_path)
-        return answer
+            task["agent"] = str(self._socket_path)
+        return {"task": task}
 
     async def _finish(self) -> dict[str, Any]:
         self._end(None)

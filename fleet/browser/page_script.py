@@ -11,7 +11,10 @@ from typing import Any
 from playwright.async_api import CDPSession
 from playwright.async_api import Error as PlaywrightError
 
-SOURCE = Path(__file__).with_name("snapshot.js").read_text("utf-8")
+from fleet.browser.control_kinds import as_script_argument
+
+_SOURCE = Path(__file__).with_name("snapshot.js").read_text("utf-8").rstrip()
+FUNCTIONS = f"{_SOURCE}({json.dumps(as_script_argument())})"
 """An expression whose value is the object of functions."""
 
 Node = str
@@ -79,7 +82,9 @@ class PageScript:
             world = await self._own_world()
             if not self._is_there:
                 # The source goes there once a document: sending it with each call would cost more than most calls do.
-                await self._send("Runtime.evaluate", {"expression": f"globalThis.fleet = {SOURCE}", "contextId": world})
+                await self._send(
+                    "Runtime.evaluate", {"expression": f"globalThis.fleet = {FUNCTIONS}", "contextId": world}
+                )
             given = [*(["nodes"] if on is not None else []), *map(json.dumps, arguments)]
             how = {
                 "functionDeclaration": f"(...nodes) => fleet.{function}({', '.join(given)})",

@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.async_api import CDPSession, Page
 
-from fleet.browser.page_script import SOURCE, PageScript
+from fleet.browser.page_script import FUNCTIONS, PageScript
 from fleet.recipes.recipe import SessionParts
 
 _OTHER_STORAGE = "cache_storage,file_systems,service_workers"
@@ -55,7 +55,7 @@ class StorageRestore:
         kinds = _OTHER_STORAGE if self._session.databases else f"indexeddb,{_OTHER_STORAGE}"
         await self._devtools.send("Storage.clearDataForOrigin", {"origin": self._origin, "storageTypes": kinds})
         kept = {"origin": self._origin, "kept": sorted(self._session.local_storage), "databases": databases}
-        async with await self._page.add_init_script(f"{SOURCE}.forget({json.dumps(kept)})"):
+        async with await self._page.add_init_script(f"{FUNCTIONS}.forget({json.dumps(kept)})"):
             yield
 
     async def _put_cookies_back(self, before: dict[tuple[str, ...], Any]) -> None:

@@ -164,8 +164,10 @@ class SessionStore:
         finally:
             os.close(folder)
 
-    def open(self, employee: str, recipe: Recipe, identity: pyrage.x25519.Identity) -> Opened | None:
-        """The session of an account, or None if there is none.
+    def open(
+        self, employee: str, recipe: Recipe, identity: pyrage.x25519.Identity, known: Opened | None = None
+    ) -> Opened | None:
+        """The session of an account, or None if there is none; `known` itself if the sealed file is still the same.
 
         Raises SessionError if it cannot be opened with this identity or is another account's.
         """
@@ -176,6 +178,9 @@ class SessionStore:
             return None
         except OSError as error:
             raise SessionError(f"{path} cannot be read: {error.strerror}.", Reason.SESSION_UNREADABLE) from None
+        digest = hashlib.sha256(sealed).hexdigest()
+        if known is not None and known.sealed_sha256 == digest:
+            return known
         try:
             content = json.loads(pyrage.decrypt(sealed, [identity]))
             state, owner = (
@@ -186,7 +191,7 @@ class SessionStore:
             raise SessionError(f"{path} does not open with this identity.", Reason.SESSION_UNREADABLE) from None
         if owner != (employee, recipe.service):
             raise SessionError(f"{path} holds the session of another account.", Reason.SESSION_UNREADABLE)
-        return Opened(state.own_part(recipe), hashlib.sha256(sealed).hexdigest())
+        return Opened(state.own_part(recipe), digest)
 
     def reseal(self, identity: pyrage.x25519.Identity) -> Resealed:
         """Seal every session anew to the recipients that the state names now, one file at a time.

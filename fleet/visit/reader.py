@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from fleet.browser.control_kinds import BUTTON
 from fleet.browser.failures import Unreachable
 from fleet.browser.snapshot import Seen, Snapshot
 from fleet.browser.tab import Tab
@@ -141,7 +142,7 @@ class Reader:
             return True
         if await self.tab.is_heard(control.find, control.kind, or_sent=has_save):
             return True
-        return control.save is not None and seen.is_input and await self.tab.is_heard(control.save, "button")
+        return control.save is not None and seen.is_input and await self.tab.is_heard(control.save, BUTTON)
 
     def _dead(self, waits: Waits) -> Stop:
         """What a control that nobody listens to means: the page has not got all, or is not as the recipe has it."""

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from fleet.browser.control_kinds import BUTTON
 from fleet.browser.engine import Engine
 from fleet.browser.liveness import BrowserGone
 from fleet.browser.tab import Tab
@@ -213,7 +214,7 @@ class Visit:
         if pressed is None:
             return False, _not_saved(Reason.CLICK_FAILED)
         save, trouble = control.save, None if pressed else Reason.CLICK_FAILED
-        if pressed and save is not None and not await _eventually(lambda: tab.press(save, "button")):
+        if pressed and save is not None and not await _eventually(lambda: tab.press(save, BUTTON)):
             trouble = Reason.SAVE_BUTTON
         sent = await tab.saved()
         trouble = trouble or (Reason.DIALOG if tab.has_asked else _SAVE_TROUBLE.get(sent))
