@@ -112,7 +112,7 @@ EXIT_MEANING: dict[int, str] = {
     EXIT_OK: "everything planned is done",
     EXIT_TOOL_FAILED: "the tool itself failed",
     EXIT_BAD_INPUT: "the command or an input file is wrong",
-    EXIT_PERSON_NEEDED: "somebody must act before the rest can be done",
+    EXIT_PERSON_NEEDED: "a person must act before the rest can be done",
     EXIT_STILL_IN: "at least one setting is still in",
     EXIT_NOT_PROVED: "at least one setting could not be read or set",
     EXIT_INTERRUPTED: "the run was interrupted",

@@ -21,14 +21,14 @@ from fleet.report.rendering import asset, digest, templates
 from fleet.report.translations import Translator, visible
 
 SENTENCES = {
-    Outcome.OPTED_OUT: "It was on. We switched it off, loaded the page afresh and read it back: off ({when}).",
+    Outcome.OPTED_OUT: "It was on. We switched it off, reloaded the page and read it back: off ({when}).",
     Outcome.ALREADY_OPTED_OUT: "It was off already; we changed nothing ({when}).",
-    Outcome.WOULD_OPT_OUT: "It is on; we only looked and changed nothing ({when}).",
-    Outcome.NOT_SAVED: "We tried to switch it off, but read back that it is still on ({when}).",
-    Outcome.UNKNOWN: "We tried to switch it off, but could not read back what became of it ({when}).",
+    Outcome.WOULD_OPT_OUT: "It is on; we only read it and changed nothing ({when}).",
+    Outcome.NOT_SAVED: "We tried to switch it off, but it was still on when we read it back ({when}).",
+    Outcome.UNKNOWN: "We tried to switch it off, but could not read back the result ({when}).",
     Outcome.NOT_OFFERED: "The service does not offer this setting to your account ({when}).",
 }
-NOT_OURS = "It was on when we first looked, and off when we looked again; our press may not have done it ({when})."
+NOT_OURS = "It was on when we first read it and off when we read it again; our click may not be the cause ({when})."
 NOT_TOUCHED = "We did not touch it: {outcome} ({when})."
 
 

@@ -37,7 +37,7 @@ def _rows(results: list[Result]) -> Iterator[list[Result]]:
 
 def results_table(results: list[Result]) -> Table:
     """Every planned control with its outcome; a row that is not done says who must do what."""
-    outcome = Column("Outcome, and what to do now", overflow="fold", ratio=1)
+    outcome = Column("Outcome and next step", overflow="fold", ratio=1)
     table = plain(Column("Employee", no_wrap=True), "Control", outcome)
     before = None
     for row in _rows(results):

@@ -96,7 +96,7 @@ class TestFleetRun:
         assert [(row["employee"], row["reason"]) for row in left] == [
             (f"person.{number}", "circuit_open") for number in (3, 4, 5)
         ]
-        assert "Settle first what stopped the others at LinkedIn" in left[0]["next"]
+        assert "Resolve the problem at LinkedIn before running again" in left[0]["next"]
         second = json.loads(fleet(*run).stdout)
         assert second["counts"] == {"already_opted_out": 2, "challenged": 3, "not_run": 1}
         third = json.loads(fleet(*run, "--breaker", "off").stdout)

@@ -245,7 +245,7 @@ class TestMixedLog:
             fleet("audit", "receipt", name, "-o", str(tmp_path), "--language", "en")
         anna, brian = ((tmp_path / f"{name}.receipt.txt").read_text() for name in ("anna.keller", "brian.walsh"))
         assert "read it back: off" in anna and "still on" not in anna
-        assert "No run has finished with any of your settings yet." in brian and "switched it off" not in brian
+        assert "No run has completed any of your settings yet." in brian and "switched it off" not in brian
 
     def test_last_is_the_last_real_run(self, state: StateDir, tmp_path: Path) -> None:
         """In a report, a comparison, an export; a rehearsal by its own id is refused."""
