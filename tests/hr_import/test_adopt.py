@@ -139,7 +139,7 @@ def test_the_next_import_has_nothing_to_change() -> None:
         remembered.read_text().replace("email:", "first_name: First Name\n  last_name: Last Name\n  email:")
     )
     done = CliRunner().invoke(app, ["inventory", "import", "people.csv", "-i", "staff"])
-    assert (done.exit_code, done.stdout) == (0, "Nothing to change in hr.yml: 3 as they are.\n"), done.output
+    assert (done.exit_code, done.stdout) == (0, "Nothing to change in hr.yml: 3 unchanged.\n"), done.output
 
 
 def test_host_vars_beside_the_file_come_along() -> None:

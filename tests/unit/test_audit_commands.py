@@ -233,7 +233,7 @@ class TestReceipt:
         told("audit", "receipt", "ciara.byrne", "-o", str(tmp_path), "--language", "fr")
         assert (tmp_path / "ciara.byrne.receipt.txt").read_text().startswith("Reçu pour ciara.byrne")
         assert "The log has nothing of 'nobody'" in refusal("audit", "receipt", "nobody")
-        assert "there are en, fr, de, it" in refusal("audit", "receipt", "ciara.byrne", "--language", "tlh")
+        assert "available: en, fr, de, it" in refusal("audit", "receipt", "ciara.byrne", "--language", "tlh")
 
 
 class TestUpkeep:
@@ -286,8 +286,8 @@ class TestStatus:
     def test_drift_has_an_exit_code_of_its_own(self, state: StateDir) -> None:
         """6; who and which since when; those who could not be looked at stand apart, and are counted."""
         said = told("status", "--drift", exit_code=6)
-        drift, _, apart = said.partition("Not looked at")
-        assert "1 control found in again after being read out. 2 of 3 controls could not be looked at since" in said
+        drift, _, apart = said.partition("Not checked")
+        assert "1 control found in again after being read out. 2 of 3 controls could not be checked since" in said
         assert "brian.walsh" in drift and "r1" in drift and "r2" in drift
         assert "anna.keller" not in drift and "anna.keller" in apart and "brian.walsh" not in apart
         answer = json.loads(told("status", "--drift", "--output", "json", exit_code=6))
@@ -306,10 +306,10 @@ class TestStatus:
         challenged = {"outcome": "challenged", "reason": "captcha", "before": None, "after": None}
         asyncio.run(write(state, {"r3": {"brian.walsh": out}}))
         said = told("status", "--drift")
-        assert "Nothing that was read out was found in again. 2 of 3 controls could not be looked at since" in said
+        assert "No control that was read out was found in again. 2 of 3 controls could not be checked since" in said
         asyncio.run(write(state, {"r4": {"brian.walsh": challenged}}))
         said = told("status", "--drift")
-        assert "Whether anything has drifted is not known. 3 of 3 controls could not be looked at since" in said
+        assert "It is unknown whether anything has drifted. 3 of 3 controls could not be checked since" in said
 
     def test_drift_is_notified_in_counts(self, state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where there is any, or where somebody could not be looked at; else nobody is told. No name goes out."""
@@ -351,7 +351,7 @@ class TestStatus:
         answer = json.loads(told("status", "-i", str(tmp_path / "staff.yml"), "--output", "json"))
         rows = {row["employee"]: row for row in answer["controls"]}
         assert {name: row["state"] for name, row in rows.items()} == {"new.person": "not_known", "anna.keller": "out"}
-        assert rows["new.person"]["next"] == "Run: no run has looked at this account yet."
+        assert rows["new.person"]["next"] == "Run: no run has covered this account yet."
         assert [(part["name"], part["out"]) for part in answer["groups"]] == [("dublin", 1)]
 
 

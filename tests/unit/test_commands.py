@@ -79,7 +79,7 @@ class TestInit:
         folder = tmp_path / "folder"
         (folder / "letters").mkdir(parents=True)
         folder.chmod(0o700)
-        assert "holds other things; choose a folder of its own" in refusal("init", "--state", str(folder))
+        assert "holds other things; choose an empty or new folder" in refusal("init", "--state", str(folder))
         assert [path.name for path in folder.iterdir()] == ["letters"]
         (folder / "letters").rename(folder / "rehearsal")
         (folder / "demo").mkdir()
@@ -277,7 +277,7 @@ class TestFilesThatCannotBeRead:
         closed.chmod(0)
         for command in (("run", "--plan"), ("config", "show"), ("inventory", "check")):
             said = refusal(*command, "-i", str(closed / "staff.yml"), by=OBEYING_MODES)
-            assert f"{closed}/staff.yml cannot be looked at (Permission denied); see that this user may enter" in said
+            assert f"{closed}/staff.yml cannot be accessed (Permission denied); let this user enter" in said
         closed.chmod(0o700)
 
     def test_ansibles_own_causes_are_told(self, staff: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,7 +412,7 @@ class TestPlan:
         assert done.returncode == 0, done
         assert "anna.keller linkedin.ai_training sign in needed" in said
         assert f"There is no state directory at {home}/.local/state/fleet; run: fleet init" in said
-        assert f"There is no age identity at {home}/.config/fleet/identity.txt; 'fleet init' makes one." in said
+        assert f"There is no age identity at {home}/.config/fleet/identity.txt; 'fleet init' creates one." in said
         assert not (home / ".local/state/fleet").exists()
 
     def test_it_says_the_pace_of_each_service(
@@ -557,7 +557,7 @@ class TestConfigShow:
             ("resolve: [x]", "x: write it as HOST:PORT=ADDR:PORT"),
             ("trust_spki: [x]", "x: not the base64 SHA-256 of a public key"),
             ("proxy: http://ann:s3cret@proxy:1", "leave user and password out"),
-            ("state: ~nobody-here/x", "there is no such user here"),
+            ("state: ~nobody-here/x", "no such user on this machine"),
             ("forks: true", "forks: must be a whole number"),
             ('forks: "4"', "forks: must be a whole number"),
             ("forks: 99", "forks: must be 64 or less"),

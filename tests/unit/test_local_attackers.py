@@ -156,13 +156,13 @@ class TestStateDirectory:
         tmp_path.chmod(0o1777)
         state.check()
         tmp_path.chmod(0o777)
-        with pytest.raises(InputError, match=f"others can exchange what lies in {tmp_path} "):
+        with pytest.raises(InputError, match=f"others can replace the contents of {tmp_path} "):
             state.check()
-        with pytest.raises(InputError, match=f"others can exchange what lies in {tmp_path} "):
+        with pytest.raises(InputError, match=f"others can replace the contents of {tmp_path} "):
             StateDir(tmp_path / "new").create()
         tmp_path.chmod(0o700)
         os.chown(tmp_path, NOBODY, NOBODY)
-        with pytest.raises(InputError, match=f"others can exchange what lies in {tmp_path} "):
+        with pytest.raises(InputError, match=f"others can replace the contents of {tmp_path} "):
             state.check()
 
     @needs_root
@@ -172,7 +172,7 @@ class TestStateDirectory:
         link.symlink_to(tmp_path)
         StateDir(link / "state").check()
         os.lchown(link, NOBODY, NOBODY)
-        with pytest.raises(InputError, match=f"others can exchange what lies in {link} "):
+        with pytest.raises(InputError, match=f"others can replace the contents of {link} "):
             StateDir(link / "state").check()
 
     def test_writing_never_goes_through_a_link(self, state: StateDir, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ class TestRefusals:
             ("domains: [linkedin.com]", "domains: []", "domains: must not be empty"),
             ("weak: [es]", "weak: [sv]", "weak: there are no names in sv"),
             ("    kind: switch", "    kind: switch\n    shows_within: 600", "shows_within: must be 90 or less"),
-            ("    kind: switch", "    kind: switch\n    save: yes", "save: must hold keys and values"),
+            ("    kind: switch", "    kind: switch\n    save: yes", "save: must be a mapping of keys to values"),
         ],
     )
     def test_each_mistake_is_named_with_its_key(self, folder: Path, before: str, after: str, message: str) -> None:

@@ -157,7 +157,7 @@ class TestCommands:
         (rehearsed.root / MARK).unlink()
         before = content(rehearsed)
         done = fleet(*command, "--state", str(state.root))
-        assert done.returncode == 2 and "counts as real and is left alone" in " ".join(done.stderr.split())
+        assert done.returncode == 2 and "counts as real and is not used" in " ".join(done.stderr.split())
         assert content(rehearsed) == before
 
     def test_a_second_run_stages_nothing_under_the_first(self, state: StateDir) -> None:
