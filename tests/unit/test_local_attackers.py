@@ -365,7 +365,7 @@ class TestTerminals:
     def test_of_mistakes_in_an_inventory(self, tmp_path: Path) -> None:
         """As `fleet inventory check` names them, and as an error of any command does."""
         (tmp_path / "staff.yml").write_text('all: {hosts: {"a\\e]0;owned\\ab": {"fleet_\\e[2J": 1}}}')
-        for arguments in (["inventory", "check"], ["run", "--service", "\x1b[2J"]):
+        for arguments in (["inventory", "check"], ["run", "-l", "\x1b[2J"]):
             done = subprocess.run(
                 [Path(sys.executable).with_name("fleet"), *arguments, "-i", tmp_path / "staff.yml"],
                 capture_output=True,
