@@ -91,7 +91,7 @@ def test_ansible_reads_the_same_and_the_file_is_untouched() -> None:
     done = CliRunner().invoke(app, ["inventory", "adopt", "-i", "staff.yml"])
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
-    assert "hr.yml has 3 employees, staff.yml has what was written by hand" in said
+    assert "hr.yml has 3 employees, staff.yml has the entries made by hand" in said
     assert "brian.walsh: fleet_accounts stays by hand as a whole" in said
     assert Path("staff.yml").read_text() == STAFF
     assert sorted(path.name for path in Path("staff").iterdir()) == [".hr.import.yml", "hr.yml", "staff.yml"]

@@ -233,7 +233,7 @@ class TestImport:
         Path("people.csv").write_text(PEOPLE[:-5], "utf-8")
         assert "people.csv:4: has 5 cells where the header has 6" in refusal("--yes")
         Path("people.csv").write_text(PEOPLE.rstrip("\n"), "utf-8")
-        assert "people.csv:4: the last line has no end" in bring_in("--check").stderr
+        assert "people.csv:4: the last line has no line end" in bring_in("--check").stderr
 
     def test_the_next_command_can_be_pasted(self) -> None:
         """The path as it was given, in quotes where a shell needs them."""

@@ -183,7 +183,7 @@ def test_nothing_to_do_is_not_told(hook: Webhook) -> None:
     """Neither a run that plans nothing nor one that has nothing to go on with."""
     fleet("run", "-i", EXAMPLE, "-l", "brian.walsh", "--control", "research", "--notify", hook.url)
     done = fleet("run", "-i", EXAMPLE, "-l", "brian.walsh", "--resume", "--notify", hook.url)
-    assert "Nothing is left to go on with" in done.stderr
+    assert "Nothing to resume" in done.stderr
     assert hook.raw == []
 
 

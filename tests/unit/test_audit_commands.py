@@ -87,8 +87,8 @@ class TestVerify:
         said = told("audit", "verify")
         assert "Records 18, of which 18 signed" in said
         assert "OK: all records are present and match their signatures." in said
-        assert "Nothing here excludes that the log once went on differently" in said
-        assert "The public key lay beside the log" in said
+        assert "This does not rule out another history of the log" in said
+        assert "The public key was read from the log's folder" in said
 
     def test_an_anchor_and_a_key_from_elsewhere_leave_no_doubt(self, state: StateDir, tmp_path: Path) -> None:
         """As far as the anchor reaches."""
@@ -96,7 +96,7 @@ class TestVerify:
         (tmp_path / "key").write_bytes(state.audit.vkey.read_bytes())
         said = told("audit", "verify", "--anchor", str(tmp_path / "anchor"), "--key", str(tmp_path / "key"))
         assert "Anchors 1, up to record 18" in said
-        assert "Nothing here excludes" not in said and "lay beside" not in said
+        assert "This does not rule out" not in said and "log's folder" not in said
 
     @pytest.mark.parametrize(
         ("change", "exit_code", "verdict"),
@@ -145,7 +145,7 @@ class TestShow:
         """With what would be right."""
         assert "give a day or a time" in refusal("audit", "show", "--since", "yesterday")
         assert "The log has no run 'r9'" in refusal("audit", "show", "--run", "r9")
-        assert "The log has nothing of 'nobody'" in refusal("audit", "show", "--employee", "nobody")
+        assert "The log has no records of 'nobody'" in refusal("audit", "show", "--employee", "nobody")
 
     def test_it_can_be_followed(self, state: StateDir) -> None:
         """What is written meanwhile comes too, each record as one line."""
@@ -206,7 +206,7 @@ class TestProof:
         (tmp_path / "proof").write_text(text.replace("index 3", "index 4"))
         assert "NOT PROVED" in told("audit", "verify-proof", str(tmp_path / "proof"), *key, exit_code=15)
         (tmp_path / "proof").write_text("hello")
-        assert "holds no proof" in refusal("audit", "verify-proof", str(tmp_path / "proof"), *key)
+        assert "contains no proof" in refusal("audit", "verify-proof", str(tmp_path / "proof"), *key)
 
     def test_a_record_that_is_not_there_has_none(self, state: StateDir) -> None:
         """The sentence says which there are."""
@@ -232,7 +232,7 @@ class TestReceipt:
         assert (tmp_path / "ciara.byrne.receipt.txt").read_text().startswith("Receipt for ciara.byrne")
         told("audit", "receipt", "ciara.byrne", "-o", str(tmp_path), "--language", "fr")
         assert (tmp_path / "ciara.byrne.receipt.txt").read_text().startswith("Reçu pour ciara.byrne")
-        assert "The log has nothing of 'nobody'" in refusal("audit", "receipt", "nobody")
+        assert "The log has no records of 'nobody'" in refusal("audit", "receipt", "nobody")
         assert "available: en, fr, de, it" in refusal("audit", "receipt", "ciara.byrne", "--language", "tlh")
 
 
@@ -257,14 +257,14 @@ class TestUpkeep:
         assert said == f"anna.keller is erased from the state {state.root}: 0 sessions, 0 pictures."
         assert "anna.keller" not in told("audit", "show")
         assert "OK" in told("audit", "verify")
-        assert "Nothing is known of 'anna.keller'" in refusal("audit", "erase", "anna.keller")
+        assert "There is no data about 'anna.keller'" in refusal("audit", "erase", "anna.keller")
 
     def test_pruning_leaves_a_whole_log(self, state: StateDir) -> None:
         """Nothing is old today; by tomorrow everything is."""
         today = time.strftime("%Y-%m-%d", time.gmtime())
-        assert told("audit", "prune", "--before", today) == "Nothing is that old."
+        assert told("audit", "prune", "--before", today) == "No records are that old."
         assert told("audit", "prune", "--before", "2999-01-01") == f"The log in {state.root} begins with record 18 now."
-        assert "Records 19, of which 19 signed; of the first 18 only the hashes, as they were pruned" in told(
+        assert "Records 19, of which 19 signed; of the first 18 only the hashes remain (pruned)" in told(
             "audit", "verify"
         )
 
@@ -340,7 +340,7 @@ class TestStatus:
         out = {"outcome": "already_opted_out", "before": "out", "after": "out", "read_back": False}
         asyncio.run(write(state, {"r3": {"brian.walsh": out}}))
         assert fleet(*nowhere).returncode == 1
-        assert "--notify: goes with --drift" in refusal("status", "--notify", "https://localhost:1/")
+        assert "--notify works only with --drift" in refusal("status", "--notify", "https://localhost:1/")
 
     def test_an_inventory_adds_those_whom_no_run_has_met(self, state: StateDir, tmp_path: Path) -> None:
         """With their groups."""
@@ -403,10 +403,10 @@ class TestLabel:
         """Only what was recorded is."""
         kept.write_text("Use my data", "utf-8")
         said = told("audit", "show", "--run", "r3")
-        assert "label not kept any more" in said and "Use my data" not in said
+        assert "label no longer kept" in said and "Use my data" not in said
 
     def test_it_is_erased_with_its_person(self, kept: Path) -> None:
         """As their pictures are."""
         fleet("audit", "erase", "anna.keller").check_returncode()
         assert not kept.exists()
-        assert "label not kept any more" in told("audit", "show", "--run", "r3")
+        assert "label no longer kept" in told("audit", "show", "--run", "r3")

@@ -132,12 +132,12 @@ class TestSessions:
         assert imported.returncode == 0, imported.stderr
         assert "left out what belongs to shop.example" in " ".join(imported.stderr.split())
         assert imported.stdout == (
-            "Sealed the session of anna.keller at LinkedIn, which live runs leave unused until fleet.yml has "
-            f"personal_sessions: {{linkedin: REFERENCE}}. Delete {file}: it is still open.\n"
+            "Sealed the session of anna.keller at LinkedIn, which live runs do not use until fleet.yml has "
+            f"personal_sessions: {{linkedin: REFERENCE}}. Delete {file}: it is not encrypted.\n"
         )
         Path(staff).with_name("fleet.yml").write_text("personal_sessions: {linkedin: DPO-7}\n")
         again = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
-        assert again.stdout == f"Sealed the session of anna.keller at LinkedIn. Delete {file}: it is still open.\n"
+        assert again.stdout == f"Sealed the session of anna.keller at LinkedIn. Delete {file}: it is not encrypted.\n"
         [sealed] = Path(os.environ["HOME"]).rglob("*.age")
         assert sealed.name == "anna.keller.linkedin.age"
         assert oct(sealed.stat().st_mode & 0o777) == "0o600"
@@ -165,10 +165,10 @@ class TestSessions:
         said = " ".join(done.stderr.split())
         assert done.returncode == 2
         assert "1 of 4 imported" in said
-        assert "'carl' is no employee" in said
+        assert "'carl' is not an employee" in said
         assert "bob.stone.linkedin.JSON is not a session" in said
         assert "notes.md: its name does not say whose it is; rename it to EMPLOYEE.SERVICE.json." in said
-        assert ".DS_Store was passed over" in said
+        assert ".DS_Store was skipped" in said
         assert "anna.keller" in fleet("sessions", "list").stdout
 
     def test_a_session_of_another_service_is_refused(self, staff: str, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ class TestOutputs:
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
         for place in (str(pipe), str(tmp_path), ""):
-            assert "is no file that can be written anew" in refusal("run", "-i", staff, "--junit", place)
+            assert "is not a file that can be replaced" in refusal("run", "-i", staff, "--junit", place)
         assert pipe.is_fifo()
 
     def test_a_link_stays_one(self, staff: str, tmp_path: Path) -> None:
@@ -627,7 +627,7 @@ class TestAuditShow:
         assert "no_mandate_given" in shown
         assert "run.started" not in shown
         assert "The log has no run 'nope'" in refusal("audit", "show", "--rehearsal", "--run", "nope")
-        assert "nothing of 'dora'" in refusal("audit", "show", "--rehearsal", "--employee", "dora")
+        assert "no records of 'dora'" in refusal("audit", "show", "--rehearsal", "--employee", "dora")
 
 
 class TestMandates:
@@ -638,7 +638,7 @@ class TestMandates:
             said = refusal("mandates", "revoke", "ana.keller", *given)
             assert "'ana.keller' is not in the log of" in said and "nothing was revoked" in said
             assert "--unknown" in said and ("staff.yml" in said) is bool(given)
-        assert fleet("mandates", "list").stdout == "Nobody has revoked.\n"
+        assert fleet("mandates", "list").stdout == "There are no revocations.\n"
 
     def test_a_name_of_the_inventory_is_revoked_in_the_state_that_is_named(self, staff: str) -> None:
         """No run need have met her."""
@@ -655,6 +655,6 @@ class TestMandates:
         fleet("init")
         Path(staff).write_text("all: [")
         said = refusal("mandates", "revoke", "anna.keller", "-i", staff)
-        assert "Nothing was revoked; --unknown revokes without looking." in said
+        assert "Nothing was revoked; --unknown revokes without checking the name." in said
         assert fleet("mandates", "revoke", "anna.keller", "-i", staff, "--unknown").returncode == 0
         assert "anna.keller" in fleet("mandates", "list").stdout
