@@ -104,7 +104,7 @@ def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path:
     said = {one.command: one.output for one in typed}
     assert "ciara.byrne" in said[NEEDS_SOMEBODY] and "no mandate" in said[NEEDS_SOMEBODY]
     assert "anna.keller" in said["fleet sessions list"]
-    assert "OK: all records are there" in " ".join(said["fleet audit verify"].split())
+    assert "OK: all records are present" in " ".join(said["fleet audit verify"].split())
     assert "ciara.byrne" in said["fleet inventory prune -i staff"]
     assert {file.name for file in units.iterdir()} == {"fleet-optout.service", "fleet-optout.timer"}
     assert "opted out" in said["fleet run -i staff -l anna.keller"]

@@ -122,7 +122,7 @@ def test_a_second_machine_goes_on_with_the_log_of_the_first(first: Machine, tmp_
     said = second.section("Continue")
     went_on = said["fleet run -i staff --new"].output
     assert "brian.walsh" in went_on and "anna.keller" not in went_on
-    assert "OK: all records are there" in said["fleet audit verify --anchor anchor.txt"].output
+    assert "OK: all records are present" in said["fleet audit verify --anchor anchor.txt"].output
     _lose_the_log_key(second)
 
 
@@ -134,7 +134,7 @@ def _lose_the_log_key(machine: Machine) -> None:
     assert "docs/operations.md" in machine.type("fleet init", exit_codes={"fleet init": 2})["fleet init"].output
     said = machine.section("Losing the log key")
     assert (
-        "OK: all records are there"
+        "OK: all records are present"
         in said["fleet audit verify --state ~/fleet-log-until-today --anchor anchor.txt"].output
     )
     assert all(name in said["fleet run -i staff"].output for name in PEOPLE)

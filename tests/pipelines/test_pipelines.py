@@ -260,7 +260,7 @@ class TestGithub:
         job = run_github(weekly, machine.job())
         assert (job.code, job.outputs["run"]["exit-code"]) == (6, "4")
         assert machine.cases() == {"anna": "Failure", "brian": "passed"}
-        assert "OK: all records are there" in " ".join(job.output.split())
+        assert "OK: all records are present" in " ".join(job.output.split())
         assert (machine.workspace / "anchor.txt").read_text().count("\n") > 3
         assert machine.has_told(job) == []
         machine.fleet("run", "-i", str(machine.workspace / "staff"), "--only-failed", "last")

@@ -100,7 +100,7 @@ def test_each_command_says_in_a_sentence_that_the_disk_is_full(
     assert done.returncode in (1, 2), done
     assert "Traceback" not in done.stderr + done.stdout, done
     assert done.stderr.count("Error: ") == 1 and "No space left on device" in done.stderr, done
-    assert "OK: all records are there" in " ".join(fleet("audit", "verify").stdout.split())
+    assert "OK: all records are present" in " ".join(fleet("audit", "verify").stdout.split())
 
 
 def test_what_nothing_else_has_a_word_for_names_place_cause_and_fix() -> None:
