@@ -165,7 +165,6 @@ class Reason(StrEnum):
     PERSONAL_SESSION = "personal_session"
     # sign_in_needed
     NO_SESSION = "no_session"
-    SESSION_EXPIRED = "session_expired"
     SIGNED_OUT = "signed_out"
     # challenged
     CAPTCHA = "captcha"
@@ -206,7 +205,6 @@ class Reason(StrEnum):
     SERVICE_ERROR = "service_error"
     FORBIDDEN = "forbidden"
     BROWSER_CRASHED = "browser_crashed"
-    BROWSER_MISSING = "browser_missing"
     WORKER_LOST = "worker_lost"
     INTERNAL = "internal"
     # unknown, not_run
@@ -229,6 +227,7 @@ def outcome_of_refusal(reason: Reason) -> Outcome:
 class ControlKind(StrEnum):
     """The kind of element that a control is on its page."""
 
+    # How each is found and read: fleet/browser/control_kinds.py
     SWITCH = "switch"
     CHECKBOX = "checkbox"
     RADIO = "radio"

@@ -132,7 +132,6 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.UNKNOWN,
         Reason.DATA_MISSING,
     ): "Run again later: {service} did not send its page all data, so the last reading proves nothing.",
-    (Outcome.ERROR, Reason.BROWSER_MISSING): "Administrator: run 'fleet browser install', then run again.",
     (
         Outcome.ERROR,
         Reason.WORKER_LOST,

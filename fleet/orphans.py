@@ -21,10 +21,12 @@ PLAY = "play-"
 """Prefix of a play's folder name."""
 WORKER = "worker-"
 """Prefix of a worker's folder name."""
+AGENT = "agent-"
+"""Prefix of the folder in which the agent of a play without `fleet run` listens."""
 _BORN = "."
 """Prefix of a folder name until the folder is locked."""
-_PLAY_ALONE = re.compile(r"[0-9]+-[0-9]+")
-"""PID and start time of a play without `fleet run` (roles/optout/action_plugins/optout.py)."""
+_HELD = (PLAY, WORKER, AGENT)
+_BORN_HELD = tuple(_BORN + name for name in _HELD)
 _STARTING = 60.0
 """Seconds that a folder may exist before it is locked."""
 
@@ -58,8 +60,6 @@ def reap(folder: Path) -> None:
     for process in _processes_of(folder):
         with contextlib.suppress(psutil.Error):
             process.kill()
-    for beside in (folder.with_suffix(".lock"), folder.with_suffix(".failed")):
-        beside.unlink(missing_ok=True)  # the role's action plugin makes them
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -72,10 +72,9 @@ def sweep(runtime: Path) -> None:
 
 def _is_stale(folder: Path) -> bool:
     try:
-        is_born = folder.name.startswith((_BORN + PLAY, _BORN + WORKER))
-        is_of_agent = RUN_ID.fullmatch(folder.name) or _PLAY_ALONE.fullmatch(folder.name)
+        is_unheld_at_first = folder.name.startswith(_BORN_HELD) or RUN_ID.fullmatch(folder.name)
         is_young = time.time() - folder.stat().st_mtime < _STARTING
-        if folder.name.startswith((PLAY, WORKER)) or ((is_of_agent or is_born) and not is_young):
+        if folder.name.startswith(_HELD) or (is_unheld_at_first and not is_young):
             return not is_held(folder)
     except OSError:
         pass  # gone by now, or not ours

@@ -51,7 +51,6 @@ def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
     `$XDG_RUNTIME_DIR/fleet` if the user owns that directory, else `/tmp/fleet-<uid>`: short, because a socket's path
     may not exceed 108 bytes.
-    The role's action plugin follows the same rule (roles/optout/action_plugins/optout.py).
 
     Raises InputError if the folder belongs to another user or others may enter it.
     """

@@ -51,7 +51,7 @@ class Served:
         async def open_run(_workers: RemoteVisitors) -> Run:
             return _run()
 
-        serving = asyncio.create_task(Agent(self.path, open_run, belongs_to_play=False).serve([]))
+        serving = asyncio.create_task(Agent(self.path, open_run, lambda _path: None, belongs_to_play=False).serve([]))
         while not self.path.exists():
             await asyncio.sleep(0.001)  # the socket appears under its name once it listens
         return serving

@@ -1,6 +1,6 @@
-"""The agent's process: one socket, one run, and an end as soon as nobody needs it any more.
+"""The agent's process: one socket, one run, and an end as soon as it is no longer needed.
 
-It ends on `finish`, on a signal, or when the process that it belongs to is gone (pidfd), however that one went.
+It ends on `finish`, on a signal, or when the process that owns it is gone (pidfd), however that process ended.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fleet.agent.diagnostics import diagnostics, note_unhandled, without_text
-from fleet.agent.protocol import result_fields
+from fleet.agent.protocol import task_fields
 from fleet.agent.remote import RemoteVisitor, RemoteVisitors
 from fleet.agent.run import Run
 from fleet.agent.unix_server import listen, parse
@@ -29,10 +29,16 @@ class Agent:
     """Serves one run on a Unix socket (0600) in a private folder that is removed at the end."""
 
     def __init__(
-        self, socket_path: Path, open_run: Callable[[RemoteVisitors], Awaitable[Run]], *, belongs_to_play: bool
+        self,
+        socket_path: Path,
+        open_run: Callable[[RemoteVisitors], Awaitable[Run]],
+        announce: Callable[[Path], None],
+        *,
+        belongs_to_play: bool,
     ) -> None:
         self._socket_path = socket_path
         self._open_run = open_run
+        self._announce = announce
         self._belongs_to_play = belongs_to_play
         self._opening: asyncio.Task[Run] | None = None
         self._ended: asyncio.Future[Reason | None] | None = None
@@ -42,7 +48,7 @@ class Agent:
         self._workers: RemoteVisitors
 
     async def serve(self, owners: list[int]) -> None:
-        """Serve until the run is over; `owners` are pidfds of processes without which there is no run."""
+        """Serve until the run is over. `owners` are pidfds; the run ends when one of those processes does."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(note_unhandled)
         self._ended = loop.create_future()
@@ -51,8 +57,9 @@ class Agent:
             loop.add_signal_handler(number, self._end, Reason.INTERRUPTED)
         for owner in owners:
             loop.add_reader(owner, self._end, Reason.INTERRUPTED)
-        # Listening comes first: opening takes about a second, and requests may wait for it.
+        # Listen first: opening takes about a second, and requests may wait for it.
         server = await listen(self._socket_path, self._talk)
+        self._announce(self._socket_path)
         self._opening = asyncio.create_task(self._open())
         try:
             stopped = await self._ended
@@ -150,7 +157,7 @@ class Agent:
         return {"error": str(error), "exit_code": error.exit_code, **worker, **busy}
 
     async def _act(self, run: Run, given: object) -> dict[str, Any]:
-        """Carry out an act for a command; it may hand over what an act is made of, and nothing else."""
+        """Carry out an act for a command. Only valid acts are accepted."""
         try:
             act = ACT.validate_python(given)
         except ValidationError:
@@ -161,7 +168,7 @@ class Agent:
             return self._refusal(error)
 
     async def _loopback(self) -> dict[str, Any]:
-        """What the workers must reach here, as soon as that is known. Raises what keeps the run from opening."""
+        """Return the loopback addresses that workers must reach, once known. Raises what keeps the run from opening."""
         assert self._opening is not None
         either: list[asyncio.Future[Any]] = [self._opening, self._workers.loopback]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -171,7 +178,7 @@ class Agent:
         return {"loopback": []}  # the run has no workers
 
     async def _visited(self, employee: object, worker: RemoteVisitor) -> dict[str, Any]:
-        """The answer to a play on a worker, whose browsers are to be used."""
+        """Return the answer to a play on a worker, using that worker's browsers."""
         assert self._opening is not None
         return await self._visit(await asyncio.shield(self._opening), employee, worker)
 
@@ -187,11 +194,11 @@ class Agent:
             return self._refusal(error)
         finally:
             self._visiting -= 1
-        answer: dict[str, Any] = {"results": list(map(result_fields, results))}
+        task = task_fields(employee, results)
         if self._belongs_to_play:
-            # The callback plugin finishes only an agent that belongs to its own play.
-            answer["agent"] = str(self._socket_path)
-        return answer
+            # The callback plugin finishes an agent only if it belongs to its own play.
+            task["agent"] = str(self._socket_path)
+        return {"task": task}
 
     async def _finish(self) -> dict[str, Any]:
         self._end(None)

@@ -1,10 +1,7 @@
 // Runs beside the page's own scripts, in a world that they cannot see. Nothing here clicks, types or changes the document
-// (scrolling aside); `forget` alone writes, to the browser's storage. The value of this file is an object of functions,
-// which fleet/browser/tab.py calls.
-(() => {
-  const ROLES = { switch: '[role=switch],input[type=checkbox]', checkbox: '[role=checkbox],[role=switch],input[type=checkbox]', radio: '[role=radio],input[type=radio]', button: 'button' };
-  // What may have such a role by its markup; which of it has, and by what name, the browser says.
-  const NAMED = { ...ROLES, button: 'button,summary,[role=button],input:is([type=submit],[type=button],[type=image])' };
+// (scrolling aside); `forget` alone writes, to the browser's storage. The value of this file makes an object of functions
+// from the table of control_kinds.py; tab.py calls them.
+((KINDS) => {
   const PRESSABLE = 'a[href],area[href],button,input:not([type=hidden]),select,textarea,summary,iframe,[onclick],[tabindex]:not([tabindex="-1"]),[contenteditable=""],[contenteditable=true],' +
     ['button', 'link', 'switch', 'checkbox', 'radio', 'tab', 'menuitem', 'option', 'slider', 'textbox', 'combobox'].map((role) => `[role=${role}]`).join();
   const OVER_THE_PAGE = 'dialog,[popover],[role=dialog],[role=alertdialog],[aria-modal=true]';
@@ -41,7 +38,7 @@
   const distinct = (elements) => elements.filter((el) => !elements.some((other) => other !== el && other.contains(el)));
   const labelsOf = (el) => [...(el.labels || [])];
   const faceOf = (el, kind) => {
-    const all = [el, ...el.querySelectorAll(ROLES[kind])];
+    const all = [el, ...el.querySelectorAll(KINDS[kind].css)];
     if (isVisible(el)) return el;
     return all.flatMap(labelsOf).find((label) => isOffered(label) && isVisible(label)) || null;
   };
@@ -61,21 +58,21 @@
   };
   const stateOf = (el, kind, strictly) => {
     if (strictly && isOfTwoMinds(el)) return null;
-    if (kind === 'radio') return radioState(el);
+    if (KINDS[kind].state === 'chosen') return radioState(el);
     if (el.matches('input[type=checkbox],input[type=radio]')) return el.indeterminate ? null : el.checked;
     return { true: true, false: false }[el.getAttribute('aria-checked')] ?? null;
   };
-  const isRadio = (el) => el.matches('input[type=radio],[role=radio],[role=menuitemradio]');
-  const isControl = (el, kind) => el.matches('input[type=checkbox],input[type=radio],[aria-checked]') && isRadio(el) === (kind === 'radio');
+  const isOfGroup = (el) => el.matches('input[type=radio],[role=radio],[role=menuitemradio]');
+  const isControl = (el, kind) => el.matches('input[type=checkbox],input[type=radio],[aria-checked]') && isOfGroup(el) === (KINDS[kind].state === 'chosen');
   const wholeState = (el, kind, strictly) => {
     if (el.closest('[aria-busy="true"]')) return null; // the page says itself that it is not there yet
     // An outer switch and the input inside it must agree, else the page is still changing.
-    const inner = [...el.querySelectorAll(ROLES[kind])];
+    const inner = [...el.querySelectorAll(KINDS[kind].css)];
     const states = [el, ...inner].filter((one) => isControl(one, kind)).map((one) => stateOf(one, kind, strictly));
     return states.length && states.every((state) => state === states[0]) ? states[0] : null;
   };
   const isEnabled = (el, kind) =>
-    [el, ...el.querySelectorAll(ROLES[kind])].every((one) => !one.matches(':disabled') && !one.closest('[aria-disabled="true"]'));
+    [el, ...el.querySelectorAll(KINDS[kind].css)].every((one) => !one.matches(':disabled') && !one.closest('[aria-disabled="true"]'));
 
   const labelsAround = (el) => [el, ...el.querySelectorAll('input')].flatMap(labelsOf);
   // What a component draws for its control beside or over it, such as the slider of a transparent input: part of the
@@ -144,9 +141,9 @@
   // Of whom to ask the name: what the selector found, and what is inside; whatever may have a role.
   const subjects = (css, kind) => {
     const [el] = candidates(query(css), kind);
-    return el ? [el, ...el.querySelectorAll(NAMED[kind])] : [];
+    return el ? [el, ...el.querySelectorAll(KINDS[kind].may_be)] : [];
   };
-  const roled = (kind) => everywhere(NAMED[kind]).filter((el) => isOffered(el) && faceOf(el, kind));
+  const roled = (kind) => everywhere(KINDS[kind].may_be).filter((el) => isOffered(el) && faceOf(el, kind));
   // Where to press, 'nothing' if there is no element at all, or null if what is there must not be pressed.
   // Until `disarm`, a press that would reach anything but that one control is stopped before the page hears of it.
   const PRESS = ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click'];
@@ -235,4 +232,4 @@
   };
 
   return { snapshot, controls, subjects, roled, aim, disarm, hearers, stored, forget };
-})()
+})

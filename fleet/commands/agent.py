@@ -13,8 +13,8 @@ from fleet.agent.main import run_agent
 
 
 def agent(
-    socket: Annotated[Path, typer.Option("--socket", help="Where to listen.")],
     owner_fd: Annotated[list[int], typer.Option("--owner-fd", help="A pidfd; the agent ends with that process.")],
+    socket: Annotated[Path | None, typer.Option("--socket", help="Where to listen.", show_default="a new one")] = None,
 ) -> None:
-    """Serve one run to the plays of one owner. Reads the run's description from stdin, as JSON."""
+    """Serve one run to the plays of one owner. Reads the run from stdin and prints the socket, both as JSON."""
     run_agent(socket, owner_fd, json.load(sys.stdin))

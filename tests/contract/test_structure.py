@@ -10,9 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from fleet.model import Reason
+from fleet.recipes.recipe import ChallengeSign
 from tests.conftest import ROOT
 from tests.sizes import cases
 
@@ -183,6 +186,18 @@ class TestImports:
             if (asked := set(re.findall(r"\.(exists|is_dir)\(\)", path.read_text("utf-8"))))
         }
         assert found == {}
+
+    def test_each_reason_is_one_that_something_gives(self) -> None:
+        """No word stays in the log's vocabulary that no code and no recipe uses any more."""
+        apart = (ROOT / "fleet/model.py", ROOT / "fleet/next_steps.py")
+        texts = [path.read_text("utf-8") for path in SOURCES if path not in apart and "rehearsal" not in path.parts]
+        of_recipes = set(get_args(ChallengeSign.model_fields["kind"].annotation))
+
+        def is_given(name: str, value: str) -> bool:
+            return value in of_recipes or any(re.search(rf"\bReason\.{name}\b", text) for text in texts)
+
+        assert [reason for reason in Reason if not is_given(reason.name, reason.value)] == []
+        assert not is_given("SESSION_EXPIRED", "session_expired")
 
     def test_only_the_engine_launches_a_browser(self) -> None:
         """One module starts Playwright."""

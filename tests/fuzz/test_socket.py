@@ -55,7 +55,7 @@ def test_each_line_has_one_answer_and_the_next_client_is_served(case: tuple[list
         assert len(answers) == len(whole.split(b"\n")) - (whole[-1:] in (b"\n", b""))
     for answer in answers:
         fields = json.loads(answer)
-        assert fields["v"] == 1 and len({"error", "run", "results"} & fields.keys()) == 1
+        assert fields["v"] == 1 and len({"error", "run", "task"} & fields.keys()) == 1
     assert AGENT.talk([READY]) == [IS_READY]
     assert AGENT.failures == []
 

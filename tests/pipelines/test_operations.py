@@ -89,7 +89,8 @@ def first(tmp_path: Path, service: Rehearsal) -> Machine:
     """A machine with two employees and their sessions."""
     machine = Machine(tmp_path / "first")
     hosts = {name: at_linkedin(name) for name in PEOPLE}
-    (machine.folder / "staff.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+    (machine.folder / "staff").mkdir()
+    (machine.folder / "staff/staff.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
     ways = [f"{host}={address}" for host, address in service.resolve.items()]
     settings = {"version": 1, "resolve": ways, "trust_spki": [service.spki]}
     (machine.folder / "fleet.yml").write_text(yaml.safe_dump(settings))
@@ -97,7 +98,7 @@ def first(tmp_path: Path, service: Rehearsal) -> Machine:
     exports.mkdir()
     for name in PEOPLE:
         (exports / f"{name}.linkedin.json").write_text(json.dumps(service.storage_state(name, "linkedin")))
-    machine.type("fleet init", "fleet sessions import -i staff.yml --from exports/")
+    machine.type("fleet init", "fleet sessions import -i staff --from exports/")
     return machine
 
 
@@ -109,17 +110,17 @@ def test_every_section_with_commands_is_typed() -> None:
 
 def test_a_second_machine_goes_on_with_the_log_of_the_first(first: Machine, tmp_path: Path) -> None:
     """Backed up, restored in another home, verified against the anchor, and one log goes on; then its key is lost."""
-    first.type("fleet run -i staff.yml -l anna.keller")
+    first.type("fleet run -i staff -l anna.keller")
     first.section("Back up")
     second = Machine(tmp_path / "second")
-    for name in ("state.tar", "keys.tar", "anchor.txt", "staff.yml", "fleet.yml"):
+    for name in ("state.tar", "keys.tar", "anchor.txt", "staff", "fleet.yml"):
         shutil.move(first.folder / name, second.folder)
     shutil.rmtree(first.home)
     said = second.section("Restore on a second machine")
     assert "Anchors      1, up to record" in said["fleet audit verify --anchor anchor.txt"].output
     assert all(name in said["fleet sessions list"].output for name in PEOPLE)
-    said = second.section("Go on")
-    went_on = said["fleet run -i staff.yml --new"].output
+    said = second.section("Continue")
+    went_on = said["fleet run -i staff --new"].output
     assert "brian.walsh" in went_on and "anna.keller" not in went_on
     assert "OK: all records are present" in said["fleet audit verify --anchor anchor.txt"].output
     _lose_the_log_key(second)
@@ -128,15 +129,15 @@ def test_a_second_machine_goes_on_with_the_log_of_the_first(first: Machine, tmp_
 def _lose_the_log_key(machine: Machine) -> None:
     """A new log begins and the old one still verifies, also without the names in it."""
     (machine.home / ".config/fleet/log-key.pem").unlink()
-    refused = machine.type("fleet run -i staff.yml", exit_codes={"fleet run -i staff.yml": 2})
-    assert "log-key.pem" in refused["fleet run -i staff.yml"].output
+    refused = machine.type("fleet run -i staff", exit_codes={"fleet run -i staff": 2})
+    assert "log-key.pem" in refused["fleet run -i staff"].output
     assert "docs/operations.md" in machine.type("fleet init", exit_codes={"fleet init": 2})["fleet init"].output
     said = machine.section("Losing the log key")
     assert (
         "OK: all records are present"
         in said["fleet audit verify --state ~/fleet-log-until-today --anchor anchor.txt"].output
     )
-    assert all(name in said["fleet run -i staff.yml"].output for name in PEOPLE)
+    assert all(name in said["fleet run -i staff"].output for name in PEOPLE)
     machine.type("fleet audit verify --anchor anchor.txt")
     old = machine.home / "fleet-log-until-today"
     (old / "audit/subjects.sqlite").unlink()
@@ -146,7 +147,7 @@ def _lose_the_log_key(machine: Machine) -> None:
 
 def test_a_backup_older_than_the_anchor_is_told(first: Machine) -> None:
     """Verification ends with 14 where records that an anchor knows are missing after a restore."""
-    first.type("fleet mandates revoke brian.walsh -i staff.yml")
+    first.type("fleet mandates revoke brian.walsh -i staff")
     first.section("Back up")
     first.type(
         "fleet audit checkpoint > newer.txt",
@@ -155,7 +156,7 @@ def test_a_backup_older_than_the_anchor_is_told(first: Machine) -> None:
         "fleet audit verify --anchor newer.txt",
         exit_codes={"fleet audit verify --anchor newer.txt": 14},
     )
-    assert "brian.walsh" in first.type("fleet mandates list -i staff.yml")["fleet mandates list -i staff.yml"].output
+    assert "brian.walsh" in first.type("fleet mandates list -i staff")["fleet mandates list -i staff"].output
 
 
 def test_the_identity_is_replaced(first: Machine) -> None:

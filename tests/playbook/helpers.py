@@ -68,7 +68,7 @@ class Process:
     @property
     def is_agent(self) -> bool:
         """True for the agent of a run."""
-        return " agent --socket " in self.command
+        return " agent --socket " in self.command or " agent --owner-fd " in self.command
 
     @property
     def is_browser(self) -> bool:

@@ -212,9 +212,9 @@ def find(role: str) -> list[int]:
     return [pid for pid, command in commands.items() if role_of(command) == role and is_ours(pid)]
 
 
-def test_the_agent_of_a_play_is_known_by_any_number() -> None:
-    """Its folder is named for a process, whose number may begin as a run id does."""
-    assert role_of(b"python -m fleet agent --socket /run/fleet/20281-9900/agent.sock") == "agent of a play"
+def test_agents_are_told_apart() -> None:
+    """By the folder of a run, which a play's own agent does not name."""
+    assert role_of(b"python -m fleet agent --owner-fd 7") == "agent of a play"
     assert role_of(b"python -m fleet agent --socket /run/fleet/20261103T090000Z-1f/agent.sock") == "agent of fleet run"
 
 

@@ -64,7 +64,7 @@ def role_of(command: bytes) -> str:
         (b"run-driver", "driver"),
         (rb"fleet\.rehearsal", "rehearsal"),
         (rb"/fleet/\d{8}T\d{6}Z-", "agent of fleet run"),  # its socket's folder is named for the run
-        (b" agent --socket", "agent of a play"),
+        (b" agent --owner-fd", "agent of a play"),
         (b"/fleet/play-", "ansible of fleet run"),
         (b"ansible", "ansible"),
         (b"fleet ", "fleet"),

@@ -157,7 +157,7 @@ class Under:
 async def under(state: StateDir) -> AsyncIterator[Under]:
     folder = Path(tempfile.mkdtemp(prefix="acts-"))  # short: a socket's path may not be long
     under = Under(state, folder)
-    agent = Agent(under.socket, under.open, belongs_to_play=False)
+    agent = Agent(under.socket, under.open, lambda _path: None, belongs_to_play=False)
     serving = asyncio.create_task(agent.serve([]))
     await asyncio.wait_for(under.is_open.wait(), 10)
     yield under

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
 import stat
@@ -13,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
-from types import ModuleType
 from urllib.parse import urlsplit
 
 import pytest
@@ -40,23 +38,10 @@ from fleet.report.table import results_table
 from fleet.sessions.store import SessionStore, read_identity
 from fleet.state.create import make_state
 from tests.agents import IS_READY, READY, Served
-from tests.conftest import ROOT
 from tests.fuzz.cases import deadline
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user as well")
-
-
-def _plugin() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("shim", ROOT / "roles/optout/action_plugins/optout.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PLUGIN = _plugin()
-"""The role's end of the socket, which has the rules of fleet/paths.py a second time."""
 
 
 @pytest.fixture
@@ -71,13 +56,6 @@ def served() -> Iterator[Served]:
     served = Served()
     yield served
     served.close()
-
-
-@pytest.mark.parametrize("outcome", Outcome)
-def test_the_role_counts_outcomes_as_the_product_does(outcome: Outcome) -> None:
-    """It may not import the product, so it has the two lists of what is changed and what is failed a second time."""
-    assert (outcome in PLUGIN.CHANGED) is outcome.is_changed
-    assert (outcome in PLUGIN.FAILED) is outcome.is_failed
 
 
 class TestSocket:
@@ -106,14 +84,13 @@ class TestSocket:
             run_agent(tmp_path / "run" / "agent.sock", [], {"play": {}})
 
 
-@pytest.fixture(params=["fleet", "role"])
-def find_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
-    """Where sockets go if this is the runtime directory, by either of the two copies of the rule."""
+@pytest.fixture
+def find_folder(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Path]:
+    """Where sockets go if this is the runtime directory."""
 
     def find(base: Path) -> Path:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
-        folder: Path = runtime_dir() if request.param == "fleet" else PLUGIN.runtime_dir()
-        return folder
+        return runtime_dir()
 
     return find
 
@@ -127,7 +104,7 @@ def base() -> Iterator[Path]:
 
 class TestRuntimeFolder:
     def test_a_folder_of_our_own_is_used(self, base: Path, find_folder: Callable[[Path], Path]) -> None:
-        """Both copies of the rule say the same."""
+        """And made private."""
         assert find_folder(base) == base / "fleet"
         assert stat.S_IMODE((base / "fleet").stat().st_mode) == 0o700
 
@@ -147,7 +124,7 @@ class TestRuntimeFolder:
     ) -> None:
         """Nothing is put into a place that somebody else has prepared."""
         plant(base / "fleet")
-        with pytest.raises((InputError, PLUGIN.AgentUnavailable)) as caught:
+        with pytest.raises(InputError) as caught:
             find_folder(base)
         assert str(base / "fleet") in str(caught.value)
 
@@ -156,7 +133,7 @@ class TestRuntimeFolder:
         """Whatever its mode."""
         (base / "fleet").mkdir(mode=0o700)
         os.chown(base / "fleet", NOBODY, NOBODY)
-        with pytest.raises((InputError, PLUGIN.AgentUnavailable), match=r"another user|of your own"):
+        with pytest.raises(InputError, match=r"another user|of your own"):
             find_folder(base)
 
     @needs_root
@@ -388,7 +365,7 @@ class TestTerminals:
     def test_of_mistakes_in_an_inventory(self, tmp_path: Path) -> None:
         """As `fleet inventory check` names them, and as an error of any command does."""
         (tmp_path / "staff.yml").write_text('all: {hosts: {"a\\e]0;owned\\ab": {"fleet_\\e[2J": 1}}}')
-        for arguments in (["inventory", "check"], ["run", "--service", "\x1b[2J"]):
+        for arguments in (["inventory", "check"], ["run", "-l", "\x1b[2J"]):
             done = subprocess.run(
                 [Path(sys.executable).with_name("fleet"), *arguments, "-i", tmp_path / "staff.yml"],
                 capture_output=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,7 +46,7 @@ for _ in range(3):
     looking, _ = listening.accept()
     assert json.loads(looking.makefile().readline())["op"] == "alive"
     looking.sendall(b"{}\\n")
-visiting.sendall(b'{"results": []}\\n')
+visiting.sendall(b'{"task": {}}\\n')
 time.sleep(600)
 """
 
@@ -93,10 +92,10 @@ class TestActionPlugin:
 
     def test_a_visit_may_take_its_time(self, path: str, slow: subprocess.Popen[bytes]) -> None:
         """Pauses are long: as long as the agent says that it lives, it is waited for."""
-        assert PLUGIN.ask(path, VISIT, is_own=True) == {"results": []}
+        assert PLUGIN.ask(path, VISIT, is_own=True) == {"task": {}}
 
     def test_an_agent_that_dies_at_once_is_told_with_its_last_words(
-        self, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It has not read what it was to do, which is more than a pipe holds."""
         program = tmp_path / "fleet"
@@ -104,19 +103,29 @@ class TestActionPlugin:
         program.chmod(0o755)
         monkeypatch.setenv("FLEET_BIN", str(program))
         with pytest.raises(PLUGIN.AgentUnavailable, match=r"agent did not start \(ImportError: libffi.so.8\); run"):
-            PLUGIN.launch(tmp_path / "run", Path(path), os.pidfd_open(os.getpid()), {"hosts": ["e" * 100] * 10_000})
+            PLUGIN.start_agent({"hosts": ["e" * 100] * 10_000})
 
-    def test_no_descriptor_is_left_where_an_agent_is_there_already(
+    def test_the_play_s_tasks_share_one_agent_or_its_failure(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Each employee's task asks for it once."""
-        monkeypatch.setattr(PLUGIN, "runtime_dir", lambda: tmp_path)
-        started = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()[19]
-        (tmp_path / f"{os.getppid()}-{started}").mkdir()
-        (tmp_path / f"{os.getppid()}-{started}" / "agent.sock").touch()
+        """The first to ask starts it; no descriptor is left behind, and nothing is started twice."""
+        monkeypatch.setattr(PLUGIN.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+        program, started = tmp_path / "fleet", tmp_path / "started"
+        program.write_text(
+            f'#!/bin/sh\necho once >> {started}\necho \'{{"socket": "/run/x.sock"}}\'\ncat > /dev/null\n'
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("FLEET_BIN", str(program))
         before = len(list(Path("/proc/self/fd").iterdir()))
-        assert PLUGIN.start_agent({}).endswith("agent.sock")
+        assert [PLUGIN.find_agent({}) for _ in range(3)] == ["/run/x.sock"] * 3
         assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert started.read_text() == "once\n"
+        (tmp_path / "fleet-agent.json").unlink()
+        program.write_text(f"#!/bin/sh\necho twice >> {started}\nexit 1\n")
+        for _ in range(3):
+            with pytest.raises(PLUGIN.AgentUnavailable, match="agent did not start; run"):
+                PLUGIN.find_agent({})
+        assert started.read_text() == "once\ntwice\n"
 
 
 class TestCallbackPlugin:

@@ -195,6 +195,18 @@ class TestSealedBack:
         now = store.open("anna", RECIPE, identity)
         assert (now.state.cookies[0].value if now else None) == after
 
+    def test_what_is_unchanged_is_not_opened_again(self, state: StateDir, tmp_path: Path) -> None:
+        """A visit asks twice, before its turn and in it; what was imported or removed between them counts."""
+        identity, store = read_identity(tmp_path / "keys" / "identity.txt"), SessionStore(state)
+        store.seal("anna", RECIPE, valued("old"))
+        opened = store.open("anna", RECIPE, identity)
+        assert store.open("anna", RECIPE, identity, opened) is opened
+        store.seal("anna", RECIPE, valued("imported"))
+        now = store.open("anna", RECIPE, identity, opened)
+        assert now is not None and now.state.cookies[0].value == "imported"
+        store.remove("anna", "linkedin")
+        assert store.open("anna", RECIPE, identity, opened) is None
+
 
 def valued(value: str) -> StorageState:
     return StorageState.model_validate({"cookies": [{"name": "li_at", "value": value, "domain": ".linkedin.com"}]})
