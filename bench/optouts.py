@@ -23,7 +23,7 @@ from pathlib import Path
 
 import yaml
 
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.paths import StateDir
 from fleet.recipes.catalog import load_catalog
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from fleet.browser.engine import Engine
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 from fleet.plan.plan import require_sandbox
 from fleet.recipes.recipe import Recipe

@@ -27,6 +27,10 @@ class Format(StrEnum):
     ECS = "ecs"
 
 
+_CONVERTERS: dict[Format, Callable[..., dict[str, Any]]] = {Format.ECS: as_ecs, Format.OCSF: as_ocsf}
+"""What turns one record into an event of the format."""
+
+
 def export(
     form: Format, records: Iterable[tuple[bytes, Record]], origin: str, names: Mapping[str, str]
 ) -> Iterator[str]:
@@ -42,7 +46,7 @@ def export(
     elif form is Format.CSV:
         yield from _as_csv((record for _, record in records), names)
     else:
-        convert: Callable[..., dict[str, Any]] = as_ecs if form is Format.ECS else as_ocsf
+        convert = _CONVERTERS[form]
         for line, record in records:
             yield orjson.dumps(convert(line, record, origin, names.get(record.get("subject", "")))).decode() + "\n"
 

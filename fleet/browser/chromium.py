@@ -9,7 +9,7 @@ from functools import partial
 from playwright.async_api import Browser, Playwright
 from playwright.async_api import Error as PlaywrightError
 
-from fleet.browser.find import BrowserProgram
+from fleet.browser.find_browser import BrowserProgram
 from fleet.browser.liveness import BrowserGone, end
 
 MAX_RESTARTS = 5

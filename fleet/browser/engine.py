@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, CDPSession, Page, Play
 from playwright.async_api import Error as PlaywrightError
 
 from fleet.browser.chromium import START_WITHIN, Chromium
-from fleet.browser.find import BrowserProgram
+from fleet.browser.find_browser import BrowserProgram
 from fleet.browser.liveness import BrowserGone, end, unless_gone
 from fleet.browser.network import Network
 from fleet.browser.proxy import Upstream

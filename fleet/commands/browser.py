@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fleet.browser.find import install_browser
+from fleet.browser.find_browser import install_browser
 from fleet.commands.options import people
 
 app = typer.Typer(no_args_is_help=True, help="Find or install the browser.")

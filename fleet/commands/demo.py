@@ -14,7 +14,7 @@ import typer
 from fleet.audit.keys import read_keys
 from fleet.audit.segments import segments
 from fleet.audit.verify import Verdict, verify
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 from fleet.commands.options import STATE, complain, people
 from fleet.commands.run import prepare_run, progress, show

@@ -26,7 +26,7 @@ from rich.text import Text
 from fleet import __version__
 from fleet.audit.keys import read_signing_key
 from fleet.browser.engine import Engine
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.liveness import BrowserGone
 from fleet.browser.network import Network
 from fleet.commands.options import BESIDE, IDENTITY, LOG_KEY, OUTPUT, STATE, WORKERS, Output, screen, settings_of

@@ -13,7 +13,7 @@ from rich.table import Column
 
 from fleet.authority.blocklist import Blocklist, Entry
 from fleet.browser.engine import Engine
-from fleet.browser.find import BrowserProgram, find_browser
+from fleet.browser.find_browser import BrowserProgram, find_browser
 from fleet.browser.network import Network
 from fleet.browser.selector_check import require_selectors
 from fleet.commands.carry_out import block, carry_out, reference_of

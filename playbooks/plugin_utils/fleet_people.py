@@ -29,7 +29,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible.utils.unsafe_proxy import wrap_var
 
 SAFE_NAME = re.compile(r"(?!(?:localhost|127\.0\.0\.1|all|ungrouped)\Z)[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
-"""As in fleet/inventory/employee.py; the excluded names are Ansible's own, for the local machine or for groups."""
+"""As SAFE_NAME in fleet/model.py; the excluded names are Ansible's own, for the local machine or for groups."""
 LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 VARIABLE = re.compile(r"(?!fleet_|ansible_)[a-z_][a-z0-9_]{0,99}")
 FIELDS = ("name", "email", "locale", "department", "country")

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import async_playwright
 
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.sessions.cookies import fault
 from fleet.sessions.storage_state import Cookie
 

@@ -14,7 +14,7 @@ import pytest
 from playwright.async_api import BrowserContext
 
 from fleet.browser.engine import Engine
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 from fleet.browser.tab import Tab
 from fleet.model import Outcome, Reading, Reason

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from fleet.browser.engine import Engine
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 from fleet.model import Outcome, Reading, Reason
 from fleet.paths import REHEARSAL_RECIPES

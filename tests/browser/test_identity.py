@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fleet.browser.engine import Engine
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 from fleet.model import Outcome
 from fleet.rehearsal.process import start_rehearsal

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from fleet.browser.engine import Engine
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipes.catalog import load_catalog

@@ -12,7 +12,7 @@ import pytest
 
 from fleet.browser.engine import Engine
 from fleet.browser.failures import Unreachable
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 from fleet.browser.proxy import Proxy
 from fleet.model import Outcome, Reason

@@ -21,7 +21,7 @@ from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subject, Subjects, known_subjects
 from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_records
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.model import Outcome, Reason
 from fleet.paths import StateDir
 from fleet.recipes.catalog import load_catalog

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fleet.browser.engine import Engine
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 
 FLEET = str(Path(sys.executable).with_name("fleet"))

@@ -19,7 +19,7 @@ from typing import Any
 from fleet.audit.segments import read_starts
 from fleet.browser import chromium
 from fleet.browser.engine import Engine
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 from fleet.paths import write_private
 from fleet.plan.plan import read_people

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.browser.find import find_browser, install_browser
+from fleet.browser.find_browser import find_browser, install_browser
 from fleet.errors import BrowserMissingError
 from tests.playbook.helpers import BIN
 

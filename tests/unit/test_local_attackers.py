@@ -25,7 +25,7 @@ from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_last_run
 from fleet.audit.verify import verify
 from fleet.authority.mandates import Revocations
 from fleet.browser.engine import Engine
-from fleet.browser.find import find_browser
+from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 from fleet.errors import FleetError, InputError, SessionError
 from fleet.inventory.employee import Account, read_employee
