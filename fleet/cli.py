@@ -1,4 +1,4 @@
-"""The command `fleet`: only this edge prints errors and ends the process."""
+"""The command `fleet`: the only place that prints errors and ends the process."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    # What is made here is private from its first byte, whatever the caller's umask.
+    # Files made here are private from their first byte, whatever the caller's umask.
     os.umask(0o077)
 
 
 def _forbid_core_dumps() -> None:
-    """Keys and sessions are in memory here, in the agent and in its browsers: a crash must not write them down."""
+    """Disable core dumps here, in the agent and in its browsers: a crash must not write keys and sessions to disk."""
     with suppress(ValueError):  # a hard limit of 0 cannot be raised; it lets no file through
         # The kernel takes a limit of 0 for files only, one of 1 also where dumps are piped to a program (core(5)).
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
@@ -77,17 +77,16 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def _has_no_reader() -> bool:
-    """True if whoever read our output has gone."""
+    """Return True if the reader of our output has gone."""
     look = select.poll()
     look.register(sys.stdout.fileno(), 0)
     return any(happened & (select.POLLERR | select.POLLHUP) for _, happened in look.poll(0))
 
 
 def main() -> None:
-    """Run the command line. What the system refuses and a FleetError become a sentence and an exit code; a bug keeps
-    its traceback."""
+    """Run the command line. An OSError or FleetError becomes a sentence and an exit code; a bug keeps its traceback."""
     _forbid_core_dumps()
-    signal.signal(signal.SIGTERM, _end)  # its default leaves private files behind
+    signal.signal(signal.SIGTERM, _end)  # the default leaves private files behind
     try:
         app()
     except FleetError as error:
@@ -98,7 +97,7 @@ def main() -> None:
     except BrokenPipeError:
         if not _has_no_reader():
             raise  # of another pipe: a bug
-        # The reader of our output has gone (a pager, head): nothing to say, and nobody to say it to.
+        # The reader of our output (a pager, head) has gone: there is nothing to report.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_TOOL_FAILED)
     except OSError as error:

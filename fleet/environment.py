@@ -1,7 +1,7 @@
-"""What of the caller's environment reaches Ansible, and how the Python programs that we start are called.
+"""What Ansible gets of the caller's environment, and how our Python subprocesses are started.
 
-The Ansible that reads the inventory has the caller's own settings: inventory plugins, vault passwords, ansible.cfg. The
-play is ours alone: no setting of the caller's may change it, hide what it says, or ask somebody something.
+The Ansible that reads the inventory keeps the caller's settings: inventory plugins, vault passwords, ansible.cfg. The
+play ignores them: no setting of the caller may change it, hide its output or prompt for input.
 """
 
 from __future__ import annotations
@@ -15,40 +15,39 @@ from pathlib import Path
 from fleet.paths import ansible_content
 
 PYTHON = (sys.executable, "-P")
-"""Our Python, which imports nothing from the working directory: with `-m` alone, a `json.py` of anybody's that lies
-there would be run."""
+"""Our Python without the working directory on its path: with `-m` alone, a stray `json.py` there would be executed."""
 
 _WITHOUT_WORKING_DIRECTORY = (
     "import sys; sys.path[:] = [place for place in sys.path if place]; "
     "import runpy; runpy.run_module('ansible', run_name='__main__', alter_sys=True)"
 )
-"""As `-P`, which the Python of an Ansible in another environment may be too old for. PYTHONSAFEPATH would reach the
-scripts of the inventory, which may import what lies beside them."""
+"""Like `-P`, which the Python of another environment's Ansible may be too old for. PYTHONSAFEPATH would also affect
+inventory scripts, which may import modules next to them."""
 
 _UTF_8 = {"LC_ALL": "C.UTF-8"}
 _PASSED_ON = ("HOME", "USER", "LOGNAME", "TZ", "XDG_RUNTIME_DIR", "TMPDIR")
 
 
 def ansible_inventory(python: str) -> list[str]:
-    """The command `ansible-inventory` of the Ansible that an interpreter has."""
+    """Return the `ansible-inventory` command of the Ansible installed for an interpreter."""
     return [python, "-c", _WITHOUT_WORKING_DIRECTORY, "inventory"]
 
 
 def inventory_environment() -> dict[str, str]:
-    """The environment of the Ansible that reads an inventory: the caller's, but for how it says what it found."""
+    """Return the environment for reading an inventory: the caller's, with strict checks and plain output."""
     return {
         **os.environ,
         **locale_for_ansible(),
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
         "ANSIBLE_DUPLICATE_YAML_DICT_KEY": "error",
-        # A pattern that matches nobody is a typing error; passed over, it would leave somebody out.
+        # A pattern that matches no host is a typing error; ignoring it would silently omit employees.
         "ANSIBLE_HOST_PATTERN_MISMATCH": "error",
         "ANSIBLE_SYSTEM_WARNINGS": "true",
         "ANSIBLE_DEPRECATION_WARNINGS": "false",
         "ANSIBLE_DISPLAY_TRACEBACK": "never",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
-        # The answer holds personal values: it is for us alone, not for the operator's Ansible log, and nothing else.
+        # The output holds personal values: it must stay out of the operator's Ansible log and hold nothing else.
         "ANSIBLE_LOG_PATH": os.devnull,
         "ANSIBLE_DEBUG": "0",
         "ANSIBLE_VERBOSITY": "0",
@@ -56,22 +55,22 @@ def inventory_environment() -> dict[str, str]:
 
 
 def play_environment(folder: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of a play whose private folder is `folder`, and nothing of the caller's Ansible.
+    """Return the environment of a play whose private folder is `folder`, without the caller's Ansible settings.
 
-    No variable and no ansible.cfg of the caller's: display, strategy, callbacks, passwords to ask for, log files.
+    No ANSIBLE_* variable or ansible.cfg of the caller applies: display, strategy, callbacks, prompts, log files.
     """
     return {
         **{name: environ[name] for name in _PASSED_ON if name in environ},
         **_UTF_8,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-        "ANSIBLE_HOME": str(folder),  # nothing is to be left behind, nor found there
+        "ANSIBLE_HOME": str(folder),  # leaves nothing behind and finds nothing
         "ANSIBLE_ROLES_PATH": str(ansible_content() / "roles"),
     }
 
 
 def locale_for_ansible() -> dict[str, str]:
-    """What makes the locale one that Ansible runs in; nothing where it is UTF-8 and installed."""
+    """Return variables for a locale that Ansible can run in; empty if the current one is installed and UTF-8."""
     before = locale.setlocale(locale.LC_ALL)
     try:
         locale.setlocale(locale.LC_ALL, "")

@@ -1,4 +1,4 @@
-"""What is on this machine, by its name or address alone: nothing is looked up."""
+"""Recognize loopback hosts by name or address, without a DNS lookup."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """True for `localhost` and for loopback addresses; IPv6 may stand in brackets."""
+    """Return True for `localhost` and loopback addresses; IPv6 may be in brackets."""
     name = host.strip("[]").lower()
     try:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback

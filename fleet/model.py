@@ -1,4 +1,4 @@
-"""The words of the product: outcomes, readings, reasons and exit codes. No I/O, no dependencies."""
+"""The product's vocabulary: outcomes, readings, reasons and exit codes. No I/O, no dependencies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Reading(StrEnum):
-    """What a control was read to say about its employee: still used (`in`), or opted out (`out`)."""
+    """What a control's state means for its employee: data still used (`in`), or opted out (`out`)."""
 
     IN = "in"
     OUT = "out"
@@ -39,22 +39,22 @@ class Outcome(StrEnum):
 
     @property
     def is_done(self) -> bool:
-        """True if nothing is left to do today."""
+        """Return True if nothing is left to do today."""
         return self in DONE
 
     @property
     def is_failed(self) -> bool:
-        """True if Ansible reports the host as failed for it."""
+        """Return True if Ansible reports the host as failed for it."""
         return self in FAILED
 
     @property
     def is_changed(self) -> bool:
-        """True if something was changed at the service, as Ansible counts it."""
+        """Return True if something was changed at the service, as Ansible counts it."""
         return self in (Outcome.OPTED_OUT, Outcome.SUBMITTED, Outcome.WOULD_OPT_OUT)
 
     @property
     def exit_code(self) -> int:
-        """The exit code of a run in which this is the only outcome."""
+        """Exit code of a run in which this is the only outcome."""
         return EXIT_CODE_OF[self]
 
 
@@ -126,7 +126,7 @@ OUTCOME_MEANING: dict[Outcome, str] = {
     Outcome.SUBMITTED: "a request was sent and the service confirmed it (no recipe does this yet)",
     Outcome.WAIVED: "an agreed exception is in force",
     Outcome.NO_MANDATE: "the mandate is missing, expired, revoked or does not cover the service; not touched",
-    Outcome.NOT_PERMITTED: "the service is stopped, or nobody has accepted its terms or the use of personal sessions",
+    Outcome.NOT_PERMITTED: "the service is stopped, or its terms or the use of personal sessions were not accepted",
     Outcome.ADMIN_NEEDED: "only the service's administrator can do it (no recipe does this yet)",
     Outcome.SIGN_IN_NEEDED: "there is no session, or it has ended",
     Outcome.CHALLENGED: "the service asks for a CAPTCHA, a code or the like; the visit ended there",
@@ -134,22 +134,21 @@ OUTCOME_MEANING: dict[Outcome, str] = {
     Outcome.PAGE_CHANGED: "the page, the person or the control was not found exactly as declared; not touched",
     Outcome.NOT_SAVED: "set, but read back as still in",
     Outcome.UNKNOWN: "set, but the result could not be read; the next run reads first",
-    Outcome.ERROR: "network, browser, data, or a bug of ours; the reason says which",
+    Outcome.ERROR: "network, browser or data error, or a bug in Fleet Opt-Out; the reason says which",
     Outcome.NOT_RUN: "planned, but never reached",
 }
 
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
-"""What an employee may be called: a host name to Ansible, and part of file names here. None begins with a dot, as
-temporary files do."""
+"""Allowed employee names: host names in Ansible, parts of file names here. A leading dot is left to temporary files."""
 SERVICE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-"""What a service may be called in recipes, inventories and the log."""
+"""Allowed service names in recipes, inventories and the log."""
 RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
-"""A run's name: when it began (UTC), and a few random digits."""
+"""Run names: start time (UTC) and a few random digits."""
 
 
 class Reason(StrEnum):
-    """Why an outcome is what it is. The only words about a cause that reach the log."""
+    """Why a control has its outcome. The only description of a cause that reaches the log."""
 
     # no_mandate
     NO_MANDATE_GIVEN = "no_mandate_given"
@@ -217,17 +216,18 @@ class Reason(StrEnum):
 
 
 STOPPING = frozenset({Reason.SERVICE_STOPPED, Reason.STOPS_UNREADABLE})
-"""Reasons that shut a whole service."""
+"""Reasons that stop a whole service."""
 
 
 def outcome_of_refusal(reason: Reason) -> Outcome:
-    """How a control ends that must not be pressed after all, for the reason found a moment before the press."""
+    """Return the outcome of a control that was refused a moment before the press, from the reason found then."""
     return Outcome.NOT_PERMITTED if reason in STOPPING else Outcome.NO_MANDATE
 
 
 class ControlKind(StrEnum):
-    """What a control is on its page (fleet/browser/control_kinds.py says how it is found and read)."""
+    """The kind of element that a control is on its page."""
 
+    # How each is found and read: fleet/browser/control_kinds.py
     SWITCH = "switch"
     CHECKBOX = "checkbox"
     RADIO = "radio"
@@ -235,12 +235,12 @@ class ControlKind(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """The terminal answer for one employee × service × control.
+    """The final result for one employee × service × control.
 
-    `service` is None when the employee's data names none that can be read, `control` is None when the
-    service is unknown. `service_name` is the name that people know the service by, such as `LinkedIn`; None
-    where no recipe gives it one. `duration_ms` is wall time spent on this account, 0 where no browser was needed.
-    `refused_hosts` (`host:port`) are those that the page asked for and the recipe does not list.
+    `service` is None if the employee's data names no readable service, `control` is None if the service is unknown.
+    `service_name` is the service's display name, such as `LinkedIn`; None if no recipe gives it one. `duration_ms` is
+    wall time spent on this account, 0 if no browser was needed. `refused_hosts` (`host:port`) are the hosts that the
+    page requested and the recipe does not list.
     """
 
     employee: str
@@ -256,12 +256,12 @@ class Result:
 
 
 def control_name(service: str | None, control: str | None, otherwise: str = "") -> str:
-    """What people call a control, such as `linkedin.ai_training`; `otherwise` where neither part can be read."""
+    """Return a control's display name, such as `linkedin.ai_training`; `otherwise` if neither part can be read."""
     return ".".join(part for part in (service, control) if part) or otherwise
 
 
 def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
-    """How many results have each outcome; in the order of the enum, none that is zero."""
+    """Count results by outcome, in the order of the enum, without zeros."""
     found = Counter(result.outcome for result in results)
     return {outcome.value: found[outcome] for outcome in Outcome if found[outcome]}
 
@@ -271,10 +271,10 @@ FAILING = frozenset(outcome for outcome in Outcome if outcome.exit_code != EXIT_
 
 
 def exit_code_of(results: Iterable[Result], fail_on: Container[Outcome] = FAILING) -> int:
-    """The exit code of a run: where several outcomes of `fail_on` apply, 5 before 4 before 3; 0 without any."""
+    """Return the exit code of a run: of the `fail_on` outcomes that apply, 5 before 4 before 3; 0 if none applies."""
     return max((result.outcome.exit_code for result in results if result.outcome in fail_on), default=EXIT_OK)
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural where it needs one: `1 record`, `12,000 records`."""
+    """Format a number and its noun, plural if needed: `1 record`, `12,000 records`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

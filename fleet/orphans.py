@@ -1,4 +1,4 @@
-"""What killed runs leave behind: processes and private folders, known by the folder in their command lines."""
+"""Processes and private folders left behind by killed runs, found by the folder path in command lines."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from fleet.model import RUN_ID
 from fleet.paths import is_held
 
 PLAY = "play-"
-"""What the name of a play's folder begins with."""
+"""Prefix of a play's folder name."""
 WORKER = "worker-"
-"""What the name of a worker's folder begins with."""
+"""Prefix of a worker's folder name."""
 AGENT = "agent-"
-"""What the name of the folder begins with in which the agent of a play without `fleet run` listens."""
+"""Prefix of the folder in which the agent of a play without `fleet run` listens."""
 _BORN = "."
-"""What the name of a folder begins with until it is held."""
+"""Prefix of a folder name until the folder is locked."""
 _HELD = (PLAY, WORKER, AGENT)
 _BORN_HELD = tuple(_BORN + name for name in _HELD)
 _STARTING = 60.0
-"""Seconds for which a folder may be there before it is held."""
+"""Seconds that a folder may exist before it is locked."""
 
 
 def hold(folder: Path) -> int:
-    """Say that a private folder is in use, for as long as the descriptor that is returned is open.
+    """Mark a private folder as in use until the returned file descriptor is closed.
 
-    A lock, because it ends with its holder however that one ends, and is seen from other containers as well.
+    A lock, because it ends with its holder in every case and is visible from other containers.
     """
     descriptor = _opened(folder)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -43,8 +43,8 @@ def hold(folder: Path) -> int:
 
 @contextlib.contextmanager
 def held_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A private folder that goes with all processes that name it, at the end, or with the next `sweep`."""
-    # Born 0700, and held before it has the name by which `sweep` knows what must be held.
+    """Yield a private folder; on exit, or at the next `sweep`, it is removed with all processes that name it."""
+    # Created 0700, and locked before it gets the name by which `sweep` expects a lock.
     born = Path(tempfile.mkdtemp(prefix=f"{_BORN}{prefix}", dir=parent))
     held = hold(born)
     folder = born.rename(parent / born.name.removeprefix(_BORN))
@@ -56,7 +56,7 @@ def held_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 
 def reap(folder: Path) -> None:
-    """Kill our own processes that name `folder` in their command line, other than this one, and remove it."""
+    """Kill our own processes that name `folder` in their command line, except this one, and remove it."""
     for process in _processes_of(folder):
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -64,7 +64,7 @@ def reap(folder: Path) -> None:
 
 
 def sweep(runtime: Path) -> None:
-    """Reap what is left in the runtime folder of runs and plays that nobody owns any more."""
+    """Reap the folders in the runtime folder whose run or play no longer exists."""
     for folder in runtime.iterdir():
         if folder.is_dir() and not folder.is_symlink() and _is_stale(folder):
             reap(folder)
@@ -77,7 +77,7 @@ def _is_stale(folder: Path) -> bool:
         if folder.name.startswith(_HELD) or (is_unheld_at_first and not is_young):
             return not is_held(folder)
     except OSError:
-        pass  # gone meanwhile, or not ours
+        pass  # gone by now, or not ours
     return False
 
 
@@ -86,7 +86,7 @@ def _opened(folder: Path) -> int:
 
 
 def _processes_of(folder: Path) -> Iterator[psutil.Process]:
-    """Our own processes that name the folder, this one apart."""
+    """Yield our own processes that name the folder, except this one."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             is_ours = process.uids().real == os.getuid() and process.pid != os.getpid()

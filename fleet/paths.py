@@ -1,4 +1,4 @@
-"""The one module that knows directories, and how files are born private (0600, directories 0700)."""
+"""The one module that knows directories, and that creates files private (0600, directories 0700)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ PACKAGE = Path(__file__).parent
 CATALOG = PACKAGE / "recipes" / "services"
 REHEARSAL_RECIPES = PACKAGE / "rehearsal" / "services"
 _MOST_OF_A_NAME = 200
-"""Bytes of a file's name that its temporary name may hold; most filesystems take 255."""
+"""Bytes of a file's name kept in its temporary name; most filesystems allow 255."""
 
 
 def default_state() -> Path:
-    """Where state lives unless --state or FLEET_STATE says otherwise."""
+    """Return the state directory used unless --state or FLEET_STATE is set."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "fleet"
 
 
 def default_identity() -> Path:
-    """Where the age identity lives unless --identity or FLEET_IDENTITY says otherwise: outside the state."""
+    """Return the age identity file used unless --identity or FLEET_IDENTITY is set; it is outside the state."""
     return _config() / "identity.txt"
 
 
 def default_log_key() -> Path:
-    """Where the key that signs the audit log lives unless --log-key or FLEET_LOG_KEY says otherwise."""
+    """Return the file with the log's signing key used unless --log-key or FLEET_LOG_KEY is set."""
     return _config() / "log-key.pem"
 
 
@@ -41,32 +41,32 @@ def _config() -> Path:
 
 
 def ansible_content() -> Path:
-    """The folder that holds playbooks/ and roles/: the checkout, or the copy inside an installed package."""
+    """Return the folder with playbooks/ and roles/: the checkout, or the copy inside an installed package."""
     checkout = PACKAGE.parent
     return checkout if (checkout / "playbooks" / "optout.yml").is_file() else PACKAGE / "ansible"
 
 
 def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """A private folder for sockets and short-lived files; made if missing.
+    """Return a private folder for sockets and short-lived files; create it if missing.
 
-    `$XDG_RUNTIME_DIR/fleet` where that is the user's own, else `/tmp/fleet-<uid>`: short, because a socket's path may
-    not exceed 108 bytes.
+    `$XDG_RUNTIME_DIR/fleet` if the user owns that directory, else `/tmp/fleet-<uid>`: short, because a socket's path
+    may not exceed 108 bytes.
 
-    Raises InputError if the folder belongs to somebody else or others may enter it.
+    Raises InputError if the folder belongs to another user or others may enter it.
     """
-    base, folder = environ.get("XDG_RUNTIME_DIR"), Path(f"/tmp/fleet-{os.getuid()}")  # noqa: S108 - looked at below
+    base, folder = environ.get("XDG_RUNTIME_DIR"), Path(f"/tmp/fleet-{os.getuid()}")  # noqa: S108 - checked below
     if base and len(base) < 56 and _is_own_folder(Path(base)):
         folder = Path(base) / "fleet"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); see what stands there.") from None
+        raise InputError(f"{folder} cannot be created ({error.strerror}); check what is at that path.") from None
     require_private(folder)
     return folder
 
 
 def _is_own_folder(path: Path) -> bool:
-    """True if nobody else can exchange what lies in it: after `sudo -E` the runtime directory is another user's."""
+    """Return True if only we can replace its entries: after `sudo -E` the runtime directory belongs to another user."""
     try:
         info = path.stat()
     except OSError:
@@ -75,9 +75,9 @@ def _is_own_folder(path: Path) -> bool:
 
 
 def require_private(path: Path) -> None:
-    """Refuse a file or folder that somebody else owns or can reach.
+    """Refuse a file or folder that another user owns or can access.
 
-    Raises InputError that names the path and the command that mends it.
+    Raises InputError with the path and the command that fixes it.
     """
     _require_private(path, path.lstat())
 
@@ -86,7 +86,7 @@ def _require_private(path: Path, info: os.stat_result) -> None:
     if stat.S_ISLNK(info.st_mode):
         raise InputError(f"{path} is a symbolic link; put the real file or folder there.")
     if not stat.S_ISREG(info.st_mode) and not stat.S_ISDIR(info.st_mode):
-        raise InputError(f"{path} is neither a file nor a folder; name another.")
+        raise InputError(f"{path} is neither a file nor a folder; choose another path.")
     if info.st_uid != os.getuid():
         raise InputError(f"{path} belongs to another user (uid {info.st_uid}); use a path of your own.")
     if info.st_mode & 0o077:
@@ -97,9 +97,9 @@ def _require_private(path: Path, info: os.stat_result) -> None:
 
 
 def require_safe_way(path: Path) -> None:
-    """Refuse a path on which somebody else can exchange a folder or a link after it was looked at.
+    """Refuse a path on which another user could replace a folder or link after the check.
 
-    Folders that a group may write to are let pass: many systems give each user a group of their own.
+    Group-writable folders are allowed: many systems give each user a private group.
     Raises InputError.
     """
     way = {*path.absolute().parents, *path.resolve().parents}
@@ -108,46 +108,48 @@ def require_safe_way(path: Path) -> None:
         is_open = not stat.S_ISLNK(info.st_mode) and info.st_mode & 0o002 and not info.st_mode & stat.S_ISVTX
         if info.st_uid not in (0, os.getuid()) or is_open:
             raise InputError(
-                f"{path} is not safe: others can exchange what lies in {place} (uid {info.st_uid}, mode "
-                f"{stat.S_IMODE(info.st_mode):04o}); choose a place where only you and root can."
+                f"{path} is not safe: others can replace the contents of {place} (uid {info.st_uid}, mode "
+                f"{stat.S_IMODE(info.st_mode):04o}); choose a place that only you and root can write to."
             )
 
 
 def read_private(path: Path, most: int) -> bytes:
-    """At most so many bytes of a file that nobody else owns or can reach: what is looked at is what is read.
+    """Read up to `most` bytes of a file that only we own and can access; the checks apply to the open file descriptor.
 
     Raises InputError as `require_private` does, and if it cannot be read.
     """
     try:
-        if path.is_dir():  # before its mode is looked at: nobody shall change that of a folder that others need
+        if path.is_dir():  # before the mode check: nobody should chmod a folder that others need
             raise InputError(f"{path} is a folder; name a file in it.")
-        require_private(path)  # a link by its name, with the words for it
+        require_private(path)  # for the better error message: O_NOFOLLOW below refuses links too
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             _require_private(path, os.fstat(descriptor))
             return file.read(most)
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); see that it is a file of your own.") from None
+        raise InputError(f"{path} cannot be read ({error.strerror}); use a file that you own.") from None
 
 
 def make_private_dir(path: Path) -> None:
-    """Make a folder with its parents; the folder itself is 0700.
+    """Create a folder with its parents; the folder itself is 0700.
 
-    Raises InputError if it cannot be made, or stands there open to others.
+    Raises InputError if it cannot be created, or exists and is open to others.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be made ({error.strerror}); choose another folder or mend its owner."
+            f"{path} cannot be created ({error.strerror}); choose another folder or fix its owner."
         ) from None
     require_private(path)
 
 
 def look(path: Path) -> os.stat_result | None:
-    """What is there, None if nothing is; a link whose target is missing is something. Raises InputError where one may
-    not look: that is not known to be nothing."""
+    """Return the `stat()` result, or None if the path does not exist; a dangling link counts as existing.
+
+    Raises InputError if access is denied: the path may exist.
+    """
     try:
         info = path.lstat()
         with suppress(FileNotFoundError):
@@ -156,28 +158,26 @@ def look(path: Path) -> os.stat_result | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be looked at ({error.strerror}); see that this user may enter its folder."
-        ) from None
+        raise InputError(f"{path} cannot be accessed ({error.strerror}); let this user enter its folder.") from None
 
 
 def is_there(path: Path) -> bool:
-    """True if anything is there, also a link to nothing.
+    """Return True if the path exists; a dangling link counts.
 
-    Where a missing file opens something, or is made anew, this is asked and not `Path.exists`: that calls a file
-    missing, too, which may not be looked at or cannot be read. Raises InputError for those, as `look` does.
+    Use this instead of `Path.exists` where a missing file grants access or is created anew: `Path.exists` also calls a
+    file missing if access is denied or it cannot be read. Raises InputError in those cases, as `look` does.
     """
     return look(path) is not None
 
 
 def is_folder(path: Path) -> bool:
-    """True if a folder is there. Raises InputError as `look` does."""
+    """Return True if a folder exists there. Raises InputError as `look` does."""
     there = look(path)
     return there is not None and stat.S_ISDIR(there.st_mode)
 
 
 def is_held(path: Path) -> bool:
-    """True while another process holds the lock (flock) of a file or folder. Raises OSError."""
+    """Return True while another process holds the lock (flock) of a file or folder. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -189,7 +189,7 @@ def is_held(path: Path) -> bool:
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """At most so many bytes of a file. Raises OSError, also for a pipe or a device: reading it may have no end."""
+    """Read up to `most` bytes of a file. Raises OSError, also for a pipe or a device, which may never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -198,9 +198,9 @@ def read_regular(path: Path, most: int) -> bytes:
 
 
 def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write a file that is 0600 from its first byte and never seen half written (temporary name, then rename).
+    """Write a file that is 0600 from its first byte and never visible half written (temporary name, then rename).
 
-    With `durable` it is on the disk under its name when this returns. Raises OSError that names the file.
+    With `durable` it is on disk under its name on return. Raises OSError that names the file.
     """
     try:
         _write_private(path, data, durable=durable)
@@ -209,7 +209,7 @@ def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
 
 
 def _write_private(path: Path, data: bytes, *, durable: bool) -> None:
-    # Its whole name, by which what a crash leaves is found, unless a name may not be as long as that.
+    # The whole name, so that leftovers of a crash are found by it, unless that exceeds the name limit.
     kept = path.name if len(os.fsencode(path.name)) <= _MOST_OF_A_NAME else path.name[:40]
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{kept}.")
     try:
@@ -223,11 +223,11 @@ def _write_private(path: Path, data: bytes, *, durable: bool) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     if durable:
-        sync_folder(path.parent)  # a file is not safe before its name is
+        sync_folder(path.parent)  # a file is durable only once its name is
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on the disk. Raises OSError."""
+    """Sync the names in a folder to disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -237,7 +237,7 @@ def sync_folder(path: Path) -> None:
 
 @dataclass(frozen=True)
 class AuditDir:
-    """The audit log and what belongs to it."""
+    """The audit log and its files."""
 
     root: Path
 
@@ -248,17 +248,17 @@ class AuditDir:
 
     @property
     def checkpoints(self) -> Path:
-        """Signed notes, one for each size of the tree that was ever signed."""
+        """Signed notes, one for each tree size that was ever signed."""
         return self.root / "ckpt"
 
     @property
     def torn(self) -> Path:
-        """What was left of lines that a crash has torn, by SHA-256."""
+        """Fragments of lines torn by a crash, named by SHA-256."""
         return self.root / "torn"
 
     @property
     def vkey(self) -> Path:
-        """The log's public keys, oldest first, in C2SP's form."""
+        """The log's public keys, oldest first, in C2SP's format."""
         return self.root / "log.vkey"
 
     @property
@@ -268,17 +268,17 @@ class AuditDir:
 
     @property
     def lock(self) -> Path:
-        """Locked by whoever writes."""
+        """Locked by the process that writes."""
         return self.root / "lock"
 
     @property
     def ballast(self) -> Path:
-        """Given up when the disk is full, so that the end of the run can be recorded."""
+        """Deleted when the disk is full, so that the end of the run can be recorded."""
         return self.root / "ballast"
 
     @property
     def subjects(self) -> Path:
-        """The side store that knows which pseudonym of the log is whose."""
+        """The side store that maps the log's pseudonyms to employees."""
         return self.root / "subjects.sqlite"
 
 
@@ -290,7 +290,7 @@ class StateDir:
 
     @property
     def recipients(self) -> Path:
-        """Public age keys that sessions are sealed to, one a line."""
+        """Public age keys that sessions are sealed to, one per line."""
         return self.root / "recipients.txt"
 
     @property
@@ -305,7 +305,7 @@ class StateDir:
 
     @property
     def evidence(self) -> Path:
-        """Pictures of controls, a folder for each run."""
+        """Pictures of controls, one folder per run."""
         return self.root / "evidence"
 
     @property
@@ -314,22 +314,22 @@ class StateDir:
         return self.root / "runs"
 
     def diagnostics(self, run: str) -> Path:
-        """What the agent of one run had to say."""
+        """Diagnostics of one run's agent."""
         return self.runs / f"{run}.agent.log"
 
     @property
     def revocations(self) -> Path:
-        """Mandates that were taken back, a file for each employee."""
+        """Revoked mandates, one file per employee."""
         return self.root / "revocations"
 
     @property
     def stopped_services(self) -> Path:
-        """Services that nobody may be visited at, a file for each."""
+        """Services at which no account may be visited, one file each."""
         return self.root / "stopped"
 
     @property
     def mark(self) -> Path:
-        """Says that this is a state of rehearsals. A state without it counts as real."""
+        """Marks a state of rehearsals. A state without it counts as real."""
         return self.root / "rehearsal.mark"
 
     @property
@@ -337,7 +337,7 @@ class StateDir:
         return self.sessions, self.audit.root, self.evidence, self.runs, self.revocations, self.stopped_services
 
     def create(self, *, rehearsal: bool = False) -> None:
-        """Make the folders that are missing; a new state for rehearsals is marked before anything is put into it.
+        """Create the missing folders; a new rehearsal state is marked before anything is written to it.
 
         Raises InputError as `make_private_dir`, `require_safe_way` and `require_kind` do, and for a folder that holds
         other things.
@@ -349,7 +349,7 @@ class StateDir:
             and is_folder(self.root)
             and {path.name for path in self.root.iterdir()} - ours
         ):
-            raise InputError(f"{self.root} holds other things; choose a folder of its own, with --state.")
+            raise InputError(f"{self.root} holds other things; choose an empty or new folder with --state.")
         make_private_dir(self.root)
         if rehearsal and look(self.mark) is None:
             write_private(self.mark, b"A state of rehearsals: nothing in it is true of a real account.\n", durable=True)
@@ -358,16 +358,16 @@ class StateDir:
         require_safe_way(self.root)
 
     def require_kind(self, *, rehearsal: bool) -> None:
-        """Refuse real runs a state of rehearsals, and rehearsals any other that holds something. Raises InputError."""
+        """Refuse a rehearsal state for real runs, and any other non-empty state for rehearsals. Raises InputError."""
         is_marked = look(self.mark) is not None
         if is_marked and not rehearsal:
             raise InputError(
-                f"{self.root} is a state of rehearsals; for real accounts name another state, for rehearsals give the "
+                f"{self.root} is a state of rehearsals; for real accounts name another state, for rehearsals pass the "
                 f"state {self.root.parent} (and --rehearsal)."
             )
         if rehearsal and not is_marked and self._holds_something:
             raise InputError(
-                f"{self.root} is not marked as a state of rehearsals, so it counts as real and is left alone; "
+                f"{self.root} is not marked as a state of rehearsals, so it counts as real and is not used; "
                 "move it away, or name another --state."
             )
 
@@ -378,12 +378,12 @@ class StateDir:
                 look(folder) is not None and any(folder.iterdir()) for folder in self._folders
             )
         except OSError:
-            return True  # what cannot be read is not known to be nothing
+            return True  # an unreadable folder may hold something
 
     def check(self, *, rehearsal: bool = False) -> None:
         """Refuse a state directory that is missing, of the other kind, not ours, open to others, or not writable.
 
-        Raises InputError with the command that mends it. Makes nothing.
+        Raises InputError with the command that fixes it. Creates nothing.
         """
         make = "fleet init" if self.root == default_state() else f"fleet init --state {self.root}"
         if rehearsal:
@@ -400,4 +400,4 @@ class StateDir:
             if is_made:
                 require_private(folder)
             if not os.access(folder if is_made else self.root, os.W_OK | os.X_OK):
-                raise InputError(f"{folder} is not writable; mend its mode (chmod 700 {folder}) and run again.")
+                raise InputError(f"{folder} is not writable; fix its mode (chmod 700 {folder}) and run again.")

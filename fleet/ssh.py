@@ -1,4 +1,4 @@
-"""OpenSSH as this machine has it: where a worker is, and one connection to it that all sessions there share."""
+"""OpenSSH as configured on this machine: a worker's address, and one connection to it that all its sessions share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import IO, Any
 from fleet.errors import InputError, WorkerError
 
 SSH = "ssh"
-"""The first one on PATH, as for Ansible."""
+"""The first one on PATH, as in Ansible."""
 CONNECT_WITHIN = 30.0
-"""Seconds for a connection, signing in included."""
+"""Seconds to connect, sign-in included."""
 MAX_WORKERS = 32
 MAX_WORDS = 300
-"""Characters of ssh's own words that an error may carry."""
+"""Characters of ssh's own output that an error may quote."""
 
 _ADDRESS = re.compile(
     r"(?:(?P<scheme>ssh)://)?"
@@ -32,23 +32,23 @@ _ADDRESS = re.compile(
 )
 
 _OPTIONS = (
-    *("-o", "BatchMode=yes"),  # nobody is there to answer a question
+    *("-o", "BatchMode=yes"),  # no one is there to answer a prompt
     *("-o", f"ConnectTimeout={CONNECT_WITHIN:.0f}"),
-    # A worker that is gone without a word is noticed after some 30 s.
+    # A worker that goes silent is detected after some 30 s.
     *("-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"),
-    # What a user's ssh_config asks for in every session is no business of a worker's.
+    # Session features from the user's ssh_config must not reach a worker.
     *("-o", "ForwardAgent=no", "-o", "ForwardX11=no", "-o", "PermitLocalCommand=no"),
     *("-o", "RequestTTY=no", "-o", "RemoteCommand=none", "-o", "ControlPersist=no"),
-    *("-o", "StrictHostKeyChecking=yes"),  # sessions of people go there, whatever else a user's ssh_config lets pass
+    *("-o", "StrictHostKeyChecking=yes"),  # employees' sessions go there, whatever the user's ssh_config allows
 )
 
 
-WHERE_TO_INSTALL = "Install Fleet Opt-Out there, or name the command's place: ssh://HOST/PATH/TO/fleet."
+WHERE_TO_INSTALL = "Install Fleet Opt-Out there, or give the path of the command: ssh://HOST/PATH/TO/fleet."
 
 
 @dataclass(frozen=True)
 class WorkerAddress:
-    """Where a worker is: a name that ssh knows, or user, host and port; and the path of `fleet` there."""
+    """Address of a worker: a host name known to ssh, or user, host and port; and the path of `fleet` there."""
 
     host: str
     user: str | None = None
@@ -57,35 +57,35 @@ class WorkerAddress:
 
     @property
     def name(self) -> str:
-        """What people and the audit log call it: no user, no path."""
+        """Name for people and the audit log, without user and path."""
         return f"{self.host}:{self.port}" if self.port else self.host
 
     @property
     def destination(self) -> list[str]:
-        """The arguments of ssh that name it."""
+        """Arguments that make ssh connect to it."""
         port = ["-p", str(self.port)] if self.port else []
         host = self.host.strip("[]")
         return [*port, "--", f"{self.user}@{host}" if self.user else host]
 
 
 def parse_worker(text: str, origin: str) -> WorkerAddress:
-    """`[USER@]HOST`, as for ssh, or `ssh://[USER@]HOST[:PORT][/PATH/TO/fleet]`.
+    """Parse `[USER@]HOST`, as for ssh, or `ssh://[USER@]HOST[:PORT][/PATH/TO/fleet]`.
 
-    Raises InputError that names `origin`, where the text stands.
+    Raises InputError that names `origin`, where the text was given.
     """
     match = _ADDRESS.fullmatch(text)
     port = int(match["port"]) if match and match["port"] else None
     is_whole = match and (match["scheme"] or not (match["port"] or match["program"]))
     if match is None or not is_whole or (port is not None and not 0 < port < 65536):
         raise InputError(
-            f"{origin}: '{text}' is no worker; write [USER@]HOST as for ssh, or "
+            f"{origin}: '{text}' is not a worker address; write [USER@]HOST as for ssh, or "
             "ssh://[USER@]HOST[:PORT][/PATH/TO/fleet]."
         )
     return WorkerAddress(match["host"], match["user"], port, match["program"] or "fleet")
 
 
 def parse_workers(texts: Sequence[str], origin: str) -> tuple[WorkerAddress, ...]:
-    """Each as `parse_worker` reads it. Raises InputError, also for too many and for two that have the same name."""
+    """Parse each as `parse_worker` does. Raises InputError, also for too many and for two with the same name."""
     workers = tuple(parse_worker(text, origin) for text in texts)
     if len(workers) > MAX_WORKERS:
         raise InputError(f"{origin}: {len(workers)} workers; name at most {MAX_WORKERS}.")
@@ -97,7 +97,7 @@ def parse_workers(texts: Sequence[str], origin: str) -> tuple[WorkerAddress, ...
 
 
 class LastWords:
-    """Keeps the end of what a program writes to a pipe, and no more of it."""
+    """Keeps the last 4096 bytes that a program writes to a pipe."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -111,9 +111,9 @@ class LastWords:
                 self._end = (self._end + more)[-4096:]
 
     def sentence(self) -> str:
-        """The last line that has words, as a sentence without anything that steers a terminal; empty if there is none.
+        """Return the last line with words as a sentence, without control characters; empty if there is none.
 
-        To be asked once the program has ended.
+        Call it only after the program has ended.
         """
         self._reading.join(1)
         lines = self._end.decode("utf-8", "replace").splitlines()
@@ -130,15 +130,15 @@ class Connection:
     """One signed-in connection to a worker (OpenSSH's ControlMaster); sessions over it need no further sign-in."""
 
     def __init__(self, address: WorkerAddress, control: Path) -> None:
-        """`control` is the socket to make: in a private folder, whose end is the connection's as well."""
+        """`control` is the path of the socket to create, in a private folder; the connection ends with that folder."""
         self.address = address
         self._control = control
         self._path = str(control).replace("%", "%%")  # ssh reads % as the beginning of a variable
         self._master: subprocess.Popen[bytes] | None = None
 
     def open(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Sign in. Raises WorkerError with ssh's own words if that does not work, or if meanwhile all `is_over`."""
-        # A Ctrl-C at the terminal is ours to pass on, in good order.
+        """Sign in. Raises WorkerError with ssh's own message if that fails or `is_over` becomes true meanwhile."""
+        # Handle Ctrl-C ourselves: ssh gets a session of its own, so the terminal does not signal it.
         self._master = self._popen(
             ["-M", "-N", "-S", self._path, "-o", "ClearAllForwardings=yes", *_OPTIONS, *self.address.destination],
             stdin=subprocess.DEVNULL,
@@ -151,14 +151,14 @@ class Connection:
             if self._master.poll() is not None or is_over() or time.monotonic() > deadline:
                 self.close()
                 raise WorkerError(
-                    f"Worker {self.address.name} cannot be reached: {said.sentence() or 'ssh said nothing.'} "
+                    f"Worker {self.address.name} is unreachable: {said.sentence() or 'ssh reported nothing.'} "
                     f"Try by hand: ssh {' '.join(self.address.destination).replace('-- ', '')} true",
                     self.address.name,
                 )
             time.sleep(0.02)
 
     def forward(self, address: str) -> str:
-        """Make an address of this machine reachable from the worker's own loopback; returns the address there.
+        """Make an address of this machine reachable from the worker's loopback; return the address there.
 
         Raises WorkerError if the worker's sshd does not allow it.
         """
@@ -182,12 +182,14 @@ class Connection:
         return f"127.0.0.1:{port}"
 
     def start(self, *arguments: str, **streams: Any) -> tuple[subprocess.Popen[bytes], LastWords]:
-        """Start `fleet` with these arguments (words without blanks or quotes) on the worker; what it says on stderr.
+        """Start `fleet` on the worker; return the process and a reader of its stderr.
+
+        `arguments` are words without spaces or quotes.
 
         Raises WorkerError if ssh does not start.
         """
         process = self._popen([*self._over_this(), self.address.program, *arguments], **streams)
-        complaints, process.stderr = process.stderr, None  # one reader is enough
+        complaints, process.stderr = process.stderr, None  # LastWords must be the only reader
         assert complaints is not None
         return process, LastWords(complaints)
 
@@ -206,11 +208,11 @@ class Connection:
             return subprocess.Popen([SSH, *arguments], stderr=subprocess.PIPE, start_new_session=True, **streams)
         except OSError as error:
             raise WorkerError(
-                f"Worker {self.address.name} cannot be reached: {SSH} does not start ({error.strerror}); install "
+                f"Worker {self.address.name} is unreachable: {SSH} does not start ({error.strerror}); install "
                 "OpenSSH's client (Debian: openssh-client).",
                 self.address.name,
             ) from None
 
     def _over_this(self, *arguments: str) -> list[str]:
-        # Where there is no such connection any more, ssh would make another one: it shall not.
+        # Fail if the connection is gone, instead of letting ssh open a new one.
         return ["-S", self._path, "-o", "ProxyCommand=false", *_OPTIONS, *arguments, *self.address.destination]

@@ -1,4 +1,4 @@
-"""What is wrong with a value that somebody wrote, in words for the one who must mend it; never the value itself."""
+"""Validation errors in words for the author of the value, without repeating the value."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-# By pydantic's error types (https://docs.pydantic.dev/latest/errors/validation_errors/), filled with their context.
+# By pydantic error type (https://docs.pydantic.dev/latest/errors/validation_errors/), filled with its context.
 _WORDS = {
     "missing": "missing; add it",
-    "extra_forbidden": "unknown key; remove it or mend its spelling",
+    "extra_forbidden": "unknown key; remove it or fix its spelling",
     "string_type": "must be text; put it in quotes",
     "string_too_short": "must not be empty",
     "string_too_long": "longer than {max_length} characters",
@@ -26,22 +26,22 @@ _WORDS = {
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
     "too_short": "must not be empty",
-    "dict_type": "must hold keys and values",
-    "model_type": "must hold keys and values",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
     "tuple_type": "must be a list",
     "list_type": "must be a list",
-    "string_pattern_mismatch": "holds characters that are not allowed here",
+    "string_pattern_mismatch": "contains characters that are not allowed here",
 }
 
 
 def mistakes(error: ValidationError) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    """Each mistake of a validation: where (keys and indexes) and what, without a full stop."""
+    """Yield each validation error: location (keys and indexes) and message, without a full stop."""
     found = error.errors(include_url=False, include_input=False)
     wrong = [mistake["loc"] for mistake in found]
     for mistake in found:
         at = mistake["loc"]
         if mistake["type"] == "too_short" and any(other[: len(at)] == at and other != at for other in wrong):
-            continue  # it is short of the very items that are wrong
+            continue  # it is too short only because its items are invalid
         words = _WORDS.get(mistake["type"])
         where = tuple(step for step in mistake["loc"] if step != "[key]")
         yield where, words.format(**mistake.get("ctx", {})) if words else mistake["msg"].removeprefix("Value error, ")
@@ -49,7 +49,7 @@ def mistakes(error: ValidationError) -> Iterator[tuple[tuple[int | str, ...], st
 
 @dataclass(frozen=True)
 class Shape:
-    """A text's pattern with what it says in words, for `Annotated`."""
+    """A text pattern with its description in words, for `Annotated`."""
 
     pattern: str
     words: str
@@ -61,6 +61,6 @@ class Shape:
         return {**handler(schema), "pattern": self.pattern}
 
     def _check(self, value: str) -> str:
-        if not re.fullmatch(self.pattern, value):  # a `$` alone lets a line end pass
+        if not re.fullmatch(self.pattern, value):  # `$` would also match before a line end
             raise ValueError(f"must be {self.words}")
         return value

@@ -1,7 +1,7 @@
-"""YAML for our own files (recipes, fleet.yml): strict, and every value knows its line.
+"""Strict YAML for our own files (recipes, fleet.yml), with line numbers.
 
-PyYAML alone lets the last of two equal keys win, reads `no` as False and `1:30` as 90, and walks alias bombs.
-This reads the core words of YAML 1.2 only (true, false, null, decimal numbers); all else is text, dates included.
+PyYAML alone lets the last of two equal keys win, reads `no` as False and `1:30` as 90, and expands alias bombs.
+This reads only YAML 1.2's core scalars (true, false, null, decimal integers); everything else is text, dates included.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from fleet.paths import read_regular
 from fleet.validation import mistakes
 
 MAX_BYTES = 1024 * 1024
-"""Our own files are written by hand; a larger one is a mistake or an attack."""
+"""Our own files are written by hand; a larger one is an error or an attack."""
 
 MAX_DEPTH = 50
-"""Lists and mappings inside each other; a recipe has six."""
+"""Nesting depth of lists and mappings; a recipe has six."""
 MAX_MISTAKES = 50
-"""Nobody reads more of them at once."""
+"""No one reads more of them at once."""
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -34,7 +34,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class NotPlain(Exception):
-    """YAML that may be valid, but that no file of ours needs; `line` is 1-based."""
+    """YAML that may be valid but that our files never need; `line` is 1-based."""
 
     def __init__(self, what: str, line: int) -> None:
         super().__init__(what)
@@ -43,16 +43,16 @@ class NotPlain(Exception):
 
 @dataclass(frozen=True)
 class YamlFile:
-    """A parsed file: its plain data, and the way back from a value to its line."""
+    """A parsed file: its plain data, and the line of each value."""
 
     path: Path
     data: Any
     sha256: str
-    """Of the very bytes that `data` was read from."""
+    """Of the exact bytes that `data` was read from."""
     _root: yaml.Node | None
 
     def line_of(self, location: tuple[int | str, ...]) -> int:
-        """The 1-based line of the value at `location` (keys and indexes), or of its nearest parent."""
+        """Return the 1-based line of the value at `location` (keys and indexes), or of its nearest parent."""
         node, line = self._root, 1
         for step in location:
             if node is None:
@@ -82,7 +82,7 @@ def read_yaml(path: Path) -> YamlFile:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
     if len(content) > MAX_BYTES:
-        raise InputError(f"{path} is larger than {MAX_BYTES // 1024} KiB; that is not a file written by hand.")
+        raise InputError(f"{path} is larger than {MAX_BYTES // 1024} KiB, too large for a file written by hand.")
     try:
         root = compose(content.decode("utf-8"), with_aliases=False)
     except UnicodeDecodeError:
@@ -92,14 +92,14 @@ def read_yaml(path: Path) -> YamlFile:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{path}:{line}: not valid YAML: {error.problem or error.context}.") from None
-    except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML lets numbers pass that are out of range
+    except (yaml.YAMLError, ValueError, OverflowError):  # PyYAML raises the latter two for numbers out of range
         raise InputError(f"{path}: not valid YAML (a character that YAML does not allow).") from None
     data = _construct(path, root) if root else None
     return YamlFile(path, data, hashlib.sha256(content).hexdigest(), root)
 
 
 class _Loader(yaml.SafeLoader):
-    """Goes no deeper than a file of ours: the work of PyYAML grows with the square of the depth."""
+    """Limits the depth: PyYAML's work grows with its square."""
 
     with_aliases = True
     _depth = 0
@@ -121,7 +121,7 @@ class _PlainLoader(_Loader):
 
 
 def compose(text: str, *, with_aliases: bool) -> yaml.Node | None:
-    """The nodes of a YAML document.
+    """Return the nodes of a YAML document.
 
     Raises NotPlain, and what PyYAML does: YAMLError, ValueError, OverflowError.
     """
@@ -137,7 +137,7 @@ def load_model(path: Path, model: type[Model]) -> Model:
 
 
 def read_model(path: Path, model: type[Model]) -> tuple[Model, YamlFile]:
-    """The same with the document, which knows the lines."""
+    """Like `load_model`, but also return the document, for line numbers."""
     document = read_yaml(path)
     try:
         return model.model_validate(document.data), document
@@ -146,7 +146,7 @@ def read_model(path: Path, model: type[Model]) -> tuple[Model, YamlFile]:
 
 
 def describe_errors(document: YamlFile, error: ValidationError) -> list[str]:
-    """One line per mistake of a ValidationError, with file and line, in the file's order."""
+    """Return one line per validation error, with file and line, in the file's order."""
     lines, found = [], list(mistakes(error))
     for location, what in found[:MAX_MISTAKES]:
         key = ".".join(str(step) for step in location) or "(whole file)"

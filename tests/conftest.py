@@ -1,4 +1,4 @@
-"""What all tests share. Nothing here reaches further than this machine."""
+"""Fixtures for all tests. Nothing here leaves this machine."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parent.parent
 _WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--")
 OBEYING_MODES = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
-"""Before a command: even root is bound by the modes of files then, as users and services are."""
+"""Prefix for a command that must obey file modes even as root, as users and services do."""
 
 
-# What most people have, whatever the developer's own is: fixtures of a module come before those of a test.
+# The usual umask, whatever the developer's is. Set here because module fixtures run before those of a test.
 os.umask(0o022)
-# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+# A shell that starts the tests in the background makes them and their child processes ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m takes any away
+@pytest.hookimpl(tryfirst=True)  # before -m deselects any
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse a suite in which some test has no case that `make test` runs."""
+    """Reject a suite in which any test has no case for `make test`."""
     asked_for_single_cases = any("[" in argument for argument in config.args)
     if not asked_for_single_cases and (missing := only_at_full_size(items)):
         raise pytest.UsageError(f"`make test` would run no case of {', '.join(missing)}")
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @contextmanager
 def as_it_was() -> Iterator[None]:
-    """Put back what a command or an agent in this very process sets for good; pytest does so for warnings."""
+    """Restore what a command or an agent in this process sets globally; pytest already restores warnings."""
     umask = os.umask(0o022)
     environment, temporary, hook = os.environ.copy(), tempfile.tempdir, sys.excepthook
     structured, level, disabled = structlog.get_config(), logging.root.level, logging.root.manager.disable
@@ -57,20 +57,20 @@ def as_it_was() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_traces() -> Iterator[None]:
-    """No test depends on what another one has left, so that their order does not matter."""
+    """Isolate each test from the global state left by others, so that their order does not matter."""
     with as_it_was():
         yield
 
 
 @pytest.fixture(autouse=True)
 def own_home(no_traces: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test has a home of its own, so that none reads or writes the developer's state."""
+    """Give each test its own home, so that none reads or writes the developer's state."""
     for name in list(os.environ):
         if name.startswith(("FLEET_", "XDG_", "ANSIBLE_")) and name not in ("FLEET_BROWSER", "XDG_CACHE_HOME"):
             monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    # Playwright's own browsers are looked for in the real home.
+    # Playwright's own browsers stay in the real home.
     monkeypatch.setenv(
         "PLAYWRIGHT_BROWSERS_PATH",
         os.environ.get("PLAYWRIGHT_BROWSERS_PATH", str(Path.home() / ".cache/ms-playwright")),

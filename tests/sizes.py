@@ -1,6 +1,6 @@
-"""Two sizes of the same tests: `make test` runs a part of the cases, `make test-all` runs the others.
+"""Two sizes of the same tests: `make test` runs some of the cases, `make test-all` runs the others.
 
-No test may have cases of the second kind only: conftest.py refuses to run such a suite.
+conftest.py rejects a suite in which a test has only cases of the second kind.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ FULL = pytest.mark.full
 
 
 def cases(values: Iterable[Any], in_every_run: Collection[Any]) -> list[Any]:
-    """Parameters of a test: those named run in `make test`, the others in `make test-all`."""
+    """Return a test's parameters: those listed run in `make test`, the others in `make test-all`."""
     return [value if value in in_every_run else pytest.param(value, marks=FULL) for value in values]
 
 
 def sizes(small: Any, full: Any) -> list[Any]:
-    """Parameters of a test that `make test` runs at a small size, and `make test-all` at its full one."""
+    """Return a test's parameters: `make test` runs the small size, `make test-all` the full one."""
     return [pytest.param(small, id="small"), pytest.param(full, id="full", marks=FULL)]
 
 
 def only_at_full_size(items: Iterable[pytest.Item]) -> list[str]:
-    """Tests that `make test` would leave out altogether."""
+    """Return the tests that `make test` would skip entirely."""
     everywhere: dict[str, bool] = {}
     for item in items:
         name = item.nodeid.partition("[")[0]

@@ -1,1 +1,1 @@
-"""The agent: one process per run that holds the browser, the sessions, the pacing and the audit log."""
+"""The agent: one process per run that owns the browser, the sessions, the pacing and the audit log."""

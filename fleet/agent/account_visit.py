@@ -1,4 +1,4 @@
-"""One planned account: its gates, in order, and then its visit."""
+"""The visit to one planned account: check its gates in order, then visit it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fleet.visit.visit import ControlResult, Ending, NotBegun, Order, Visitor, V
 
 @dataclass(frozen=True)
 class Ground:
-    """What all visits of a run stand on."""
+    """Everything the visits of a run share."""
 
     run_id: str
     check: bool
@@ -45,11 +45,11 @@ class Ground:
     personal_sessions: frozenset[str]
     breaker: Breaker
     in_use: dict[str, asyncio.Lock] = field(default_factory=dict)
-    """One lock per session: a session is used once at a time."""
+    """One lock per session: a session is used by one visit at a time."""
 
 
 class AccountVisit:
-    """The journal of one visit; `work` is the way in."""
+    """The journal of one visit. `work` runs the visit."""
 
     def __init__(
         self, ground: Ground, account: PlannedAccount, recipe: Recipe, visitor: Visitor, *, live: bool
@@ -67,12 +67,13 @@ class AccountVisit:
     async def work(self) -> None:
         """Finish every control of the account.
 
-        Raises AuditError, and NotBegun if its visitor was gone before its turn; all else ends as an outcome.
+        Raises AuditError, and NotBegun if the visitor was lost before the visit's turn; any other failure becomes an
+        outcome.
         """
         try:
             before = await self._ready()
             if before is None:
-                return  # an account that is not visited waits for nothing
+                return  # an account that is not visited needs no turn
             key = f"{self._employee.name}.{self._recipe.service}"
             async with (
                 self._ground.pacing.turn(self._recipe.service) as turn,
@@ -80,7 +81,7 @@ class AccountVisit:
             ):
                 if self._visitor.is_gone:
                     raise NotBegun
-                ready = await self._ready(before[1])  # again: the wait may have been long
+                ready = await self._ready(before[1])  # check again: the wait may have been long
                 if ready is not None:
                     turn.is_spent = True
                     await self._visit(*ready)
@@ -93,9 +94,9 @@ class AccountVisit:
             await self._finish_rest(Reason.INTERNAL)
 
     async def _ready(self, known: Opened | None = None) -> tuple[list[str], Opened] | None:
-        """The controls that may be touched now, and the session (`known` if it is unchanged since).
+        """Return the controls that may be touched now, and the session (`known` if it is unchanged).
 
-        None once all are finished without a visit.
+        Returns None once all controls are finished without a visit.
         """
         ground, service = self._ground, self._recipe.service
         controls = await self._controls_that_may_be_touched()
@@ -117,13 +118,13 @@ class AccountVisit:
         return controls, opened
 
     async def _left_alone(self, controls: list[str], outcome: Outcome, reason: Reason) -> None:
-        """Finish controls of an account that is not even opened: nothing is ready then."""
+        """Finish controls of an account whose session is not opened; all its controls are still pending."""
         for control in controls:
             await self._ground.recorder.finish(self._account, control, outcome, reason)
 
     async def _finish_rest(self, reason: Reason) -> None:
         recorder = self._ground.recorder
-        await recorder.settle()  # a worker may be lost while the log is being given its last words
+        await recorder.settle()  # records may still be on their way to the log when a worker is lost
         for control in self._account.controls:
             if not recorder.is_finished(self._account, control):
                 intended = recorder.is_intended(self._account, control)
@@ -134,7 +135,7 @@ class AccountVisit:
         ground, free = self._ground, []
         for control in self._account.controls:
             if ground.recorder.is_finished(self._account, control):
-                continue  # when somebody else was to visit
+                continue  # finished in an earlier attempt with another visitor
             refused = refusal(
                 self._account,
                 control,
@@ -167,9 +168,9 @@ class AccountVisit:
             await asyncio.to_thread(self._seal_back, opened, ending)
 
     def _seal_back(self, opened: Opened, ending: Ending) -> None:
-        """Keep the session as the visit left it: one that rotated at the service is over here otherwise.
+        """Store the session as the visit left it: if the service rotated it, the stored copy no longer works.
 
-        Not for somebody who has revoked meanwhile, and never over what was imported or removed meanwhile.
+        Skipped if the employee has revoked the mandate, or if the session was imported or removed in the meantime.
         """
         ground, name = self._ground, self._employee.name
         lacking = lacking_authority(self._employee, self._recipe.service, ground.revocations)
@@ -178,7 +179,7 @@ class AccountVisit:
             ground.sessions.seal_back(name, self._recipe, opened, rotated)
 
     def _hear(self, ending: Ending) -> None:
-        """Tell breaker and pacing how the service took the visit."""
+        """Report to breaker and pacing how the service reacted to the visit."""
         ground, service = self._ground, self._recipe.service
         troubles: set[Outcome | Reason] = set(self._outcomes)
         if ending.retry_after is not None:
@@ -190,12 +191,12 @@ class AccountVisit:
         ground.breaker.observe(service, self._employee.name, troubles)
 
     async def permit(self, control: str) -> Reason | None:
-        """Service and mandate again, a moment before the click: stopped or revoked meanwhile, or the day has turned."""
+        """Check service and mandate again just before the click: a stop, a revocation or an expiry counts."""
         ground, service = self._ground, self._recipe.service
         return is_shut(service, ground.stopped) or lacking_authority(self._employee, service, ground.revocations)
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
-        """Record the intent, with the picture of the control as it was."""
+        """Record the intent, with a picture of the control before the press."""
         mandate = self._employee.mandate
         by_company = self._own.owner == "company"
         await self._ground.recorder.write(
@@ -212,7 +213,7 @@ class AccountVisit:
         )
 
     async def finish(self, finding: ControlResult) -> None:
-        """Record how a control ended."""
+        """Record the control's outcome."""
         self._outcomes.append(finding.outcome)
         picture = self._keep(finding.control, EvidenceKind.AFTER, finding.picture)
         label = self._keep(finding.control, EvidenceKind.LABEL, finding.label.encode() if finding.label else None)
@@ -233,7 +234,7 @@ class AccountVisit:
         )
 
     def _keep(self, control: str, kind: EvidenceKind, seen: bytes | None) -> str | None:
-        """Keep what was seen, if anything was, in the run's folder; returns the HMAC that goes into the record."""
+        """Store evidence, if any, in the run's folder and return the HMAC for the record."""
         if seen is None:
             return None
         with contextlib.suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""Makes the browsers of this machine ready: for a run's agent, and for a worker."""
+"""Prepares the browsers on this machine, for a run's agent or for a worker."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fleet.recipes.recipe import Recipe
 
 
 def is_in_sandbox(wanted: bool) -> bool:
-    """Whether browsers here are in Chromium's sandbox: it does not work for root."""
+    """Return whether browsers run in Chromium's sandbox here; it does not work for root."""
     return wanted and os.geteuid() != 0
 
 
 def proxied_hosts(network: Network, recipes: Iterable[Recipe]) -> list[str]:
-    """A host of each service that a proxy must let through."""
+    """Return one host per service that a proxy must let through."""
     if network.proxy is None:
         return []
     return [min(recipe.page_hosts) for recipe in recipes if not network.is_loopback(recipe.page_hosts)]
@@ -27,10 +27,12 @@ def proxied_hosts(network: Network, recipes: Iterable[Recipe]) -> list[str]:
 async def open_engine(
     network: Network, proxied: Iterable[str], *, sandbox: bool, live: bool, credentials: bytes | None = None
 ) -> Engine:
-    """The browsers of this machine, none started yet. `credentials` are the proxy's, None to read them from its file.
+    """Return the browser engine of this machine; no browser is started yet.
 
-    Raises FleetError if there is no browser, or no way through the proxy, or if pages of live services would run
-    without a sandbox that was asked for.
+    `credentials` are the proxy's; None reads them from its file.
+
+    Raises FleetError if no browser is found, if the proxy is unusable, or if live services would be visited without a
+    sandbox that was asked for.
     """
     if live:
         require_sandbox(sandbox)

@@ -1,4 +1,4 @@
-"""Asks an agent, from `fleet run`. (The role's action plugin has a client of its own: it may not import fleet.)"""
+"""Client for the agent's socket, for `fleet run`. (The role's action plugin has its own; it cannot import fleet.)"""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ ENDED = "The agent ended before the run did; what it did is in the audit log."
 
 
 class AgentGone(AgentError):
-    """There is no agent at a socket any more, or it hung up."""
+    """No agent listens on the socket, or it closed the connection."""
 
 
 class AgentHangs(AgentError):
-    """An agent does not answer in time."""
+    """The agent does not answer in time."""
 
 
 class AgentClient:
-    """One question at a time, each on a connection of its own."""
+    """Sends one request at a time, each on its own connection."""
 
     def __init__(self, socket_path: Path) -> None:
         self.socket_path = socket_path
 
     def wait_for_socket(self, is_alive: Callable[[], bool], within: float = 30.0) -> None:
-        """Wait until the agent listens. Raises AgentError if it ended or time is over."""
+        """Wait until the agent listens. Raises AgentError if it has ended or on timeout."""
         deadline = time.monotonic() + within
         while not self.socket_path.exists():
             if not is_alive() or time.monotonic() > deadline:
@@ -40,7 +40,7 @@ class AgentClient:
 
     @contextmanager
     def connected(self, within: float) -> Iterator[socket.socket]:
-        """A connection to the agent, whose steps take at most `within` seconds. Raises AgentError as `ask` does."""
+        """Connect to the agent with a timeout of `within` seconds per step. Raises AgentError as `ask` does."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(within)
@@ -52,14 +52,14 @@ class AgentClient:
             raise AgentGone(ENDED) from None
 
     def ask(self, operation: str, within: float, **fields: Any) -> dict[str, Any]:
-        """Ask and wait for the answer, at most `within` seconds. Raises AgentError if the agent is gone or hangs."""
+        """Return the answer to a request, within `within` seconds. Raises AgentError if the agent is gone or hangs."""
         with self.connected(within) as connection:
             connection.sendall(json.dumps({"v": VERSION, "op": operation, **fields}).encode() + b"\n")
             parsed: dict[str, Any] = json.loads(connection.makefile("rb").readline())
         return parsed
 
     def require(self, operation: str, within: float, **fields: Any) -> dict[str, Any]:
-        """Ask as `ask` does, and raise an answer that is an error: InputError, WorkerError or AgentError."""
+        """Like `ask`, but raise an error answer as InputError, WorkerError or AgentError."""
         answer = self.ask(operation, within, **fields)
         if "worker" in answer and "error" in answer:
             raise WorkerError(answer["error"], answer["worker"])

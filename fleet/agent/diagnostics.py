@@ -1,4 +1,4 @@
-"""The agent's own log: what went wrong in it, in codes, types and places, never in words that may carry a secret."""
+"""The agent's own log: failures as codes, types and code locations, without text that may contain a secret."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ diagnostics = structlog.get_logger()
 
 
 class DiagnosticsFile:
-    """Where diagnostics go. A line that the disk does not take is lost: it must not end the run that it tells of."""
+    """File for diagnostics. Write errors are ignored: a full disk must not end the run."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -26,16 +26,16 @@ class DiagnosticsFile:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing waits here."""
+        """Do nothing: writes are unbuffered."""
 
 
 def without_text(error: BaseException) -> dict[str, Any]:
-    """An exception's type and the places that it came by: its text may carry personal data, an address or a cookie."""
+    """Return an exception's type and code locations. Its text may contain personal data, an address or a cookie."""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     return {"error": type(error).__name__, "at": [f"{frame.filename}:{frame.lineno}" for frame in frames]}
 
 
 def note_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What the event loop has nobody else to tell of."""
+    """Log an error that only the event loop has seen (exception handler)."""
     error = context.get("exception")
     diagnostics.error("agent.unhandled", **(without_text(error) if error is not None else {}))

@@ -1,4 +1,4 @@
-"""Questions and answers both ways over one stream, a JSON object a line: between an agent and a worker.
+"""Requests in both directions over one stream, one JSON object per line, between the agent and a worker.
 
 {"ask": 1, "op": "visit", ...}  ->  {"answer": 1, ...}  or  {"answer": 1, "error": SENTENCE}
 """
@@ -15,18 +15,18 @@ from typing import Any
 from fleet.agent.diagnostics import diagnostics, without_text
 
 MAX_AT_ONCE = 1000
-"""Questions that are being answered; a worker has a few for each of its forks."""
+"""Maximum number of requests being answered; a worker has a few for each of its forks."""
 MAX_BYTES_AT_ONCE = 64 * 1024 * 1024
-"""Of the same, pictures and all."""
+"""Maximum size of those requests in bytes, pictures included."""
 MAX_SENTENCE = 1000
-"""Characters of an error that the other side may give."""
+"""Maximum length in characters of an error from the other side."""
 
 Answer = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Answers a question of the other side: its name, and its fields."""
+"""Handles a request from the other side, given the operation's name and its fields."""
 
 
 class ChannelError(Exception):
-    """The other side is gone, or does not speak as it should. Its text says which, and quotes nothing."""
+    """The other side is gone or violates the protocol. The text says which and quotes nothing."""
 
 
 class Refused(Exception):
@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 class Channel:
-    """One side. `run` reads until the end; `ask` may be called as soon as it runs."""
+    """One end of the connection. `run` reads until the end; `ask` may be called as soon as it runs."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
         self._reader = reader
@@ -49,10 +49,10 @@ class Channel:
         self._answering: dict[asyncio.Task[None], int] = {}
         self._ended: ChannelError | None = None
         self.heard_at = asyncio.get_running_loop().time()
-        """When the other side last said something, on the loop's clock."""
+        """When the last message arrived, on the event loop's clock."""
 
     async def ask(self, op: str, **fields: Any) -> dict[str, Any]:
-        """Ask, and wait for the answer. Raises Refused with the other side's sentence, ChannelError if it is gone."""
+        """Return the answer to a request. Raises Refused with the other side's sentence, ChannelError if it is gone."""
         if self._ended is not None:
             raise self._ended
         number = next(self._numbers)
@@ -68,7 +68,7 @@ class Channel:
         return answer
 
     async def run(self) -> None:
-        """Read until the other side is gone; then whoever waits hears of it, and what is being answered is canceled."""
+        """Read until the other side is gone; then fail all pending requests and cancel those being answered."""
         why = "it is gone"
         try:
             async for line in self._reader:
@@ -83,7 +83,7 @@ class Channel:
             self._writer.close()
 
     def close(self) -> None:
-        """Hang up. What has been said may still go out."""
+        """Close the connection. Messages already written may still be delivered."""
         self._end(ChannelError("it was let go"))
         self._writer.close()
         self._reader.feed_eof()  # the other side may keep its own end open
@@ -99,7 +99,7 @@ class Channel:
     def _take(self, message: dict[str, Any], size: int) -> None:
         if "answer" in message:
             waiting = self._waiting.get(message["answer"])
-            if waiting is not None and not waiting.done():  # who asked may have been canceled meanwhile
+            if waiting is not None and not waiting.done():  # the caller may have been canceled meanwhile
                 waiting.set_result(message)
             return
         if len(self._answering) >= MAX_AT_ONCE or sum(self._answering.values()) > MAX_BYTES_AT_ONCE:

@@ -1,4 +1,4 @@
-"""What `fleet agent` does once it is started: be the agent of one run, to its end."""
+"""Entry point of `fleet agent`: runs one run from start to end."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from fleet.settings.resolve import resolve_settings
 
 
 def run_agent(socket_path: Path | None, owners: list[int], order: dict[str, Any]) -> None:
-    """Be the agent: serve the run that `order` describes (a whole `spec`, or a `play` to make one from).
+    """Serve the run that `order` describes: a complete `spec`, or a `play` to make one from.
 
-    Without a path it listens in a new folder. Raises InputError if others can enter the socket's folder.
+    Without a path the agent listens in a new folder. Raises InputError if other users can enter the socket's folder.
     """
     if socket_path is None:
         with held_folder(runtime_dir(), AGENT) as folder:
@@ -46,31 +46,31 @@ def run_agent(socket_path: Path | None, owners: list[int], order: dict[str, Any]
             catalog = catalog_for(spec.settings, rehearsal=spec.inventory.rehearsal)
         else:
             spec, catalog = await asyncio.to_thread(spec_of_play, order["play"])
-        scrub_environment()  # only now: Ansible reads the play's inventory in the environment that the play has
+        scrub_environment()  # only now: Ansible reads the play's inventory in the play's own environment
         _log_to(spec)
         return await Run.open(spec, catalog, workers, socket_path)
 
     agent = Agent(socket_path, open_run, announce, belongs_to_play="play" in order)
     asyncio.run(agent.serve(owners))
-    sweep(runtime_dir())  # if our owner was killed, its play is left
+    sweep(runtime_dir())  # a killed owner may have left its play running
     return None
 
 
 def announce(socket_path: Path) -> None:
-    """Tell whoever started this process where it listens; then let go of stdout, so that they may stop reading."""
+    """Print the socket's path for the parent process, then close stdout so that the parent can stop reading."""
     print(json.dumps({"socket": str(socket_path)}), flush=True)
     _redirect_to_nowhere(1)
 
 
 def settle(folder: Path) -> None:
-    """Make this process one that works with browsers, in a private folder that goes with it.
+    """Prepare this process for running browsers, in a private folder that is removed with it.
 
-    Raises InputError if others can enter the folder.
+    Raises InputError if other users can enter the folder.
     """
     require_private(folder)
-    hold(folder)  # as long as this process lives
+    hold(folder)  # held as long as this process lives
     os.umask(0o077)
-    # Browser profiles go where they are wiped with the socket, whatever happens to the browser.
+    # Browser profiles live next to the socket, so they are deleted even if the browser crashes.
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     structlog.configure(
         processors=[
@@ -85,9 +85,9 @@ def settle(folder: Path) -> None:
 
 
 def hush() -> None:
-    """Write no more to a stderr that is a file: what Node and the browser say there may hold whatever a page has said.
+    """Redirect stderr to /dev/null if it is a file: Node and the browser may log page content.
 
-    Until now it told whoever started this process why it could not begin.
+    Until this point stderr reports startup errors to the parent process.
     """
     if stat.S_ISREG(os.fstat(2).st_mode):
         _redirect_to_nowhere(2)
@@ -100,15 +100,16 @@ def _redirect_to_nowhere(descriptor: int) -> None:
 
 
 def scrub_environment() -> None:
-    """Forget what the browsers must not be given."""
+    """Remove environment variables that the browsers must not see."""
     for name in os.environ.keys() - set(KEPT):
         del os.environ[name]
 
 
 def spec_of_play(play: dict[str, Any]) -> tuple[RunSpec, Catalog]:
-    """Make the plan of a play that runs without `fleet run`: read its inventory as it did, its hosts only.
+    """Make the plan of a play that runs without `fleet run`: read its inventory as the play did, limited to its hosts.
 
-    The recipes that it was made with come with it. Raises InputError as reading inventory and settings does.
+    The recipes used for the plan are returned with it. Raises InputError if the inventory or the settings cannot be
+    read.
     """
     cwd = Path(play["cwd"])
     sources = tuple(str(source) for source in play["inventory_sources"])
@@ -134,10 +135,10 @@ def spec_of_play(play: dict[str, Any]) -> tuple[RunSpec, Catalog]:
 
 
 def _log_to(spec: RunSpec) -> None:
-    """Send diagnostics to the run's own log file; where there can be none they stay on stderr.
+    """Write diagnostics to the run's own log file, or to stderr if that cannot be created.
 
-    Only ours: what Python, Node and the browser write to stderr may hold whatever a page has said. Raises InputError
-    for a state of the other kind: nothing is written into it.
+    Only this program's diagnostics go there: stderr of Python, Node and the browser may contain page content. Raises
+    InputError for a state of the other kind (rehearsal or live), in which nothing is written.
     """
     state = spec.settings.state_dir
     state.require_kind(rehearsal=spec.inventory.rehearsal)

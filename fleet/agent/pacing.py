@@ -1,4 +1,4 @@
-"""How gently services are visited: a limit of contexts for all, and one at a time with pauses where it is live."""
+"""Rate limiting: a limit of concurrent contexts, and for live services one visit at a time with pauses between."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from datetime import datetime
 from fleet.plan.pace import Pace
 
 MAX_WAIT = 15 * 60.0
-"""Seconds. A service that asks for a longer break than this is left alone for the rest of the run."""
+"""Seconds. A service that asks for a longer break is skipped for the rest of the run."""
 MAX_SLOWNESS = 32.0
 GOOD_VISITS = 5
-"""After so many in a row, pauses that a 429 has doubled are halved again."""
+"""Number of consecutive good visits after which a pause that a 429 has doubled is halved."""
 SLOWED = 1.0
-"""Seconds: the pause, before it is doubled, of a service that has none until it answers 429."""
+"""Seconds: the base pause, before doubling, for a service without a pace that answers 429."""
 LOOK_EVERY = 60.0
-"""Seconds. Clocks are set, machines sleep, and a circuit opens while somebody waits."""
+"""Seconds between checks while waiting: the clock may be set, the machine may sleep, or a circuit may open."""
 
 
 @dataclass
 class Turn:
-    """One account's turn. Whoever visits nobody leaves it unspent, and it costs no pause."""
+    """One account's turn. A turn that is not spent, because nothing was visited, costs no pause."""
 
     is_spent: bool = False
 
@@ -35,22 +35,22 @@ class _Gate:
     one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     next_at: float = 0.0
     slowness: float = 1.0
-    """Pauses are so many times as long as in good times."""
+    """Factor by which pauses are lengthened."""
     good: int = 0
-    """Visits that went well since the last 429, or since pauses were halved."""
+    """Good visits since the last 429, or since pauses were last halved."""
 
     @property
     def is_paced(self) -> bool:
         return self.pace.has_pauses or self.slowness > 1
 
     def pause(self) -> float:
-        """The pause after a visit, in seconds."""
+        """Return the pause after a visit, in seconds."""
         drawn = random.uniform(self.pace.shortest, self.pace.longest)  # noqa: S311 - jitter is no secret
         return min(MAX_WAIT, self.slowness * (max(drawn, SLOWED) if self.slowness > 1 else drawn))
 
 
 class Pacing:
-    """Lets visits begin. A service without a pace, as on loopback, is limited by forks alone."""
+    """Decides when a visit may begin. A service without a pace, as on loopback, is limited by forks alone."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Pacing:
         is_left_alone: Callable[[str], bool] = lambda _service: False,
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
-        """`is_left_alone` says of a service whether anybody would be visited there at all: if not, nobody waits."""
+        """`is_left_alone` returns True for a service that will not be visited, so that its accounts do not wait."""
         self._contexts = asyncio.Semaphore(forks)
         self._gates = {service: _Gate(pace) for service, pace in paces.items()}
         self._is_left_alone = is_left_alone
@@ -67,7 +67,7 @@ class Pacing:
 
     @asynccontextmanager
     async def turn(self, service: str) -> AsyncIterator[Turn]:
-        """Wait until a visit to `service` may begin, and hold its place while it lasts."""
+        """Wait until a visit to `service` may begin, and hold the slot while it lasts."""
         gate, turn = self._gates.get(service), Turn()
         async with AsyncExitStack() as places:
             if gate is not None:
@@ -84,14 +84,14 @@ class Pacing:
                     gate.next_at = max(gate.next_at, _clock() + gate.pause())
 
     def _left(self, gate: _Gate) -> float:
-        """Seconds until a visit may begin."""
+        """Return the seconds until a visit may begin."""
         opens_in = gate.pace.hours.opens_in(self._now()) if gate.pace.hours else 0.0
         return max(gate.next_at - _clock(), opens_in)
 
     def slow_down(self, service: str, retry_after: float) -> bool:
-        """The service has asked for fewer visits (429): none before `retry_after` seconds, and pauses twice as long.
+        """Handle a 429: no visit for `retry_after` seconds, and pauses twice as long afterwards.
 
-        False if that is longer than anybody waits here.
+        Returns False if `retry_after` exceeds `MAX_WAIT`.
         """
         gate = self._gates.get(service)
         if gate is not None:
@@ -100,7 +100,7 @@ class Pacing:
         return retry_after <= MAX_WAIT
 
     def went_well(self, service: str) -> None:
-        """A visit ended well: after a few in a row, pauses that were doubled are halved."""
+        """Record a good visit; after `GOOD_VISITS` in a row, doubled pauses are halved."""
         gate = self._gates.get(service)
         if gate is not None and gate.slowness > 1:
             gate.good += 1
@@ -109,5 +109,5 @@ class Pacing:
 
 
 def _clock() -> float:
-    """Seconds on the clock that sleeps go by."""
+    """Return the time in seconds on the clock that asyncio.sleep uses."""
     return asyncio.get_running_loop().time()

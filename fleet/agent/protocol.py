@@ -1,16 +1,16 @@
-"""The words on the agent's socket: one JSON object a line, each way. The role's action plugin speaks it, too.
+"""The protocol of the agent's socket: one JSON object per line, each way. The role's action plugin uses it, too.
 
     {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID, "visiting": N, "workers": [NAME, ...]}
     {"v": 1, "op": "visit", "employee": NAME}        -> {"v": 1, "task": {"changed": …, "outcomes": [...], ...}}
-    {"v": 1, "op": "alive"}                          -> {"v": 1}, at once, also while the run is being opened
+    {"v": 1, "op": "alive"}                          -> {"v": 1}, at once, also while the run is opening
     {"v": 1, "op": "finish"}                         -> {"v": 1, "run": ID, "counts": {...}, "log": PATH}
     {"v": 1, "op": "act", "act": {"act": ACT, ...}}  -> {"v": 1, ...}  for a command that found the log locked (acts.py)
     {"v": 1, "op": "loopback"}                       -> {"v": 1, "loopback": [ADDRESS, ...]}
-    {"v": 1, "op": "work", "worker": NAME, "ways": {ADDRESS: ADDRESS}}  and from then on as channel.py has it
+    {"v": 1, "op": "work", "worker": NAME, "ways": {ADDRESS: ADDRESS}}  and from then on as in json_rpc.py
     {"v": 1, "op": "assign", "worker": NAME, "employees": [NAME, ...]}  -> {"v": 1, "socket": PATH}
 
-Any answer may be {"v": 1, "error": SENTENCE, "exit_code": N} instead. Names only go in, no secret; with
-`act` also what a command of the same user would write into the state itself.
+Any answer may be {"v": 1, "error": SENTENCE, "exit_code": N} instead. Requests contain names
+and no secrets; `act` also contains what a command of the same user would write into the state itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_MESSAGE: Final = 16 * 1024 * 1024
 
 
 def result_fields(result: Result) -> dict[str, Any]:
-    """One result as it appears to Ansible, in --output json, and to everything that reads either."""
+    """Return one result as Ansible and --output json show it."""
     return {
         "employee": result.employee,
         "service": result.service,
@@ -41,7 +41,7 @@ def result_fields(result: Result) -> dict[str, Any]:
 
 
 def task_fields(employee: str, results: Sequence[Result]) -> dict[str, Any]:
-    """What Ansible is told of an employee's task."""
+    """Return the result of an employee's task for Ansible."""
     return {
         "changed": any(result.outcome.is_changed for result in results),
         "failed": any(result.outcome.is_failed for result in results),

@@ -1,4 +1,4 @@
-"""Writes a run's records and keeps its state: what the state holds is on disk."""
+"""Writes a run's records and keeps its state in memory; the state contains only what is on disk."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from fleet.model import SERVICE_NAME, Outcome, Reason, Result
 from fleet.plan.plan import PlannedAccount
 
 MAX_SERVICES = 100
-"""So many of a mandate's services fit into a record."""
+"""Maximum number of a mandate's services in one record."""
 
 
 class Recorder:
-    """One run's way to the log. `failure` keeps why a record could not be written first: no visit begins after it."""
+    """Writes one run's records. `failure` is the first write error; no visit begins after it."""
 
     def __init__(self, log: AuditLog, run_state: RunState, subjects: Mapping[str, Subject]) -> None:
         self._log = log
@@ -32,11 +32,11 @@ class Recorder:
         self.failure: AuditError | None = None
 
     async def write(self, event: str, **fields: Any) -> None:
-        """Append one record; returns once it is durable. Raises AuditError."""
+        """Append one record and return once it is durable. Raises AuditError."""
         writing = asyncio.create_task(self._write(event, fields))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
-        # A record is on its way whether or not the visit is canceled meanwhile: the run's state must include it.
+        # The record is written even if the visit is canceled meanwhile, so the run's state must include it.
         await asyncio.shield(writing)
 
     async def _write(self, event: str, fields: Mapping[str, Any]) -> None:
@@ -58,13 +58,13 @@ class Recorder:
         )
 
     async def meet(self, employees: Iterable[Employee], store: Subjects) -> None:
-        """Write `mandate.met` for each mandate that no run has met as it is now. Raises AuditError."""
+        """Write `mandate.met` for each mandate that no run has met in its present form. Raises AuditError."""
         known, new = store.met(), dict[str, str]()
         writing = []
         for employee in employees:
             mandate, subject = employee.mandate, self.subjects[employee.name]
             if mandate is None or mandate.employee != employee.name:
-                continue  # authority is personal: one that names somebody else is no mandate
+                continue  # authority is personal: a mandate that names someone else is ignored
             fingerprint = subject.hmac("met", mandate.model_dump_json())
             if known.get(employee.name) == fingerprint:
                 continue
@@ -84,7 +84,7 @@ class Recorder:
             )
         await asyncio.gather(*writing)
         if new:
-            store.meet(new)  # afterwards: after a crash it is recorded once more, and never not at all
+            store.meet(new)  # after the records: a crash in between repeats a record, but never loses one
 
     async def finish(
         self, account: PlannedAccount, control: str | None, outcome: Outcome, reason: Reason | None = None, **seen: Any
@@ -101,25 +101,25 @@ class Recorder:
         )
 
     async def finish_each(self, account: PlannedAccount, outcome: Outcome, reason: Reason | None = None) -> None:
-        """Finish all controls of an account in the same way."""
+        """Finish all controls of an account with the same outcome."""
         await asyncio.gather(*(self.finish(account, control, outcome, reason) for control in account.controls))
 
     def is_finished(self, account: PlannedAccount, control: str | None) -> bool:
-        """True if the control has its terminal record."""
+        """Return True if the control has its terminal record."""
         return (self.subjects[account.employee.name].pseudonym, account.service, control) in self.run_state.finished
 
     def is_intended(self, account: PlannedAccount, control: str | None) -> bool:
-        """True if an intent for the control is in the log."""
+        """Return True if an intent for the control is in the log."""
         return (self.subjects[account.employee.name].pseudonym, account.service, control) in self.run_state.intended
 
     def results_of(self, employee: str) -> list[Result]:
-        """One employee's results."""
+        """Return one employee's results."""
         subject = self.subjects[employee].pseudonym
         absent = Reason.AUDIT_FAILED if self.failure else Reason.INTERRUPTED
         return self.run_state.results(self._names, subject, absent)
 
     async def settle(self) -> None:
-        """Wait until the run's state holds all that is on its way to the log."""
+        """Wait until the run's state includes every record in flight."""
         if self._writing:
             await asyncio.wait(set(self._writing))
 

@@ -1,8 +1,8 @@
-"""Workers as the agent sees them: each has browsers and nothing else; sessions, gates, pacing and records stay here.
+"""Workers as the agent sees them: they run browsers only; sessions, gates, pacing and records stay with the agent.
 
-What a worker is asked (`open`, `selectors`, `order`, `ping`) and asks itself (`visit`, `permit`, `intend`, `finish`)
-crosses a channel. It can see what it is given, and can lie about what it reads; it cannot write a record that the
-order of a visit does not allow.
+The agent sends `open`, `selectors`, `order` and `ping`; the worker sends `visit`, `permit`, `intend` and `finish`. A
+worker sees what it is given and can lie about what it reads; it cannot write a record that the sequence of a visit does
+not allow.
 """
 
 from __future__ import annotations
@@ -31,49 +31,49 @@ from fleet.visit.timeouts import limit
 from fleet.visit.visit import Ending, Journal, Order, VisitorLost
 
 PING_EVERY = 10.0
-"""Seconds between two looks whether a worker is still there."""
+"""Seconds between two pings to a worker."""
 SILENCE = 30.0
-"""Seconds after which one side takes the other for gone."""
+"""Seconds without a message after which either side considers the other gone."""
 GRACE = 60.0
-"""Seconds that a visit may take beside what its controls may, which it limits itself."""
+"""Seconds a visit may take in addition to the time limits of its controls, which the worker enforces itself."""
 OPEN_WITHIN = 120.0
-"""Seconds in which a worker is ready: it starts a browser for each set of hosts."""
+"""Seconds within which a worker must be ready: it starts a browser for each set of hosts."""
 
 _PLACE = re.compile(r"[A-Za-z]{1,60}|[A-Za-z0-9_./-]{1,200}:[0-9]{1,6}")
-"""What a worker may say of its own troubles: a type of error, and places in code."""
+"""What a worker may report about its own failures: an error type, and code locations."""
 _SOCKET = re.compile(r"/[A-Za-z0-9._/-]{1,107}")
 
 NETWORK = TypeAdapter(Network)
 
 Visited = Callable[[object, "RemoteVisitor"], Awaitable[dict[str, Any]]]
-"""Does the visits of one employee with a worker's browsers: the answer that the play there gets."""
+"""Visits one employee with a worker's browsers and returns the answer for the play on that worker."""
 
 
 class RemoteVisitor:
-    """One worker, as long as its channel lasts; a Visitor."""
+    """The Visitor of one worker; it lasts as long as its channel."""
 
     def __init__(self, name: str, ways: Mapping[str, str], visited: Visited) -> None:
-        """`ways` are its own addresses for those of this machine's loopback."""
+        """`ways` maps addresses on this machine's loopback to the worker's own addresses for them."""
         self.name = name
-        """What the log calls it."""
+        """The worker's name in the log."""
         self._ways = ways
         self._visited = visited
         self._ordered: dict[int, Ordered] = {}
         self._numbers = itertools.count(1)
         self._channel: Channel
         self.socket = ""
-        """Where plays on the worker ask."""
+        """Socket on the worker to which plays send their requests."""
         self.sandbox = False
-        """Whether its browsers are in their sandbox."""
+        """True if the worker's browsers run in their sandbox."""
         self.is_gone = False
-        """Whether it was lost, or let go."""
+        """True if the worker was lost or released."""
         self.assigned: frozenset[str] = frozenset()
-        """Whom it may visit: those of the plays that were given to it."""
+        """Employees it may visit: those of the plays assigned to it."""
 
     async def serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, at_work: Callable[[], None]
     ) -> None:
-        """Talk with the worker until it is gone or let go; `at_work` is called once it can be asked."""
+        """Serve the worker until it is gone or released; `at_work` is called once it accepts requests."""
         self._channel = Channel(reader, writer, self._answer)
         watching = asyncio.create_task(self._watch())
         at_work()
@@ -84,7 +84,7 @@ class RemoteVisitor:
             watching.cancel()
 
     async def open(self, network: Network, proxied: list[str], *, sandbox: bool, live: bool) -> None:
-        """Make it ready for a run. Raises FleetError with what is missing there."""
+        """Prepare the worker for a run. Raises FleetError that names what is missing on it."""
         resolve = {host: self._ways[address] for host, address in network.resolve.items()}
         proxy = network.proxy
         try:
@@ -117,7 +117,7 @@ class RemoteVisitor:
             raise WorkerError(f"Worker {self.name} cannot be used: it does not speak as it should.", self.name)
 
     async def refused_selectors(self, hosts: frozenset[str], selectors: Collection[str]) -> set[str]:
-        """As Engine has it, of the worker's browser. Raises BrowserGone if that does not start."""
+        """Like Engine's, with the worker's browser. Raises BrowserGone if that does not start."""
         try:
             answer = await self._channel.ask("selectors", hosts=sorted(hosts), selectors=sorted(selectors))
             return set(answer["refused"])
@@ -125,11 +125,11 @@ class RemoteVisitor:
             raise BrowserGone(f"worker {self.name}: {error}") from None
 
     async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
-        """As Visitor has it."""
+        """See Visitor."""
         number = next(self._numbers)
         ordered = self._ordered[number] = Ordered(order, journal, ending)
         try:
-            # A visit is begun a second time after a crash; one that does not end has no browser behind it.
+            # A visit is restarted once after a crash; a visit that exceeds the limit has lost its browser.
             spent = sum(limit(order.recipe.controls[control].shows_within) for control in order.controls)
             async with asyncio.timeout(2 * (spent + GRACE)):
                 answer = await self._channel.ask("order", visit=number, order=ORDER.dump_python(order, mode="json"))
@@ -149,7 +149,7 @@ class RemoteVisitor:
             raise VisitorLost(self.name)
 
     def let_go(self) -> None:
-        """Hang up: the worker ends its browsers and its plays, and leaves nothing behind."""
+        """Close the channel: the worker ends its browsers and its plays, and leaves nothing behind."""
         self._channel.close()
 
     async def _answer(self, op: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class RemoteVisitor:
             answers = {"permit": ordered.permit, "intend": ordered.intend, "finish": ordered.finish}
             return await answers[op](**fields)
         except (ValueError, KeyError, TypeError) as error:
-            # It is not to be believed any more, whatever made it so.
+            # Whatever caused the violation, the worker is no longer trusted.
             diagnostics.error("worker.violation", worker=self.name, error=type(error).__name__)
             self.let_go()
             raise Refused("not as the order of a visit allows") from None
@@ -181,7 +181,7 @@ class RemoteVisitor:
 
 
 class RemoteVisitors:
-    """The workers of a run: expected by name, let in one after the other, opened together."""
+    """The workers of a run: expected by name, accepted one by one, opened together."""
 
     def __init__(self, visited: Visited) -> None:
         self._visited = visited
@@ -192,11 +192,11 @@ class RemoteVisitors:
         """Addresses on this machine's loopback that the workers must be able to reach."""
 
     def lack(self, name: object) -> bool:
-        """True if a worker of that name is waited for."""
+        """Return True if a worker of that name is still expected."""
         return isinstance(name, str) and name in self._expected and name not in self._all
 
     def assign(self, name: object, employees: object) -> str | None:
-        """Let a worker visit these employees, too; returns where plays on it ask, None if there is no such worker."""
+        """Let a worker also visit these employees. Returns the socket for its plays, None if no such worker exists."""
         worker = self._all.get(name) if isinstance(name, str) else None
         if worker is None or worker.is_gone or not isinstance(employees, list):
             return None
@@ -206,7 +206,7 @@ class RemoteVisitors:
     async def employ(
         self, name: str, ways: Mapping[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Let a worker in, and serve it until it is gone. `ways` are its own addresses for those of `loopback`."""
+        """Accept a worker and serve it until it is gone. `ways` maps addresses in `loopback` to the worker's own."""
         worker = RemoteVisitor(name, ways, self._visited)
 
         def at_work() -> None:
@@ -218,7 +218,10 @@ class RemoteVisitors:
     async def open(
         self, names: Collection[str], network: Network, recipes: Iterable[Recipe], *, sandbox: bool, live: bool
     ) -> list[RemoteVisitor]:
-        """Wait until all have come, and make them ready for a run. Raises FleetError with what is missing where."""
+        """Wait until all workers have connected, and prepare them for a run.
+
+        Raises FleetError that names what is missing and on which worker.
+        """
         recipes = list(recipes)
         hosts = [host for recipe in recipes for host in recipe.hosts]
         ways = network.mapped(hosts)
@@ -234,10 +237,10 @@ class RemoteVisitors:
 
     @property
     def names(self) -> list[str]:
-        """Those that are still there."""
+        """Names of the workers still connected."""
         return [name for name, worker in self._all.items() if not worker.is_gone]
 
     def let_go(self) -> None:
-        """Hang up on all."""
+        """Close the channels of all workers."""
         for worker in self._all.values():
             worker.let_go()

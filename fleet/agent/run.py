@@ -48,7 +48,7 @@ from fleet.visit.visit import Here, NotBegun, Visitor
 
 
 class Run:
-    """Holds everything that one run needs; `open` makes it, `close` lets go of all of it."""
+    """Everything one run needs. `open` creates it, `close` releases all of it."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class Run:
 
     @classmethod
     async def open(cls, spec: RunSpec, catalog: Catalog, workers: RemoteVisitors, socket: Path | None = None) -> Run:
-        """Check everything, lock the log, start rehearsal and browsers (here, or at its workers), write the plan.
+        """Check everything, lock the log, start rehearsal and browsers (here or on its workers), write the plan.
 
-        `socket` is where others can ask this run to write to the log for them.
-        Raises FleetError, with nothing touched, if the run cannot be.
+        `socket` is the address at which other commands can have this run write to the log. Raises FleetError if the run
+        cannot start; nothing has been touched then.
         """
         settings, rehearsal = spec.settings, spec.inventory.rehearsal
         check_filters(settings, catalog)
@@ -91,14 +91,14 @@ class Run:
             live = {one.service for one in planned if one.service and is_live(one, network)} if not is_staged else set()
             if live and not settings.workers:
                 require_sandbox(settings.sandbox)
-            if rehearsal:  # the first one makes its own
+            if rehearsal:  # the first rehearsal creates its own state
                 make_state(state, settings.identity, settings.log_key, rehearsal=True)
             state.check(rehearsal=rehearsal)
             identity = read_identity(settings.identity)
             key = read_signing_key(state.audit, settings.log_key)
             log = AuditLog(state.audit, f"run {spec.run_id}", key, socket=socket, patience=PATIENCE)
             stack.callback(log.close)
-            if is_staged:  # under the log's lock: it seals sessions, which another run may be using
+            if is_staged:  # under the log's lock: it seals sessions that another run may be using
                 stage = await asyncio.to_thread(raise_stage, spec.inventory, settings, catalog)
                 stack.callback(stage.strike)
                 network = stage.network
@@ -123,7 +123,7 @@ class Run:
                 engine = await open_engine(network, proxied, sandbox=settings.sandbox, live=bool(live))
                 stack.push_async_callback(engine.stop)
                 here, browsers, sandbox = Here(engine), [engine], is_in_sandbox(settings.sandbox)
-            for recipe in recipes.values():  # a browser that does not start ends the run before anything is touched
+            for recipe in recipes.values():  # a browser that does not start ends the run before any account is visited
                 for browser in browsers:
                     await require_selectors(browser, recipe.hosts, catalog, [recipe])
             known = subjects.of({employee.name: employee.locale for employee in spec.inventory.employees})
@@ -173,16 +173,16 @@ class Run:
         return run
 
     async def _settle_bad_data(self, account: PlannedAccount) -> None:
-        """What cannot be visited for its data ends now, so that it is recorded whether or not a play asks for it."""
+        """Finish accounts with bad data now, so that they are recorded whether or not a play asks for them."""
         ended = unreadable(account)
         if ended is not None:
             await self._recorder.finish_each(account, *ended)
 
     async def visit(self, employee: str, worker: Visitor | None = None) -> list[Result]:
-        """Do all that is planned for one employee, the services side by side; again, it only answers.
+        """Visit one employee's planned accounts, services in parallel; a second call only returns the results.
 
-        The browsers are the worker's that asks, or this machine's. Raises KeyError for somebody who is not in the plan,
-        AgentError where the run has workers and none asks. A log that cannot be written is told by the results.
+        Uses the browsers of `worker`, or of this machine. Raises KeyError for an employee who is not in the plan,
+        AgentError if the run has workers and none is given. If the log cannot be written, the results say so.
         """
         visitor = worker or self._here
         if visitor is None:
@@ -196,13 +196,13 @@ class Run:
             if visiting.cancelled() or visiting.result() or visitor.is_gone:
                 break
             if self._visits.get(employee) is visiting:
-                del self._visits[employee]  # whose visitor was gone before it had begun
+                del self._visits[employee]  # its visitor was gone before the visit began
         names = {account.service: account.recipe.name for account in accounts if account.recipe}
         results = self._recorder.results_of(employee)
         return [replace(result, service_name=names.get(result.service)) for result in results]
 
     async def _visit_all(self, accounts: list[PlannedAccount], visitor: Visitor) -> bool:
-        """Visit all accounts that are not finished; False if the visitor was gone before it had begun with each."""
+        """Visit all unfinished accounts; False if the visitor was gone before each of them had begun."""
         waiting = [
             AccountVisit(self._ground, account, account.recipe, visitor, live=account.service in self._live).work()
             for account in accounts
@@ -217,9 +217,9 @@ class Run:
         return not any(isinstance(end, NotBegun) for end in ends)
 
     async def perform(self, act: Act) -> dict[str, Any]:
-        """Carry out an act for somebody who found the log locked by this run; one at a time.
+        """Carry out an act for a command that found the log locked by this run; one at a time.
 
-        Raises InputError where it must wait for the end of the run, AuditError where it cannot be recorded.
+        Raises InputError if it must wait for the end of the run, AuditError if it cannot be recorded.
         """
         async with self._acting:
             if self._writer is None or self._closing:
@@ -227,7 +227,7 @@ class Run:
             return await perform(act, self._writer, self._needs)
 
     def _needs(self, employee: str) -> str | None:
-        """Why somebody cannot be erased now: the run has not finished with them."""
+        """Return why an employee cannot be erased now (the run has not finished with them), or None."""
         accounts, visiting = self._accounts.get(employee, ()), self._visits.get(employee)
         is_finished = all(self._recorder.is_finished(each, control) for each in accounts for control in each.controls)
         if is_finished and (visiting is None or visiting.done()):
@@ -235,23 +235,24 @@ class Run:
         return f"Run {self.spec.run_id} has yet to finish with {employee}; wait until it has. Nobody was erased."
 
     def knows(self, employee: str) -> bool:
-        """True if the employee is in the plan."""
+        """Return True if the employee is in the plan."""
         return employee in self._accounts
 
     @property
     def counts(self) -> dict[str, int]:
-        """Outcomes so far."""
+        """Number of controls per outcome so far."""
         return self._recorder.run_state.count()
 
     @property
     def log_path(self) -> Path:
-        """Where the audit log is."""
+        """Path of the audit log."""
         return self.spec.settings.state_dir.audit.log
 
     async def close(self, stopped: Reason | None = None) -> None:
-        """Stop what is under way, write what is missing, let go of browser, rehearsal and log.
+        """Stop running visits, write missing records, release browser, rehearsal and log.
 
-        Raises AuditError if the end, or anything before it, cannot be written; everything is let go of all the same.
+        Raises AuditError if the end of the run, or an earlier record, cannot be written; everything is released
+        regardless.
         """
         self._closing = True
         for visit in self._visits.values():
@@ -263,5 +264,5 @@ class Run:
 
 
 def _decided(references: Mapping[str, str], services: Collection[str]) -> dict[str, str]:
-    """The references of decisions that concern a service of the plan."""
+    """Return the references of decisions that concern a service of the plan."""
     return {service: references[service] for service in sorted(references.keys() & services)}

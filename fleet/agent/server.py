@@ -1,6 +1,6 @@
-"""The agent's process: one socket, one run, and an end as soon as nobody needs it any more.
+"""The agent's process: one socket, one run, and an end as soon as it is no longer needed.
 
-It ends on `finish`, on a signal, or when the process that it belongs to is gone (pidfd), however that one went.
+It ends on `finish`, on a signal, or when the process that owns it is gone (pidfd), however that process ended.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Agent:
         self._workers: RemoteVisitors
 
     async def serve(self, owners: list[int]) -> None:
-        """Serve until the run is over; `owners` are pidfds of processes without which there is no run."""
+        """Serve until the run is over. `owners` are pidfds; the run ends when one of those processes does."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(note_unhandled)
         self._ended = loop.create_future()
@@ -57,7 +57,7 @@ class Agent:
             loop.add_signal_handler(number, self._end, Reason.INTERRUPTED)
         for owner in owners:
             loop.add_reader(owner, self._end, Reason.INTERRUPTED)
-        # Listening comes first: opening takes about a second, and requests may wait for it.
+        # Listen first: opening takes about a second, and requests may wait for it.
         server = await listen(self._socket_path, self._talk)
         self._announce(self._socket_path)
         self._opening = asyncio.create_task(self._open())
@@ -157,7 +157,7 @@ class Agent:
         return {"error": str(error), "exit_code": error.exit_code, **worker, **busy}
 
     async def _act(self, run: Run, given: object) -> dict[str, Any]:
-        """Carry out an act for a command; it may hand over what an act is made of, and nothing else."""
+        """Carry out an act for a command. Only valid acts are accepted."""
         try:
             act = ACT.validate_python(given)
         except ValidationError:
@@ -168,7 +168,7 @@ class Agent:
             return self._refusal(error)
 
     async def _loopback(self) -> dict[str, Any]:
-        """What the workers must reach here, as soon as that is known. Raises what keeps the run from opening."""
+        """Return the loopback addresses that workers must reach, once known. Raises what keeps the run from opening."""
         assert self._opening is not None
         either: list[asyncio.Future[Any]] = [self._opening, self._workers.loopback]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -178,7 +178,7 @@ class Agent:
         return {"loopback": []}  # the run has no workers
 
     async def _visited(self, employee: object, worker: RemoteVisitor) -> dict[str, Any]:
-        """The answer to a play on a worker, whose browsers are to be used."""
+        """Return the answer to a play on a worker, using that worker's browsers."""
         assert self._opening is not None
         return await self._visit(await asyncio.shield(self._opening), employee, worker)
 
@@ -196,7 +196,7 @@ class Agent:
             self._visiting -= 1
         task = task_fields(employee, results)
         if self._belongs_to_play:
-            # The callback plugin finishes only an agent that belongs to its own play.
+            # The callback plugin finishes an agent only if it belongs to its own play.
             task["agent"] = str(self._socket_path)
         return {"task": task}
 

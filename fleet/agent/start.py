@@ -21,16 +21,16 @@ from fleet.paths import make_private_dir, runtime_dir
 from fleet.plan.plan import RunSpec
 
 ENDING_WITHIN = 20.0
-"""Seconds in which an agent lets go of what it has opened."""
+"""Seconds an agent gets to release what it has opened."""
 OPENING_WITHIN = 300.0
-"""Seconds. Ten thousand employees are planned in some 30."""
+"""Seconds. Planning ten thousand employees takes about 30."""
 MAX_COMPLAINT = 64 * 1024
-"""Bytes of what an agent says before it listens."""
+"""Maximum bytes of the agent's startup error output."""
 _BY_US = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 SPEC = TypeAdapter(RunSpec)
 
-# All else stays outside: switches that make Python, Node, Playwright or Chromium write down what they do or lead the
-# browser elsewhere (DEBUG, NODE_OPTIONS, SELENIUM_REMOTE_URL, SSLKEYLOGFILE, proxies), and other programs' secrets.
+# Everything else is dropped: switches that make Python, Node, Playwright or Chromium log their work or redirect the
+# browser (DEBUG, NODE_OPTIONS, SELENIUM_REMOTE_URL, SSLKEYLOGFILE, proxies), and other programs' secrets.
 KEPT = (
     *("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"),
     *("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "FONTCONFIG_PATH", "FONTCONFIG_FILE"),
@@ -41,10 +41,10 @@ KEPT = (
 def start_agent(
     spec: RunSpec, attach: Callable[[AgentClient], None] = lambda _client: None
 ) -> tuple[subprocess.Popen[bytes], AgentClient]:
-    """Start an agent that belongs to this process and wait until its run is open.
+    """Start an agent owned by this process and wait until its run is open.
 
-    `attach` is called as soon as the agent listens, to bring it workers. Raises what it raises, and what
-    kept the run from opening (InputError or AgentError).
+    `attach` is called as soon as the agent listens, to connect its workers. Raises whatever `attach` raises, and
+    InputError or AgentError if the run cannot open.
     """
     folder = runtime_dir() / spec.run_id
     make_private_dir(folder)
@@ -53,7 +53,7 @@ def start_agent(
         process = _launch(client.socket_path, complaints)
         try:
             assert process.stdin is not None
-            with suppress(BrokenPipeError), process.stdin:  # one that has ended already is noticed below
+            with suppress(BrokenPipeError), process.stdin:  # a process that has already ended is detected below
                 process.stdin.write(json.dumps({"spec": SPEC.dump_python(spec, mode="json")}).encode())
             client.wait_for_socket(lambda: process.poll() is None)
             attach(client)
@@ -78,17 +78,17 @@ def _launch(socket: Path, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
             [*PYTHON, "-m", "fleet", "agent", "--socket", str(socket), "--owner-fd", str(own)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=complaints,  # until it listens; then it lets go of it
+            stderr=complaints,  # until it listens; then it closes this file
             env={name: os.environ[name] for name in KEPT if name in os.environ},
             pass_fds=(own,),
-            start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on, as an orderly `finish`
+            start_new_session=True,  # this process handles Ctrl-C at the terminal and sends an orderly `finish`
         )
     finally:
         os.close(own)
 
 
 def _ended(code: int, complaints: IO[bytes], spec: RunSpec) -> str:
-    """A sentence about an agent that ended before its run was open."""
+    """Return a sentence about an agent that ended before its run was open."""
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     complaints.seek(0)
     said = complaints.read(MAX_COMPLAINT).decode(errors="replace").split("\n")

@@ -1,4 +1,4 @@
-"""A Unix socket (0600) that answers a JSON object a line, to this user's own processes only."""
+"""A Unix socket (0600) that answers one JSON object per line, only to this user's own processes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 from fleet.agent.protocol import MAX_MESSAGE, VERSION
 
 Talk = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[dict[str, Any] | None]]
-"""Answers a line; None once it has taken the whole conversation over."""
+"""Answers a line; returns None once it has taken over the connection."""
 
 
 async def listen(path: Path, talk: Talk) -> asyncio.Server:
-    """Listen at `path`, which appears once connections are taken."""
+    """Listen at `path`, which appears once connections are accepted."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -31,7 +31,7 @@ async def listen(path: Path, talk: Talk) -> asyncio.Server:
                 writer.write(json.dumps({"v": VERSION} | answer).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError):
-            return  # the other side went away, or sent a line without end
+            return  # the client disconnected, or sent a line over the limit
         finally:
             writer.close()
 
@@ -43,7 +43,7 @@ async def listen(path: Path, talk: Talk) -> asyncio.Server:
 
 
 def parse(line: bytes) -> dict[str, Any]:
-    """A request; `{"error": …}` for what is none."""
+    """Return the parsed request, or `{"error": …}` if it is invalid."""
     try:
         request: dict[str, Any] = json.loads(line)
         _, version = request["op"], request["v"]
@@ -57,6 +57,6 @@ def parse(line: bytes) -> dict[str, Any]:
 def _peer_uid(writer: asyncio.StreamWriter) -> int:
     peer: socket.socket = writer.get_extra_info("socket")
     if not hasattr(socket, "SO_PEERCRED"):
-        return os.getuid()  # no peer credentials on this system: the socket's mode (0600) must do
+        return os.getuid()  # no peer credentials on this system: rely on the socket's mode (0600)
     credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[1])

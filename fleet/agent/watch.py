@@ -1,4 +1,4 @@
-"""Notices, from the process that owns a run, that the agent hangs or that Ansible has stopped asking."""
+"""Watches, from the process that owns a run, for an agent that hangs and for Ansible no longer asking."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from fleet.agent.client import AgentClient
 from fleet.errors import AgentError
 
 EVERY = 2.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 SILENCE = 30.0
-"""Seconds. An agent whose loop turns answers at once."""
+"""Seconds without an answer. An agent with a running event loop answers at once."""
 IDLENESS = 60.0
-"""Seconds for which Ansible may ask for nobody: it starts a play of 500 in some 5."""
+"""Seconds without a request from Ansible; it starts a play of 500 hosts in about 5."""
 
 
 class Watch:
-    """Looks at an agent from a thread of its own; `trouble` says in a sentence what hangs, once something does."""
+    """Checks an agent from a separate thread; `trouble` describes in a sentence what hangs, once something does."""
 
     def __init__(self, client: AgentClient, *, silence: float = SILENCE, idleness: float = IDLENESS) -> None:
         self.trouble: str | None = None
@@ -40,11 +40,11 @@ class Watch:
             try:
                 answer = self._client.ask("ready", within=self._silence)
             except AgentError:
-                # An agent that is gone is noticed by its exit; this one is there, and says nothing.
+                # An agent that is gone is detected by its exit; this one is running but does not answer.
                 self.is_agent_hung = True
                 self.trouble = f"The agent did not answer for {self._silence:.0f} s, so it was killed."
                 return
-            # Counted in looks: a run that was put to sleep (Ctrl-Z) has not been idle.
+            # Counted in checks, not seconds: a suspended run (Ctrl-Z) has not been idle.
             idle = 0.0 if answer.get("visiting") else idle + EVERY
             if idle > self._idleness:
                 self.trouble = f"Ansible asked for nobody for {self._idleness:.0f} s, so its play was ended."

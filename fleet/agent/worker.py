@@ -1,6 +1,6 @@
-"""A worker: what `fleet worker serve` is, started over SSH. It has browsers, and asks the agent for all else.
+"""The worker behind `fleet worker serve`, started over SSH. It runs browsers; everything else is asked of the agent.
 
-It keeps nothing: sessions are in memory alone, and its folder goes with it, as soon as the connection does.
+It stores nothing: sessions stay in memory, and its folder is removed when the connection ends.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fleet.visit.visit import ControlResult, Ending, Visit
 
 
 class RemoteJournal:
-    """The journal of a visit, kept at the other end of a channel. Raises ChannelError or Refused where it cannot be."""
+    """Journal of a visit at the other end of a channel. Raises ChannelError or Refused if that cannot write it."""
 
     def __init__(self, channel: Channel, visit: int, ending: Ending) -> None:
         self._channel = channel
@@ -40,24 +40,24 @@ class RemoteJournal:
         self._ending = ending
 
     async def permit(self, control: str) -> Reason | None:
-        """As Journal has it."""
+        """See Journal."""
         answer = await self._channel.ask("permit", visit=self._visit, control=control)
         return Reason(answer["reason"]) if answer["reason"] is not None else None
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
-        """As Journal has it."""
+        """See Journal."""
         shown = base64.b64encode(picture).decode()
         await self._channel.ask("intend", visit=self._visit, control=control, before=before, picture=shown)
 
     async def finish(self, finding: ControlResult) -> None:
-        """As Journal has it; with what the visit leaves so far, which is not lost if the rest is."""
+        """See Journal. Also sends the ending so far, so that it survives if the rest is lost."""
         await self._channel.ask(
             "finish", visit=self._visit, finding=dump_result(finding), ending=dump_ending(self._ending)
         )
 
 
 class VisitServer:
-    """Serves one agent, over its own stdin and stdout, and the plays on this machine, over a socket."""
+    """Serves one agent over stdin and stdout, and the plays on this machine over a socket."""
 
     def __init__(self, socket_path: Path) -> None:
         self._socket_path = socket_path
@@ -65,7 +65,7 @@ class VisitServer:
         self._channel: Channel
 
     async def serve(self, incoming: int, outgoing: int) -> None:
-        """Serve until the agent is gone, or has been silent for too long; both are pipes, as sshd gives them."""
+        """Serve until the agent is gone or silent for too long. Both descriptors are pipes, as sshd provides them."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(note_unhandled)
         reader = asyncio.StreamReader(limit=MAX_MESSAGE)
@@ -89,7 +89,7 @@ class VisitServer:
                 await self._engine.stop()
 
     async def _watch(self) -> None:
-        """A connection that was cut without a word is noticed by what is not heard any more."""
+        """Close the channel after `SILENCE` seconds without a message: a cut connection may send no end of file."""
         clock = asyncio.get_running_loop().time
         while clock() - self._channel.heard_at < SILENCE:
             await asyncio.sleep(SILENCE / 10)
@@ -98,7 +98,7 @@ class VisitServer:
     async def _talk(
         self, line: bytes, _reader: asyncio.StreamReader, _writer: asyncio.StreamWriter
     ) -> dict[str, Any] | None:
-        """Hand a play's question on."""
+        """Forward a play's request to the agent."""
         request = parse(line)
         if request.get("op") != "visit":
             return request if "error" in request else {"error": "unknown operation"}
@@ -164,11 +164,11 @@ class VisitServer:
 
 
 def serve_worker() -> None:
-    """Be a worker on stdin and stdout, until the other end hangs up."""
+    """Serve as a worker on stdin and stdout until the other end closes the connection."""
     with held_folder(runtime_dir(), WORKER) as folder:
         incoming, outgoing = os.dup(0), os.dup(1)
         silence = os.open(os.devnull, os.O_RDWR)
-        for taken in (0, 1, 2):  # nothing else may speak on the channel, and nothing that a page has said may get out
+        for taken in (0, 1, 2):  # nothing else may write to the channel, and no page content may leak to it
             os.dup2(silence, taken)
         settle(folder)
         scrub_environment()

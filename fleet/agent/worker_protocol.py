@@ -1,4 +1,4 @@
-"""Orders and what comes back of them, as they cross to a worker; and what a worker may say of one, and when."""
+"""Orders and their results as sent to and from a worker, and the checks on what a worker may report and when."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fleet.sessions.storage_state import is_storable
 from fleet.visit.visit import ControlResult, Ending, Journal, Order
 
 MAX_PICTURE = 4 * 1024 * 1024
-"""Bytes; a control is a part of a page."""
+"""Bytes; a control is a small part of a page."""
 MAX_DURATION = 24 * 60 * 60 * 1000
 """Milliseconds."""
 _HOST = re.compile(r"[!-~]{1,300}")
@@ -27,7 +27,7 @@ _HOST = re.compile(r"[!-~]{1,300}")
 _WITHOUT_INTENT = {Outcome.NOT_OFFERED, Outcome.PAGE_CHANGED, Outcome.ERROR}
 _WITH_INTENT = {Outcome.NOT_SAVED, Outcome.UNKNOWN}
 _EITHER_WAY = {Outcome.SIGN_IN_NEEDED, Outcome.CHALLENGED, Outcome.WRONG_ACCOUNT}
-"""What stands in the way may do so before or after a press; what was not touched ends otherwise than what was."""
+"""Barriers can appear before or after a press. The two sets above need a control without an intent, or with one."""
 
 T = TypeVar("T")
 
@@ -37,13 +37,13 @@ _ENDING = TypeAdapter(Ending)
 
 
 def dump_result(finding: ControlResult) -> dict[str, Any]:
-    """A finding as JSON has it."""
+    """Return a control's result as a JSON-compatible dict."""
     picture = finding.picture
     return asdict(finding) | {"picture": base64.b64encode(picture).decode() if picture is not None else None}
 
 
 def load_result(fields: Mapping[str, Any]) -> ControlResult:
-    """The finding that `dump_result` has written. Raises ValueError or TypeError if it is none."""
+    """Return the result that `dump_result` wrote. Raises ValueError or TypeError if invalid."""
     picture = fields["picture"]
     found = _FINDING.validate_python({**fields, "picture": None if picture is None else _load_picture(picture)})
     hosts, status = found.refused_hosts, found.http_status
@@ -64,13 +64,13 @@ def _load_picture(text: str) -> bytes:
 
 
 def dump_ending(ending: Ending) -> dict[str, Any]:
-    """An ending as JSON has it; a session that is too large to be kept is left out."""
+    """Return an ending as a JSON-compatible dict; a session too large to store is left out."""
     state = ending.rotated_state
     return {"rotated_state": state if is_storable(state) else None, "retry_after": ending.retry_after}
 
 
 def load_ending(fields: object) -> Ending:
-    """The ending of a visit. Raises ValueError if it is none."""
+    """Return the ending of a visit. Raises ValueError if invalid."""
     ending = _ENDING.validate_python(fields)
     if ending.retry_after is not None and not 0 <= ending.retry_after < math.inf:
         raise ValueError("a time that is none")
@@ -79,7 +79,7 @@ def load_ending(fields: object) -> Ending:
 
 @dataclass
 class Ordered:
-    """One visit under way at a worker: what it may still say of it. Raises ValueError for all else."""
+    """One visit in progress on a worker; accepts only what the worker may still report. Raises ValueError otherwise."""
 
     order: Order
     journal: Journal
@@ -89,17 +89,17 @@ class Ordered:
     finished: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     failure: Exception | None = None
-    """What went wrong here, not there: nothing further is recorded."""
+    """Failure of the agent, not of the worker; nothing more is recorded."""
 
     async def permit(self, control: str) -> dict[str, Any]:
-        """Look at mandate and service."""
+        """Check mandate and service."""
         self._require(control)
         reason = await self._kept(self.journal.permit(control))
         (self.permitted if reason is None else self.refused).add(control)
         return {"reason": reason}
 
     async def intend(self, control: str, before: str, picture: str) -> dict[str, Any]:
-        """Note an intent: at most one for a control, after it was permitted, and none in check mode."""
+        """Record an intent: at most one per control, only after `permit`, and none in check mode."""
         self._require(control)
         if self.order.check or control in self.intended or control not in self.permitted:
             raise ValueError("a second intent, or one that was not permitted")
@@ -111,7 +111,7 @@ class Ordered:
         return {}
 
     async def finish(self, finding: Mapping[str, Any], ending: Mapping[str, Any]) -> dict[str, Any]:
-        """Note how a control ended, if this visit can have come to that, and what the visit leaves so far."""
+        """Record a control's outcome, if it is possible for this visit, and the ending so far."""
         found, left = load_result(finding), load_ending(ending)
         self._require(found.control)
         if not self._is_possible(found):
@@ -138,7 +138,7 @@ class Ordered:
                 return outcome in _EITHER_WAY | (_WITH_INTENT if is_intended else _WITHOUT_INTENT)
 
     async def _kept(self, keeping: Awaitable[T]) -> T:
-        """What the journal does is no fault of the worker's: its failure ends the visit as it would here."""
+        """Await a journal call. A failure is the agent's, not the worker's, and ends the visit as a local one does."""
         try:
             return await keeping
         except Exception as error:

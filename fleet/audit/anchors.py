@@ -1,4 +1,4 @@
-"""Checkpoints that were kept elsewhere: in a file of their own, or within a report, a receipt or a mail."""
+"""Checkpoints that were kept elsewhere: in separate files, or within a report, a receipt or an e-mail."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Anchor:
 
 
 def read_anchors(path: Path) -> list[Anchor]:
-    """The checkpoints that stand in a file, whatever stands around them.
+    """Return the checkpoints found anywhere in a file.
 
-    Quoting marks of mails (`> `), HTML and foreign line ends are looked through. Raises InputError if there is none.
+    Mail quote marks (`> `), HTML and foreign line ends are ignored. Raises InputError if there is no checkpoint.
     """
     try:
         content = path.read_bytes()[:MAX_BYTES]
     except OSError as error:
         raise InputError(f"--anchor {path} cannot be read ({error.strerror}).") from None
-    # Without numbers that are no character either: Python fails on very long ones.
+    # Drop very long character references: Python fails on their numbers.
     text = re.sub(r"<[^<>]{0,200}>|&#[0-9]{8,};?", "", content.decode("utf-8", "replace"))
     plain = html.unescape(text)
     lines = (re.sub(r"^[ \t>]+", "", line).rstrip() for line in plain.splitlines())
     found = dict.fromkeys(_NOTE.findall("\n".join([*lines, ""])))
     if not found:
-        raise InputError(f"--anchor {path} holds no checkpoint; give a file with its lines, from the name to the —.")
+        raise InputError(f"--anchor {path} contains no checkpoint; give a file with its lines, from the name to the —.")
     return [Anchor(str(path), note) for note in found]

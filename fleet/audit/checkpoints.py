@@ -1,4 +1,4 @@
-"""The folder of checkpoints: one signed note for each size of the tree that was ever signed."""
+"""The folder of checkpoints: one signed note for each tree size that was ever signed."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _NAME = re.compile(r"[0-9]{12}")
 
 
 def write_checkpoint(folder: Path, size: int, note: str) -> None:
-    """Write one, durable under its final name or not there at all. Raises OSError."""
+    """Write a checkpoint, durable under its final name or not at all. Raises OSError."""
     make_private_dir(folder)
     write_private(folder / f"{size:012}", note.encode(), durable=True)
 
 
 def sizes(folder: Path) -> list[int]:
-    """The sizes that have a checkpoint, smallest first."""
+    """Return the sizes that have a checkpoint, smallest first."""
     if not is_folder(folder):
         return []
     return sorted(int(path.name) for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
 def read_newest(folder: Path) -> str:
-    """The checkpoint of the largest size; empty if there is none."""
+    """Return the checkpoint of the largest size; empty if there is none."""
     found = sizes(folder)
     return read_note(folder, found[-1]) if found else ""
 
 
 def read_note(folder: Path, size: int) -> str:
-    """The checkpoint for one size. What is no text, no file or too long comes back so that no signature fits it."""
+    """Return the checkpoint of one size. Non-text, non-files and oversized files return text that no signature fits."""
     path = folder / f"{size:012}"
     if not path.is_file() or path.is_symlink() or path.stat().st_size > MAX_NOTE_BYTES:
         return ""

@@ -16,7 +16,7 @@ from fleet.model import EXIT_INTERRUPTED, Outcome, Reading, Reason
 async def close_run(log: AuditLog, run_state: RunState, stopped: Reason | None) -> None:
     """Write what is missing: a terminal record for each unfinished control, then `run.finished`.
 
-    `stopped` is why the run ended early, or None; controls that no play ever asked for are then `play_ended`.
+    `stopped` is why the run ended early, or None; controls that no play requested are then `play_ended`.
     """
 
     async def finish(key: ControlKey, outcome: Outcome, before: Reading | None) -> None:
@@ -33,7 +33,7 @@ async def close_run(log: AuditLog, run_state: RunState, stopped: Reason | None) 
         )
         run_state.observe(record)
 
-    # All at once, so that thousands share a sync: whoever pressed Ctrl-C waits for this.
+    # Concurrently, so that thousands share a sync: after Ctrl-C a person waits for this.
     await asyncio.gather(*(finish(*each) for each in run_state.unfinished()))
     counts = run_state.count()
     exit_code = max((Outcome(outcome).exit_code for outcome in counts), default=0)
@@ -44,7 +44,7 @@ async def close_run(log: AuditLog, run_state: RunState, stopped: Reason | None) 
 
 
 async def close_open_run(folder: Path, log: AuditLog, why: Reason = Reason.AGENT_ENDED) -> None:
-    """If the newest run never ended (its agent died, or could not write), end it now from its plan."""
+    """If the newest run never ended (its agent died or could not write), end it now from its plan."""
     last = list(read_last_run(folder, rehearsal=None))
     if last:
         run_state = RunState.replay(last[0]["run"], last)

@@ -1,4 +1,4 @@
-"""Where each control stands, as far as the log has read it: the last reading with its age, and the last outcome."""
+"""The current state of each control according to the log: the last reading with its age, and the last outcome."""
 
 from __future__ import annotations
 
@@ -23,49 +23,49 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Drift:
-    """A control that was out is in again, and nobody at this end switched it."""
+    """A control that was out is in again, and no run changed it."""
 
     last_out: Sighting
-    """The last reading that said out."""
+    """The last reading as out."""
     found_in: Sighting
-    """The first one after it that said in."""
+    """The first reading as in after that."""
 
 
 @dataclass(frozen=True)
 class CurrentState:
-    """One control of one account. Without a reading nothing is claimed of it."""
+    """One control of one account. Without a reading, its state is unknown."""
 
     subject: str
     service: str | None
     control: str | None
     outcome: Outcome
-    """How the last run ended here."""
+    """How the last run ended for it."""
     reason: Reason | None
     last: Sighting
-    """Of that run's end here, whether or not it could look."""
+    """When that run ended for it, whether or not it could read the control."""
     reading: Reading | None = None
-    """What was read last, by the last run or by an earlier one."""
+    """The last reading, by the last run or an earlier one."""
     read: Sighting | None = None
     drift: Drift | None = None
-    """Set if the last visit that could look found it in, after it had been read out."""
+    """Set if the last visit that could read it found it in, after it was read as out."""
 
     @property
     def has_drifted(self) -> bool:
-        """True if it is to be told as drift."""
+        """Return True if it is reported as drift."""
         return self.drift is not None
 
     @property
     def could_not_look(self) -> bool:
-        """True if the last run has read nothing here, and not because all is done: whether it has drifted is open."""
+        """Return True if the last run read nothing here although the control is not done: it may have drifted."""
         return not self.outcome.is_done and self.read != self.last
 
 
 _FORGETS = {Outcome.UNKNOWN, Outcome.NOT_OFFERED}
-"""Of these nothing is known afterwards: a press whose end nobody saw, or no setting any more."""
+"""Outcomes after which the state is unknown: a press with an unseen result, or a setting that is gone."""
 
 
 def current_states(log: Iterable[Mapping[str, Any]]) -> dict[ControlKey, CurrentState]:
-    """The current state of each control that a run has finished with, by pseudonym × service × control."""
+    """Return the current state of each control that a run has ended, by pseudonym × service × control."""
     found: dict[ControlKey, CurrentState] = {}
     of_subject: dict[str, set[ControlKey]] = defaultdict(set)
     for record in log:
@@ -90,9 +90,9 @@ def _next(known: CurrentState | None, record: Mapping[str, Any]) -> CurrentState
         last,
     )
     if record["before"] is None and now.outcome not in _FORGETS:
-        # Nobody could look: the older reading stays, with its age.
+        # No reading: the older one stays, with its age.
         return now if known is None else replace(known, outcome=now.outcome, reason=now.reason, last=last)
-    # What was read back after a press that may not have been sent says nothing of what the service holds.
+    # A reading after a press that may not have been sent does not show what the service stores.
     reading = Reading(record["after"]) if record["after"] and now.outcome not in _FORGETS else None
     drift = None
     if record["before"] == Reading.IN and known is not None:

@@ -1,4 +1,4 @@
-"""A record in the field names of the Elastic Common Schema (https://www.elastic.co/docs/reference/ecs)."""
+"""Records in the field names of the Elastic Common Schema (https://www.elastic.co/docs/reference/ecs)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SAID = {*records.COMMON, "subject", "operator", "outcome", "reason", "duration_
 
 
 def as_ecs(line: bytes, record: Mapping[str, Any], origin: str, employee: str | None) -> dict[str, Any]:
-    """One document; what ECS has no field for stands under `fleet`."""
+    """Return one document; fields unknown to ECS are under `fleet`."""
     kind, type_ = _KINDS.get(record["event"], ("configuration", "info"))
     if record.get("outcome") == Outcome.OPTED_OUT:
         type_ = "change"

@@ -1,4 +1,4 @@
-"""What a visit keeps beside the log for people to see: pictures of controls, and what a renamed one is called."""
+"""Evidence that a visit keeps beside the log: pictures of controls, and labels of renamed ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fleet.audit.pseudonyms import Subject
 
 
 class EvidenceKind(StrEnum):
-    """What a piece of evidence is; the end of its file's name."""
+    """Kind of a piece of evidence; the suffix of its file name."""
 
     BEFORE = "before.png"
     AFTER = "after.png"
@@ -17,7 +17,7 @@ class EvidenceKind(StrEnum):
 
 
 def file_name(pseudonym: str, service: str | None, control: str | None, kind: EvidenceKind) -> str:
-    """The name of a piece of evidence in its run's folder."""
+    """Return the file name of a piece of evidence in its run's folder."""
     return f"{pseudonym}.{service}.{control}.{kind}"
 
 
@@ -29,7 +29,7 @@ def read_evidence(
     kind: EvidenceKind,
     digest: str | None,
 ) -> bytes | None:
-    """A piece of evidence in a run's folder; None if it is gone, erased, or not the one that was recorded."""
+    """Return a piece of evidence from a run's folder; None if it is gone, erased, or its digest does not match."""
     if subject is None or digest is None:
         return None
     try:

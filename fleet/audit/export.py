@@ -1,4 +1,4 @@
-"""The records in the forms that other programs read: as they are, as a table, for Elastic, for a security data lake."""
+"""Records in formats for other programs: unchanged, as CSV, for Elastic, for a security data lake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Record = Mapping[str, Any]
 
 
 class Format(StrEnum):
-    """A form of export."""
+    """An export format."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -30,10 +30,10 @@ class Format(StrEnum):
 def export(
     form: Format, records: Iterable[tuple[bytes, Record]], origin: str, names: Mapping[str, str]
 ) -> Iterator[str]:
-    """The lines of an export, LF included.
+    """Yield the lines of an export, LF included.
 
-    `records` are lines of the log with what they say, `origin` is the log's name. `names` (employee by pseudonym) is
-    empty where the export shall stay pseudonymous.
+    `records` are log lines with their parsed content, `origin` is the log's name. `names` (employee by pseudonym) is
+    empty for a pseudonymous export.
     """
     if form is Format.JSONL:
         for line, record in records:
@@ -68,5 +68,5 @@ def _cell(value: Any) -> str:
     if not isinstance(value, str):
         return json.dumps(value, separators=(",", ":"))
     plain = "".join(character if character.isprintable() else " " for character in value)
-    # A spreadsheet would take it for a formula.
+    # A spreadsheet would execute it as a formula.
     return f"'{plain}" if plain.lstrip()[:1] in tuple("=+-@") else plain

@@ -1,7 +1,7 @@
-"""The keys of a log: the private one lies outside the state, the public ones beside the log.
+"""The keys of a log: the private key is outside the state, the public keys are beside the log.
 
-`log.vkey` holds every public key that the log has had, oldest first, in C2SP's form; `log.pub.pem` holds the newest
-for `openssl`. Keep a copy of the first elsewhere: whoever can rewrite the log can replace both.
+`log.vkey` contains every public key that the log has had, oldest first, in C2SP's format; `log.pub.pem` contains the
+newest for `openssl`. Keep a copy of the first elsewhere: a process that can rewrite the log can replace both.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ MAX_KEY_BYTES = 64 * 1024
 
 
 def create_keys(places: AuditDir, path: Path) -> VerifierKey:
-    """Make the private key at `path` and name the log, as far as they are missing. The newest public key.
+    """Create the private key at `path` and name the log, if missing. Return the newest public key.
 
-    Raises InputError if either is there but cannot be used.
+    Raises InputError if either exists but is unusable.
     """
     if not is_there(path):
         if is_there(places.vkey):
             raise InputError(
-                f"The key of the log in {places.root} is not at {path}; restore it from a copy, or begin a new log "
+                f"The key of the log in {places.root} is not at {path}; restore it from a backup, or begin a new log "
                 "(docs/operations.md)."
             )
         make_private_key(path)
     if not is_there(places.vkey):
-        # A name that no other log has; C2SP asks for an address without a scheme, this one leads nowhere.
+        # A name that no other log has; C2SP asks for an address without a scheme, and this one does not exist.
         name = f"fleet-optout.invalid/{secrets.token_hex(8)}"
         publish(places, [SigningKey(name, _read_private_key(path)).verifier])
     return read_signing_key(places, path).verifier
 
 
 def make_private_key(path: Path) -> Ed25519PrivateKey:
-    """Make a key at `path`, private and durable."""
+    """Create a key at `path`, private and durable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -58,7 +58,7 @@ def publish(places: AuditDir, keys: list[VerifierKey]) -> None:
 
 
 def read_keys(path: Path) -> list[VerifierKey]:
-    """The public keys in a file, oldest first. Raises InputError."""
+    """Return the public keys in a file, oldest first. Raises InputError."""
     try:
         text = read_regular(path, MAX_KEY_BYTES).decode()
         keys = [VerifierKey.parse(line) for line in text.splitlines() if line.strip()]
@@ -68,14 +68,14 @@ def read_keys(path: Path) -> list[VerifierKey]:
     except NoteError as error:
         raise InputError(f"{path}: {error}; give the file log.vkey of the log.") from None
     if not keys:
-        raise InputError(f"{path} holds no public key; give the file log.vkey of the log.")
+        raise InputError(f"{path} contains no public key; give the file log.vkey of the log.")
     return keys
 
 
 def read_signing_key(places: AuditDir, path: Path) -> SigningKey:
-    """The private key at `path` under the name of the log in `places`.
+    """Return the private key at `path` under the name of the log in `places`.
 
-    Raises InputError if it is missing, open to others, no Ed25519 key, or not the log's newest.
+    Raises InputError if it is missing, open to others, not an Ed25519 key, or not the log's newest.
     """
     if not is_there(places.vkey):
         raise InputError(f"The log in {places.root} has no key yet; run: fleet init (with the same --state).")
@@ -90,7 +90,7 @@ def read_signing_key(places: AuditDir, path: Path) -> SigningKey:
 
 
 def _settle_rotation(places: AuditDir, path: Path, known: list[VerifierKey]) -> None:
-    """A rotation that was cut short took place if the log has a checkpoint with the new key, and else never did."""
+    """Complete an interrupted rotation if the log has a checkpoint with the new key, else undo it."""
     successor = successor_of(path)
     if not is_there(successor):
         return
@@ -100,12 +100,12 @@ def _settle_rotation(places: AuditDir, path: Path, known: list[VerifierKey]) -> 
             known.append(key)
             publish(places, known)
         successor.replace(path)
-    elif not (is_there(places.lock) and is_held(places.lock)):  # else a rotation may be about to need it
+    elif not (is_there(places.lock) and is_held(places.lock)):  # a rotation in progress may need it
         successor.unlink()
 
 
 def successor_of(path: Path) -> Path:
-    """Where the next private key lies while the log is told of it."""
+    """Return the path of the next private key during a rotation."""
     return path.with_name(f"{path.name}.next")
 
 
@@ -113,7 +113,7 @@ def _read_private_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(read_private(path, MAX_KEY_BYTES), None)
     except (OSError, ValueError, TypeError):
-        raise InputError(f"{path} is no private key in PEM form; name the log's key with --log-key.") from None
+        raise InputError(f"{path} is not a private key in PEM format; name the log's key with --log-key.") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise InputError(f"{path} is not an Ed25519 key; name the log's key with --log-key.")
     return key

@@ -1,8 +1,8 @@
-"""The one writer of the audit log.
+"""The only writer of the audit log.
 
-Promises: a record is on disk (fdatasync) before `append` returns; a write or sync that fails poisons the log, and
-nothing is appended after it but the end of the run, where the disk was full; there is one writer per state directory;
-whatever is written is signed at the latest after the next 1,000 records, or when the log is closed.
+Promises: a record is on disk (fdatasync) before `append` returns; after a failed write or sync nothing more is
+appended, except the end of the run if the disk was full; there is one writer per state directory; every record is
+signed after the next 1,000 records at the latest, or when the log is closed.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from fleet.errors import AuditError, BusyError, FleetError, InputError
 from fleet.paths import AuditDir, is_there, make_private_dir, sync_folder
 
 BALLAST_BYTES = 8 * 1024 * 1024
-"""Room for some 20,000 records: the end of a run whose disk is full."""
+"""Space for some 20,000 records: the end of a run when the disk is full."""
 PATIENCE = 5.0
-"""Seconds in which a command that writes to the log has done."""
+"""Seconds that a command which writes to the log needs at most."""
 _POLL = 0.05
-"""Seconds between two looks whether another writer has ended."""
+"""Seconds between two checks whether another writer has ended."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class AuditLog:
-    """Appends records; group commit: all that wait are written and synced together, in order."""
+    """Appends records with group commit: all waiting records are written and synced together, in order."""
 
     def __init__(
         self, places: AuditDir, owner: str, key: SigningKey, *, socket: Path | None = None, patience: float = 0.0
     ) -> None:
-        """Open for writing; `owner` is what a second writer is told, such as a run id, and `socket` where it may ask
-        this one to write for it. For a writer without one, which is soon done, `patience` seconds are waited.
+        """Open for writing. A second writer is shown `owner`, such as a run id, and `socket`, where it may ask this one
+        to write. If the other writer has no socket and so ends soon, wait for it up to `patience` seconds.
 
-        A torn last line (a crash in the middle of a write) is moved to `torn/`; that, and records that nobody had
-        signed yet, are recorded.
+        A torn last line (a crash during a write) is moved to `torn/`; this, and records that were not signed yet, are
+        recorded.
 
         Raises BusyError if another process is writing or has rotated the key since it was read, AuditError if the log
-        cannot be opened, is not what was signed, or the disk is as good as full.
+        cannot be opened, does not match its signature, or the disk is nearly full.
         """
         self._places = places
         make_private_dir(places.log)
@@ -60,7 +60,7 @@ class AuditLog:
                 sync_folder(places.root)
                 if read_keys(places.vkey)[-1] != key.verifier:
                     raise BusyError(f"The key of {places.root} was rotated a moment ago; try again.", owner)
-                # The key in hand alone: whoever can write to the folder can add others to it.
+                # Only the key passed in: other users with write access to the folder could add keys.
                 found = recover(places, key.verifier)
                 _lay_in_ballast(places)
                 self._tail = SegmentWriter(places, [key], found)
@@ -68,8 +68,8 @@ class AuditLog:
                 self._tail.begin()
             except OSError as error:
                 raise AuditError(
-                    f"The audit log in {places.root} cannot be opened for writing ({error.strerror}); make room and "
-                    "see that this user may write there."
+                    f"The audit log in {places.root} cannot be opened for writing ({error.strerror}); free space and "
+                    "give this user write access."
                 ) from None
             self._next_seq, unsigned = found.size, found.size - found.signed
             self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
@@ -87,8 +87,8 @@ class AuditLog:
     async def append(self, event: str, run: str | None, **fields: Any) -> dict[str, Any]:
         """Append one record and return it once it is durable.
 
-        Raises AuditError if it is not a record of the schema, and nothing has happened then. Raises AuditError if it
-        cannot be written; from then on every append raises.
+        Raises AuditError if it does not match the schema; nothing is written then. Raises AuditError if it cannot be
+        written; every later append raises too.
         """
         if self._failure is not None:
             raise self._failure
@@ -96,14 +96,14 @@ class AuditLog:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((line, done))
         if self._committer is None or self._committer.done():
-            # A task of its own: a canceled visit must not leave a half-acknowledged batch behind.
+            # In a separate task: a canceled visit must not leave a half-acknowledged batch behind.
             self._committer = asyncio.create_task(self._commit_waiting())
         await done
         record: dict[str, Any] = orjson.loads(line)
         return record
 
     def make_room(self) -> bool:
-        """After a full disk: give up the ballast, so that the end of the run can be recorded. True if it may be."""
+        """After a full disk: free the ballast, so that the end of the run can be recorded; True if that worked."""
         if not self._is_full or self._tail.is_in_doubt or not is_there(self._places.ballast):
             return False
         self._places.ballast.unlink()
@@ -111,7 +111,7 @@ class AuditLog:
         return True
 
     def replace_files(self, work: Callable[[], None]) -> None:
-        """Do what writes files of the log anew, while nothing is appended to them. Raises AuditError."""
+        """Run code that rewrites files of the log, while nothing is appended. Raises AuditError."""
 
         def working() -> None:
             work()
@@ -124,20 +124,20 @@ class AuditLog:
         self._try(self._tail.sign)
 
     def hand_over(self, key: SigningKey) -> None:
-        """Sign all records with the key so far and with `key`, which signs alone from here on. Raises AuditError."""
+        """Sign all records with the current key and with `key`, which alone signs from then on. Raises AuditError."""
         self._try(self._tail.hand_over, key)
 
     def close(self) -> None:
-        """Sign what is not signed yet, release the files and the lock; whoever appends now is refused.
+        """Sign unsigned records, release the files and the lock; later appends are refused.
 
-        Raises AuditError if that signature cannot be written; everything is released all the same.
+        Raises AuditError if the signature cannot be written; everything is released nevertheless.
         """
         try:
             if self._failure is None:
                 self._try(self._tail.sign)
         finally:
-            with self._writing:  # a signature may be on its way in a thread
-                # Refused from here on: the descriptor may be another file's soon.
+            with self._writing:  # a thread may be writing a signature
+                # Refuse appends from now on: the file descriptor may soon belong to another file.
                 self._failure = self._failure or AuditError(f"The audit log in {self._places.root} is closed.")
                 self._opened.close()
                 self._is_full = False
@@ -152,7 +152,7 @@ class AuditLog:
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._tail.room], self._waiting[self._tail.room :]
                 try:
-                    # In a thread: the visits to other accounts go on while the disk works.
+                    # In a thread, so that visits to other accounts continue during disk I/O.
                     await asyncio.to_thread(self._try, self._tail.append, [line for line, _ in batch])
                 except AuditError:
                     self._waiting = batch + self._waiting
@@ -161,10 +161,10 @@ class AuditLog:
                     if not done.done():
                         done.set_result(None)
                 if self._tail.is_due:
-                    # What is acknowledged stays so: a signature that fails ends the log, not these records.
+                    # Acknowledged records stay acknowledged: a failed signature ends the log, not these records.
                     await asyncio.to_thread(self._try, self._tail.seal)
         except Exception as error:
-            for _, done in self._waiting:  # nobody waits for ever, whatever went wrong
+            for _, done in self._waiting:  # no task may wait forever, whatever failed
                 if not done.done():
                     done.set_exception(error)
             self._waiting = []
@@ -178,20 +178,20 @@ class AuditLog:
             try:
                 write(*given)
             except (OSError, FleetError) as error:
-                # Never a second sync after a failed one: dirty pages may be gone and the second would lie.
+                # Never sync again after a failed sync: dirty pages may be gone, and the second would report success.
                 self._is_full = isinstance(error, OSError) and error.errno in _FULL
                 why = error.strerror if isinstance(error, OSError) else error
                 self._failure = AuditError(
                     f"The audit log in {self._places.root} cannot be written ({why}); nothing more is touched. "
-                    "Make room or mend the disk, then run again."
+                    "Free space or fix the disk, then run again."
                 )
                 raise self._failure from None
 
 
 def wait_until_free(places: AuditDir, within: float) -> bool:
-    """Wait `within` seconds for a run that writes to a log, and a few for any other command; True if that took time.
+    """Wait `within` seconds for a run, a few for any other command; return True if there was a wait.
 
-    Raises BusyError when time is over.
+    Raises BusyError on timeout.
     """
     if not is_there(places.lock):
         return False
@@ -208,7 +208,7 @@ def wait_until_free(places: AuditDir, within: float) -> bool:
 
 @contextlib.contextmanager
 def kept_free(places: AuditDir, owner: str) -> Iterator[None]:
-    """Keep the log free of writers, and so the state free of runs; `owner` is what a run that would begin is told.
+    """Keep writers, and so runs, off the log meanwhile; a run that tries to begin is shown `owner`.
 
     Raises BusyError if a run is in progress, or another command has not ended within a few seconds.
     """
@@ -233,7 +233,7 @@ def _take_lock(places: AuditDir, owner: str, socket: Path | None, patience: floa
 
 def _release(descriptor: int) -> None:
     try:
-        os.ftruncate(descriptor, 0)  # the next one's name is not there at once
+        os.ftruncate(descriptor, 0)  # the next holder's name is not written at once
     finally:
         os.close(descriptor)
 

@@ -1,4 +1,4 @@
-"""What is written to the log outside of runs: a sign of life, and the change of the key."""
+"""Writes to the log outside of runs: heartbeats and key rotation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fleet.paths import AuditDir
 
 
 async def beat(log: AuditLog) -> None:
-    """Record that the log is alive: silence is then something else than a log that was cut. Raises AuditError."""
+    """Record that the log is alive, so that silence points to a truncated log. Raises AuditError."""
     await log.append(records.LOG_HEARTBEAT, None, operator=os.getuid())
 
 
 async def rotate_key(places: AuditDir, key_path: Path) -> VerifierKey:
-    """Sign with a new key from now on. The old one signs the record that introduces it, and is then gone.
+    """Sign with a new key from now on. The old key signs the record that introduces it, and is then deleted.
 
-    The new key lies beside the old one until the log knows it, so that a crash leaves one that fits. Raises as
+    The new key is kept beside the old one until the log records it, so that one of them fits after a crash. Raises as
     `AuditLog` and `read_signing_key` do.
     """
     old = read_signing_key(places, key_path)
@@ -32,5 +32,5 @@ async def rotate_key(places: AuditDir, key_path: Path) -> VerifierKey:
         publish(places, [*read_keys(places.vkey), new.verifier])
     finally:
         log.close()
-    read_signing_key(places, key_path)  # puts the new key into its place
+    read_signing_key(places, key_path)  # moves the new key into place
     return new.verifier

@@ -1,7 +1,7 @@
-"""A record as an event of the Open Cybersecurity Schema Framework 1.8.0 (https://schema.ocsf.io/1.8.0).
+"""Records as events of the Open Cybersecurity Schema Framework 1.8.0 (https://schema.ocsf.io/1.8.0).
 
-A reading is a Compliance Finding, an intended change an Entity Management, a run's begin and end and everything of the
-log itself an Application Lifecycle.
+A reading is a Compliance Finding, an intended change an Entity Management, start and end of a run and every event
+about the log itself an Application Lifecycle.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _INFORMATIONAL, _LOW, _MEDIUM = 1, 2, 3
 
 
 def as_ocsf(line: bytes, record: Mapping[str, Any], origin: str, employee: str | None) -> dict[str, Any]:
-    """One event; what OCSF has no attribute for stands under `unmapped`."""
+    """Return one event; fields unknown to OCSF are under `unmapped`."""
     class_, activity = _CLASSES.get(record["event"], (_APPLICATION, _OTHER))
     at = int(datetime.fromisoformat(record["at"]).timestamp() * 1000)
     event: dict[str, Any] = {

@@ -1,7 +1,7 @@
-"""Proof that one record is in the log, in one text that needs nothing else but the public key.
+"""Proof that one record is in the log, as one text that can be checked with only the public key.
 
-The form is C2SP's (https://c2sp.org/tlog-proof): the record's line as `extra`, its number, the hashes from its sibling
-up to the root, and the checkpoint that signs the root.
+The format is C2SP's (https://c2sp.org/tlog-proof): the record's line as `extra`, its number, the hashes from its
+sibling up to the root, and the checkpoint that signs the root.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FORM = f"not a proof: {HEADER}, extra, index, hashes, an empty line, a checkpoi
 
 @dataclass(frozen=True)
 class Proof:
-    """That `line` is record `index` of the log whose checkpoint is in `note`."""
+    """Proof that `line` is record `index` of the log whose checkpoint is in `note`."""
 
     line: bytes
     index: int
@@ -35,14 +35,14 @@ class Proof:
 
     @property
     def text(self) -> str:
-        """The proof as it is handed out."""
+        """The proof in its file format."""
         hashes = "".join(f"{base64.b64encode(one).decode()}\n" for one in self.hashes)
         extra = base64.b64encode(self.line).decode()
         return f"{HEADER}\nextra {extra}\nindex {self.index}\n{hashes}\n{self.note}"
 
     @classmethod
     def parse(cls, text: str) -> Proof:
-        """Raises NoteError."""
+        """Parse a proof. Raises NoteError."""
         body, _, note = text.partition("\n\n")
         header, extra, index, *hashes = [*body.split("\n"), "", ""]
         hashes = hashes[:-2]
@@ -62,7 +62,7 @@ class Proof:
         return cls(line, int(index.removeprefix("index ")), whole, note)
 
     def check(self, keys: Sequence[VerifierKey]) -> Checkpoint:
-        """The checkpoint that signs it. Raises NoteError if the line is not that record, or no key of `keys` signed."""
+        """Return the checkpoint that signs it. Raises NoteError if the record differs or no key of `keys` signed."""
         checkpoint = open_checkpoint(self.note, keys)
         if root_by_proof(leaf_hash(self.line), self.index, checkpoint.size, self.hashes) != checkpoint.root:
             raise NoteError("the record is not the one that the log holds at this number")
@@ -70,9 +70,9 @@ class Proof:
 
 
 def find_proofs(text: str) -> list[str]:
-    """The proofs that stand in a text, such as a receipt, whatever stands around them.
+    """Return the proofs found anywhere in a text, such as a receipt.
 
-    Each line that begins as a proof does is one, whole or not: one that was damaged must not be passed over.
+    Each line that begins like a proof counts, even if incomplete: a damaged proof must not be skipped.
     """
     found: list[list[str]] = []
     ended = True
@@ -82,7 +82,7 @@ def find_proofs(text: str) -> list[str]:
             found.append([line])
             ended = False
         elif not ended:
-            # Words after the signatures belong to the next paragraph.
+            # Text after the signatures belongs to the next paragraph.
             ended = found[-1][-1].startswith("— ") and not line.startswith("— ")
             if not ended:
                 found[-1].append(line)
@@ -90,10 +90,10 @@ def find_proofs(text: str) -> list[str]:
 
 
 class Prover:
-    """Proves records of one log by its newest checkpoint."""
+    """Proves records of one log against its newest checkpoint."""
 
     def __init__(self, places: AuditDir, keys: Sequence[VerifierKey]) -> None:
-        """Raises AuditError if there is no checkpoint, or it is not this log's."""
+        """Raises AuditError if there is no checkpoint, or if it does not belong to this log."""
         newest = max(checkpoints.sizes(places.checkpoints), default=0)
         if not newest:
             raise AuditError(f"The log in {places.root} has no checkpoint yet; write one with: fleet audit checkpoint")
@@ -102,15 +102,16 @@ class Prover:
         try:
             self._checkpoint = open_checkpoint(self._note, keys)
         except NoteError as error:
-            raise AuditError(f"Checkpoint {newest} cannot be used: {error}; 'fleet audit verify' tells more.") from None
+            raise AuditError(f"Checkpoint {newest} cannot be used: {error}; run: fleet audit verify") from None
         self._segments = segments(places.log)
         self._leaves: dict[int, list[bytes]] = {}
         self._roots: dict[int, bytes] = {}
 
     def prove(self, index: int) -> Proof:
-        """The proof of record `index`.
+        """Return the proof of record `index`.
 
-        Raises InputError if there is no such record or it was pruned, AuditError if the log is not what was signed.
+        Raises InputError if there is no such record or it was pruned, AuditError if the log does not match its
+        signature.
         """
         size = self._checkpoint.size
         if not 0 <= index < size:
@@ -122,7 +123,7 @@ class Prover:
         try:
             proof.check(self._keys)
         except NoteError:
-            raise AuditError("The log is not what was signed; 'fleet audit verify' tells more.") from None
+            raise AuditError("The log does not match its signature; run: fleet audit verify") from None
         return proof
 
     def _line(self, index: int) -> bytes:
@@ -130,12 +131,12 @@ class Prover:
             if segment.first <= index < segment.first + SEGMENT_RECORDS:
                 number = segment.start()
                 if index < number:
-                    raise InputError(f"Record {index} was pruned; only its hash is still there.")
+                    raise InputError(f"Record {index} was pruned; only its hash is left.")
                 for lines in segment.blocks():
                     if index < number + len(lines):
                         return lines[index - number]
                     number += len(lines)
-        raise AuditError(f"Record {index} is missing; 'fleet audit verify' tells more.")
+        raise AuditError(f"Record {index} is missing; run: fleet audit verify")
 
     def _root_of(self, start: int, end: int) -> bytes:
         tree = Frontier()

@@ -1,7 +1,7 @@
-"""People, outside the log: a random pseudonym and a random key for each.
+"""Employees' pseudonyms, kept outside the log: a random pseudonym and a random key for each.
 
-The log holds pseudonyms and HMACs only. When a row goes, what the log says of that person is unlinkable noise,
-and the log is still whole.
+The log contains only pseudonyms and HMACs. Once a row is deleted, the person's records can no longer be linked to
+them, and the log is still complete.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from fleet.errors import AuditError
 from fleet.paths import is_there
 
-# What STRICT says, word by word: that needs SQLite 3.37, and RHEL 9 has 3.34. Stores that have it stay as they are.
+# Equals STRICT, which needs SQLite 3.37 while RHEL 9 has 3.34. Existing STRICT tables are left as they are.
 _TABLE = """
 CREATE TABLE IF NOT EXISTS subjects (
     employee TEXT PRIMARY KEY CHECK (typeof(employee) = 'text'),
@@ -31,14 +31,14 @@ CREATE TABLE IF NOT EXISTS subjects (
 
 @dataclass(frozen=True)
 class Subject:
-    """One person as the log knows them."""
+    """One person's row: pseudonym, key and locale."""
 
     pseudonym: str
     key: bytes
     locale: str | None = None
 
     def hmac(self, label: str, value: str | bytes) -> str:
-        """HMAC-SHA-256 (hex) of a personal value under this person's key; `label` keeps kinds of values apart."""
+        """Return the HMAC-SHA-256 (hex) of a personal value under this person's key; `label` names the kind."""
         data = value.encode() if isinstance(value, str) else value
         return hmac.new(self.key, label.encode() + b"\0" + data, hashlib.sha256).hexdigest()
 
@@ -55,17 +55,17 @@ class Subjects:
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS mandates (employee TEXT PRIMARY KEY, fingerprint TEXT NOT NULL)"
             )
-            self._database.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+            self._database.execute("PRAGMA secure_delete = ON")  # deleted data is overwritten
         except sqlite3.Error as error:
-            advice = "see that the disk has room"
+            advice = "check that the disk has free space"
             if "malformed database schema" in str(error):
                 advice = f"SQLite {sqlite3.sqlite_version} is too old for it: give this Python 3.37 or newer"
             raise AuditError(f"{path} cannot be opened as the store of pseudonyms ({error}); {advice}.") from None
 
     def of(self, locales: Mapping[str, str | None]) -> dict[str, Subject]:
-        """The subjects of these employees, whose languages are remembered for their receipts.
+        """Return the subjects of these employees and store their languages for their receipts.
 
-        People seen for the first time get a pseudonym and a key. Raises AuditError if the store cannot be written.
+        New employees get a pseudonym and a key. Raises AuditError if the store cannot be written.
         """
         rows = [(name, f"s_{secrets.token_hex(16)}", secrets.token_bytes(32), each) for name, each in locales.items()]
         try:
@@ -81,14 +81,14 @@ class Subjects:
         return {name: known[name] for name in locales}
 
     def met(self) -> dict[str, str]:
-        """By employee, the fingerprint of the mandate that the log was told of last. Raises AuditError."""
+        """Return by employee the fingerprint of the last mandate recorded in the log. Raises AuditError."""
         try:
             return dict(self._database.execute("SELECT employee, fingerprint FROM mandates").fetchall())
         except sqlite3.Error as error:
             raise _cannot_be_read(error) from None
 
     def meet(self, fingerprints: Mapping[str, str]) -> None:
-        """Remember which mandates the log was told of. Raises AuditError."""
+        """Store which mandates are recorded in the log. Raises AuditError."""
         try:
             with self._database:
                 self._database.executemany("INSERT OR REPLACE INTO mandates VALUES (?, ?)", fingerprints.items())
@@ -96,22 +96,22 @@ class Subjects:
             raise _cannot_be_written(error) from None
 
     def get(self, employee: str) -> Subject | None:
-        """One employee's subject; None for somebody whom no run has met."""
+        """Return one employee's subject; None if no run has included them."""
         return self.everybody().get(employee)
 
     def lock(self) -> None:
-        """Wait until nobody reads, and keep everybody out until `forget` or `unlock`. Raises AuditError."""
+        """Wait for readers to finish, and keep others out until `forget` or `unlock`. Raises AuditError."""
         try:
             self._database.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:
             raise _cannot_be_written(error) from None
 
     def unlock(self) -> None:
-        """Let everybody in again; nobody is forgotten."""
+        """Release the lock without deleting anyone."""
         self._database.rollback()
 
     def forget(self, employees: Iterable[str]) -> None:
-        """Delete the rows of employees, and what the file still holds of them. Raises AuditError."""
+        """Delete the rows of employees, including their remains in the file. Raises AuditError."""
         rows = [(employee,) for employee in employees]
         try:
             with self._database:
@@ -122,7 +122,7 @@ class Subjects:
             raise _cannot_be_written(error) from None
 
     def everybody(self) -> dict[str, Subject]:
-        """All subjects, by employee."""
+        """Return all subjects, by employee."""
         return dict(self._rows())
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class Subjects:
 
 
 def _cannot_be_read(error: sqlite3.Error) -> AuditError:
-    return AuditError(f"The store of pseudonyms cannot be read ({error}); give it back from a copy.")
+    return AuditError(f"The store of pseudonyms cannot be read ({error}); restore it from a backup.")
 
 
 def _cannot_be_written(error: sqlite3.Error) -> AuditError:
@@ -147,7 +147,7 @@ def _cannot_be_written(error: sqlite3.Error) -> AuditError:
 
 
 def known_subjects(path: Path) -> dict[str, Subject]:
-    """Everybody in a store that need not be there yet, by employee. Raises AuditError if it cannot be read."""
+    """Return all subjects by employee; empty if there is no store yet. Raises AuditError if it cannot be read."""
     if not is_there(path):
         return {}
     subjects = Subjects(path)
@@ -158,5 +158,5 @@ def known_subjects(path: Path) -> dict[str, Subject]:
 
 
 def known_names(path: Path) -> dict[str, str]:
-    """Employee by pseudonym, from a store that need not be there yet. Raises AuditError if it cannot be read."""
+    """Return employees by pseudonym; empty if there is no store yet. Raises AuditError if it cannot be read."""
     return {subject.pseudonym: name for name, subject in known_subjects(path).items()}

@@ -1,4 +1,4 @@
-"""The records of the audit log: which events exist, and which fields each carries.
+"""The records of the audit log: which events exist, and the fields of each.
 
 docs/records.md describes them for readers. Only codes, numbers, digests, host names and pseudonyms are allowed:
 no free text, no page text, no exception text, no personal value in clear.
@@ -20,7 +20,7 @@ from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
 
 SCHEMA_VERSION: Final = 2
-"""Of what is written. Older records keep their version and are read as `ADDED` says; newer ones are refused."""
+"""Version that is written. Older records keep theirs and are read according to `ADDED`; newer ones are refused."""
 MAX_LINE_BYTES: Final = 8 * 1024
 
 RUN_STARTED: Final = "run.started"
@@ -41,13 +41,13 @@ SERVICE_STARTED: Final = "service.started"
 
 COMMON_ORDER: Final = ("v", "seq", "at", "monotonic_ms", "event", "run")
 COMMON: Final = frozenset(COMMON_ORDER)
-"""The fields of every record, in their order."""
+"""Fields of every record, in order."""
 MAX_NUMBER: Final = 10**12
-"""No count, no time in milliseconds and no user's number is larger."""
+"""Limit for counts, milliseconds and user ids."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 FieldCheck = Callable[[Any], bool]
-"""Whether a value may stand in a field."""
+"""A check whether a field allows a value."""
 
 
 def _text(value: Any) -> bool:
@@ -59,7 +59,7 @@ def _flag(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= MAX_NUMBER  # a bool is an int as well
+    return type(value) is int and 0 <= value <= MAX_NUMBER  # bool is a subclass of int
 
 
 def _texts(value: Any) -> bool:
@@ -83,7 +83,7 @@ def _controls(value: Any) -> bool:
 def _time(value: Any) -> bool:
     if not isinstance(value, str) or not _TIME.fullmatch(value):
         return False
-    datetime.fromisoformat(value)  # raises ValueError for a day that is none
+    datetime.fromisoformat(value)  # raises ValueError for an invalid date
     return True
 
 
@@ -196,8 +196,8 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "reference": _text,
     },
 }
-"""The allow-list: the fields that each event carries beside the common ones, all of them and no others, and what may
-stand in each."""
+"""The allow-list: exactly which fields each event has besides the common ones, and the values that each field
+allows."""
 
 ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
     2: {
@@ -205,7 +205,7 @@ ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
         CONTROL_FINISHED: {"label": None},
     },
 }
-"""What each version added to events of earlier ones, with the value that an older record is read with."""
+"""Fields that each version added to existing events, with the value used when reading older records."""
 
 NOTHING_READ: Final[Mapping[str, Any]] = {
     "before": None,
@@ -218,13 +218,13 @@ NOTHING_READ: Final[Mapping[str, Any]] = {
     "worker": None,
     "label": None,
 }
-"""What `control.finished` says of a control whose page nobody has seen."""
+"""Reading fields of `control.finished` for a control whose page was not seen."""
 
 Record = MutableMapping[str, Any]
 
 
 def _added_since(version: int, event: str) -> dict[str, Any]:
-    """The fields that an event has gained after a version, with the values that stand for them in older records."""
+    """Return the fields added to an event after a version, with the values used for older records."""
     return {
         name: value
         for added_in, events in ADDED.items()
@@ -238,9 +238,9 @@ _LATER: Final = {(version, event): _added_since(version, event) for version in (
 
 
 def parse(line: bytes) -> dict[str, Any] | None:
-    """A line (without LF) as a record of this version, or None if it is not a record.
+    """Parse a line (without LF) into a record of this version; None if it is not a record.
 
-    Fields that came later than the record get the values of `ADDED`. Raises AuditError for a record of a newer version.
+    Fields newer than the record get the values of `ADDED`. Raises AuditError for a record of a newer version.
     """
     try:
         record: dict[str, Any] = orjson.loads(line)
@@ -256,7 +256,7 @@ def parse(line: bytes) -> dict[str, Any] | None:
             record |= copy.deepcopy(later)
         if record.keys() != kinds.keys() or len(line) >= MAX_LINE_BYTES:
             return None
-        for name, kind in kinds.items():  # no generator: this is done for every record that is read
+        for name, kind in kinds.items():  # no generator, for speed: this runs for every record read
             if not kind(record[name]):
                 return None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -265,16 +265,16 @@ def parse(line: bytes) -> dict[str, Any] | None:
 
 
 def is_stamped(record: Mapping[str, Any]) -> bool:
-    """True if number and monotonic clock of a record, of any version, are as `render` writes and `parse` takes them.
+    """Return True if a record, of any version, has number and monotonic time as `render` writes and `parse` accepts.
 
-    No more of it is checked: this is asked for every record that is verified.
+    Checks only these, because it runs for every verified record.
     """
     seq, clock = record["seq"], record["monotonic_ms"]
     return type(seq) is type(clock) is int and 0 <= seq <= MAX_NUMBER and 0 <= clock <= MAX_NUMBER
 
 
 def newer(version: int) -> str:
-    """The sentence for a log that a later version of this program has written to."""
+    """Return the error text for a log written by a later version of this program."""
     return (
         f"The audit log holds records of version {version}, and this Fleet Opt-Out reads versions up to "
         f"{SCHEMA_VERSION}; update it. Nothing was touched."
@@ -282,7 +282,7 @@ def newer(version: int) -> str:
 
 
 def _require_exact_fields(_logger: object, _method: str, record: Record) -> Record:
-    """A structlog processor: nothing passes that the schema does not name, and nothing that lacks what it names."""
+    """A structlog processor: refuses any field outside the schema and any record that lacks one."""
     event = record.get("event")
     if event not in FIELDS:
         raise AuditError(f"'{event}' is not an event of the audit log.")
@@ -299,7 +299,7 @@ def _require_exact_fields(_logger: object, _method: str, record: Record) -> Reco
 
 
 def _stamp(_logger: object, _method: str, record: Record) -> Record:
-    """Add version and clocks: UTC for people, the monotonic clock to notice a UTC clock that jumped."""
+    """Add version and clocks: UTC for people, the monotonic clock to detect jumps of UTC."""
     at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     clock = {"at": at, "monotonic_ms": time.monotonic_ns() // 1_000_000}
     stamped = {"v": SCHEMA_VERSION, "seq": record.pop("seq"), **clock, **record}
@@ -312,15 +312,15 @@ def _stamp(_logger: object, _method: str, record: Record) -> Record:
 _PROCESSORS: Final = (
     _require_exact_fields,
     _stamp,
-    # Without `default=None` structlog writes the repr() of whatever is no JSON: texts that must not get here.
+    # Without `default=None` structlog writes the repr() of non-JSON values, which may be text that must not get here.
     structlog.processors.JSONRenderer(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=None),
 )
 
 
 def render(seq: int, event: str, run: str | None, fields: Mapping[str, Any]) -> bytes:
-    """One record as one line, LF included.
+    """Return one record as one line, LF included.
 
-    Raises AuditError for an unknown event, for a field too many or too few, for a value that is no JSON, and for a line
+    Raises AuditError for an unknown event, for extra or missing fields, for a value that is not JSON, and for a line
     over 8 KiB.
     """
     rendered: Any = {"event": event, "run": run, **fields, "seq": seq}

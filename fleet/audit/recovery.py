@@ -1,4 +1,4 @@
-"""Opening a log that exists: what a crash left, and whether what is there is what was signed."""
+"""Opening an existing log: detects leftovers of a crash, and whether the records match the signature."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from fleet.paths import AuditDir, make_private_dir, write_private
 
 @dataclass(frozen=True)
 class Recovered:
-    """A log as it was found: the tree of its full segments, that of the open one, and what was signed of it."""
+    """A log as found: the trees of its full segments and of the open one, and how much of it is signed."""
 
     before: Frontier
     segment: Frontier
     signed: int
-    """The size that the newest checkpoint signs."""
+    """Tree size signed by the newest checkpoint."""
     torn: tuple[int, str] | None
-    """Length and SHA-256 (hex) of a torn last line that was put aside."""
+    """Length and SHA-256 (hex) of a torn last line that was set aside."""
     is_new: bool
     """True if nothing was ever written or signed here."""
 
     @property
     def size(self) -> int:
-        """How many records there are."""
+        """Number of records."""
         return self.before.size + self.segment.size
 
 
 def recover(places: AuditDir, key: VerifierKey) -> Recovered:
-    """Look at what is there before anything is added.
+    """Check the existing files before anything is appended.
 
-    Reads the last segment only; of the others the remembered roots, which the newest checkpoint proves. A torn last
-    line goes to `torn/`.
+    Reads only the last segment; for the others it uses the cached roots, which the newest checkpoint proves. A torn
+    last line is moved to `torn/`.
 
-    Raises AuditError if the records are not those that the newest checkpoint signs with `key`, or what is not signed is
-    no record; OSError.
+    Raises AuditError if the records do not match the newest checkpoint signed with `key`, or if an unsigned line is not
+    a record; OSError.
     """
     present = segments(places.log)
     if [segment.first for segment in present] != list(range(0, len(present) * SEGMENT_RECORDS, SEGMENT_RECORDS)):
@@ -52,22 +52,22 @@ def recover(places: AuditDir, key: VerifierKey) -> Recovered:
     signed = _signed_root(places, newest, key) if signed_sizes else Frontier().root
     before, segment, root = _trees(places, present, newest, is_trusting=True)
     if root != signed:
-        # Perhaps only a remembered root is wrong.
+        # Perhaps only a cached root is wrong.
         before, segment, root = _trees(places, present, newest, is_trusting=False)
     size = before.size + segment.size
     if newest > size:
-        raise _changed(places, f"it holds {size} records, and {newest} were signed")
+        raise _changed(places, f"it has {size} records, and {newest} were signed")
     if root != signed:
-        raise _changed(places, f"the first {newest} records are not those that were signed")
+        raise _changed(places, f"the first {newest} records do not match their signature")
     if size and not signed_sizes:
-        raise _changed(places, "it has records and no checkpoint, and the first is written before any record")
+        raise _changed(places, "it has records but no checkpoint, and the first is written before any record")
     return Recovered(before, segment, newest, torn, is_new=not signed_sizes)
 
 
 def _trees(
     places: AuditDir, present: Sequence[Segment], size: int, *, is_trusting: bool
 ) -> tuple[Frontier, Frontier, bytes | None]:
-    """The tree of the full segments, that of the rest, and the root at `size` (None if it never had so many)."""
+    """Return the tree of the full segments, that of the rest, and the root at `size` (None if there are fewer)."""
     before, open_one = Frontier(), Frontier()
     root = before.root if size == 0 else None
     for segment in present:
@@ -84,10 +84,10 @@ def _trees(
                         raise _changed(places, f"record {now - 1} is not a record")
             if open_one.size < SEGMENT_RECORDS:
                 if segment is not present[-1]:
-                    raise _changed(places, f"{segment.path.name} is not whole")
+                    raise _changed(places, f"{segment.path.name} is incomplete")
                 break
             if open_one.size > SEGMENT_RECORDS:
-                raise _changed(places, f"{segment.path.name} holds too many records")
+                raise _changed(places, f"{segment.path.name} has too many records")
             remembered = open_one.root
             segment.remember(remembered)
         before.add(remembered, SEGMENT_RECORDS)
@@ -99,8 +99,8 @@ def _trees(
 
 def _changed(places: AuditDir, what: str) -> AuditError:
     return AuditError(
-        f"The audit log in {places.root} was changed: {what}. 'fleet audit verify' tells more. Nothing is written to "
-        "it any more: give it back from a copy, or keep the folder elsewhere and run 'fleet init' to begin a new log."
+        f"The audit log in {places.root} was changed: {what}. Run 'fleet audit verify' for details. Nothing more is "
+        "written to it: restore it from a backup, or move the folder away and run 'fleet init' to begin a new log."
     )
 
 
@@ -110,7 +110,7 @@ def _signed_root(places: AuditDir, size: int, key: VerifierKey) -> bytes:
     except NoteError as error:
         raise _changed(places, f"checkpoint {size}: {error}") from None
     if checkpoint.size != size:
-        raise _changed(places, f"checkpoint {size} signs something else than its name says")
+        raise _changed(places, f"checkpoint {size} signs another size than its name says")
     return checkpoint.root
 
 

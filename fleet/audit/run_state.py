@@ -1,7 +1,7 @@
-"""What one run planned, intended and finished, as its records say.
+"""What one run planned, intended and finished, according to its records.
 
-The agent feeds it each record that it has written; a reader feeds it the records of a log. So the table that people
-see, the counts in `run.finished` and the closing of a run that crashed all come from the same place: the log.
+The agent feeds it each record that it has written; a reader feeds it the records of a log. So the results table, the
+counts in `run.finished` and the closing of a crashed run have the same source: the log.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ class RunState:
     finished_at: str | None = None
     counts: dict[str, int] | None = None
     planned: dict[str, list[ControlKey]] = field(default_factory=dict)
-    """By pseudonym: one employee's answer then costs that employee's controls only."""
+    """By pseudonym, so that one employee's results cost only that employee's controls."""
     intended: dict[ControlKey, Mapping[str, Any]] = field(default_factory=dict)
     finished: dict[ControlKey, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def replay(cls, run: str, log: Iterable[Mapping[str, Any]]) -> Self:
-        """The state of `run` from the records of a log."""
+        """Return the state of `run` from the records of a log."""
         run_state = cls(run)
         for record in log:
             run_state.observe(record)
         return run_state
 
     def observe(self, record: Mapping[str, Any]) -> None:
-        """Take one written record into account; those of other runs are passed over."""
+        """Apply one written record; records of other runs are skipped."""
         if record.get("run") != self.run:
             return
         event = record["event"]
@@ -54,42 +54,42 @@ class RunState:
         elif event == records.CONTROL_INTENDED:
             self.intended[_key(record)] = record
         elif event == records.CONTROL_FINISHED:
-            self.finished.setdefault(_key(record), record)  # a run ends a control once; what follows is not its own
+            self.finished.setdefault(_key(record), record)  # a run ends a control once; later records are not its own
         elif event == records.RUN_FINISHED:
             self.finished_at, self.counts = record["at"], record["counts"]
 
     @property
     def is_open(self) -> bool:
-        """True if the run was started and has no `run.finished`."""
+        """Return True if the run was started and has no `run.finished`."""
         return self.started_at is not None and self.finished_at is None
 
     def keys(self) -> Iterator[ControlKey]:
-        """Every planned control, in the order of the plan."""
+        """Return every planned control, in the order of the plan."""
         return itertools.chain.from_iterable(self.planned.values())
 
     def unfinished(self) -> Iterator[tuple[ControlKey, Outcome, Reading | None]]:
-        """Planned controls without a terminal record, with the outcome that an ending run must give them."""
+        """Yield planned controls without a terminal record, with the outcome that an ending run must give them."""
         for key in self.keys():
             if key not in self.finished:
                 yield key, *self._ending(key)
 
     def _ending(self, key: ControlKey) -> tuple[Outcome, Reading | None]:
-        """An intent without a result is `unknown`: the click may or may not have happened. All else is `not_run`."""
+        """Return `unknown` for an intent without a result: the click may have happened. All else is `not_run`."""
         intent = self.intended.get(key)
         return (Outcome.NOT_RUN, None) if intent is None else (Outcome.UNKNOWN, Reading(intent["before"]))
 
     def count(self) -> dict[str, int]:
-        """How many finished controls have each outcome; they add up to the plan once the run is closed."""
+        """Count finished controls by outcome; the counts add up to the plan once the run is closed."""
         found = Counter(record["outcome"] for record in self.finished.values())
         return {outcome.value: found[outcome] for outcome in Outcome if found[outcome]}
 
     def results(
         self, names: Mapping[str, str], subject: str | None = None, absent: Reason = Reason.AUDIT_FAILED
     ) -> list[Result]:
-        """One answer for each planned control (of one `subject`), in the order of the plan.
+        """Return one result per planned control (of one `subject`), in the order of the plan.
 
-        `names` gives the employee of a pseudonym. Where the log has no terminal record, the answer is what an ending
-        run would give it, for the reason `absent`.
+        `names` maps pseudonyms to employees. If the log has no terminal record, the result is what an ending run would
+        give, with the reason `absent`.
         """
         chosen = self.planned if subject is None else (subject,)
         return [self._result(key, names, absent) for one in chosen for key in self.planned.get(one, ())]

@@ -1,6 +1,6 @@
-"""The open end of the log: the segment that is written, and the tree of all that came before.
+"""The writable end of the log: the open segment, and the tree of all earlier ones.
 
-Everything here raises OSError as the disk does; what that means for a run is for `log` to say.
+Errors are raised as OSError; `log` decides what they mean for a run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fleet.audit.tree import Frontier, leaf_hash
 from fleet.paths import AuditDir, sync_folder
 
 CHECKPOINT_RECORDS = 1000
-"""A signature is due after so many records."""
+"""Records after which a signature is due."""
 
 
 class SegmentWriter:
@@ -28,30 +28,30 @@ class SegmentWriter:
         self._before, self._segment, self._signed = found.before, found.segment, found.signed
         self._is_new = found.is_new
         self.is_in_doubt = False
-        """True once nobody can say what the file holds: nothing may be written to it any more."""
+        """True once the file's content is uncertain: nothing may be written to it any more."""
         self._file = self._open(self._before.size)
         self._bytes = os.fstat(self._file).st_size
 
     def begin(self) -> None:
-        """Sign the empty tree of a new log: a log that has records and no checkpoint is then not as it was."""
+        """Sign the empty tree of a new log, so that a log with records but no checkpoint is known to be changed."""
         if self._is_new:
             self._write_checkpoint()
 
     @property
     def size(self) -> int:
-        """How many records there are."""
+        """Number of records."""
         return self._before.size + self._segment.size
 
     @property
     def is_signed(self) -> bool:
-        """True if a checkpoint signs all of them."""
+        """Return True if a checkpoint signs all records."""
         return self.size == self._signed
 
     def _open(self, first: int) -> int:
         path = Segment(self._places.log, first).path
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
-            sync_folder(self._places.log)  # a new file is not safe before its name is
+            sync_folder(self._places.log)  # a new file is durable only once its name is
         except OSError:
             os.close(file)
             raise
@@ -59,11 +59,11 @@ class SegmentWriter:
 
     @property
     def room(self) -> int:
-        """How many records the segment still takes."""
+        """Number of records that still fit into the segment."""
         return SEGMENT_RECORDS - self._segment.size
 
     def append(self, lines: Sequence[bytes]) -> None:
-        """Write whole lines (LF included), at most `room`; they are on disk when this returns."""
+        """Write whole lines (LF included), at most `room`; they are on disk on return."""
         remaining = memoryview(b"".join(lines))
         total = len(remaining)
         try:
@@ -81,28 +81,28 @@ class SegmentWriter:
 
     @property
     def is_due(self) -> bool:
-        """True if it is time to `seal`."""
+        """Return True if `seal` is due."""
         return not self.room or self.size - self._signed >= CHECKPOINT_RECORDS
 
     def seal(self) -> None:
-        """Sign, and go on in a new segment if this one is full."""
+        """Sign, and start a new segment if this one is full."""
         self.sign()
         if not self.room:
             Segment(self._places.log, self._before.size).remember(self._segment.root)
             following = self._open(self.size)
-            # Only now, when nothing can fail any more.
+            # Last, when nothing can fail any more.
             self._before.add(self._segment.root, SEGMENT_RECORDS)
             self._segment = Frontier()
             os.close(self._file)
             self._file, self._bytes = following, 0
 
     def sign(self) -> None:
-        """Write a checkpoint of the tree as it is now, unless there is one."""
+        """Write a checkpoint of the current tree, unless there is one."""
         if not self.is_signed:
             self._write_checkpoint()
 
     def hand_over(self, key: SigningKey) -> None:
-        """Sign with the key so far and with `key`, which signs alone from here on."""
+        """Sign with the current key and with `key`, which alone signs from then on."""
         self.keys = (*self.keys, key)
         self._write_checkpoint()
         self.keys = (key,)
@@ -114,18 +114,18 @@ class SegmentWriter:
         self._signed = checkpoint.size
 
     def reopen(self) -> None:
-        """Go on in the file that has the open segment's name now: it was written anew."""
+        """Reopen the open segment after its file was rewritten."""
         file = self._open(self._before.size)
         os.close(self._file)
         self._file, self._bytes = file, os.fstat(file).st_size
 
     def _roll_back(self) -> None:
-        """Take away what a failed write has left behind the last good line, as well as can be."""
+        """Truncate the file to the last good line after a failed write, as far as possible."""
         try:
             os.ftruncate(self._file, self._bytes)
         except OSError:
             self.is_in_doubt = True
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._file)

@@ -1,7 +1,7 @@
-"""Where the records are: files of 65,536 lines each, named by the number of their first record.
+"""The files with the records: 65,536 lines each, named by the number of their first record.
 
-A power of two, so that each full segment is a complete subtree of the Merkle tree. Retention takes lines away from the
-front and keeps their hashes in a file beside (`.hashes`, 32 bytes each): every later proof needs those and no more.
+A power of two, so that each full segment is a complete subtree of the Merkle tree. Retention deletes the oldest lines
+and keeps their hashes in a file beside (`.hashes`, 32 bytes each): later proofs need nothing more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NAME = re.compile(r"([0-9]{12})\.(jsonl|hashes)")
 
 @dataclass(frozen=True)
 class Segment:
-    """One file of lines, and what is kept of lines that were pruned."""
+    """One file of lines, and the hashes of pruned lines."""
 
     folder: Path
     first: int
@@ -40,16 +40,16 @@ class Segment:
 
     @property
     def hashes_path(self) -> Path:
-        """The hashes of pruned lines, from the segment's first on."""
+        """The hashes of pruned lines, from the segment's first one."""
         return self.path.with_suffix(".hashes")
 
     @property
     def root_path(self) -> Path:
-        """The root of a full segment's tree, so that it need not be computed again. A mere cache."""
+        """The root of a full segment's tree; only a cache."""
         return self.path.with_suffix(".root")
 
     def pruned(self) -> list[bytes]:
-        """The kept hashes."""
+        """The stored hashes."""
         if not is_there(self.hashes_path):
             return []
         _require_file(self.hashes_path, 32 * SEGMENT_RECORDS)
@@ -57,7 +57,7 @@ class Segment:
         return [kept[at : at + 32] for at in range(0, len(kept) - len(kept) % 32, 32)]
 
     def start(self) -> int:
-        """The number of the first line that is still here: a prune that was cut short has taken fewer than it kept."""
+        """Number of the first line still present; an interrupted prune has deleted fewer lines than it has hashes."""
         kept = len(self.pruned())
         if kept and is_there(self.path):
             _require_file(self.path)
@@ -68,9 +68,9 @@ class Segment:
         return self.first + kept
 
     def blocks(self, offset: int = 0) -> Iterator[list[bytes]]:
-        """The lines without their LF, many at a time, from byte `offset` on. What follows the last LF is left out.
+        """Yield blocks of lines without their LF, from byte `offset`. Text after the last LF is omitted.
 
-        Raises AuditError for what is no regular file, and for a whole line that is too long for a record.
+        Raises AuditError if it is not a regular file, and for a complete line that is too long for a record.
         """
         if not is_there(self.path):
             return
@@ -80,15 +80,15 @@ class Segment:
             file.seek(offset)
             while block := file.read(_BLOCK):
                 if len(rest) > MAX_LINE_BYTES:
-                    # Too long for a line that is worth keeping; whether it ever ends decides what it is.
+                    # Too long to keep; whether it ends decides what it is.
                     if b"\n" not in block:
                         continue
-                    raise AuditError(f"{self.path.name} holds a line of more than {MAX_LINE_BYTES} bytes, no record.")
+                    raise AuditError(f"{self.path.name} has a line of more than {MAX_LINE_BYTES} bytes, not a record.")
                 *lines, rest = (rest + block).split(b"\n")
                 yield lines
 
     def entries(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """The hash of each line and the line itself, None where it was pruned."""
+        """Yield the hash of each line and the line itself, or None if it was pruned."""
         for kept in self.pruned()[: self.start() - self.first]:
             yield kept, None
         for lines in self.blocks():
@@ -96,7 +96,7 @@ class Segment:
                 yield leaf_hash(line), line
 
     def torn(self) -> bytes:
-        """What follows the last LF. A batch is written at once, so after a power cut it may be longer than any line."""
+        """Return what follows the last LF. Batches are written at once, so it may exceed a line after a power cut."""
         if not is_there(self.path) or not self.path.stat().st_size:
             return b""
         _require_file(self.path)
@@ -104,7 +104,7 @@ class Segment:
             return data[data.rfind(b"\n") + 1 :]
 
     def remembered_root(self) -> bytes | None:
-        """What `remember` has written; whether it is right a checkpoint must show."""
+        """Return the root written by `remember`; only a checkpoint shows whether it is right."""
         try:
             root = bytes.fromhex(read_regular(self.root_path, 100).decode())
         except (OSError, ValueError):
@@ -112,22 +112,22 @@ class Segment:
         return root if len(root) == 32 else None
 
     def remember(self, root: bytes) -> None:
-        """Write down the root of a full segment. Raises OSError."""
+        """Write the root of a full segment. Raises OSError."""
         write_private(self.root_path, root.hex().encode())
 
     def tree(self) -> Frontier:
-        """The tree of its lines alone, as they are now."""
+        """Return the tree of its current lines."""
         return Frontier(leaf for leaf, _ in self.entries())
 
 
 def _require_file(path: Path, most: int | None = None) -> None:
-    """Raises AuditError for a link, a folder, a pipe, or more bytes than there can be."""
+    """Raise AuditError for a link, a folder, a pipe, or a file that is too large."""
     if path.is_symlink() or not path.is_file() or (most is not None and path.stat().st_size > most):
-        raise AuditError(f"{path.name} is not a file of the log's own; 'fleet audit verify' tells more.")
+        raise AuditError(f"{path.name} is not a file written by the log; run: fleet audit verify")
 
 
 def seq_of(line: bytes) -> int | None:
-    """The number that a line gives itself; None if it is no record."""
+    """Return the record number in a line; None if it is not a record."""
     try:
         seq = orjson.loads(line)["seq"]
     except (ValueError, KeyError, TypeError):
@@ -136,7 +136,7 @@ def seq_of(line: bytes) -> int | None:
 
 
 def segments(folder: Path) -> list[Segment]:
-    """The segments that are there, oldest first; gaps are for the caller to see."""
+    """Return the existing segments, oldest first; callers must detect gaps."""
     if not is_folder(folder):
         return []
     names = (_NAME.fullmatch(path.name) for path in folder.iterdir())
@@ -145,24 +145,24 @@ def segments(folder: Path) -> list[Segment]:
 
 
 def read_records(folder: Path, since: int = 0) -> Iterator[dict[str, Any]]:
-    """All complete records from number `since` on, oldest first; one that is still being written is left out.
+    """Yield all complete records from number `since`, oldest first, without one that is still being written.
 
-    Raises AuditError for a line that is no record.
+    Raises AuditError for a line that is not a record.
     """
     return (record for _, record in read_lines(folder, since))
 
 
 def read_lines(folder: Path, since: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """The same, each with its line."""
+    """Like `read_records`, with each record's line."""
     for segment in segments(folder):
         if segment.first + SEGMENT_RECORDS > since:
             yield from ((line, record) for line, record in _lines_of(segment) if record["seq"] >= since)
 
 
 def of_kind(log: Iterable[dict[str, Any]], *, rehearsal: bool) -> Iterator[dict[str, Any]]:
-    """The records of real runs, or of rehearsals; those of no run belong to both. `log` begins before its runs do.
+    """Yield the records of real runs or of rehearsals; records of no run belong to both. `log` starts before its runs.
 
-    Logs of older versions may hold both kinds, and neither says anything of the other's accounts.
+    Logs of older versions may hold both kinds, and neither tells anything about the other's accounts.
     """
     others: set[str | None] = set()
     for record in log:
@@ -173,17 +173,17 @@ def of_kind(log: Iterable[dict[str, Any]], *, rehearsal: bool) -> Iterator[dict[
 
 
 class Growing:
-    """A log that is written meanwhile: each look reads what is new, and nothing else."""
+    """A log that is being written: each call reads only what is new."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._next = 0
         self._file: tuple[int, int] | None = None
-        """The segment that is read, and its file's inode: a prune writes the file anew."""
+        """The current segment and its file's inode: a prune rewrites the file."""
         self._offset = 0
 
     def new(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """The complete records since the last look, oldest first, each with its line. Raises as `read_records` does."""
+        """Yield new complete records, oldest first, each with its line. Raises as `read_records` does."""
         for segment in segments(self._folder):
             if segment.first + SEGMENT_RECORDS <= self._next or not is_there(segment.path):
                 continue
@@ -198,7 +198,7 @@ class Growing:
 
 
 def read_last_run(folder: Path, *, rehearsal: bool | None) -> Iterator[dict[str, Any]]:
-    """The records from the newest `run.started` on, of this kind or (None) of any; none if no such run was recorded.
+    """Yield the records from the newest `run.started` on, of this kind or (None) of any; none without such a run.
 
     Raises as `read_records` does.
     """
@@ -213,21 +213,21 @@ def read_last_run(folder: Path, *, rehearsal: bool | None) -> Iterator[dict[str,
 
 
 def read_starts(folder: Path) -> Iterator[dict[str, Any]]:
-    """Each `run.started`, newest first; the records between them are not read. Raises as `read_records` does."""
+    """Yield each `run.started`, newest first, without reading the records between. Raises as `read_records` does."""
     for segment in reversed(segments(folder)):
         for _, start in _starts(segment):
             yield start
 
 
 def runs_of_kind(folder: Path, *, rehearsal: bool) -> frozenset[str]:
-    """The ids of all real runs, or of all rehearsals. Raises as `read_records` does."""
+    """Return the ids of all real runs, or of all rehearsals. Raises as `read_records` does."""
     return frozenset(start["run"] for start in read_starts(folder) if start["rehearsal"] == rehearsal)
 
 
 def read_run(folder: Path, run: str, *, rehearsal: bool) -> list[dict[str, Any]]:
-    """All records of one run, `last` for the newest of this kind.
+    """Return all records of one run; `last` is the newest of this kind.
 
-    Raises InputError if there is no such run, or it is of the other kind; and as `read_records` does.
+    Raises InputError if there is no such run or it is of the other kind; and as `read_records` does.
     """
     if run == "last":
         found = list(read_last_run(folder, rehearsal=rehearsal))
@@ -239,13 +239,13 @@ def read_run(folder: Path, run: str, *, rehearsal: bool) -> list[dict[str, Any]]
             "The log has no run yet." if run == "last" else f"The log has no run '{run}'; 'fleet audit show' lists all."
         )
     if found[0]["rehearsal"] != rehearsal:
-        what = "a rehearsal, and tells nothing of real accounts" if found[0]["rehearsal"] else "no rehearsal"
+        what = "a rehearsal, so it has no real accounts" if found[0]["rehearsal"] else "not a rehearsal"
         raise InputError(f"Run '{run}' was {what}; name another run ('fleet audit show' lists all).")
     return [record for record in found if record["run"] == run]
 
 
 def _starts(segment: Segment) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each `run.started` with where its line begins, newest first."""
+    """Yield each `run.started` with the offset of its line, newest first."""
     path = segment.path
     if not is_there(path) or not path.stat().st_size:
         return
@@ -262,5 +262,5 @@ def _lines_of(segment: Segment, offset: int = 0) -> Iterator[tuple[bytes, dict[s
         for line in lines:
             record = parse(line)
             if record is None:
-                raise AuditError(f"{segment.path} holds a line that is no record; 'fleet audit verify' says where.")
+                raise AuditError(f"{segment.path} has a line that is not a record; run: fleet audit verify")
             yield line, record

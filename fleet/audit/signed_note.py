@@ -1,6 +1,7 @@
-"""Signed notes and checkpoints of C2SP: a few lines of text that say which tree a log holds, and who says so.
+"""Signed notes and checkpoints of C2SP: a few lines of text that state a log's tree, and signatures.
 
-Sources: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint. Of the signatures only Ed25519 (type 0x01).
+Sources: https://c2sp.org/signed-note and https://c2sp.org/tlog-checkpoint. Supports only Ed25519 signatures (type
+0x01).
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ _SIGNATURE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
 
 
 class NoteError(Exception):
-    """A text that is no signed note, no checkpoint or no key, or whose signatures say nothing."""
+    """A text that is not a signed note, checkpoint or key, or whose signatures prove nothing."""
 
 
 class UnknownKey(NoteError):
-    """A note that only keys have signed of which nothing is known."""
+    """A note signed only with unknown keys."""
 
 
 @dataclass(frozen=True)
 class VerifierKey:
-    """A log's public key, in the text form of C2SP: `name+id+key`."""
+    """A log's public key, in C2SP's text format: `name+id+key`."""
 
     name: str
     public: bytes
 
     @classmethod
     def parse(cls, text: str) -> VerifierKey:
-        """Raises NoteError."""
+        """Parse a key. Raises NoteError."""
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         raw = decoded(encoded)
@@ -51,14 +52,14 @@ class VerifierKey:
 
     @property
     def id(self) -> bytes:
-        """Four bytes that tell keys of one name apart."""
+        """Four bytes that distinguish keys of one name."""
         return sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:4]
 
     def __str__(self) -> str:
         return f"{self.name}+{self.id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
 
     def has_signed(self, text: bytes, signature: bytes) -> bool:
-        """True if `signature` is this key's under `text`."""
+        """Return True if `signature` is this key's signature of `text`."""
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text)
         except (InvalidSignature, ValueError):
@@ -68,20 +69,20 @@ class VerifierKey:
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A log's private key under its name."""
+    """A log's private key with its name."""
 
     name: str
     private: Ed25519PrivateKey
 
     @property
     def verifier(self) -> VerifierKey:
-        """Its public half."""
+        """The public key."""
         return VerifierKey(self.name, self.private.public_key().public_bytes_raw())
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a log's tree is at one size."""
+    """A log's tree at one size."""
 
     origin: str
     size: int
@@ -93,7 +94,7 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
     def signed(self, keys: Iterable[SigningKey]) -> str:
-        """The note: the text and a signature of each key."""
+        """Return the note: the text and one signature per key."""
         text = self.text.encode()
         lines = [
             f"— {key.name} {base64.b64encode(key.verifier.id + key.private.sign(text)).decode()}\n" for key in keys
@@ -102,14 +103,14 @@ class Checkpoint:
 
 
 def open_checkpoint(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
-    """Read a signed checkpoint. Raises NoteError unless a key of `keys` has signed it and none of theirs is wrong."""
+    """Parse a signed checkpoint. Raises NoteError unless one of `keys` signed it and none of theirs is wrong."""
     text, signatures = _split(note)
     known = {(key.name, key.id): key for key in keys}
     signers = set()
     for name, raw in signatures:
         key = known.get((name, raw[:4]))
         if key is None:
-            continue  # a witness, or a key of another time
+            continue  # a witness, or a key from another time
         if not key.has_signed(text.encode(), raw[4:]):
             raise NoteError(f"the signature of {name} is wrong")
         signers.add(name)
@@ -117,12 +118,12 @@ def open_checkpoint(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
         raise UnknownKey("no known key has signed it")
     checkpoint = parse_checkpoint(text)
     if checkpoint.origin not in signers:
-        raise UnknownKey(f"it is of another log, {checkpoint.origin}")
+        raise UnknownKey(f"it belongs to another log, {checkpoint.origin}")
     return checkpoint
 
 
 def is_signed_by(note: str, key: VerifierKey) -> bool:
-    """True if `key` has signed a checkpoint, whoever else has."""
+    """Return True if `key` has signed a checkpoint, regardless of other signatures."""
     try:
         open_checkpoint(note, [key])
     except NoteError:
@@ -131,7 +132,7 @@ def is_signed_by(note: str, key: VerifierKey) -> bool:
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
-    """Read the signed text alone. Raises NoteError."""
+    """Parse the signed text alone. Raises NoteError."""
     origin, size, root, *_ = [*text.split("\n"), "", "", ""]
     hash_ = decoded(root)
     if not origin or not re.fullmatch(r"0|[1-9][0-9]{0,17}", size) or hash_ is None or len(hash_) != 32:
@@ -147,7 +148,7 @@ def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     if not separator or lines.pop() != "" or not 1 <= len(lines) <= MAX_SIGNATURES:
         raise NoteError("not a signed note: text, an empty line, signatures")
     if re.search(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]", note):
-        raise NoteError("a signed note holds no control characters and no halves of any")
+        raise NoteError("a signed note contains no control characters and no lone surrogates")
     signatures = []
     for line in lines:
         match = _SIGNATURE.fullmatch(line)
@@ -159,7 +160,7 @@ def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
 
 
 def decoded(text: str) -> bytes | None:
-    """Standard base64, strictly: one text for one value."""
+    """Decode standard base64 strictly: exactly one text per value."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

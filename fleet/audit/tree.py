@@ -1,6 +1,6 @@
-"""The Merkle tree of RFC 6962 over the lines of the log: its root, and the proof that one line is in it.
+"""The Merkle tree of RFC 6962 over the lines of the log: its root, and the proof that a line is in it.
 
-Nothing here reads a file or knows what a line says. Oracles: the vectors of RFC 6962 and pymerkle (tests).
+Nothing here reads files or parses lines. Test oracles: the vectors of RFC 6962 and pymerkle.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ EMPTY_ROOT = sha256(b"").digest()
 
 
 def leaf_hash(line: bytes) -> bytes:
-    """The hash of one line without its LF."""
+    """Return the hash of one line without its LF."""
     return sha256(b"\x00" + line).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of two neighbors."""
+    """Return the hash of two adjacent nodes."""
     return sha256(b"\x01" + left + right).digest()
 
 
@@ -31,9 +31,9 @@ class Frontier:
             self.add(leaf)
 
     def add(self, root: bytes, leaves: int = 1) -> None:
-        """Add the hash of one more leaf, or the root of a complete subtree of `leaves` (a power of two) more.
+        """Add the hash of one more leaf, or the root of a complete subtree of `leaves` (a power of two) leaves.
 
-        The size so far must be a multiple of `leaves`.
+        The current size must be a multiple of `leaves`.
         """
         position, peaks = self.size // leaves, self._peaks
         while position & 1:
@@ -43,14 +43,14 @@ class Frontier:
         self.size += leaves
 
     def followed_by(self, other: Frontier) -> Frontier:
-        """The tree of these leaves and then those of `other`, which must be too few to complete a subtree of these."""
+        """Return the tree of these leaves plus those of `other`, too few to complete a subtree of these."""
         both = Frontier()
         both.size, both._peaks = self.size + other.size, self._peaks + other._peaks
         return both
 
     @property
     def root(self) -> bytes:
-        """The root of the tree as it is now."""
+        """The current root."""
         if not self._peaks:
             return EMPTY_ROOT
         *lefts, root = self._peaks
@@ -60,9 +60,9 @@ class Frontier:
 
 
 def inclusion_proof(index: int, size: int, root_of: Callable[[int, int], bytes]) -> list[bytes]:
-    """The proof that leaf `index` is in the tree of the first `size` leaves, from its sibling up (RFC 6962, 2.1.1).
+    """Return the proof that leaf `index` is in the tree of the first `size` leaves, sibling first (RFC 6962, 2.1.1).
 
-    `root_of(start, end)` gives the root of the tree over just those leaves. Raises ValueError for no leaf of the tree.
+    `root_of(start, end)` returns the root of the tree over those leaves. Raises ValueError for an invalid index.
     """
     if not 0 <= index < size:
         raise ValueError(f"leaf {index} is not in a tree of {size}")
@@ -70,7 +70,7 @@ def inclusion_proof(index: int, size: int, root_of: Callable[[int, int], bytes])
 
 
 def _siblings(index: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The leaves under each sibling on the way from the root down to leaf `index`."""
+    """Yield the leaf range of each sibling from the root down to leaf `index`."""
     while end - start > 1:
         middle = start + (1 << (end - start - 1).bit_length() - 1)
         if index < middle:
@@ -82,9 +82,9 @@ def _siblings(index: int, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def root_by_proof(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:
-    """The root of a tree of `size` leaves in which `proof` puts `leaf` at `index`; None if it cannot be one.
+    """Return the root of a tree of `size` leaves in which `proof` puts `leaf` at `index`; None if that is impossible.
 
-    RFC 9162, 2.1.3.2. Whether it is the right root is for the caller to see.
+    See RFC 9162, 2.1.3.2. The caller must check that it is the right root.
     """
     if not 0 <= index < size:
         return None

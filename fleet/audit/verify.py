@@ -1,6 +1,6 @@
-"""Checks a log from its files alone: every line, every checkpoint, and what was kept of it elsewhere.
+"""Verifies a log from its files alone: every line, every checkpoint, and anchors kept elsewhere.
 
-It reads and changes nothing, and it may run while the log is being written.
+Changes nothing, and may run while the log is being written.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from fleet.paths import AuditDir
 
 
 class Verdict(Enum):
-    """What is the matter, the gravest last; the value is the exit code."""
+    """Results of a verification, the gravest last; the value is the exit code."""
 
     OK = 0
     UNSIGNED_TAIL = 10
@@ -56,7 +56,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it should be."""
+    """One problem found."""
 
     verdict: Verdict
     what: str
@@ -64,7 +64,7 @@ class Finding:
 
 @dataclass
 class Verification:
-    """What was found. `records` are those that are there, `signed` those that a checkpoint proves."""
+    """Result of a verification. `records` counts existing records, `signed` those proved by a checkpoint."""
 
     records: int = 0
     signed: int = 0
@@ -72,23 +72,23 @@ class Verification:
     checkpoints: int = 0
     anchors: int = 0
     anchored: int = 0
-    """So many records are those that an anchor signs."""
+    """Number of records that an anchor signs."""
     newest: Checkpoint | None = None
     keys: list[VerifierKey] = field(default_factory=list)
     is_being_written: bool = False
     set_back: list[int] = field(default_factory=list)
-    """Records that are dated before the one that precedes them: somebody has set the clock."""
+    """Records dated before their predecessor: the clock was set back."""
     recovered: list[tuple[int, int]] = field(default_factory=list)
-    """First and last record of what a writer found unsigned, perhaps after a crash; it was signed only then."""
+    """First and last record of each range that a writer found unsigned, perhaps after a crash, and only then signed."""
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def verdict(self) -> Verdict:
-        """The gravest of the findings."""
+        """The gravest finding's verdict."""
         return max((finding.verdict for finding in self.findings), key=lambda one: one.value, default=Verdict.OK)
 
     def find(self, verdict: Verdict, what: str) -> None:
-        """Note one more."""
+        """Add a finding."""
         self.findings.append(Finding(verdict, what))
 
 
@@ -98,9 +98,10 @@ def verify(
     anchors: Sequence[Anchor] = (),
     advance: Callable[[int], None] = lambda _records: None,
 ) -> Verification:
-    """Check everything. The first of `first_keys` is trusted, and later ones as far as a checkpoint hands over to them.
+    """Check everything. Trusts the first of `first_keys`, and later keys if a checkpoint hands over to them.
 
-    `advance` is told of so many more records from time to time. Raises AuditError if the files cannot be read.
+    `advance` is called from time to time with the number of further records. Raises AuditError if the files cannot be
+    read.
     """
     return _Verifier(places, first_keys, anchors, advance).run()
 
@@ -117,7 +118,7 @@ class _Verifier:
         self._anchors = anchors
         self._advance = advance
         self._report = Verification(keys=list(first_keys[:1]), is_being_written=is_locked(places))
-        # Before the records: those only grow, and a checkpoint of meanwhile would have none.
+        # List checkpoints before reading records: a checkpoint written meanwhile would sign records not read.
         self._sizes = checkpoints.sizes(places.checkpoints)
         self._roots: dict[int, bytes] = {0: Frontier().root}
         self._signers = list(first_keys[:1])
@@ -141,12 +142,12 @@ class _Verifier:
             why = " yet: the log is being written" if self._report.is_being_written else ""
             self._report.find(Verdict.UNSIGNED_TAIL, f"{what} not signed{why}")
         if self._newest_version > SCHEMA_VERSION and self._report.verdict.value <= Verdict.TORN_TAIL.value:
-            # What newer events mean for keys and gaps is not known here, so "OK" would be a guess.
+            # This version does not know what newer events mean for keys and gaps, so "OK" would be a guess.
             raise AuditError(newer(self._newest_version))
         return self._report
 
     def _walk(self, wanted: Sequence[int]) -> None:
-        """Read all records in order, and remember the roots at the sizes that are wanted."""
+        """Read all records in order and store the roots at the wanted sizes."""
         tree, targets = Frontier(), iter([*wanted, -1])
         target = next(targets)
         present = segments(self._places.log)
@@ -176,11 +177,11 @@ class _Verifier:
     def _check_end(self, segment: Segment, count: int, *, is_last: bool) -> None:
         name, torn = segment.path.name, len(segment.torn())
         if count > SEGMENT_RECORDS:
-            self._report.find(Verdict.MODIFIED, f"{name} holds {count} records, more than a segment")
+            self._report.find(Verdict.MODIFIED, f"{name} has {count} records, more than a segment")
         if torn and not is_last:
-            self._report.find(Verdict.MODIFIED, f"{name} ends in {torn} bytes that are no record")
+            self._report.find(Verdict.MODIFIED, f"{name} ends in {torn} bytes that are not a record")
         elif torn and not self._report.is_being_written:
-            self._report.find(Verdict.TORN_TAIL, f"{torn} bytes after the last record: a write that was cut short")
+            self._report.find(Verdict.TORN_TAIL, f"{torn} bytes after the last record: an interrupted write")
 
     def _check_line(self, number: int, line: bytes) -> None:
         try:
@@ -190,7 +191,7 @@ class _Verifier:
         except (ValueError, KeyError, TypeError):
             seq, at, event, record, is_record = None, "", "", {}, False
         if not is_record or seq != number:
-            said = f"says that it is record {seq}" if type(seq) is int and seq != number else "is not a record"
+            said = f"has the number {seq}" if type(seq) is int and seq != number else "is not a record"
             self._note_line(number, said)
             return
         version = record.get("v")
@@ -211,13 +212,13 @@ class _Verifier:
                 self._report.recovered.append((number - unsigned, number - 1))
 
     def _introduce(self, keys: Sequence[Any]) -> None:
-        """Keys that the log names; that they are its own a checkpoint must show, signed with the one before as well."""
+        """Collect keys named in the log; a checkpoint signed with the previous key too must prove them."""
         for text in keys:
             with contextlib.suppress(NoteError, AttributeError):
                 self._introduced.append(VerifierKey.parse(text))
 
     def _note_line(self, number: int, what: str) -> None:
-        # One is enough: whoever takes a line out makes all that follow say a wrong number.
+        # Report only the first: removing one line makes all later numbers wrong.
         if not self._has_bad_line:
             self._report.find(Verdict.MODIFIED, f"record {number} {what}")
         self._has_bad_line = True
@@ -236,33 +237,33 @@ class _Verifier:
                 lost = size
             elif self._roots.get(size) != checkpoint.root:
                 if not is_broken:
-                    report.find(Verdict.MODIFIED, f"{_span(report.signed, size)}: not as they were signed")
-                is_broken = True  # all later roots hang on these records
+                    report.find(Verdict.MODIFIED, f"{_span(report.signed, size)}: different from what was signed")
+                is_broken = True  # all later roots depend on these records
             else:
                 report.checkpoints += 1
                 report.signed, report.newest = size, checkpoint
                 self._hand_over(note)
         if report.records and not self._sizes:
-            report.find(Verdict.MODIFIED, "there is no checkpoint, and the first is written before any record")
+            report.find(Verdict.MODIFIED, "there is no checkpoint, although the first is written before any record")
         if lost and not is_broken:
             report.find(Verdict.TRUNCATED, _fewer(report.records, lost, "a checkpoint"))
 
     def _hand_over(self, note: str) -> None:
-        """From here on only the next key counts, if this checkpoint is signed with it and with the one before."""
+        """Accept only the next key from here on, if this checkpoint is signed with it and with the previous one."""
         for key in self._introduced:
             if key not in self._report.keys and is_signed_by(note, key):
                 self._signers = [key]
                 self._report.keys.append(key)
 
     def _check_prunings(self) -> None:
-        """Only a signed record shows that records were meant to go, and not one that a writer has found unsigned."""
+        """Require a signed record for each pruning; one that a writer found unsigned does not count."""
         before = 0
         for number, stays in self._prunings:
             if number < self._report.signed and not any(a <= number <= b for a, b in self._report.recovered):
                 before = max(before, stays)
         if self._pruned_end > before:
             gone = _span(before, self._pruned_end)
-            self._report.find(Verdict.GAP, f"{gone}: taken out, and no signed record says that they were pruned")
+            self._report.find(Verdict.GAP, f"{gone}: deleted without a signed record of pruning")
 
     def _check_anchor(self, anchor: Anchor) -> None:
         report = self._report
@@ -279,16 +280,16 @@ class _Verifier:
             report.find(
                 Verdict.FORK,
                 f"the anchor in {anchor.source} signs another history of the first {size} records than this log: "
-                "one of them was made up by somebody who had the signing key",
+                "one of them was forged by someone with the signing key",
             )
         else:
-            report.find(Verdict.MODIFIED, f"the first {size} records: not as the anchor in {anchor.source} signs them")
+            report.find(Verdict.MODIFIED, f"the first {size} records: different from the anchor in {anchor.source}")
 
     def _open(self, note: str, keys: Sequence[VerifierKey], what: str) -> Checkpoint | None:
         try:
             checkpoint = open_checkpoint(note, keys)
         except UnknownKey:
-            self._report.find(Verdict.UNKNOWN_KEY, f"{what} is signed by no key that this log had then")
+            self._report.find(Verdict.UNKNOWN_KEY, f"{what} is not signed with a key that this log had then")
             return None
         except NoteError as error:
             self._report.find(Verdict.MODIFIED, f"{what}: {error}")
@@ -302,7 +303,7 @@ def _span(start: int, end: int) -> str:
 
 def _fewer(there: int, signed: int, by: str) -> str:
     gone = "the last one is" if signed - there == 1 else f"the last {signed - there} are"
-    return f"{there} records are there, and {by} signs {signed}: {gone} gone"
+    return f"there are {there} records, and {by} signs {signed}: {gone} missing"
 
 
 def _claimed_size(anchor: Anchor) -> Iterator[int]:
@@ -313,7 +314,7 @@ def _claimed_size(anchor: Anchor) -> Iterator[int]:
 
 
 def is_locked(places: AuditDir) -> bool:
-    """True if somebody is writing to the log. Looks at the kernel's list, so that no writer can be in our way."""
+    """Return True if a process is writing to the log. Reads /proc/locks, so that it never blocks a writer."""
     try:
         lock = _as_locks_name_it(places.lock)
         locks = Path("/proc/locks").read_text().splitlines()
@@ -323,10 +324,10 @@ def is_locked(places: AuditDir) -> bool:
 
 
 def _as_locks_name_it(path: Path) -> str:
-    """`MAJOR:MINOR:INODE` of a file in /proc/locks; `:INODE` where its filesystem is not known.
+    """Return a file's `MAJOR:MINOR:INODE` in /proc/locks, or `:INODE` if its filesystem is unknown.
 
-    Another disk may have a locked file of the same number. The device is the mount's, which on btrfs and overlays is
-    another one than stat has. Raises OSError.
+    Another disk may have a locked file with the same inode number. The device is the mount's, which on btrfs and
+    overlays differs from stat's. Raises OSError.
     """
     descriptor = os.open(path, os.O_PATH)
     try:

@@ -1,1 +1,1 @@
-"""What allows an act and what forbids it: mandates, waivers, and the lists of what is blocked."""
+"""What permits an act and what forbids it: mandates, waivers and blocklists."""

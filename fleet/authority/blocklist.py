@@ -1,7 +1,7 @@
-"""Names that are shut to all runs (revoked mandates, stopped services): one small file each, whose presence counts.
+"""Names blocked for all runs (revoked mandates, stopped services): one small file each, whose existence counts.
 
-Nothing but a missing file says that a name is open: a file that is empty, damaged or not a file at all shuts it, and
-where nobody can look, InputError says so. Adding never waits for anybody, so that an emergency cannot be held up.
+Only a missing file means that a name is not blocked: an empty, damaged or non-regular file blocks it, and if access is
+denied, InputError is raised. Adding never waits for a lock, so that an emergency stop cannot be delayed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_BYTES = 4096
 
 
 class _Content(BaseModel):
-    """What a file says beside its own name."""
+    """Content of a file beside its name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,7 +38,7 @@ class _Content(BaseModel):
 
 @dataclass(frozen=True)
 class Entry:
-    """One name that is shut. Whoever shut it is None where the file does not say."""
+    """One blocked name. Fields are None where the file gives no value."""
 
     name: str
     since: date
@@ -46,27 +46,27 @@ class Entry:
     operator: int | None = None
     operator_claimed: str | None = None
     is_recorded: bool = False
-    """False if the audit log has yet to be told."""
+    """False if the audit log does not record it yet."""
 
 
 class Blocklist:
-    """A folder of such files. Only who writes the audit log removes or replaces one; anybody may add at any time."""
+    """A folder of such files. Only the audit log's writer removes or replaces one; any process may add one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._is_required = False
 
     def prepare(self) -> None:
-        """Make the folder; from here on its absence shuts every name. Raises InputError."""
+        """Create the folder; from now on its absence blocks every name. Raises InputError."""
         make_private_dir(self.folder)
         self._is_required = True
 
     def __contains__(self, name: object) -> bool:
-        """True if a name is shut. Raises InputError where that cannot be seen."""
+        """Return True if a name is blocked. Raises InputError if that cannot be determined."""
         return self._is_there() and look(self._path(str(name))) is not None
 
     def entries(self) -> Iterator[Entry]:
-        """Everything that is shut, by name. Raises InputError if the folder cannot be read."""
+        """Yield all blocked names in order. Raises InputError if the folder cannot be read."""
         if self._is_there():
             try:
                 names = sorted(path.name for path in self.folder.iterdir())
@@ -75,11 +75,11 @@ class Blocklist:
             yield from (self._entry(name) for name in names if SAFE_NAME.fullmatch(name))
 
     def all(self) -> dict[str, date]:
-        """Since when each name is shut. Raises InputError as `entries` does."""
+        """Return the date since which each name is blocked. Raises InputError as `entries` does."""
         return {entry.name: entry.since for entry in self.entries()}
 
     def is_recorded(self, name: str) -> bool:
-        """True if the audit log knows that a name is shut."""
+        """Return True if the audit log records that a name is blocked."""
         return self._entry(name).is_recorded
 
     def add(
@@ -92,9 +92,9 @@ class Blocklist:
         operator_claimed: str | None = None,
         is_durable: bool = True,
     ) -> bool:
-        """Shut a name; False if it was shut already, and the first entry stays. On the disk when this returns.
+        """Block a name, durable on return; return False and keep the first entry if it was blocked already.
 
-        Raises InputError if that cannot be kept.
+        Raises InputError if it cannot be written.
         """
         content = _Content(
             name=name, since=since, reference=reference, operator=operator, operator_claimed=operator_claimed
@@ -106,7 +106,9 @@ class Blocklist:
         except FileExistsError:
             return False
         except OSError as error:
-            raise InputError(f"{path} cannot be made ({error.strerror}), so {name} is not shut; make room.") from None
+            raise InputError(
+                f"{path} cannot be created ({error.strerror}), so {name} is not blocked; free space."
+            ) from None
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content.model_dump_json().encode())
@@ -118,13 +120,13 @@ class Blocklist:
                 sync_folder(self.folder.parent)
         except OSError as error:
             raise InputError(
-                f"{path} is there, so {name} is shut, but it could not be written to the end ({error.strerror}); make "
-                "room and give the command again."
+                f"{path} exists, so {name} is blocked, but writing it failed ({error.strerror}); free "
+                "space and run the command again."
             ) from None
         return True
 
     def note_recorded(self, entry: Entry) -> None:
-        """Write down that the log knows of an entry. Raises OSError."""
+        """Mark an entry as recorded in the log. Raises OSError."""
         content = _Content(
             name=entry.name,
             since=entry.since,
@@ -133,17 +135,17 @@ class Blocklist:
             operator_claimed=entry.operator_claimed,
             recorded=True,
         )
-        # Not durable: after a power cut it may be recorded twice, or be empty, and it counts all the same.
+        # Not durable: after a power cut it may be recorded twice, or be empty, and still blocks.
         write_private(self._path(entry.name), content.model_dump_json().encode())
 
     def remove(self, name: str) -> None:
-        """Open a name again, durable when this returns. Raises InputError if its file cannot be removed."""
+        """Unblock a name, durable on return. Raises InputError if its file cannot be removed."""
         path = self._path(name)
         try:
             path.unlink(missing_ok=True)
             sync_folder(self.folder)
         except OSError as error:
-            raise InputError(f"{path} cannot be removed ({error.strerror}), so {name} stays shut.") from None
+            raise InputError(f"{path} cannot be removed ({error.strerror}), so {name} stays blocked.") from None
 
     def _path(self, name: str) -> Path:
         if not SAFE_NAME.fullmatch(name):
@@ -155,11 +157,11 @@ class Blocklist:
         if there is None and not self._is_required:
             return False
         if there is None or not stat.S_ISDIR(there.st_mode):
-            raise InputError(f"{self.folder} is not a folder; put it back from a copy.")
+            raise InputError(f"{self.folder} is not a folder; restore it from a backup.")
         return True
 
     def _entry(self, name: str) -> Entry:
-        """What a file says; what is not a readable file is nobody's act, so there is nothing to record of it."""
+        """Return a file's content; an unreadable file was not written by us, so there is nothing to record about it."""
         path, recorded, since = self._path(name), True, datetime.now(UTC).date()
         try:
             since = datetime.fromtimestamp(path.lstat().st_mtime, UTC).date()

@@ -36,7 +36,7 @@ ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200, strip
 
 
 class Mandate(BaseModel):
-    """One employee's mandate, as `fleet_mandate` among that employee's own host variables."""
+    """One employee's mandate: `fleet_mandate` among that employee's host variables."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -50,13 +50,13 @@ class Mandate(BaseModel):
     @model_validator(mode="after")
     def _dates_in_order(self) -> Mandate:
         if self.expires_on < self.granted_on:
-            raise ValueError("expires_on lies before granted_on; mend the dates")
+            raise ValueError("expires_on is before granted_on; correct the dates")
         return self
 
     def refusal(self, employee: str, service: str, today: date) -> Reason | None:
-        """Why this mandate does not open `service` for `employee` today (UTC), or None if it does.
+        """Return why this mandate does not cover `service` for `employee` today (UTC), or None if it does.
 
-        Both dates are inclusive. A mandate that names somebody else is none (authority is personal).
+        Both dates are inclusive. A mandate that names another employee is invalid (authority is personal).
         """
         if self.employee != employee:
             return Reason.MANDATE_OF_ANOTHER
@@ -72,10 +72,10 @@ class Mandate(BaseModel):
 
 
 class Revocations(Blocklist):
-    """Mandates taken back, kept in the state directory: they win over any inventory.
+    """Revoked mandates in the state directory, which override any inventory.
 
-    Looked up anew at each question, because a revocation counts from the moment it is made, also in the middle of a
-    run. `revocations.yml` beside the folder, which earlier versions wrote, counts as well until it is taken over.
+    Read again for each query, because a revocation takes effect immediately, also during a run. `revocations.yml`
+    beside the folder, written by earlier versions, counts as well until it is migrated.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,9 +84,9 @@ class Revocations(Blocklist):
         self._read: tuple[tuple[int, ...], dict[str, date]] | None = None
 
     def prepare(self) -> None:
-        """As for any blocklist; and take over what an earlier version has written, once all of it is durable.
+        """As for any blocklist; and migrate the file of an earlier version, once everything is durable.
 
-        Raises InputError if that cannot be read or kept.
+        Raises InputError if that cannot be read or written.
         """
         super().prepare()
         older = self._of_older_version()
@@ -95,18 +95,18 @@ class Revocations(Blocklist):
         try:
             for employee, day in older.items():
                 self.add(employee, day, is_durable=False)
-            os.sync()  # once for all of them
+            os.sync()  # once for all files
             self._older.unlink()
             sync_folder(self._older.parent)
         except OSError as error:
-            raise InputError(f"{self._older} cannot be taken over ({error.strerror}); make room.") from None
+            raise InputError(f"{self._older} cannot be migrated ({error.strerror}); free space.") from None
 
     def __contains__(self, employee: object) -> bool:
-        """True if an employee has revoked. Raises InputError where that cannot be seen."""
+        """Return True if an employee has revoked. Raises InputError if that cannot be determined."""
         return super().__contains__(employee) or employee in self._of_older_version()
 
     def entries(self) -> Iterator[Entry]:
-        """Who has revoked, by name. Raises InputError if that cannot be read."""
+        """Yield who has revoked, by name. Raises InputError if that cannot be read."""
         found = {employee: Entry(employee, day) for employee, day in self._of_older_version().items()}
         for entry in super().entries():
             first = min(entry.since, found[entry.name].since) if entry.name in found else entry.since
@@ -114,10 +114,10 @@ class Revocations(Blocklist):
         yield from (found[name] for name in sorted(found))
 
     def remove(self, employee: str) -> None:
-        """Let a mandate count again. Raises InputError if that cannot be done."""
+        """Lift a revocation, so that the mandate counts again. Raises InputError if that fails."""
         self.prepare()
         if employee in self._of_older_version():
-            raise InputError(f"{employee} stands in {self._older}, which cannot be taken over; remove that line.")
+            raise InputError(f"{employee} is in {self._older}, which cannot be migrated; remove that line.")
         super().remove(employee)
 
     def _of_older_version(self) -> dict[str, date]:

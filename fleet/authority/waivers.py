@@ -1,4 +1,4 @@
-"""Waivers: an agreed exception, with a rationale, an owner and an expiry."""
+"""Waivers: agreed exceptions, each with a rationale, an owner and an expiry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fleet.authority.mandates import IsoDate, ShortText
 
 
 class Waiver(BaseModel):
-    """One entry of `fleet_waivers` among an employee's own host variables; without `control` it covers all."""
+    """One entry of `fleet_waivers` among an employee's host variables; without `control` it covers all controls."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -21,5 +21,5 @@ class Waiver(BaseModel):
     expires_on: IsoDate
 
     def covers(self, service: str, control: str, today: date) -> bool:
-        """True if this waiver is in force today (UTC, the expiry day included) for that control."""
+        """Return True if this waiver is in force for that control today (UTC, expiry day included)."""
         return self.service == service and self.control in (None, control) and today <= self.expires_on

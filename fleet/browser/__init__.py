@@ -1,1 +1,1 @@
-"""The browser: finding one, launching it confined, and reading and pressing what a page shows."""
+"""The browser: find one, launch it confined, and read and press what a page shows."""

@@ -1,4 +1,4 @@
-"""One Chromium: the switches that confine and quieten it, its launch, and its next launch after a crash."""
+"""One Chromium: the switches that confine and quiet it, its launch, and its relaunch after a crash."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fleet.browser.find import BrowserProgram
 from fleet.browser.liveness import BrowserGone, end
 
 MAX_RESTARTS = 5
-"""A browser that has crashed this often in one run is broken, not unlucky."""
+"""Crashes in one run after which a browser counts as broken."""
 START_WITHIN = 30.0
-"""Seconds in which a browser, or Playwright's driver, is started."""
+"""Seconds a browser, or Playwright's driver, gets to start."""
 PROBE_WITHIN = 5.0
-"""Seconds in which one that is at work answers."""
+"""Seconds within which a working browser answers."""
 
 _QUIET = (
     "--disable-background-networking",
@@ -27,9 +27,9 @@ _QUIET = (
     "--disable-quic",
 )
 DISABLED_FEATURES = (
-    # With it WebRTC joins a multicast group and asks the local network for names, whatever the resolver rules say.
+    # With it WebRTC joins a multicast group and queries names on the local network, regardless of resolver rules.
     "WebRtcHideLocalIpsWithMdns",
-    # Chromium heeds one such list only, ours: so Playwright's own must stand in it too (tests/browser/test_proxy.py).
+    # Chromium honors only one such list, so ours must also contain Playwright's own (tests/browser/test_proxy.py).
     "AimEnabled",
     "AvoidCorsURLLoaderRestartOnRedirect",
     "AvoidUnnecessaryBeforeUnloadCheckSync",
@@ -55,10 +55,10 @@ _CONFINED = (
 
 
 class Chromium:
-    """One browser that reaches certain hosts and no others, restarted if it crashes."""
+    """One browser that reaches a fixed set of hosts and no others, restarted if it crashes."""
 
     def __init__(self, program: BrowserProgram, confining: list[str], *, sandbox: bool) -> None:
-        """`confining` are the arguments that say which hosts (network.py)."""
+        """`confining` are the arguments that limit it to its hosts (network.py)."""
         self._program = program
         self._arguments = [*_QUIET, *_CONFINED, *confining]
         self._sandbox = sandbox
@@ -69,14 +69,14 @@ class Chromium:
         self.gone: asyncio.Future[None]
 
     async def launched(self, playwright: Playwright) -> Browser:
-        """The browser, launched now if need be. Raises BrowserGone if it cannot be had."""
+        """Return the browser, launching it if necessary. Raises BrowserGone if it cannot be launched."""
         async with self._launching:
             if self._browser is not None and self._browser.is_connected():
                 return self._browser
             if self._launches > MAX_RESTARTS:
                 raise BrowserGone(f"the browser crashed {self._launches} times")
             self._launches += 1
-            # No proxy variables and no debugging switches reach the browser.
+            # Proxy variables and debugging switches must not reach the browser.
             kept = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "FONTCONFIG_PATH", "LD_LIBRARY_PATH")
             launching = playwright.chromium.launch(
                 executable_path=self._program.path,
@@ -101,7 +101,7 @@ class Chromium:
             return self._browser
 
     async def answers(self) -> bool:
-        """False if there is a browser that hangs, or none because the driver does."""
+        """Return False if the browser hangs, or if it is missing because the driver hangs."""
         if self._browser is None or self.gone.done():
             return not self._is_hung
         try:
@@ -112,7 +112,7 @@ class Chromium:
         return True
 
     def forget(self) -> None:
-        """The browser was killed: whoever waits for it hears of it, and the next one launches another."""
+        """Note that the browser was killed: pending calls fail, and the next one launches a new browser."""
         self._is_hung = False
         if self._browser is not None:
             self._browser = None

@@ -1,6 +1,6 @@
-"""The kinds of controls: what is one on a page, and where its state is. snapshot.js is handed this table.
+"""The kinds of controls: how a page marks one up, and where its state is. snapshot.js receives this table.
 
-A new kind is a member of `ControlKind` (fleet/model.py) and a row here. All of today's are set by one press.
+A new kind is a member of `ControlKind` (fleet/model.py) and a row here. All existing kinds are set by one press.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import Any, Literal
 from fleet.model import ControlKind
 
 BUTTON = "button"
-"""Not a recipe's control: what a recipe's `save` presses."""
+"""Not a kind in recipes: the button that a recipe's `save` presses."""
 
 
 @dataclass(frozen=True)
 class Markup:
-    """How a page builds one kind of control."""
+    """Markup of one kind of control."""
 
     css: str
-    """Elements and ARIA roles that are one."""
+    """Selects elements and ARIA roles of this kind."""
     state: Literal["checked", "chosen"] | None
-    """`checked`: its own property, or `aria-checked`; `chosen`: the same, of one in a group; None has no state."""
+    """`checked`: its own property, or `aria-checked`; `chosen`: the same, for one of a group; None has no state."""
     may_be: str = ""
-    """What the browser may give such a role and a name, where that is more than `css`."""
+    """Elements to which the browser may give such a role and a name, if more than `css`."""
 
 
 _ROWS: dict[ControlKind | str, Markup] = {
@@ -35,5 +35,5 @@ _ROWS: dict[ControlKind | str, Markup] = {
 
 
 def as_script_argument() -> dict[str, dict[str, Any]]:
-    """The table by kind, as snapshot.js takes it."""
+    """Return the table by kind, in the form snapshot.js expects."""
     return {str(kind): asdict(row) | {"may_be": row.may_be or row.css} for kind, row in _ROWS.items()}

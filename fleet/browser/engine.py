@@ -1,4 +1,4 @@
-"""Owns Playwright and the browsers: a Chromium a service, a fresh context an account, and all anew after a hang."""
+"""Owns Playwright and the browsers: one Chromium per service, a new context per account, all restarted after a hang."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from fleet.browser.tab import Tab
 from fleet.recipes.recipe import ANY_COOKIES, SessionParts
 
 OPENING_AT_ONCE = 2 * (os.cpu_count() or 1)
-"""Contexts that are opened side by side. All at once would all be slow, and then all wait for their pages together."""
+"""Contexts opened in parallel. Opening all at once would slow each one, and they would then load pages together."""
 
 MAX_PROCESS_MEMORY = 2 * 1024**3
-"""Bytes of its own that a process of the browser may have: a page that eats memory fails, not the machine."""
+"""Bytes of private memory per browser process: a page that exhausts memory fails alone, not the machine."""
 
 _REFUSED_SELECTORS = """selectors => selectors.filter(css => {
     try { document.querySelector(css); return false; } catch { return true; }
@@ -35,9 +35,9 @@ _REFUSED_SELECTORS = """selectors => selectors.filter(css => {
 
 
 class Engine:
-    """Owns Playwright, and a browser for each service. The caller sets TMPDIR to a private folder before the first use.
+    """Owns Playwright and one browser per service. The caller sets TMPDIR to a private folder before the first use.
 
-    Chromium is confined as a whole, so services that may reach different hosts cannot share one.
+    Chromium is confined as a whole, so services with different allowed hosts cannot share one.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Engine:
     ) -> None:
         """`credentials` are `user:password` for the proxy; None reads them from the proxy's file.
 
-        Raises InputError if that cannot be read.
+        Raises InputError if the file cannot be read.
         """
         self._program = program
         self._network = network
@@ -57,10 +57,10 @@ class Engine:
         self._chromiums: dict[frozenset[str], Chromium] = {}
         self._relays: list[Relay] = []
         self.upstream = Upstream(network.proxy, credentials) if network.proxy is not None else None
-        """The way through the proxy; None without one."""
+        """Connections through the proxy; None without a proxy."""
 
     async def _launched(self, hosts: frozenset[str]) -> tuple[Browser, asyncio.Future[None]]:
-        """The browser that reaches `hosts`, and the future that ends when it is gone."""
+        """Return the browser that reaches `hosts`, and a future that completes when the browser is gone."""
         async with self._starting:
             if self._driver is not None and not _is_alive(self._driver):
                 self._end_all()
@@ -85,9 +85,9 @@ class Engine:
                 self._driver = next(iter(set(psutil.Process().children()) - before), None)
 
     async def end_if_stuck(self, hosts: frozenset[str]) -> None:
-        """After something did not answer: if the browser for `hosts` does not either, or its driver, kill them.
+        """Call after a timeout: kill the browsers if the browser for `hosts`, or the driver, does not answer either.
 
-        The driver is one for all, so all browsers go with it; the next tab starts them anew.
+        All browsers share the driver, so all are killed with it; the next tab starts them again.
         """
         async with self._starting:
             chromium = self._chromiums.get(hosts)
@@ -104,7 +104,7 @@ class Engine:
             chromium.forget()
 
     async def _relay(self, hosts: frozenset[str]) -> int | None:
-        """The port of a relay to `hosts`; None if resolver rules do, or if they all are on this machine."""
+        """Return the port of a relay to `hosts`; None if resolver rules suffice or all hosts are on this machine."""
         is_held_by_rules = self.upstream is None and self._program.is_headless_shell
         if is_held_by_rules or self._network.is_loopback(hosts):
             return None
@@ -113,7 +113,7 @@ class Engine:
         return await relay.start()
 
     async def refused_selectors(self, hosts: frozenset[str], selectors: Collection[str]) -> set[str]:
-        """Those of `selectors` that the browser for `hosts` does not take for CSS.
+        """Return those of `selectors` that the browser for `hosts` rejects as CSS.
 
         Raises BrowserGone if it does not start.
         """
@@ -135,9 +135,9 @@ class Engine:
         locale: str | None,
         session: SessionParts = ANY_COOKIES,
     ) -> AsyncIterator[Tab]:
-        """A fresh context with one tab that reaches `hosts`, closed at the end.
+        """Open a new context with one tab that reaches `hosts`; it is closed at the end.
 
-        Raises BrowserGone if no browser can be had.
+        Raises BrowserGone if no browser can be launched.
         """
         browser, browser_gone = await self._launched(hosts)
         gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -148,7 +148,7 @@ class Engine:
             try:
                 async with self._opening:
                     opening = browser.new_context(
-                        storage_state=storage_state,  # type: ignore[arg-type] # our strict model dumps just this shape
+                        storage_state=storage_state,  # type: ignore[arg-type] # our strict model dumps this exact shape
                         locale=locale.replace("_", "-") if locale else None,
                         viewport={"width": 1280, "height": 900},
                         reduced_motion="reduce",
@@ -186,7 +186,7 @@ def _with_descendants(process: psutil.Process) -> list[psutil.Process]:
 
 @contextmanager
 def _limited_memory() -> Iterator[None]:
-    """What is started meanwhile is held to MAX_PROCESS_MEMORY, and so is all that it starts (Linux: RLIMIT_DATA)."""
+    """Limit processes started in this block, and their children, to MAX_PROCESS_MEMORY (Linux: RLIMIT_DATA)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limits = [MAX_PROCESS_MEMORY, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
     resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
@@ -197,7 +197,7 @@ def _limited_memory() -> Iterator[None]:
 
 
 async def _within(seconds: float, closing: Coroutine[Any, Any, None]) -> None:
-    # Ending anyway: what does not close in time is killed.
+    # This is shutdown: processes that do not close in time are killed.
     with suppress(TimeoutError, PlaywrightError):
         await asyncio.wait_for(closing, seconds)
 
@@ -209,7 +209,7 @@ async def _open_page(context: BrowserContext) -> tuple[Page, CDPSession]:
 
 async def _close(context: BrowserContext) -> None:
     browser = context.browser
-    # A browser that is gone has taken its contexts along.
+    # A browser that is gone has taken its contexts with it.
     if browser is not None and browser.is_connected():
         with suppress(PlaywrightError, TimeoutError):
             await asyncio.wait_for(context.close(), 5)

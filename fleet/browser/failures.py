@@ -1,4 +1,4 @@
-"""What the browser's errors mean."""
+"""Classifies the browser's errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REASONS = {
 
 
 class Unreachable(Exception):
-    """The address could not be loaded. `reason` is what is recorded."""
+    """The address could not be loaded. `reason` is recorded."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
@@ -23,9 +23,9 @@ class Unreachable(Exception):
 
 
 def explain(text: str, *, is_gone: bool, is_led_away: bool) -> Unreachable | BrowserGone:
-    """What an error of Playwright's means. Its text may carry addresses with tokens, so it goes no further.
+    """Return what a Playwright error means. Its text may contain addresses with tokens, so it is not passed on.
 
-    `is_led_away`: the page itself went to a host that the browser is not let to.
+    `is_led_away`: the page itself navigated to a host that the browser may not reach.
     """
     if is_gone or any(words in text for words in _GONE):
         return BrowserGone("the page is gone")

@@ -50,11 +50,11 @@ class BrowserProgram:
 
     @property
     def is_headless_shell(self) -> bool:
-        """True for the program that has no windows, and does nothing of its own accord."""
+        """True for the program without windows, which makes no requests unprompted."""
         return bool(re.search(r"headless[-_]shell", self.path.name))
 
     def version(self) -> str:
-        """What the program says of itself, such as `Chromium 156.0.8078.79`; raises BrowserMissingError if it fails."""
+        """Return the program's version, such as `Chromium 156.0.8078.79`. Raises BrowserMissingError on failure."""
         try:
             done = subprocess.run([str(self.path), "--version"], capture_output=True, text=True, timeout=20, check=True)
         except (OSError, subprocess.SubprocessError):
@@ -63,7 +63,7 @@ class BrowserProgram:
 
 
 def find_browser() -> BrowserProgram:
-    """The browser that runs will use; FLEET_BROWSER names one outright.
+    """Return the browser that runs will use; FLEET_BROWSER overrides the search.
 
     Raises BrowserMissingError, in one sentence that says what to install.
     """
@@ -116,7 +116,7 @@ def install_browser(say: object = None) -> BrowserProgram:
 
 def _succeeds(command: list[str]) -> bool:
     try:
-        # Programs are for every user of the machine, while what `fleet` makes is for its own user alone.
+        # Programs are installed for all users of the machine; files created by `fleet` are for its own user only.
         done = subprocess.run(command, capture_output=True, timeout=900, check=False, umask=0o022)
         return done.returncode == 0
     except (OSError, subprocess.SubprocessError):
@@ -124,7 +124,7 @@ def _succeeds(command: list[str]) -> bool:
 
 
 def _playwright_headless_shell() -> Path | None:
-    """Playwright's own headless shell of just the revision that the installed Playwright drives."""
+    """Return Playwright's own headless shell, in exactly the revision that the installed Playwright drives."""
     spec = find_spec("playwright")
     if spec is None or spec.origin is None:
         return None
@@ -139,7 +139,7 @@ def _playwright_headless_shell() -> Path | None:
         caches = [Path(os.environ["PLAYWRIGHT_BROWSERS_PATH"])]
     for cache in caches:
         folder = cache / f"chromium_headless_shell-{revision}"
-        # Playwright's folder may be for its own user alone (0700): somebody else's is as good as none.
+        # Playwright's folder may be private to another user (0700): then it counts as missing.
         with suppress(PermissionError):
             for name in ("headless_shell", "chrome-headless-shell"):
                 for path in folder.glob(f"*/{name}"):

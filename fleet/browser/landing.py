@@ -1,4 +1,4 @@
-"""Going to an address only to see where it leads, without loading what is there."""
+"""Follows an address only to see where it leads, without loading the page there."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ANSWERED_DOCUMENTS = {"urlPattern": "*", "resourceType": "Document", "requestSt
 
 
 async def land(page: Page, devtools: CDPSession, address: str, is_enough: Callable[[str], bool], within: float) -> str:
-    """Go to an address; returns the address that answered, at most `within` seconds later.
+    """Go to an address and return the address that answered, within `within` seconds.
 
-    A redirect to an address that `is_enough` is not followed: who is signed in is known, and the page behind it need
-    not be loaded. Raises what Playwright raises.
+    A redirect to an address for which `is_enough` is true is not followed: the signed-in person is known by then, so
+    the page need not be loaded. Raises what Playwright raises.
     """
     answered: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What happens when the browser goes away: no call may wait for an answer that nobody will give any more."""
+"""Detects a browser that is gone: no call may wait for an answer that will never come."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Answer = TypeVar("Answer")
 
 
 ANSWER_WITHIN = 20.0
-"""Seconds. What asks no server is answered in a fraction of one; who does not answer by then hangs."""
+"""Seconds. Calls that involve no server take a fraction of one; a browser that exceeds this hangs."""
 
 
 class BrowserGone(Exception):
-    """The browser or this tab's page crashed, or hangs (`is_stuck`); what was under way must be looked at afresh."""
+    """The browser or this tab's page crashed, or hangs (`is_stuck`); work in progress must be read again."""
 
     def __init__(self, what: str, *, is_stuck: bool = False) -> None:
         super().__init__(what)
@@ -24,7 +24,7 @@ class BrowserGone(Exception):
 
 
 def end(gone: asyncio.Future[None], _what: object = None) -> None:
-    """Say that it is gone; a callback of Playwright's events."""
+    """Mark the browser as gone; a callback for Playwright's events."""
     if not gone.done():
         gone.set_result(None)
 
@@ -32,10 +32,10 @@ def end(gone: asyncio.Future[None], _what: object = None) -> None:
 async def unless_gone(
     gone: asyncio.Future[None], work: Coroutine[Any, Any, Answer], within: float = ANSWER_WITHIN
 ) -> Answer:
-    """Do some work with the browser; raises BrowserGone as soon as that is gone, and after `within` seconds.
+    """Await a call to the browser. Raises BrowserGone as soon as the browser is gone, or after `within` seconds.
 
-    Playwright answers most calls with an error then, but not all: a page that was asked for in the very moment in which
-    the browser was killed never came (seen with Playwright 1.65).
+    Playwright answers most calls with an error in that case, but not all: a page requested at the moment the browser
+    was killed never arrived (seen with Playwright 1.65).
     """
     task = asyncio.ensure_future(work)
     either: set[asyncio.Future[Any]] = {task, gone}
@@ -57,7 +57,7 @@ def guarded(
     [Callable[Concatenate[Any, Given], Coroutine[Any, Any, Answer]]],
     Callable[Concatenate[Any, Given], Coroutine[Any, Any, Answer]],
 ]:
-    """A method of something that has a future `gone`, done `unless_gone` and in time."""
+    """Wrap a method in `unless_gone` with a timeout; its object has a future `gone`."""
 
     def decorate(
         method: Callable[Concatenate[Any, Given], Coroutine[Any, Any, Answer]],

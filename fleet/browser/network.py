@@ -1,4 +1,4 @@
-"""Where the browser may connect: `--resolve`, `--trust-spki`, `--proxy`, and Chromium's resolver rules."""
+"""Hosts the browser may connect to: `--resolve`, `--trust-spki`, `--proxy`, and Chromium's resolver rules."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from fleet.loopback import is_loopback
 
 
 def parse_resolve(value: str, origin: str = "--resolve") -> tuple[str, str]:
-    """`HOST:PORT=ADDR:PORT` as (`host:port`, `addr:port`). Raises InputError unless ADDR is a loopback
-    address; `origin` is where it is written."""
+    """Return `HOST:PORT=ADDR:PORT` as (`host:port`, `addr:port`).
+
+    Raises InputError unless ADDR is a loopback address. `origin` is where the value is written.
+    """
     match = re.fullmatch(r"([A-Za-z0-9.-]+):(\d{1,5})=(\[[0-9A-Fa-f:]+\]|[0-9.]+):(\d{1,5})", value)
     if match is None:
         raise InputError(f"{origin}: {value}: write it as HOST:PORT=ADDR:PORT, such as example.com:443=127.0.0.1:8443.")
@@ -33,7 +35,7 @@ def parse_resolve(value: str, origin: str = "--resolve") -> tuple[str, str]:
 
 
 def parse_spki(value: str, origin: str = "--trust-spki") -> str:
-    """A base64 SHA-256 of a public key. Raises InputError if it is not one."""
+    """Return a base64 SHA-256 of a public key. Raises InputError if it is not one."""
     try:
         if len(base64.b64decode(value, validate=True)) == 32:
             return value
@@ -44,34 +46,34 @@ def parse_spki(value: str, origin: str = "--trust-spki") -> str:
 
 @dataclass(frozen=True)
 class Network:
-    """The hosts that a run may reach and the ways there."""
+    """The hosts that a run may reach, and how."""
 
     resolve: Mapping[str, str] = field(default_factory=dict)
     trusted_spki: tuple[str, ...] = ()
     proxy: Proxy | None = None
-    """Through which everything goes that leaves this machine."""
+    """Proxy for all connections that leave this machine."""
 
     def is_loopback(self, hosts: Iterable[str]) -> bool:
-        """True if every `host:port` stays on this machine."""
+        """Return True if every `host:port` stays on this machine."""
         return all(host in self.resolve or is_loopback(host.rpartition(":")[0]) for host in hosts)
 
     def mapped(self, hosts: Iterable[str]) -> dict[str, str]:
-        """Those of `hosts` that stay on this machine, and where."""
+        """Return those of `hosts` that stay on this machine, with their addresses."""
         return {host: self.resolve.get(host, host) for host in sorted(hosts) if self.is_loopback([host])}
 
     def arguments(self, hosts: Iterable[str], relay: int | None = None) -> list[str]:
-        """Chromium's arguments that confine it to `hosts` (`host:port`): everything else resolves to nothing.
+        """Return Chromium's arguments that confine it to `hosts` (`host:port`): all other names resolve to nothing.
 
-        With the port of a `relay`, which admits them then, it reaches nothing but that.
+        With the port of a `relay`, Chromium reaches only the relay, which then admits these hosts.
         """
-        # Rules hold for addresses as for names. One with a port leaves the host's other ports to the last rule.
+        # Rules apply to addresses as well as names. A rule with a port leaves the host's other ports to the last rule.
         if relay is None:
             ways = {host: self.resolve.get(host, host) for host in sorted(set(hosts))}
             proxy = ["--no-proxy-server"]
         else:
             door = f"127.0.0.1:{relay}"
             ways = {door: door}
-            # Even what Chromium would never send through a proxy of its own accord, such as loopback.
+            # Includes loopback, which Chromium never sends through a proxy by default.
             proxy = [f"--proxy-server=http://{door}", "--proxy-bypass-list=<-loopback>"]
         rules = [f"MAP {host} {address}" for host, address in ways.items()]
         arguments = [f"--host-resolver-rules={', '.join([*rules, 'MAP * ~NOTFOUND'])}", *proxy]

@@ -1,4 +1,4 @@
-"""Calls the functions of snapshot.js beside a page's own scripts, in a world that those cannot see."""
+"""Calls the functions of snapshot.js in an isolated world, invisible to the page's own scripts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from fleet.browser.control_kinds import as_script_argument
 
 _SOURCE = Path(__file__).with_name("snapshot.js").read_text("utf-8").rstrip()
 FUNCTIONS = f"{_SOURCE}({json.dumps(as_script_argument())})"
-"""An expression whose value is the object of functions."""
+"""A JavaScript expression that evaluates to the object of functions."""
 
 Node = str
-"""The protocol's own handle to a node of the present document."""
+"""The protocol's handle to a node of the current document."""
 
 
 class PageScript:
-    """snapshot.js in the main frame's present document, and what the browser itself says of nodes there.
+    """snapshot.js in the main frame's current document, and the browser's own data about its nodes.
 
-    Over the protocol itself: what Playwright puts into each document in order to evaluate costs more than a look, and
-    a page can break it (`eval`, `toJSON`).
+    It uses the protocol directly: the script that Playwright injects into each document for `evaluate` costs more than
+    a snapshot, and a page can break it (`eval`, `toJSON`).
     """
 
     def __init__(self, devtools: CDPSession) -> None:
@@ -35,19 +35,19 @@ class PageScript:
         self._is_there = False
 
     def forget_document(self) -> None:
-        """A new document was loaded: the next call goes there."""
+        """Note that a new document was loaded: the next call goes there."""
         self._world = None
         self._is_there = False
 
     async def call(self, function: str, *arguments: object, on: Sequence[Node] | None = None) -> Any:
-        """Call a function, with nodes as its first argument where `on` gives any; its value as JSON has it.
+        """Call a function and return its JSON value. Its first argument is the nodes in `on`, if given.
 
         Raises PlaywrightError between two documents.
         """
         return (await self._call(function, arguments, on, by_value=True)).get("value")
 
     async def nodes(self, function: str, *arguments: object, on: Sequence[Node] | None = None) -> list[Node] | None:
-        """The nodes that a function gives, or None if it gives none at all. Raises as `call` does."""
+        """Return the nodes that a function returns, or None if it returns no nodes at all. Raises as `call` does."""
         given = await self._call(function, arguments, on, by_value=False)
         if "objectId" not in given:
             return None
@@ -57,12 +57,12 @@ class PageScript:
         return [one["value"]["objectId"] for one in members["result"] if one["name"].isdigit()]
 
     async def name_of(self, node: Node) -> str:
-        """The accessible name that the browser computes for a node; empty if it has none, or is hidden."""
+        """Return the accessible name that the browser computes for a node; empty if it has no name or is hidden."""
         tree = await self._devtools.send("Accessibility.getPartialAXTree", {"objectId": node, "fetchRelatives": False})
         return str(tree["nodes"][0].get("name", {}).get("value") or "") if tree["nodes"] else ""
 
     async def listens(self, nodes: Sequence[Node], events: Collection[str]) -> bool:
-        """True if a script listens to one of the events at one of the nodes, inside of the first, or at the window."""
+        """Return True if a script listens for one of the events on one of the nodes, inside the first, or on window."""
         window = (await self._devtools.send("Runtime.evaluate", {"expression": "window"}))["result"]["objectId"]
         asked = [(node, 1) for node in (*nodes, window)]
         asked[0] = (nodes[0], -1)
@@ -70,7 +70,7 @@ class PageScript:
         return any(event in events for heard in answers for event in heard)
 
     async def _listeners(self, node: Node, depth: int) -> list[str]:
-        # Those of all worlds and, below the node, of closed shadow roots too.
+        # Includes listeners of all worlds and, below the node, in closed shadow roots.
         asked = {"objectId": node, "depth": depth, "pierce": True}
         found = await self._devtools.send("DOMDebugger.getEventListeners", asked)
         return [listener["type"] for listener in found["listeners"]]
@@ -81,7 +81,7 @@ class PageScript:
         try:
             world = await self._own_world()
             if not self._is_there:
-                # The source goes there once a document: sending it with each call would cost more than most calls do.
+                # Send the source once per document: sending it with each call would cost more than most calls.
                 await self._send(
                     "Runtime.evaluate", {"expression": f"globalThis.fleet = {FUNCTIONS}", "contextId": world}
                 )

@@ -1,4 +1,4 @@
-"""The company's forward proxy: `--proxy`, and a connection through it. Only HTTP's CONNECT and Basic are spoken."""
+"""The company's forward proxy: `--proxy`, and connections through it (HTTP CONNECT and Basic authentication only)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fleet.errors import InputError
 from fleet.paths import read_private
 
 MAX_HEAD = 16 * 1024
-"""Bytes of a request's or an answer's head; more is refused."""
+"""Maximum bytes of a request's or an answer's head."""
 DIAL_WITHIN = 20.0
 """Seconds for a connection through the proxy, from the first packet to its answer."""
 
@@ -21,7 +21,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class NoWay(Exception):
-    """There is no connection. `status` is what the proxy answered, None if it did not answer; the text says why."""
+    """The connection failed. `status` is the proxy's answer, None if it did not answer; the text gives the reason."""
 
     def __init__(self, why: str, status: int | None = None) -> None:
         super().__init__(why)
@@ -30,7 +30,7 @@ class NoWay(Exception):
 
 @dataclass(frozen=True)
 class Proxy:
-    """Where a proxy is, and the file with `user:password` for it, if it asks for that."""
+    """Address of a proxy, and the file with its `user:password`, if it needs one."""
 
     scheme: str
     host: str
@@ -38,7 +38,7 @@ class Proxy:
     credentials: Path | None = None
 
     def read_credentials(self) -> bytes:
-        """`user:password`, empty where there is none. Raises InputError if the file cannot be used."""
+        """Return `user:password`, empty without a file. Raises InputError if the file cannot be used."""
         return _read_credentials(self.credentials) if self.credentials is not None else b""
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ class Proxy:
 
 
 def parse_proxy(value: str, credentials: Path | None = None, origin: str = "--proxy") -> Proxy:
-    """`http://HOST:PORT` or `https://HOST:PORT`. Raises InputError, which never repeats a password."""
+    """Parse `http://HOST:PORT` or `https://HOST:PORT`. Raises InputError, which never repeats a password."""
     if "@" in value:
         raise InputError(
             f"{origin}: leave user and password out, other users could read them there; write user:password into a "
@@ -65,10 +65,10 @@ def parse_proxy(value: str, credentials: Path | None = None, origin: str = "--pr
 
 
 class Upstream:
-    """Connections through a proxy. Made where browsers are only: it holds the password."""
+    """Opens connections through a proxy. It holds the password, so only processes that run browsers create one."""
 
     def __init__(self, proxy: Proxy, credentials: bytes | None = None) -> None:
-        """`credentials` are what `Proxy.read_credentials` reads; None reads them now, and raises as that does."""
+        """`credentials` are as from `Proxy.read_credentials`; None reads them now and raises as that does."""
         self._proxy = proxy
         self._authorization = b""
         given = proxy.read_credentials() if credentials is None else credentials
@@ -76,7 +76,7 @@ class Upstream:
             self._authorization = b"Proxy-Authorization: Basic " + base64.b64encode(given) + b"\r\n"
 
     async def connect(self, host: str) -> Streams:
-        """A connection to `host` (`host:port`), within `DIAL_WITHIN`. Raises NoWay."""
+        """Connect to `host` (`host:port`) within `DIAL_WITHIN`. Raises NoWay."""
         writer = None
         try:
             async with asyncio.timeout(DIAL_WITHIN):
@@ -102,9 +102,9 @@ class Upstream:
         return reader, writer
 
     async def require(self, host: str) -> None:
-        """Refuse a proxy that lets nothing through to `host`. A failure beyond the proxy is not its fault.
+        """Raise InputError if the proxy does not let connections through to `host`.
 
-        Raises InputError.
+        A failure beyond the proxy is not its fault and does not raise.
         """
         try:
             _, writer = await self.connect(host)

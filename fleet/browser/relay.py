@@ -1,8 +1,8 @@
-"""Between one Chromium and the network: a door on this machine that opens to the recipe's hosts and no others.
+"""A local proxy between one Chromium and the network that admits the recipe's hosts and no others.
 
-Through a proxy Chromium asks for any host by name, and its resolver rules confine nothing. So it is given this relay as
-its proxy, and may resolve nothing else. A full browser is given it without a proxy, too: where a name does not resolve,
-that one asks public name servers, past its own rules, whether it is online.
+With a proxy, Chromium requests any host by name, and its resolver rules confine nothing. So this relay is its proxy,
+and all other names fail to resolve. A full browser gets the relay even without an upstream proxy: when a name does not
+resolve, it queries public name servers, bypassing its own rules, to see whether it is online.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from pathlib import Path
 from fleet.browser.proxy import DIAL_WITHIN, MAX_HEAD, NoWay, Streams, Upstream
 
 MAX_CONNECTIONS = 64
-"""Chromium itself holds at most 32 through one proxy."""
+"""Chromium itself opens at most 32 through one proxy."""
 ASK_WITHIN = 10.0
-"""Seconds in which a connection must say where it wants to go."""
+"""Seconds within which a connection must name its destination."""
 _CHUNK = 64 * 1024
 
 
 class Relay:
-    """Speaks CONNECT on 127.0.0.1 with this user's processes. `hosts` and the keys of `mapped` are `host:port`.
+    """Serves CONNECT on 127.0.0.1 to this user's processes. `hosts` and the keys of `mapped` are `host:port`.
 
-    A host of `mapped` (loopback addresses, from `--resolve`) is reached there and never through the proxy; without
-    `upstream` all are reached directly.
+    A host in `mapped` (loopback addresses, from `--resolve`) is reached there and never through the proxy; without
+    `upstream` all hosts are reached directly.
     """
 
     def __init__(self, hosts: frozenset[str], mapped: Mapping[str, str], upstream: Upstream | None) -> None:
@@ -40,13 +40,13 @@ class Relay:
         self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> int:
-        """Listen; returns the port."""
+        """Listen and return the port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=MAX_HEAD)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def stop(self) -> None:
-        """Stop listening, and cut what is open."""
+        """Stop listening and close open connections."""
         if self._server is not None:
             self._server.close()
         for task in self._serving:
@@ -62,7 +62,7 @@ class Relay:
             if len(self._serving) <= MAX_CONNECTIONS and _is_own(writer):
                 await self._relay(reader, writer)
         except (OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass  # either end went away, or asked for nothing in time or without end; or the relay stops
+            pass  # either end disconnected, the request was late or over the limit, or the relay stops
         finally:
             self._serving.discard(task)
             writer.close()
@@ -100,7 +100,7 @@ class Relay:
 
 
 async def _join(one: Streams, other: Streams) -> None:
-    """Carry both ways until either end is done. What one end does not take is not read from the other."""
+    """Copy data both ways until either end is done. Reading pauses while the other end accepts no data."""
     ways = [asyncio.create_task(_carry(one[0], other[1])), asyncio.create_task(_carry(other[0], one[1]))]
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -118,12 +118,12 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 def _is_own(writer: asyncio.StreamWriter) -> bool:
-    """True if the other end is a living socket of this user: the kernel's table of connections says whose it is."""
+    """Return True if the other end is an open socket of this user, according to the kernel's table of connections."""
     ends = [_as_in_table(*writer.get_extra_info(name)) for name in ("peername", "sockname")]
     for line in Path("/proc/self/net/tcp").read_text("ascii").splitlines()[1:]:
         _, local, remote, state, _, _, _, uid, _, inode, *_ = line.split()
         if [local, remote] == ends:
-            # Older kernels show a socket that its process has closed already (inode 0) as root's.
+            # Older kernels list a socket that its process has already closed (inode 0) as root's.
             return state == "01" and inode != "0" and int(uid) == os.geteuid()
     return False
 

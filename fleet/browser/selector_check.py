@@ -1,4 +1,4 @@
-"""The selectors of recipes, as the browser itself reads them: one that it refuses would never find anything."""
+"""Checks recipes' selectors with the browser itself: a selector that it rejects would never match."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from fleet.recipes.recipe import Recipe
 
 
 class Browser(Protocol):
-    """Whoever can ask a browser: an Engine here, or a worker."""
+    """A browser that can be asked: an Engine here, or a worker."""
 
     async def refused_selectors(self, hosts: frozenset[str], selectors: Collection[str]) -> set[str]:
-        """Those of `selectors` that the browser for `hosts` does not take for CSS."""
+        """Return those of `selectors` that the browser for `hosts` rejects as CSS."""
 
 
 async def require_selectors(
     browser: Browser, hosts: frozenset[str], catalog: Catalog, recipes: Iterable[Recipe]
 ) -> None:
-    """Ask the browser for `hosts` about every selector of `recipes`; it is launched for that if need be.
+    """Check every selector of `recipes` with the browser for `hosts`, launching it if necessary.
 
-    Raises InputError with file and key of each selector that it refuses, FleetError if it does not start.
+    Raises InputError with file and key of each rejected selector, FleetError if the browser does not start.
     """
     stated = [(catalog.paths[recipe.service], where, css) for recipe in recipes for where, css in recipe.selectors()]
     if not stated:

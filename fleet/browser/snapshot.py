@@ -1,4 +1,4 @@
-"""What a page shows at one moment: the words between the tab that looks and the code that judges."""
+"""What a page shows at one moment: the data passed from the tab to the code that judges it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Seen:
-    """One control as the page shows it. `state` is its property (checked), None where it says nothing.
+    """One control as the page shows it. `state` is its property (checked), None if it gives no state.
 
-    `name` is what the browser calls it, `caption` the text of a label that stands in for a hidden input; `language` is
-    the one that the page declares for it. Each is empty where there is none.
+    `name` is the accessible name from the browser, `caption` the text of a label that replaces a hidden input,
+    `language` the one that the page declares for it. Each is empty if missing.
     """
 
     state: bool | None
@@ -33,17 +33,17 @@ class Seen:
     uncovered: bool
     box: Box
     acts: bool = False
-    """True for a link and the like: the browser itself does what a press asks for."""
+    """True for links and similar elements: the browser itself carries out a press."""
     is_input: bool = True
     is_sent: bool = False
-    """True for an input whose form has a button that sends it."""
+    """True for an input whose form has a submit button."""
     caption: str = ""
     language: str = ""
     name: str = ""
 
     @property
     def label(self) -> str:
-        """What people hear or read it called."""
+        """The control's name as people hear or read it."""
         return self.name or self.caption
 
 
@@ -58,18 +58,18 @@ class Snapshot:
     ready: bool
     controls: tuple[Seen, ...]
     asks_password: bool = False
-    """True if a form that asks for a password lies over the page."""
+    """True if a form with a password field covers the page."""
 
     @property
     def gist(self) -> tuple[object, ...]:
-        """What must not change while a reading is waited for: all but boxes and what covers them."""
+        """The parts that must stay stable during a reading: everything except boxes and what covers them."""
         states = tuple((seen.state, seen.enabled, seen.label) for seen in self.controls)
         return self.address, self.loaded, self.signs, self.identity, self.ready, states, self.asks_password
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a snapshot is to look for."""
+    """What a snapshot must collect."""
 
     signs: Sequence[Sign] = ()
     identity_css: str | None = None
@@ -78,10 +78,10 @@ class Wanted:
     find: Find | None = None
     kind: ControlKind | None = None
     strictly: bool = False
-    """Whether a property and an attribute that say different things of a control make its state unreadable."""
+    """True if a control whose property and attribute disagree counts as unreadable."""
 
     def as_script_argument(self) -> dict[str, Any]:
-        """The argument of `snapshot` in snapshot.js."""
+        """Return the argument of `snapshot` in snapshot.js."""
         return {
             "signs": [{"css": sign.css, "heading": sign.heading} for sign in self.signs],
             "identity": {"css": self.identity_css, "attribute": self.identity_attribute} if self.identity_css else None,

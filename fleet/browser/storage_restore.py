@@ -1,4 +1,4 @@
-"""What a page keeps in the browser: gone for the proof, which must not rest on it; what makes up the session stays."""
+"""Removes data the page stored in the browser, so that a proof cannot rest on it; the session itself is kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fleet.browser.page_script import FUNCTIONS, PageScript
 from fleet.recipes.recipe import SessionParts
 
 _OTHER_STORAGE = "cache_storage,file_systems,service_workers"
-"""What never makes up a session (Chrome DevTools Protocol, Storage.clearDataForOrigin)."""
+"""Storage types that are never part of a session (Chrome DevTools Protocol, Storage.clearDataForOrigin)."""
 
 
 class StorageRestore:
@@ -33,14 +33,15 @@ class StorageRestore:
         return self._cookies is not None
 
     async def remember(self) -> None:
-        """Note, before a press, the cookies and whose storage is to be forgotten afterwards."""
+        """Before a press, remember the cookies and the origin whose storage will be cleared."""
         self._origin = (await self._script.call("stored"))["origin"]
         self._cookies = await self._cookies_now()
 
     @asynccontextmanager
     async def forgotten(self) -> AsyncIterator[None]:
-        """After a press: a document that is loaded meanwhile finds nothing of what the page has kept, from its first
-        script on. Cookies are as they were before the press.
+        """After a press, hide the page's stored data from any document loaded in this block, from its first script on.
+
+        Cookies are as they were before the press.
         """
         if self._origin is None:
             yield
@@ -59,7 +60,7 @@ class StorageRestore:
             yield
 
     async def _put_cookies_back(self, before: dict[tuple[str, ...], Any]) -> None:
-        """All but the session's: a page or a service may keep the choice in a cookie, and store nothing."""
+        """Restore all cookies except the session's: a choice may be stored in a cookie alone, not at the service."""
         now, context = await self._cookies_now(), self._page.context
         for key in {**before, **now}:
             old, new = before.get(key), now.get(key)
@@ -72,9 +73,9 @@ class StorageRestore:
                 await context.clear_cookies(name=name, domain=domain, path=path)
 
     def _is_session(self, name: str, old: Any, new: Any) -> bool:
-        """True for a cookie of the session, which may have been rotated: its old value would sign the person out.
+        """Return True for a session cookie. It may have been rotated, and its old value would sign the person out.
 
-        Where the recipe does not name them: those that were there before and are hidden from scripts.
+        If the recipe names no session cookies, those count that existed before and are hidden from scripts.
         """
         if self._session.cookies:
             return name in self._session.cookies

@@ -1,4 +1,4 @@
-"""One tab on one account: load an address, look at the page, press one element, take a picture of it."""
+"""One tab for one account: load an address, read the page, press an element, take a picture of it."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _PRESSES = frozenset({"click", "change", "input", "mousedown", "mouseup", "point
 
 LOAD_TIMEOUT = 30.0
 LOAD_LIMIT = 75.0
-"""Seconds for all of a load, or of a save: the browser's own time limits end it before, unless it hangs itself."""
+"""Seconds for a complete load or save. The browser's own timeouts end it earlier, unless the browser hangs."""
 QUIET_FOR = 0.5
 LOAD_PATIENCE = 15.0
-"""Seconds for which what a page embeds is waited for, where something of it never comes."""
+"""Seconds to wait for embedded content that may never arrive."""
 MAX_REFUSED_HOSTS = 5
 
 
 class Tab:
-    """A page, and the hosts that it asked for in vain (`refused_hosts`)."""
+    """A page, and the hosts it requested but may not reach (`refused_hosts`)."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class Tab:
         self._session = session
         self._kept = StorageRestore(page, devtools, self._script, session)
         self.status: int | None = None
-        """HTTP status of the last page that was loaded; None if there was none."""
+        """HTTP status of the last page loaded; None if no page was loaded."""
         self.refused_hosts: set[str] = set()
         self.has_asked = False
-        """True if the page has asked a question since the press (`confirm`, `prompt`); it was answered with no."""
+        """True if the page has opened a `confirm` or `prompt` dialog since the press; it was dismissed."""
         page.on("dialog", self._refuse)
         page.on("pageerror", self._note_error)
         page.on("crash", partial(end, gone))
@@ -81,7 +81,7 @@ class Tab:
                 self.refused_hosts.add(host_port(request.url))
 
     async def _refuse(self, dialog: Dialog) -> None:
-        """Say no: what a page asks may be anything. Leaving a page is the one thing that is always meant."""
+        """Dismiss the dialog: it may ask anything. Only leaving the page is always intended."""
         self.has_asked = self.has_asked or dialog.type in ("confirm", "prompt")
         with suppress(PlaywrightError):  # the tab may be gone by now
             await (dialog.accept() if dialog.type == "beforeunload" else dialog.dismiss())
@@ -92,21 +92,21 @@ class Tab:
         return time.monotonic() - self._loaded_at
 
     def is_quiet(self, answers: float, pushes: float) -> bool:
-        """True if the page has got all that it asked for, as far as one can wait for it (seconds since loading).
+        """Return True if the page has received all it asked for, or the time limits (seconds since loading) are over.
 
-        Pages that poll for ever are never quiet; those with a WebSocket or an event stream are told things late.
+        Pages that poll forever are never quiet; pages with a WebSocket or an event stream may receive data late.
         """
         if self._traffic.is_pushed_to and self.age < pushes:
             return False
         return self._traffic.quiet_for >= QUIET_FOR or self.age >= answers
 
     def lacks_data(self, answers: float) -> bool:
-        """True if its scripts asked for data in vain: refused, failed, or unanswered for all the time of `answers`."""
+        """Return True if a script's data request was refused, failed, or was unanswered for the time in `answers`."""
         return self._traffic.lacks_data or self._traffic.has_waited(answers - 1)
 
     @property
     def lacks_script(self) -> bool:
-        """True if a script of the document ended in an error, or is on a host that the recipe does not list."""
+        """True if a script of the document raised an error, or is on a host that the recipe does not list."""
         return self._has_thrown or self._traffic.lacks_script
 
     def _note_error(self, _error: object) -> None:
@@ -114,11 +114,11 @@ class Tab:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds for which the service wants to be left alone: it has answered 429. 0 if it did not say how long."""
+        """Seconds to wait after a 429 (Retry-After); 0 if the service gave no time, None without a 429."""
         return self._traffic.retry_after
 
     def believe(self) -> None:
-        """What the page shows was believed although something may be unanswered still."""
+        """Note that the page's state was accepted although some requests may be unanswered."""
         self._traffic.believe()
 
     @property
@@ -128,23 +128,23 @@ class Tab:
 
     @guarded(LOAD_LIMIT)
     async def load(self, address: str) -> int:
-        """Load a new document from the server and wait until it is loaded; its HTTP status.
+        """Load a new document from the server, wait until it is loaded, and return its HTTP status.
 
-        After a press, nothing that the page has kept in the browser since is there any more: no cached answer, cookie,
-        storage or database could make a change look stored that is not.
+        After a press, all data that the page has stored in the browser since is removed: no cached answer, cookie,
+        storage or database can make a change look saved when it is not.
 
         Raises Unreachable or BrowserGone.
         """
         try:
             for other in self._page.context.pages:
-                if other is not self._page:  # what a press has opened, perhaps to send the change
+                if other is not self._page:  # opened by a press, perhaps to send the change
                     await other.close()
             if self._has_loaded:
-                # In a fresh context there is nothing cached before the first load.
+                # In a new context nothing is cached before the first load.
                 await self._devtools.send("Network.clearBrowserCache")
             self._has_loaded = True
             if "#" in address and self._page.url.partition("#")[0] == address.partition("#")[0]:
-                await self._page.goto("about:blank")  # else a new fragment would keep the old document
+                await self._page.goto("about:blank")  # otherwise a new fragment would keep the old document
             self._traffic.forget()
             self._is_patience_over = self._has_thrown = self._is_led_away = False
             self.status = None
@@ -160,7 +160,7 @@ class Tab:
         return self.status
 
     async def _wait_for_rest(self) -> None:
-        """Wait for what the document embeds; a picture that never comes must not hide a page that is there."""
+        """Wait for embedded content; a picture that never arrives must not hide a page that is there."""
         try:
             await self._page.wait_for_load_state("load", timeout=LOAD_PATIENCE * 1000)
         except PlaywrightTimeout:
@@ -170,7 +170,7 @@ class Tab:
 
     @guarded(LOAD_LIMIT)
     async def land(self, address: str, is_enough: Callable[[str], bool]) -> str:
-        """Where an address leads; see landing.py. Raises Unreachable or BrowserGone."""
+        """Return where an address leads; see landing.py. Raises Unreachable or BrowserGone."""
         try:
             self._traffic.forget()
             self._is_led_away = False
@@ -183,12 +183,12 @@ class Tab:
 
     @guarded()
     async def look(self, wanted: Wanted) -> Snapshot:
-        """One snapshot. While the page is between two documents it is empty and not loaded. Raises BrowserGone."""
+        """Return a snapshot. Between two documents it is empty and not loaded. Raises BrowserGone."""
         try:
             raw = await self._script.call("snapshot", wanted.as_script_argument())
             controls, find, name = raw["controls"], wanted.find, ""
             if find is not None and find.names and wanted.kind is not None:
-                # A label alone counts only where the selector finds nothing, not even something hidden.
+                # A label alone counts only if the selector matches nothing, not even a hidden element.
                 if not raw["matches"]:
                     named = await self._named(find, wanted.kind)
                     controls = await self._script.call("controls", wanted.kind, wanted.strictly, on=named)
@@ -208,13 +208,13 @@ class Tab:
         )
 
     async def _named(self, find: Find, kind: ControlKind | str) -> list[Node]:
-        """What there is to see of a kind, and is called as the recipe says."""
+        """Return the visible nodes of a kind whose name matches the recipe."""
         shown = await self._script.nodes("roled", kind) or []
         names = await asyncio.gather(*map(self._script.name_of, shown))
         return [node for node, name in zip(shown, names, strict=True) if is_one_of(name, find.all_names)]
 
     async def _name(self, find: Find, kind: ControlKind | str) -> str:
-        """What the browser calls the one match of `css`, or else what is inside of it."""
+        """Return the accessible name of the one match of `css`, or of the element inside it."""
         for node in await self._script.nodes("subjects", find.css, kind) or ():
             if name := (await self._script.name_of(node)).strip():
                 return name
@@ -222,10 +222,10 @@ class Tab:
 
     @guarded()
     async def is_heard(self, find: Find, kind: ControlKind | str, *, or_sent: bool = False) -> bool:
-        """False if no script of the page would hear a press: it is not at work yet, and a press would be lost.
+        """Return False if no script of the page would handle a press yet: the press would be lost.
 
-        With `or_sent`, one that hears the form sent will do. What need not be heard, or is not there, counts as heard.
-        Raises BrowserGone.
+        With `or_sent`, a handler for the form's submit event suffices. A control that needs no handler, or is missing,
+        counts as heard. Raises BrowserGone.
         """
         try:
             nodes = await self._script.nodes("hearers", find.css, kind) if find.css else None
@@ -238,11 +238,12 @@ class Tab:
 
     @guarded()
     async def press(self, find: Find, kind: ControlKind | str, state: bool | None = None) -> bool | None:
-        """Press the one enabled match of `find`, once; with `state`, only if it reads so at this moment.
+        """Press the one enabled match of `find`, once; with `state`, only if it has that state right now.
 
-        True if it was pressed; None if there was nothing to press (trying again is safe); False if the press failed on
-        the way, so that it may or may not have arrived (it must not be tried again). Raises BrowserGone.
-        The writes that follow are watched from before the press on (`saved`).
+        Returns True if it was pressed; None if there was nothing to press (safe to retry); False if the press failed
+        midway and may or may not have arrived (must not be retried). Raises BrowserGone.
+
+        Writes that follow are tracked from before the press on (`saved`).
         """
         try:
             if not self._kept.is_remembered:
@@ -264,14 +265,14 @@ class Tab:
             press = await self._script.call("disarm")
         except PlaywrightError as error:
             self._raise_if_gone(error)
-            return True  # the press has led to another document already
+            return True  # the press has already led to another document
         if press["arrived"]:
             return True
-        # Where all of it was stopped, nothing has heard anything; a part may have been enough for a page.
+        # If the whole press was blocked, the page received nothing; a part may have been enough for it.
         return None if press["stopped"] and not press["begun"] else False
 
     async def _aim(self, find: Find, kind: ControlKind | str, state: bool | None) -> Any:
-        """Where to press (see `aim` in snapshot.js), by the same rules as `look`; no place if its label is another."""
+        """Return where to press (see `aim` in snapshot.js), by the rules of `look`; None if the label differs."""
         if find.css:
             name = await self._name(find, kind) if find.names else ""
             point = await self._script.call("aim", find.css, kind, state)
@@ -284,12 +285,12 @@ class Tab:
 
     @guarded(LOAD_LIMIT)
     async def saved(self) -> Sent:
-        """Wait until what was pressed has been sent and answered."""
+        """Wait until the writes after a press have been sent and answered."""
         return await self._traffic.settled()
 
     @guarded()
     async def picture(self, box: Box) -> bytes:
-        """A PNG of the control alone, with a small margin. Raises BrowserGone."""
+        """Return a PNG of the control alone, with a small margin. Raises BrowserGone."""
         clip = {
             "x": max(0.0, box.x - _MARGIN),
             "y": max(0.0, box.y - _MARGIN),
@@ -307,13 +308,13 @@ class Tab:
 
     @guarded()
     async def storage_state(self) -> dict[str, Any]:
-        """The session as the service left it: all cookies, and what the page's own origin stores of it now.
+        """Return the session as the service left it: all cookies, and the current storage of the page's own origin.
 
-        Other origins stay as they were given: Playwright would open a page for each to look. It is asked only where
-        databases make up the session. Raises BrowserGone.
+        Other origins are returned as given: Playwright would open a page for each to read them. Playwright is asked
+        only if databases are part of the session. Raises BrowserGone.
         """
         if self._session.databases:
-            with suppress(PlaywrightError):  # it cannot write out all that a database may hold
+            with suppress(PlaywrightError):  # it cannot export everything a database may contain
                 return dict(await self._page.context.storage_state(indexed_db=True))
         try:
             cookies = await self._page.context.cookies()
@@ -328,7 +329,7 @@ class Tab:
         return {"cookies": [dict(cookie) for cookie in cookies], "origins": list(origins.values())}
 
     async def _why_not_loaded(self, error: PlaywrightError | TimeoutError) -> Unreachable | BrowserGone:
-        """What the failure of a load means: a page that hangs, or crashed just now, may look like a slow service."""
+        """Return what a failed load means: a page that hangs or has just crashed may look like a slow service."""
         why: Unreachable | BrowserGone = Unreachable(Reason.TIMEOUT)
         if isinstance(error, PlaywrightError) and not isinstance(error, PlaywrightTimeout):
             why = self._explain(error)

@@ -1,4 +1,4 @@
-"""What a page asks and sends: whether it has come to rest, and what became of a press."""
+"""Tracks what a page requests and sends: whether it has settled, and what happened to a press."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from fleet.recipes.recipe import host_port
 
 _READS = ("GET", "HEAD", "OPTIONS")
 _BESIDE = ("image", "media", "font", "ping", "eventsource", "websocket")
-"""Kinds of request for whose answer nobody need wait: pictures, beacons, and streams that never end."""
+"""Request types that are not waited for: pictures, beacons, and streams that never end."""
 
 
 _DATA = ("fetch", "xhr")
 _TOO_MANY = 429
 _NO_DATA = (401, 403, _TOO_MANY)
-"""Statuses, beside those from 500 on, by which a service withholds data; a 404 may well mean that there is none."""
+"""Statuses, besides 500 and above, with which a service withholds data; a 404 may just mean that no data exists."""
 _JSON = re.compile(r"application/([\w.-]+\+)?json\b", re.IGNORECASE)
 _MAX_ANSWER = 256 * 1024
-"""Bytes; where a service answers with an error, it says little else."""
+"""Bytes; an error answer is short."""
 _LOOK_WITHIN = 5.0
 _POLL = 0.1
 
 
 class Sent(Enum):
-    """What became of what a press made the page send."""
+    """What happened to the requests that a press triggered."""
 
     NOTHING_SEEN = auto()
     ANSWERED = auto()
@@ -44,11 +44,11 @@ class Traffic:
     """The requests of one tab, from its first document on. Times are in seconds."""
 
     FIRST_WITHIN = 8.0
-    """How long to wait for a first write; pages that wait a while before they save are common."""
+    """Time to wait for a first write; many pages delay saving."""
     QUIET_FOR = 2.0
-    """How long there must be no news after the last answer; pages that gather changes send them this late."""
+    """Required silence after the last answer; pages that batch changes send them this late."""
     AT_MOST = 20.0
-    """After so long, what is still unanswered is not waited for any more."""
+    """Time after which an unanswered request is no longer waited for."""
 
     def __init__(self, page: Page, hosts: frozenset[str]) -> None:
         self._hosts = hosts
@@ -63,13 +63,13 @@ class Traffic:
         self._last_change = self._last_write = self._loop.time()
         self._has_written = self._is_refused = False
         self.has_sent = False
-        """True once anything at all was sent since `begin`; of what the next document asks for, only what writes."""
+        """True once anything was sent since `begin`; of the next document's requests, only writes count."""
         self._is_leaving = False
         self.retry_after: float | None = None
-        """Seconds for which the service wants to be left alone: it has answered 429. 0 if it did not say how long."""
+        """Seconds to wait after a 429 (Retry-After); 0 if the service gave no time, None without a 429."""
         self.is_pushed_to = False
-        """True if the page has opened a WebSocket or an event stream: it may be told its state over that, later."""
-        # Of the whole context: a form may well be sent to a window of its own.
+        """True if the page has opened a WebSocket or an event stream: it may receive its state over that, later."""
+        # Of the whole context: a form may be submitted to a new window.
         context = page.context
         self._page = page
         self._read: set[asyncio.Task[None]] = set()
@@ -81,16 +81,16 @@ class Traffic:
 
     @property
     def quiet_for(self) -> float:
-        """How long nothing has been asked and unanswered, or answered and not looked at; 0 while something is."""
+        """Seconds without a pending request or an answer still to be read; 0 while there is one."""
         return 0.0 if self._awaited() or self._read else self._loop.time() - self._last_change
 
     def has_waited(self, seconds: float) -> bool:
-        """True if one request has been unanswered for so long."""
+        """Return True if any request has been unanswered for that many seconds."""
         return any(self._loop.time() - since >= seconds for since in self._awaited())
 
     @property
     def lacks_data(self) -> bool:
-        """True if the document has asked for data in vain: what it shows may be no more than a default."""
+        """True if a data request of the document failed: the state shown may be only a default."""
         return bool(self._missing_data - self._not_needed)
 
     @property
@@ -99,14 +99,14 @@ class Traffic:
         return bool(self._missing_scripts - self._not_needed)
 
     def believe(self) -> None:
-        """The document has shown its state without what is missing now: later ones are not held to wait for that."""
+        """Accept the document's state without the missing answers; later documents do not wait for these either."""
         self._not_needed |= {_path(request) for request in self._asked} | self._missing_data | self._missing_scripts
 
     def _awaited(self) -> list[float]:
         return [since for request, since in self._asked.items() if _path(request) not in self._not_needed]
 
     def forget(self) -> None:
-        """A new document is about to be loaded: what the old one asked does not count any more."""
+        """Reset before a new document is loaded: requests of the old one no longer count."""
         self._asked.clear()
         self._asked_at_all.clear()
         for reading in self._read:
@@ -117,7 +117,7 @@ class Traffic:
         self.is_pushed_to = False
 
     def begin(self) -> None:
-        """A press is about to be made."""
+        """Start tracking a press that is about to be made."""
         self._writes.clear()
         self._asked_before_press = self._asked_at_all | self._not_needed
         self._is_leaving = False
@@ -125,7 +125,7 @@ class Traffic:
         self._last_write = self._loop.time()
 
     async def settled(self) -> Sent:
-        """Wait until all writes since `begin` are answered, or until it is no use to wait any more."""
+        """Wait until all writes since `begin` are answered, or until waiting is pointless."""
         start = self._loop.time()
         while (left := self._until_settled()) > 0 and self._loop.time() - start < self.AT_MOST:
             await asyncio.sleep(left)
@@ -136,10 +136,10 @@ class Traffic:
         return Sent.ANSWERED if self._has_written else Sent.NOTHING_SEEN
 
     def _until_settled(self) -> float:
-        """Seconds after which it is worth looking whether the writes have settled; 0 if they have.
+        """Return the seconds after which to check again whether the writes have settled; 0 if they have.
 
-        What the press makes the page read first (the script that reacts, a token) is waited for like a write; what it
-        read before the press, it may read over and over again.
+        Requests that the press triggers first (the script that reacts, a token) are waited for like a write; requests
+        the page already made before the press may be polling and are not.
         """
         if self._writes or any(_path(request) not in self._asked_before_press for request in self._asked):
             return _POLL
@@ -164,18 +164,18 @@ class Traffic:
             asked = seconds_of(response.headers.get("retry-after", ""))
             self.retry_after = max(asked, self.retry_after or 0)
         is_page = "text/html" in response.headers.get("content-type", "")
-        is_led_away = response.request.redirected_from is not None and is_page  # to a sign-in page, most likely
+        is_led_away = response.request.redirected_from is not None and is_page  # most likely to a sign-in page
         if kind in _DATA and (status in _NO_DATA or status >= 500 or is_led_away):
             self._missing_data.add(_path(response.request))
         if kind == "script" and status >= 400:
             self._missing_data.add(_path(response.request))
         if response.request in self._writes:
-            # The answer settles it: Chromium reports a body that the page never reads as failed, or not at all.
+            # The answer is final: Chromium reports a body that the page never reads as failed, or not at all.
             self._is_refused = self._is_refused or response.status >= 400
             self._ended(response.request)
 
     def _is_its_own(self, request: Request) -> bool:
-        """True for the page itself and its data at the same host; pictures and statistics are asked for elsewhere."""
+        """Return True for the page itself and its data on the same host; pictures and statistics have other hosts."""
         if request.resource_type in _DATA:
             return host_port(request.url) == host_port(self._page.url)
         return request.resource_type == "document" and request.is_navigation_request()
@@ -188,7 +188,7 @@ class Traffic:
         self._ended(request)
 
     async def _look_into(self, request: Request) -> None:
-        """Note an answer that is well by its status but holds an error: the page was not given what it asked for."""
+        """Note an answer with a good status that contains an error: the page did not get what it asked for."""
         with suppress(PlaywrightError, TimeoutError):
             async with asyncio.timeout(_LOOK_WITHIN):
                 response = await request.response()
@@ -208,9 +208,9 @@ class Traffic:
             self._last_write = self._loop.time()
 
     def _failed(self, request: Request) -> None:
-        if "ERR_ABORTED" not in (request.failure or ""):  # the page itself gives that up
+        if "ERR_ABORTED" not in (request.failure or ""):  # canceled by the page itself
             if request.resource_type == "script" and was_refused(request, self._hosts):
-                # Most often somebody's statistics; whether the page can do without, its control must show.
+                # Usually third-party statistics; the control shows whether the page works without them.
                 self._missing_scripts.add(_path(request))
             elif request.resource_type in (*_DATA, "script") and request.method in _READS:
                 self._missing_data.add(_path(request))
@@ -226,19 +226,19 @@ class Traffic:
 
 
 def says_error(body: bytes) -> bool:
-    """True for JSON that says at its top that it is an error (GraphQL, JSON:API, JSON-RPC), in part or as a whole."""
+    """Return True for JSON with a top-level error (GraphQL, JSON:API, JSON-RPC), partial or complete."""
     if len(body) > _MAX_ANSWER:
         return False
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         return False
-    answers = answer if isinstance(answer, list) else [answer]  # GraphQL answers several questions in a list
+    answers = answer if isinstance(answer, list) else [answer]  # GraphQL batches answers in a list
     return any(isinstance(one, dict) and bool(one.get("errors") or one.get("error")) for one in answers)
 
 
 def seconds_of(retry_after: str) -> float:
-    """The seconds that a Retry-After header asks for (RFC 9110, 10.2.3: a number, or a date); 0 for anything else."""
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3: a number, or a date); 0 for anything else."""
     if retry_after.strip().isdecimal():
         return float(retry_after.strip()[:9])
     try:
@@ -248,9 +248,9 @@ def seconds_of(retry_after: str) -> float:
 
 
 def was_refused(request: Request, hosts: frozenset[str]) -> bool:
-    """True if a request that failed was for none of `hosts` (`host:port`): the browser is confined to those.
+    """Return True if a failed request was for none of `hosts` (`host:port`): the browser is confined to those.
 
-    What the page itself gave up or forbids (ERR_ABORTED, `csp`) was not refused by us.
+    Requests that the page itself canceled or forbids (ERR_ABORTED, `csp`) were not refused by us.
     """
     failure = request.failure or ""
     is_failed = failure.startswith("net::") and "ERR_ABORTED" not in failure

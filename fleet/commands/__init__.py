@@ -1,1 +1,1 @@
-"""One file per verb or group of verbs. A verb with `--output json` hands back an Answer, which `verbs.py` prints."""
+"""One file per command or command group. A command with `--output json` returns an Answer, which `verbs.py` prints."""

@@ -1,4 +1,4 @@
-"""`fleet agent`: what the role and `fleet run` start; people have no need of it."""
+"""`fleet agent`: started by the role and by `fleet run`, not by people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a command writes to the audit log: it does so itself, or asks the run that holds the log to do it."""
+"""How a command writes to the audit log: directly, or through the run that holds the log."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from fleet.settings.resolve import Settings
 from fleet.state.acts import Act, Erase, Prune, Settle, Writer, perform
 
 ANSWER_WITHIN = 5.0
-"""Seconds in which an agent that is well answers."""
+"""Seconds for a healthy agent to answer."""
 WORK_WITHIN = 600.0
-"""Seconds in which it has erased many people, or pruned a long log."""
+"""Seconds for it to erase many people or prune a long log."""
 FREE_WITHIN = 20.0
-"""Seconds after which a command gives up: it has found other commands writing all the time."""
+"""Seconds after which a command gives up because other commands keep writing."""
 _POLL = 0.1
 
 
 def reference_of(text: str) -> str:
-    """What an act rests on, as the log can hold it. Raises InputError."""
+    """Return an act's reference in the form that the log can hold. Raises InputError."""
     reference = text.strip()
     if not reference or len(reference) > 200 or not reference.isprintable():
         raise InputError("--reference: give one line of 1 to 200 characters, such as the number of a letter.")
@@ -40,9 +40,9 @@ def reference_of(text: str) -> str:
 def block(
     settings: Settings, blocklist: Blocklist, name: str, reference: str | None, command: str, subject: str, done: str
 ) -> None:
-    """Shut a name to all runs at once, say so, and record it: "The mandate of anna" (subject) "is revoked" (done).
+    """Block a name for all runs at once, report it, and record it: "The mandate of anna" (subject) "is revoked" (done).
 
-    Raises InputError where it cannot be shut, and AuditError where it is shut and not recorded yet.
+    Raises InputError if it cannot be blocked, and AuditError if it is blocked but not recorded yet.
     """
     is_new = blocklist.add(
         name,
@@ -63,9 +63,9 @@ def block(
 
 
 def carry_out(settings: Settings, owner: str, act: Act, is_done: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Do an act on the state of `settings`, here or beside a run; the answer of `perform`.
+    """Perform an act on the state of `settings`, here or through a run; return the result of `perform`.
 
-    `owner` is what others are told meanwhile. Where another command does the same work first, `is_done` ends the wait.
+    `owner` is shown to other writers meanwhile. If another command does the same work first, `is_done` ends the wait.
 
     Raises InputError, AuditError and AgentError: then it is not done, or not recorded.
     """
@@ -80,7 +80,7 @@ def carry_out(settings: Settings, owner: str, act: Act, is_done: Callable[[], bo
                 except AgentGone:
                     if time.monotonic() > deadline:
                         raise AgentError(
-                            f"{busy.owner} holds the audit log of {settings.state}, and its agent cannot be reached at "
+                            f"{busy.owner} holds the audit log of {settings.state}, and its agent is unreachable at "
                             f"{busy.socket} from here; wait until it has ended."
                         ) from None
             elif time.monotonic() > deadline:
@@ -96,16 +96,16 @@ async def _here(settings: Settings, owner: str, act: Act) -> dict[str, Any]:
 
 
 def _beside(busy: BusyError, socket: Path, act: Act) -> dict[str, Any]:
-    """Let the agent at `socket` do it. Raises AgentGone if there is none, AgentError if it hangs, what it answers."""
+    """Let the agent at `socket` do it and return its answer. Raises AgentGone if it is gone, AgentError if it hangs."""
     try:
-        require_private(socket.parent)  # nobody else can have put a socket there
+        require_private(socket.parent)  # so that no other user can have put a socket there
     except OSError:
         raise AgentGone from None
     client = AgentClient(socket)
     try:
         if not isinstance(act, Erase | Prune):
             return client.require("act", ANSWER_WITHIN, act=act.model_dump(mode="json"))
-        client.require("act", ANSWER_WITHIN, act=Settle().model_dump(mode="json"))  # it answers at all
+        client.require("act", ANSWER_WITHIN, act=Settle().model_dump(mode="json"))  # checks that it answers
         return client.require("act", WORK_WITHIN, act=act.model_dump(mode="json"))
     except AgentHangs as error:
         raise AgentError(f"{busy.owner} holds the audit log and may hang: {error} Nothing more was done.") from None

@@ -1,4 +1,4 @@
-"""What the machines around a run read of it, beside its exit code: JUnit XML, and GitHub's summary and annotations."""
+"""Output of a run for CI systems, beside its exit code: JUnit XML, and GitHub's summary and annotations."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from fleet.report.github import job_annotations, job_summary
 from fleet.report.junit import junit
 from fleet.run.run_report import RunReport
 
-NO_END = "The run did not come to its end, or never began; 'fleet audit show --run last' tells how far it came."
+NO_END = "The run did not complete, or never began; 'fleet audit show --run last' shows how far it came."
 
 
 @dataclass(frozen=True)
 class CiOutputs:
-    """The job that a run is a step of. `junit_file` is where JUnit XML was asked for."""
+    """The CI job around a run. `junit_file` is where to write JUnit XML."""
 
     junit_file: Path | None
 
     def expect(self) -> None:
-        """Before anything else: see that the file can be written.
+        """Before the run: check that the file can be written.
 
-        Until the run has ended it says so, that a job which was killed does not show what an earlier one has found.
+        Until the run has ended the file contains one error, so that a killed job does not show earlier results.
         Raises InputError.
         """
         if self.junit_file is not None:
@@ -37,7 +37,7 @@ class CiOutputs:
             write_output(self.junit_file, junit(never_ended))
 
     def write(self, report: RunReport, employees: Iterable[Employee]) -> RunReport:
-        """After the run: the file that was asked for. The answer is the report, with what failed as an error."""
+        """After the run: write the file, if requested. Returns the report, with an error if that failed."""
         if self.junit_file is not None:
             try:
                 write_output(self.junit_file, junit(report, employees))
@@ -46,15 +46,15 @@ class CiOutputs:
         return report
 
     def summarize(self, report: RunReport) -> None:
-        """At the end: GitHub's summary and annotations, once, where there is a place for them."""
+        """At the end: write GitHub's summary and annotations, once, if there is a place for them."""
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             try:
-                # A pipe that nobody reads would be waited for without end.
+                # Opening a pipe without a reader would block forever.
                 descriptor = os.open(summary, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
                 with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
                     file.write(job_summary(report))
-            except OSError as error:  # the job has its exit code and its output all the same
+            except OSError as error:  # the job still has its exit code and its output
                 say(f"The job's summary cannot be written to {summary} ({error.strerror}).", "yellow")
             for line in job_annotations(report):
-                typer.echo(line, err=True)  # stdout may be one JSON object; GitHub listens to both
+                typer.echo(line, err=True)  # stdout may be one JSON object; GitHub reads both

@@ -1,4 +1,4 @@
-"""`fleet config`: which settings hold, and where each came from."""
+"""`fleet config`: the settings in effect, and the source of each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="Show the settings.")
 
 @app.callback()
 def _verbs() -> None:
-    """Keeps `show` a verb: Typer makes a lone command the group itself."""
+    """Keeps `show` a subcommand: Typer would turn a lone command into the group itself."""
 
 
 @app.command()
@@ -84,7 +84,7 @@ def _table(configuration: Configuration, values: Mapping[str, Any]) -> Table:
 
 
 def _words(value: Any) -> Text:
-    """A value for people: a list is one entry a line, nothing at all is a dash."""
+    """Return a value for people: a list has one entry per line, an empty value is a dash."""
     if isinstance(value, BaseModel):
         value = value.model_dump()
     if isinstance(value, Mapping):
@@ -103,7 +103,7 @@ def _from(source: Source) -> Text:
 
 
 def _near(path: Path) -> str:
-    """Relative where it is below the working folder."""
+    """Return the path relative to the working directory if it is below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else shown(path)
 
 

@@ -35,29 +35,29 @@ def demo(state: STATE = None) -> None:
     """Run the example company against stand-in services, with real Ansible and a real browser.
 
     Needs no network and touches no real account. Shows a run, the same run in check mode, a service that challenges
-    everybody until the circuit breaker opens, and the verification of the log and of tampered copies. Exit code 0 if
-    everything went as expected.
+    every account until the circuit breaker opens, and the verification of the log and of tampered copies. Exit code 0
+    if everything went as expected.
     """
-    find_browser()  # without one it says what to run: nothing is downloaded or installed that nobody asked for
+    find_browser()  # fails with instructions if there is none: the demo downloads and installs nothing
     sources = (str(ansible_content() / "inventory.example.yml"),)
     folder = Path(state) if state else default_state() / "demo" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     identity, log_key = (folder.with_name(f"{folder.name}-{name}") for name in ("identity.txt", "log-key.pem"))
-    # No fleet.yml counts here: the demo shows the same to everybody.
+    # fleet.yml is ignored: the demo is the same for everyone.
     spec, catalog = prepare_run(Settings(folder.absolute(), identity, log_key, inventory=sources), None, check=False)
     stage = raise_stage_alone(spec.inventory, spec.settings, catalog)
     try:
-        # Both runs meet the same services, so that the second finds what the first has stored.
+        # Both runs visit the same services, so that the second finds what the first has stored.
         spec = replace(spec, settings=replace(spec.settings, network=stage.network))
         people.rule("A real run: what can be opted out is opted out, and read back", align="left")
         first = _run(spec, catalog)
-        people.rule("The same company in check mode: everything is read, nothing is changed", align="left")
+        people.rule("The same company in check mode: every setting is read, none is changed", align="left")
         before = _stored(stage)
         second = _run(replace(spec, run_id=new_run_id(), check=True), catalog)
         unchanged = _stored(stage) == before
     finally:
         stage.strike()
     people.print("Check mode changed nothing at the services." if unchanged else "Check mode CHANGED something.")
-    people.rule("A service that begins to ask for CAPTCHAs is left alone", align="left")
+    people.rule("A service that starts to ask for CAPTCHAs is left alone", align="left")
     with tempfile.TemporaryDirectory() as elsewhere:
         third = _run(_challenged(spec, Path(elsewhere)), catalog)
     is_left_alone = count_outcomes(third.results) == {Outcome.CHALLENGED: 3, Outcome.NOT_RUN: 3}
@@ -70,7 +70,7 @@ def demo(state: STATE = None) -> None:
 
 
 def _challenged(spec: RunSpec, folder: Path) -> RunSpec:
-    """Six of the company, one after the other, at a service that has begun to challenge; in a state of its own."""
+    """Visit six employees one after the other at a service that starts to challenge; in a separate state."""
     six = [
         replace(employee, accounts={service: account}, rehearsal_case={service: "challenge_captcha"})
         for employee in spec.inventory.employees
@@ -89,7 +89,7 @@ def _challenged(spec: RunSpec, folder: Path) -> RunSpec:
 
 
 def _tamper(places: AuditDir) -> bool:
-    """Show what `fleet audit verify` says of the log, of a changed copy and of a cut one; whether it is right."""
+    """Show the verdict of `fleet audit verify` on the log, a changed and a cut copy; return whether all are right."""
 
     def flip(lines: list[bytes]) -> list[bytes]:
         [at] = [n for n, line in enumerate(lines) if b'"not_saved"' in line][:1]

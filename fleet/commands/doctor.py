@@ -46,7 +46,7 @@ from fleet.ssh import WHERE_TO_INSTALL, Connection, WorkerAddress
 
 @dataclass(frozen=True)
 class Check:
-    """One prerequisite. `ok` is None for something to know that stops nothing."""
+    """One prerequisite. `ok` is None for a note that blocks nothing."""
 
     name: str
     ok: bool | None
@@ -55,9 +55,9 @@ class Check:
 
 
 NEWEST_TESTED_ANSIBLE = (2, 21)
-"""The newest ansible-core that the workflow's matrix tests."""
+"""The newest ansible-core tested in the workflow's matrix."""
 LOOKS_WITHIN = 120.0
-"""Seconds for all the checks of a worker, which start a browser."""
+"""Seconds for all checks of a worker, which start a browser."""
 _CHECKS = TypeAdapter(list[Check])
 
 
@@ -89,7 +89,7 @@ def _print(checks: list[Check]) -> None:
 
 
 def machine_checks(*, has_browser: bool = True) -> Iterator[Check]:
-    """What a machine needs to visit accounts; without a browser, to have them visited by workers."""
+    """Yield what a machine needs to visit accounts; without a browser, to have workers visit them."""
     is_new = sys.version_info >= (3, 11)
     yield Check("Python 3.11 or newer", is_new, platform.python_version(), "" if is_new else "install a newer Python")
     pidfd = hasattr(os, "pidfd_open")
@@ -108,7 +108,7 @@ def machine_checks(*, has_browser: bool = True) -> Iterator[Check]:
 
 
 def _worker_checks(address: WorkerAddress) -> Iterator[Check]:
-    """The same on a worker, and whether it can be reached at all."""
+    """Yield the same for a worker, and whether it is reachable."""
     name = f"Worker {address.name}"
     with held_folder(runtime_dir(), WORKER) as folder, closing(Connection(address, folder / "w")) as connection:
         try:
@@ -128,9 +128,9 @@ def _worker_checks(address: WorkerAddress) -> Iterator[Check]:
                     yield replace(check, name=f"{name}: {visible(check.name)}", found=visible(check.found))
         except subprocess.TimeoutExpired:
             process.kill()
-            yield Check(name, False, f"no answer within {LOOKS_WITHIN:.0f} s", "see what keeps that machine busy")
+            yield Check(name, False, f"no answer within {LOOKS_WITHIN:.0f} s", "check what keeps that machine busy")
         except (ValueError, KeyError, TypeError):
-            words = complaints.sentence() or "It says something else than what was asked."
+            words = complaints.sentence() or "Its answer is not the expected JSON."
             yield Check(name, False, words, WHERE_TO_INSTALL)
 
 
@@ -154,7 +154,7 @@ def _package(name: str) -> Check:
 
 
 def _untested_ansible(found: str) -> Iterator[Check]:
-    """A note if ansible-core is newer than the newest tested one."""
+    """Yield a note if ansible-core is newer than the newest tested one."""
     release = re.match(r"(\d+)\.(\d+)", found)
     if release is not None and tuple(map(int, release.groups())) > NEWEST_TESTED_ANSIBLE:
         tested = ".".join(map(str, NEWEST_TESTED_ANSIBLE))
@@ -182,11 +182,11 @@ def _browser() -> str:
 async def _sandbox() -> str:
     engine = Engine(find_browser(), Network(), sandbox=True)
     try:
-        # Chromium refuses to start where it is told to use a sandbox that does not work.
+        # Chromium refuses to start if it is told to use a sandbox that does not work.
         await engine.refused_selectors(frozenset(), [])
     except BrowserGone:
         raise FleetError(
-            "the browser does not start in its sandbox; let users make namespaces "
+            "the browser does not start in its sandbox; allow user namespaces "
             "(sysctl kernel.unprivileged_userns_clone=1, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0)"
         ) from None
     finally:

@@ -1,4 +1,4 @@
-"""`fleet init`: make the state directory and the keys."""
+"""`fleet init`: create the state directory and the keys."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def init(inventory: BESIDE = None, state: STATE = None, identity: IDENTITY = Non
     settings = settings_of(inventory, state=state, identity=identity, log_key=log_key)
     recipient, verifier = make_state(settings.state_dir, settings.identity, settings.log_key)
     typer.echo(f"State directory  {settings.state}")
-    typer.echo(f"Identity         {settings.identity} (keep a copy in a safe place; sessions open with nothing else)")
+    typer.echo(f"Identity         {settings.identity} (keep a copy in a safe place; without it no session opens)")
     typer.echo(f"Recipient        {recipient}")
-    typer.echo(f"Signing key      {settings.log_key} (signs the audit log; give it to nobody)")
+    typer.echo(f"Signing key      {settings.log_key} (signs the audit log; keep it secret)")
     typer.echo(f"Public key       {verifier}")
-    typer.echo("                 (keep this line elsewhere: with it anybody can check the log)")
+    typer.echo("                 (keep this line elsewhere: anyone can check the log with it)")

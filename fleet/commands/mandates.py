@@ -1,4 +1,4 @@
-"""`fleet mandates`: take mandates back, at once and also in the middle of a run."""
+"""`fleet mandates`: revoke mandates, effective at once, also during a run."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def revoke(
 
 def _require_name(employee: str) -> None:
     if not SAFE_NAME.fullmatch(employee):
-        raise InputError(f"'{employee}' cannot be an employee's name in an inventory.")
+        raise InputError(f"'{employee}' is not a valid employee name.")
 
 
 def _require_known(employee: str, settings: Settings, revocations: Revocations, *, rehearsal: bool) -> None:
-    """Refuse a name that is nobody's: the person who is meant would be touched all the same. Raises InputError."""
+    """Refuse an unknown name: the intended person would still be visited. Raises InputError."""
     known = {*known_names(settings.state_dir.audit.subjects).values(), *(one.name for one in revocations.entries())}
     if employee in known:
         return
@@ -78,12 +78,12 @@ def _require_known(employee: str, settings: Settings, revocations: Revocations, 
             people, _ = read_people(settings)
             people.require_own_state(is_rehearsal=rehearsal)
         except FleetError as error:
-            raise InputError(f"{error} Nothing was revoked; --unknown revokes without looking.") from None
+            raise InputError(f"{error} Nothing was revoked; --unknown revokes without checking the name.") from None
         if any(one.name == employee for one in people.employees):
             return
         places += f" and {', '.join(settings.inventory)}"
     raise InputError(
-        f"'{employee}' is not in {places}; nothing was revoked. Fix the name, give its inventory with -i, "
+        f"'{employee}' is not in {places}; nothing was revoked. Correct the name, give its inventory with -i, "
         "or add --unknown."
     )
 
@@ -102,7 +102,7 @@ def renew(
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     act = Renew(employee=employee, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet mandates renew", act)
-    typer.echo(f"The mandate of {employee} in the inventory counts again, in the state {settings.state}.")
+    typer.echo(f"The mandate of {employee} in the inventory is valid again, in the state {settings.state}.")
 
 
 @app.command("list")
@@ -117,7 +117,7 @@ def list_(
         for entry in revoked:
             typer.echo("  ".join(part for part in (entry.name, entry.since.isoformat(), entry.reference) if part))
         if not revoked:
-            typer.echo("Nobody has revoked.")
+            typer.echo("There are no revocations.")
 
     fields = [
         {"employee": one.name, "revoked_on": one.since.isoformat(), "reference": one.reference} for one in revoked

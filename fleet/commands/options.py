@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the console that words for people go to."""
+"""Options shared by several commands, and the console for messages to people."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTINGS_PANEL = "Settings (also in fleet.yml)"
 
 
 def option(name: str, text: str | None = None, panel: str | None = None) -> Any:
-    """The option of a setting, with everything that its declaration says; `text` for another help."""
+    """Return the option of a setting, built from its declaration; `text` replaces its help."""
     setting = setting_named(name)
     if setting.option is None:
         raise TypeError(f"{name} has no option")
@@ -40,7 +40,7 @@ def option(name: str, text: str | None = None, panel: str | None = None) -> Any:
 
 
 def help_of(setting: Setting) -> str:
-    """What `--help` says of a setting's option."""
+    """Return the `--help` text of a setting's option."""
     default = setting.default_text or (
         str(setting.default()) if setting.plain_type is int and setting.default() else ""
     )
@@ -51,12 +51,12 @@ def help_of(setting: Setting) -> str:
 
 
 def _checker(setting: Setting) -> Callable[[Any], Any]:
-    """What refuses a value of an option that is no key of fleet.yml, and so is not checked with those."""
+    """Return a callback that checks an option which is not a key of fleet.yml, and so not checked with those."""
     return lambda value: value if not value else setting.check(value, setting.option.name if setting.option else "")
 
 
 def with_settings(verb: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Replace the parameter `given` of a verb by one option for each setting; the verb gets what was passed."""
+    """Replace the parameter `given` of a command with one option per setting; the command gets what was passed."""
     signature = inspect.signature(verb, eval_str=True)
     added = [
         inspect.Parameter(
@@ -80,13 +80,13 @@ def with_settings(verb: Callable[..., Answer]) -> Callable[..., Answer]:
         )
 
     parameters = [each for one in signature.parameters.values() for each in (added if one.name == "given" else [one])]
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # what typer reads
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined] # typer reads it
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
 
 
 def _type_of(setting: Setting) -> Any:
-    """The type of a setting's option, as typer takes it."""
+    """Return the type of a setting's option for typer."""
     if setting.option and setting.option.type:
         return setting.option.type
     plain = int if setting.plain_type is int else bool if setting.plain_type is bool else str
@@ -124,34 +124,34 @@ OUTPUT = Annotated[Output, typer.Option("--output", help="text, or one JSON obje
 
 
 def screen(*, stderr: bool = False) -> Console:
-    """A console that prints names as they are: `:smile:` is no picture, and `[red]` no color."""
+    """Return a console that prints names verbatim: `:smile:` stays text, and `[red]` is not a color."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 people = screen(stderr=True)
-"""Words for people; stdout is kept for data."""
+"""Console for people; stdout is kept for data."""
 
 
 def say(text: str, style: str | None = None) -> None:
-    """Tell people something that may quote names, files or pages: nothing in it steers their terminal."""
+    """Print a message that may quote names, files or pages, with terminal control characters removed."""
     people.print("\n".join(map(visible, text.split("\n"))), style=style, soft_wrap=True)
 
 
 def complain(errors: Iterable[str]) -> None:
-    """Tell people what went wrong, a sentence each."""
+    """Print errors, one sentence each."""
     for error in errors:
         say(f"Error: {error}", "red")
 
 
 def confirm(question: str, option: str) -> None:
-    """Ask before something is done; only a y goes on.
+    """Ask before an action; only y confirms.
 
-    Raises FleetError (exit code 1) for a no, and InputError where nobody can answer, naming the option that does.
+    Raises FleetError (exit code 1) for any other answer, and InputError without a terminal, naming the option to use.
     """
     if not sys.stdin.isatty():
         raise InputError(f"{question} There is no terminal to ask at, so nothing was done; add {option}.")
     if not typer.confirm(question, err=True):
-        raise FleetError("You did not confirm. Nothing was done.")
+        raise FleetError("Not confirmed. Nothing was done.")
 
 
 def settings_of(
@@ -163,7 +163,7 @@ def settings_of(
     recipes: list[str] | None = None,
     workers: list[str] | None = None,
 ) -> Settings:
-    """Settings of the verbs that only need places: the same that a run over the inventory has."""
+    """Return the settings for commands that only need paths: the same as for a run over the inventory."""
     given = Given(
         inventory=tuple(inventory or ()),
         state=state,
@@ -184,7 +184,7 @@ def settings_with_state(
     log_key: str | None = None,
     recipes: list[str] | None = None,
 ) -> Settings:
-    """The settings of real runs or of rehearsals. Raises InputError where their state is missing or of no use."""
+    """Return the settings of real runs or of rehearsals. Raises InputError if their state is missing or unusable."""
     settings = settings_of(inventory, state=state, identity=identity, log_key=log_key, recipes=recipes)
     settings = settings.of_kind(rehearsal=rehearsal)
     settings.state_dir.check(rehearsal=rehearsal)
@@ -192,23 +192,23 @@ def settings_with_state(
 
 
 def with_log(settings: Settings, *, rehearsal: bool) -> Settings:
-    """The settings whose audit log the options name. Raises InputError if there is none yet."""
+    """Return the settings whose audit log the options name. Raises InputError if there is none yet."""
     settings = settings.of_kind(rehearsal=rehearsal)
     places = settings.state_dir
-    if not rehearsal or is_there(places.root):  # the first rehearsal makes its own
+    if not rehearsal or is_there(places.root):  # the first rehearsal creates its own
         places.check(rehearsal=rehearsal)
     if not is_there(places.audit.log) and not is_there(places.audit.checkpoints):
-        raise InputError(f"There is no audit log in {places.root} yet; it begins with the first run.")
+        raise InputError(f"There is no audit log in {places.root} yet; the first run creates it.")
     return settings
 
 
 def write_output(path: Path, content: str) -> None:
-    """Write a file that a command was asked for, private from its first byte. Raises InputError."""
+    """Write a requested output file, private from its first byte. Raises InputError."""
     there = look(path)
     if there is not None and not stat.S_ISREG(there.st_mode):
-        raise InputError(f"'{path}' is no file that can be written anew; choose another place.")
+        raise InputError(f"'{path}' is not a file that can be replaced; choose another path.")
     try:
-        # Of a link it is the target that is written.
+        # If it is a link, write to its target.
         write_private(path.resolve(), content.encode("utf-8", "surrogatepass"))
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from None
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose another path.") from None

@@ -1,4 +1,4 @@
-"""`fleet rehearsal`: serve the stand-in services, to look at them or to run against them."""
+"""`fleet rehearsal`: serve the stand-in services, for inspection or for runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rehearsal(
             f"{sources} is not marked fleet_rehearsal: true, so it cannot be rehearsed; mark a copy of it."
         )
     settings = settings.of_kind(rehearsal=True)
-    # Before anything is started: a signal from here on is waited for below.
+    # Before anything starts: later signals are waited for below.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     stage = raise_stage_alone(employees, settings, catalog, port)
     try:

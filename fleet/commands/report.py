@@ -54,6 +54,6 @@ def report(
 
 
 def _own_checkpoint(places: AuditDir) -> str:
-    """The newest checkpoint if it is the log's own: whoever gets the report keeps it as an anchor."""
+    """Return the newest checkpoint if it is the log's own: readers of the report keep it as an anchor."""
     note = read_newest(places.checkpoints)
     return note if any(is_signed_by(note, key) for key in read_keys(places.vkey)) else ""

@@ -1,4 +1,4 @@
-"""`fleet run`: opt a fleet out."""
+"""`fleet run`: opt out all employees of an inventory."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def run(
 ) -> Answer:
     """Opt every employee of an inventory out, read each setting back, and record the result.
 
-    Exit codes: 0 everything done, 3 somebody must act, 4 a setting is still in,
+    Exit codes: 0 everything done, 3 a person must act, 4 a setting is still in,
     5 a setting could not be read or set, 1 the tool failed, 2 invalid input, 130 interrupted.
     With --fail-on, only the outcomes it names give 3, 4 and 5.
     """
@@ -87,7 +87,7 @@ def run(
             prepared = partial(prepare_run, configuration.settings, limit, selection)
             spec, catalog = prepared(check=check, accept_shrink=accept_shrink)
             if not plan and _has_waited(spec.settings, wait_within):
-                # Log and inventory may say something else by now.
+                # Log and inventory may have changed while waiting.
                 spec, catalog = prepared(check=check, accept_shrink=accept_shrink)
         if spec.inventory.rehearsal:
             notifier.require_loopback()
@@ -105,7 +105,7 @@ def run(
         why = error if isinstance(error, FleetError) else FleetError(told(error))
         report = RunReport(run_id, check, exit_code=why.exit_code, errors=[str(why)])
     employees = spec.inventory.employees if spec else ()
-    found = pipeline.write(report, employees)  # it is there whatever becomes of those who are told of it
+    found = pipeline.write(report, employees)  # before notifying, so that the file exists even if that fails
     report = _notified(notifier, found, spec)
     if report is not found:
         report = pipeline.write(report, employees)
@@ -128,7 +128,7 @@ def _seconds(wait: str) -> float:
 
 
 def _has_waited(settings: Settings, within: float) -> bool:
-    """Wait until no other run writes to this state; True if one did. Raises BusyError when time is over."""
+    """Wait until no other run writes to this state; return True if one did. Raises BusyError on timeout."""
     places = settings.state_dir.audit
     try:
         return wait_until_free(places, 0)
@@ -140,26 +140,26 @@ def _has_waited(settings: Settings, within: float) -> bool:
 
 
 def _notified(notifier: Notifier, report: RunReport, spec: RunSpec | None) -> RunReport:
-    """The report, after others were told of it; that somebody could not be told is an error of the tool."""
+    """Return the report after sending notifications; a notification that failed is an error of the tool."""
     if not notifier:
-        return report  # what a notice says is asked of the whole log
+        return report  # the notification covers the whole log
     rehearsal = spec is not None and spec.inventory.rehearsal
     notice = run_notice(report, spec.settings.state_dir.audit if spec else None, rehearsal=rehearsal)
     return report.having(notifier.tell(notice)) if notice else report
 
 
 def _hours(spec: RunSpec, catalog: Catalog) -> Iterator[str]:
-    """What people must know of a run that may wait for hours: it is told before it waits."""
+    """Yield what people must know about a run that may wait for hours, before it waits."""
     for service, hours in hours_of(spec, catalog):
         opens_in = hours.opens_in(datetime.now())
-        waits = f"its accounts wait {duration(opens_in)}" if opens_in else "whoever is not reached in them waits"
+        waits = f"its accounts wait {duration(opens_in)}" if opens_in else "accounts not reached by then wait"
         yield f"{catalog.recipes[service].name} is visited {hours} only (fleet.yml: hours, local time): {waits}."
 
 
 def _nothing(spec: RunSpec) -> str:
     if spec.resumes:
-        return f"Nothing is left to go on with: run {spec.resumes} came to its end."
-    return "Nothing to do: no account here is what was asked for. Nobody was visited."
+        return f"Nothing to resume: run {spec.resumes} completed."
+    return "Nothing to do: no account matches these options. Nothing was visited."
 
 
 def prepare_run(
@@ -170,7 +170,7 @@ def prepare_run(
     check: bool,
     accept_shrink: bool = False,
 ) -> tuple[RunSpec, Catalog]:
-    """The run that the options describe, and the recipes that it was planned with. Raises InputError."""
+    """Return the run that the options describe, and the recipes used to plan it. Raises InputError."""
     inventory, catalog = read_people(settings, limit)
     settings = settings.of_kind(rehearsal=inventory.rehearsal)
     settings.state_dir.require_kind(rehearsal=inventory.rehearsal)
@@ -186,12 +186,12 @@ def show(spec: RunSpec, report: RunReport) -> None:
     evidence = places.evidence / spec.run_id
     print_report(screen(), report, places.audit.log, evidence)
     if not report.results and not report.errors:
-        people.print("Nothing was planned: nobody here has an account that these options ask for.")
+        people.print("Nothing was planned: no account matches these options.")
 
 
 @contextmanager
 def progress(total: int, doing: str) -> Iterator[Callable[[str], None]]:
-    """A bar on stderr where that is a terminal; calls of what it yields advance it."""
+    """Show a progress bar on stderr if that is a terminal; calling the yielded function advances it."""
     columns = (
         TextColumn(doing),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""`fleet services`: look at the catalog and check recipes."""
+"""`fleet services`: show the catalog, check recipes, stop and start services."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def _print(controls: list[dict[str, Any]], stopped: list[Entry]) -> None:
 
 @app.command()
 def show(service: SERVICE, inventory: BESIDE = None, recipes: RECIPES = None) -> None:
-    """Print a recipe as its file has it, with its sources."""
+    """Print a recipe file with its sources."""
     catalog = _catalog(inventory, recipes)
     if catalog.get(service) is None:
-        raise InputError(f"There is no recipe for '{service}'; known are {', '.join(catalog.recipes)}.")
+        raise InputError(f"There is no recipe for '{service}'; known services: {', '.join(catalog.recipes)}.")
     typer.echo(f"# {catalog.paths[service]}")
     typer.echo(catalog.paths[service].read_text("utf-8").rstrip())
 
@@ -117,18 +117,18 @@ def stop(
     settings = settings_with_state(inventory, state=state, recipes=recipes, log_key=log_key, rehearsal=rehearsal)
     try:
         known = catalog_for(settings, rehearsal=rehearsal).recipes
-    except InputError as error:  # an emergency does not wait until a recipe is fixed
-        say(f"Whether there is a recipe for {service} could not be seen: {error}", "yellow")
+    except InputError as error:  # an emergency stop must not wait until a recipe is fixed
+        say(f"Could not check whether there is a recipe for {service}: {error}", "yellow")
     else:
         if service not in known:
-            raise InputError(f"There is no recipe for '{service}'; known are {', '.join(known)}. Nothing was stopped.")
+            raise InputError(f"There is no recipe for '{service}'; known: {', '.join(known)}. Nothing was stopped.")
     stopped = Blocklist(settings.state_dir.stopped_services)
     block(settings, stopped, service, reference, "fleet services stop", service, "stopped")
 
 
 def _require_name(service: str) -> None:
     if not SERVICE_NAME.fullmatch(service):
-        raise InputError(f"'{service}' cannot be the name of a service.")
+        raise InputError(f"'{service}' is not a valid service name.")
 
 
 @app.command()
@@ -150,7 +150,7 @@ def start(
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     act = Start(service=service, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet services start", act)
-    typer.echo(f"{service} is visited again, in the state {settings.state}.")
+    typer.echo(f"Runs visit {service} again, in the state {settings.state}.")
 
 
 @app.command()
@@ -163,7 +163,7 @@ def check(inventory: BESIDE = None, recipes: RECIPES = None, output: OUTPUT = Ou
     try:
         asyncio.run(_check_selectors(catalog, find_browser()))
     except BrowserMissingError:
-        people.print("The selectors were not tried, for there is no browser: fleet browser install")
+        people.print("The selectors were not checked because there is no browser; run: fleet browser install")
     checked = [(recipe.service, str(catalog.paths[recipe.service]), len(recipe.controls)) for recipe in catalog]
 
     def show() -> None:

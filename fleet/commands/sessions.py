@@ -65,24 +65,24 @@ def import_(
     if folder is None:
         assert employee is not None and service is not None and file is not None
         _import_one(store, people_known, catalog, settings.personal_sessions, employee, service, file)
-        say(f"It is in the state {settings.state}.")
+        say(f"Stored in the state {settings.state}.")
         return
     if not folder.is_dir():
         raise InputError(f"--from {folder}: not a folder.")
     found = session_files(folder)
     refused = list(found.refused)
     for name in found.ignored:
-        say(f"{name} was passed over: hidden files and folders hold no session.")
+        say(f"{name} was skipped: hidden files and folders hold no session.")
     for one in found.files:
         try:
             _import_one(store, people_known, catalog, settings.personal_sessions, one.employee, one.service, one.path)
         except InputError as error:
             refused.append(str(error))
     if len(refused) < len(found.files) + len(found.refused):
-        say(f"They are in the state {settings.state}.")
+        say(f"Stored in the state {settings.state}.")
     if refused:
         total = len(found.files) + len(found.refused)
-        raise InputError("\n".join([f"{total - len(refused)} of {total} imported; the others were not:", *refused]))
+        raise InputError("\n".join([f"{total - len(refused)} of {total} imported; not imported:", *refused]))
 
 
 def _import_one(
@@ -96,10 +96,10 @@ def _import_one(
 ) -> None:
     recipe = catalog.get(service)
     if recipe is None:
-        raise InputError(f"{path}: there is no recipe for '{service}'; known are {', '.join(catalog.recipes)}.")
+        raise InputError(f"{path}: there is no recipe for '{service}'; known services: {', '.join(catalog.recipes)}.")
     employee = next((one for one in inventory.employees if one.name == name), None)
     if employee is None or not employee.is_name_safe:
-        raise InputError(f"{path}: '{name}' is no employee of {', '.join(inventory.sources)}.")
+        raise InputError(f"{path}: '{name}' is not an employee in {', '.join(inventory.sources)}.")
     if service not in employee.accounts:
         raise InputError(f"{path}: {name} has no account at {service} in {', '.join(inventory.sources)}.")
     try:
@@ -112,8 +112,8 @@ def _import_one(
     store.seal(name, recipe, read.state)
     unused = ""
     if service not in personal_sessions and is_personal(employee.accounts[service], recipe):
-        unused = f", which live runs leave unused until fleet.yml has personal_sessions: {{{service}: REFERENCE}}"
-    typer.echo(f"Sealed the session of {name} at {recipe.name}{unused}. Delete {path}: it is still open.")
+        unused = f", which live runs do not use until fleet.yml has personal_sessions: {{{service}: REFERENCE}}"
+    typer.echo(f"Sealed the session of {name} at {recipe.name}{unused}. Delete {path}: it is not encrypted.")
 
 
 @app.command("list")
@@ -139,9 +139,9 @@ def list_(
 def _print(found: list[SessionInfo]) -> None:
     table = plain(*(Column(heading, no_wrap=True) for heading in ("Employee", "Service", "Sealed", "Expires")))
     for info in found:
-        expires = "not known" if info.expires_at is None else _day(info.expires_at)
+        expires = "unknown" if info.expires_at is None else _day(info.expires_at)
         table.add_row(
-            info.employee, info.service, _age(info.sealed_at), f"{expires} (over)" if info.is_expired else expires
+            info.employee, info.service, _age(info.sealed_at), f"{expires} (expired)" if info.is_expired else expires
         )
     if table.row_count:
         screen().print(table)
@@ -159,9 +159,9 @@ def remove(
 ) -> None:
     """Delete a stored session."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
-    is_named = SAFE_NAME.fullmatch(employee) and SAFE_NAME.fullmatch(service)  # they become a file's name
+    is_named = SAFE_NAME.fullmatch(employee) and SAFE_NAME.fullmatch(service)  # both become part of a file name
     if not is_named or not SessionStore(settings.state_dir).remove(employee, service):
-        raise InputError(f"There is no session of {employee} at {service}; 'fleet sessions list' shows all.")
+        raise InputError(f"There is no session of {employee} at {service}; see 'fleet sessions list'.")
     typer.echo(f"Removed the session of {employee} at {service} from the state {settings.state}.")
 
 
@@ -169,9 +169,9 @@ def remove(
 def reseal(
     inventory: BESIDE = None, rehearsal: REHEARSAL = False, identity: IDENTITY = None, state: STATE = None
 ) -> None:
-    """Encrypt every session again, to the recipients that STATE/recipients.txt lists now.
+    """Encrypt every session again, for the recipients now listed in STATE/recipients.txt.
 
-    Not while a run is in progress. After an interruption, run it again.
+    Not possible during a run. After an interruption, run it again.
     """
     settings = settings_with_state(inventory, state=state, identity=identity, rehearsal=rehearsal)
     opener, store = read_identity(settings.identity), SessionStore(settings.state_dir)

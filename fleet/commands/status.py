@@ -1,4 +1,4 @@
-"""`fleet status`: the fleet today, from the last readings."""
+"""`fleet status`: the fleet's current state from the last readings."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ def status(
         notify_file=notify_file,
     )
     if (given["notify"] or given["notify_file"]) and not drift:
-        raise InputError("--notify: goes with --drift; nothing else of this verb is notified.")
+        raise InputError("--notify works only with --drift; otherwise this command sends no notification.")
     configuration = configure(given)
     everybody, catalog = None, None
     if configuration.settings.inventory:
         everybody, catalog = read_people(configuration.settings)
         if rehearsal and not inventory and not everybody.rehearsal:
-            everybody, catalog = None, None  # fleet.yml names the real people; the rehearsals' log has its own
+            everybody, catalog = None, None  # fleet.yml names the real people; rehearsals have their own log
         else:
             everybody.require_own_state(is_rehearsal=rehearsal)
     catalog = catalog or catalog_for(configuration.settings, rehearsal=rehearsal)
@@ -107,7 +107,7 @@ def status(
 
 
 def _drift(report: DriftReport, now: datetime, notifier: Notifier) -> Answer:
-    """Notify of drift and tell it. It keeps its own exit code where a notification fails: it must be heard."""
+    """Send the notification of drift and return the answer. If sending fails, drift keeps its exit code."""
     errors = notifier.tell(report.notice) if report.notice else []
     exit_code = report.exit_code or (EXIT_TOOL_FAILED if errors else EXIT_OK)
     return Answer(drift_fields(report, now), partial(print_drift, screen(), report, now), exit_code, errors)
@@ -140,7 +140,7 @@ def _of_log(known: dict[str, Subject], found: dict[ControlKey, CurrentState], ca
 def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
     console, everything = screen(), Coverage("all", tuple(rows))
     if not rows:
-        people.print("No control is known: no run has ended yet.")
+        people.print("No controls are known: no run has ended yet.")
         return
     share = everything.share_out
     headline = Text(f"{everything.count('out'):,} of {len(rows) - everything.count('not offered'):,} controls read out")
@@ -157,10 +157,10 @@ def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
     old = everything.stale(now, stale)
     if old:
         days = f"{stale.days} days"
-        console.print(f"{old:,} readings are older than {days}: run again, with --check if nothing shall change.\n")
+        console.print(f"{old:,} readings are older than {days}: run again, with --check to change nothing.\n")
     steps = list(next_steps(rows))
     if steps:
-        what_to_do = Column("What to do now", overflow="fold", ratio=1)
+        what_to_do = Column("Next step", overflow="fold", ratio=1)
         table = plain(Column("Employee", no_wrap=True), "Control", what_to_do)
         for row, step in steps[:MAX_STEPS]:
             table.add_row(Text(visible(row.employee)), Text(row.name), Text(step))
@@ -168,7 +168,7 @@ def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
         if len(steps) > MAX_STEPS:
             console.print(f"… and {len(steps) - MAX_STEPS:,} more; --output json lists all.")
     else:
-        console.print("Nothing needs anybody.")
+        console.print("Nothing to do.")
 
 
 def _coverage_table(title: str, parts: list[Coverage], now: datetime, stale: timedelta) -> Table:

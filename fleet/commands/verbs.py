@@ -1,4 +1,4 @@
-"""Verbs: imported when they are asked for, and what they hand back is printed here, for people or as JSON."""
+"""Commands: imported when used; their answers are printed here, for people or as JSON."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from fleet.errors import FleetError, told
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
 from fleet.report.envelope import Answer, envelope
 
-_UsageError: Any = typer.BadParameter.__bases__[0]  # typer itself exports no name for it
+_UsageError: Any = typer.BadParameter.__bases__[0]  # typer does not export it
 
 
 class Verb(TyperCommand):
-    """A verb. Its function hands back an Answer; one that has no `--output` may print by itself and hand back nothing.
+    """A command. Its function returns an Answer; one without `--output` may print by itself and return nothing.
 
-    With `--output json` stdout is one JSON object whatever happens; the sentences for people go to stderr.
+    With `--output json` stdout is always one JSON object; messages for people go to stderr.
     """
 
     @property
     def offers_json(self) -> bool:
-        """True if the verb has `--output json`."""
+        """Return True if the command has `--output json`."""
         return any(one.name == "output" and one.default is Output.TEXT for one in self.params)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Parse the command line."""
-        given = [*args, ""]  # parsing takes them away
+        given = [*args, ""]  # parsing consumes them
         try:
             return super().make_context(info_name, args, parent, **extra)
         except _UsageError as error:
@@ -40,7 +40,7 @@ class Verb(TyperCommand):
             raise
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the verb and print its answer. What it raises is for `fleet.cli` to tell people."""
+        """Run the command and print its answer. Errors are left to `fleet.cli`."""
         is_json = self.offers_json and ctx.params["output"] is Output.JSON
         try:
             answer = super().invoke(ctx)
@@ -59,19 +59,19 @@ class Verb(TyperCommand):
 
 
 def _options(args: list[str]) -> Iterator[tuple[str, str]]:
-    """Every argument with what may be its value."""
+    """Yield every argument with the one after it, its possible value."""
     for one, following in pairwise(args):
         name, equals, value = one.partition("=")
         yield name, value if equals else following
 
 
 def _names(ctx: Any) -> list[str]:
-    """The words of a command behind `fleet`, such as audit, show."""
+    """Return the words of a command after `fleet`, such as audit, show."""
     return [*_names(ctx.parent), ctx.info_name] if ctx.parent is not None else []
 
 
 def _failure(error: BaseException) -> tuple[int, list[str]]:
-    """The exit code that `fleet.cli` ends with for an error, and its sentences."""
+    """Return the exit code that `fleet.cli` uses for an error, and its sentences."""
     if isinstance(error, FleetError):
         return error.exit_code, [str(error)]
     if isinstance(error, OSError):
@@ -84,8 +84,10 @@ def _print_failure(names: list[str], exit_code: int, errors: list[str]) -> None:
 
 
 class Verbs(Mapping[str, Any]):
-    """The verbs of a group, in their order, by where they are: `MODULE:NAME` of a function, or of a typer.Typer with
-    verbs of its own. Those that are `hidden` are not listed, and answer all the same."""
+    """The commands of a group, in order, by location: `MODULE:NAME` of a function, or of a typer.Typer.
+
+    Those that are `hidden` are not listed but work.
+    """
 
     def __init__(self, places: Mapping[str, str], hidden: Collection[str] = ()) -> None:
         self._places, self._hidden = places, hidden
@@ -93,7 +95,7 @@ class Verbs(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         module, _, attribute = self._places[name].partition(":")
         verb, hidden = getattr(import_module(module), attribute), name in self._hidden
-        alone = typer.Typer(rich_markup_mode="markdown")  # "rich" takes brackets in a help for a style, and drops them
+        alone = typer.Typer(rich_markup_mode="markdown")  # "rich" takes brackets in help text for styles and drops them
         if isinstance(verb, typer.Typer):
             for one in verb.registered_commands:
                 one.cls = Verb
@@ -110,7 +112,7 @@ class Verbs(Mapping[str, Any]):
 
     @property
     def group(self) -> type[TyperGroup]:
-        """What `typer.Typer(cls=...)` needs to have these verbs, and no others."""
+        """Return a class for `typer.Typer(cls=...)` that has exactly these commands."""
         commands = self
 
         class Group(TyperGroup):

@@ -1,1 +1,1 @@
-"""People from an HR export: read strictly, compared with an inventory, and written into it."""
+"""HR imports: read an export strictly, compare it with an inventory, and write it there."""

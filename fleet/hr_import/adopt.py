@@ -1,4 +1,4 @@
-"""Split an inventory that imports wrote into, and people too, into a folder: `hr.yml`, and a file written by hand."""
+"""Splits an inventory edited by both imports and people into a folder: `hr.yml`, and a file maintained by hand."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _BY_HAND = "# Written by hand, beside {}; split from {} by 'fleet inventory adop
 
 @dataclass(frozen=True)
 class Adopted:
-    """A folder that says what the file said."""
+    """A folder with the same content as the original file."""
 
     folder: Path
     entries: tuple[Entry, ...]
     by_hand: Path | None
-    """The file with what people wrote; None if there was nothing."""
+    """The file with manual entries; None if there were none."""
     whole_accounts: tuple[str, ...]
-    """Employees with an account at a service that the export has no column for: all of theirs stay by hand."""
+    """Employees with an account at a service that the export has no column for: all their accounts stay manual."""
 
 
 def adopt(source: Path, folder: Path) -> Adopted:
-    """Make the folder, and leave the file as it is.
+    """Create the folder; the original file is left unchanged.
 
-    Raises InputError if Ansible would not read the same in both, and for a file that no import has written into.
+    Raises InputError if Ansible would read the two differently, and for a file that no import has written into.
     """
     if source.suffix not in ENDINGS or not source.is_file() or is_generated(source):
         raise InputError(f"{source}: not a YAML inventory to split; give the file that imports wrote into until now.")
@@ -98,23 +98,23 @@ def _composed(source: Path) -> yaml.MappingNode:
 
 @dataclass
 class _Split:
-    """Takes out of an inventory's nodes what HR exports; what remains in them is written by hand."""
+    """Removes from an inventory's nodes what HR exports; the remainder is the manual part."""
 
     remembered: Remembered
     whole_accounts: set[str] = field(default_factory=set)
     _variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     _groups: dict[str, set[str]] = field(default_factory=dict)
     _rest: dict[str, yaml.MappingNode] = field(default_factory=dict)
-    """By employee, variables written by hand in a group that HR exports: they may not hold anybody in that group."""
+    """By employee, manual variables in a group that HR exports: they must not keep anyone in that group."""
 
     def entries(self) -> tuple[Entry, ...]:
-        """The employees as `hr.yml` has them."""
+        """Return the employees as `hr.yml` lists them."""
         return tuple(
             Entry(name, variables, tuple(sorted(self._groups[name]))) for name, variables in self._variables.items()
         )
 
     def take_from(self, root: yaml.MappingNode) -> None:
-        """Take it out of all groups, and put what must move below `all`."""
+        """Remove the exported part from all groups, and move remaining host variables below `all`."""
         self._walk(root, is_top=True)
         if self._rest:
             everybody = _mapping_below(_mapping_below(root, "all"), "hosts")
@@ -134,7 +134,7 @@ class _Split:
                     self._walk(value, is_top=key.value == "all")
                 if part.value in ("hosts", "children") and isinstance(value, yaml.MappingNode) and not value.value:
                     group.value.remove((part, value))
-            # Below another group than `all` an empty one says where it belongs.
+            # Below a group other than `all`, an empty group still defines the hierarchy.
             if is_top and (key.value in exported or key.value == "all") and not group.value:
                 groups.value.remove((key, group))
 
@@ -159,7 +159,7 @@ class _Split:
                     self._rest[name] = value
 
     def _exported(self, name: str, variables: yaml.MappingNode) -> Mapping[str, Any]:
-        """The variables that imports write, as far as they are plain values."""
+        """Return the variables that imports write, as far as they are plain values."""
         columns = self.remembered.columns
         services = {column.partition(".")[0] for column in columns if column.endswith(".profile")}
         written = {"fleet_email": "email", "fleet_locale": "locale", "fleet_mandate": "mandate.reference"}
@@ -168,7 +168,7 @@ class _Split:
             plain = None
             if key.value == "fleet_accounts" or written.get(key.value) in columns:
                 with suppress(yaml.YAMLError, ValueError):
-                    # As Ansible's listing has it, in which a day is text.
+                    # In Ansible's listing a date is text.
                     plain = json.loads(json.dumps(yaml.SafeLoader("").construct_object(value, deep=True), default=str))
             if key.value == "fleet_accounts" and isinstance(plain, dict) and not plain.keys() <= services:
                 self.whole_accounts.add(name)
@@ -182,7 +182,7 @@ def _text(value: str) -> yaml.ScalarNode:
 
 
 def _mapping_below(parent: yaml.MappingNode, name: str) -> yaml.MappingNode:
-    """The mapping of a key, made if it is missing."""
+    """Return the mapping of a key, created if missing."""
     for key, value in parent.value:
         if key.value == name and isinstance(value, yaml.MappingNode):
             return value
@@ -193,7 +193,7 @@ def _mapping_below(parent: yaml.MappingNode, name: str) -> yaml.MappingNode:
 
 
 def _require_same(source: Path, folder: Path) -> None:
-    """Raise InputError unless Ansible reads the same in both, but for the order."""
+    """Raise InputError unless Ansible reads the same in both, except for the order."""
     for is_exported in (False, True):
         before, after = (_in_order(list_source(place, is_exported=is_exported)) for place in (source, folder))
         if before != after:
@@ -207,7 +207,7 @@ def _require_same(source: Path, folder: Path) -> None:
 
 
 def _in_order(listing: dict[str, Any]) -> dict[str, Any]:
-    """The listing with the members of each group sorted."""
+    """Return the listing with the members of each group sorted."""
     return {
         name: {key: sorted(value) if isinstance(value, list) else value for key, value in group.items()}
         for name, group in listing.items()

@@ -1,4 +1,4 @@
-"""Which column of an export holds which field: guessed from usual headers, given by `--map`, or remembered."""
+"""Maps an export's columns to fields: guessed from common headers, given with `--map`, or remembered."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fleet.hr_import.hr_export import Export, listed
 from fleet.hr_import.normalize import plain
 
 GROUPS = ("site", "department", "country")
-"""Each value of such a column is a group; a person's variables stand in that of the first which the export has."""
+"""Each value of such a column becomes a group; a person's variables are set in the group of the first such column."""
 MANDATE = ("reference", "services", "granted_on", "expires_on")
 ACCOUNT = ("profile", "name", "owner")
 
-# What Workday, BambooHR, Personio, SAP SuccessFactors, HiBob and plain exports call these columns, best first, in
+# Names of these columns in Workday, BambooHR, Personio, SAP SuccessFactors, HiBob and plain exports, best first, in
 # English, French, German and Italian. Compared without case, accents and punctuation. LinkedIn's name is added to a
-# service's own headers below. `name` is never guessed: a person's name is no host's name.
+# service's own headers below. `name` is never guessed: a person's name is not a host name.
 _HEADERS: dict[str, tuple[str, ...]] = {
     "email": (
         "work email", "email work", "primary work email", "business email", "company email", "email address", "email",
@@ -60,33 +60,33 @@ _ACCOUNT_HEADERS = {
     "profile": ("{} profile", "{} profile url", "{} url", "{}", "profil {}", "{} profil", "profilo {}", "url {}"),
     "name": ("{} name", "{} display name"),
 }
-"""No `owner`: the company's accounts need no mandate, so a column says that only where --map names it."""
+"""`owner` is missing: company accounts need no mandate, so only --map may assign that column."""
 MAX_HEADER = 200
-"""Characters in the name of a column that is read: it is remembered."""
+"""Maximum characters in the name of a used column, which is remembered."""
 FIELDS = ("name", *_HEADERS)
-"""The fields that a column can hold, beside those of an account (`linkedin.profile`, `.name`, `.owner`)."""
+"""Fields that a column can hold, besides those of an account (`linkedin.profile`, `.name`, `.owner`)."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which cell of a row holds which field."""
+    """Column index of each field."""
 
     header: tuple[str, ...]
     indexes: Mapping[str, int]
     notes: tuple[str, ...] = ()
-    """What the export has and no field could take, in sentences."""
+    """Sentences about columns that no field could use."""
 
     def name(self, field: str) -> str:
-        """What the export calls the column of a field, in one line."""
+        """Return the name of a field's column in the export, in one line."""
         return " ".join(self.header[self.indexes[field]].split())
 
     def names(self) -> dict[str, str]:
-        """Field to column, as they are remembered."""
+        """Return field to column name, as remembered."""
         return {field: self.name(field) for field in self.indexes}
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """The columns that no field is read from."""
+        """Columns that no field uses."""
         read = set(self.indexes.values())
         return tuple(
             " ".join(name.split()) or "(no name)" for index, name in enumerate(self.header) if index not in read
@@ -94,14 +94,14 @@ class Columns:
 
 
 def known_headers(remembered: Mapping[str, str], given: Mapping[str, str]) -> frozenset[str]:
-    """The columns of addresses and names, as `plain` says them: by these a header is told from the lines above it."""
+    """Return the names of address and name columns, as `plain` gives them: they identify the header row."""
     told = {**remembered, **given}
     names = [told[field] for field in ("email", "name") if told.get(field)] or _HEADERS["email"]
     return frozenset(map(plain, names))
 
 
 def parse_map(values: Iterable[str]) -> dict[str, str]:
-    """`--map FIELD=COLUMN`; an empty column leaves the field out. Raises InputError."""
+    """Parse `--map FIELD=COLUMN`; an empty column disables the field. Raises InputError."""
     given = {}
     for value in values:
         field, sign, column = value.partition("=")
@@ -114,9 +114,9 @@ def parse_map(values: Iterable[str]) -> dict[str, str]:
 def choose_columns(
     export: Export, services: Collection[str], remembered: Mapping[str, str], given: Mapping[str, str]
 ) -> Columns:
-    """The columns of an export: those told above those remembered, which stand in place of a guess.
+    """Return the columns of an export: given ones override remembered ones, which replace a guess.
 
-    Raises InputError that names every field or column that cannot be.
+    Raises InputError that names every invalid field or column.
     """
     header = export.header.cells
     guess, notes = _guess(header, services, given) if not remembered else (remembered, ())
@@ -175,7 +175,7 @@ def _missing(export: Export, wanted: Mapping[str, str]) -> list[str]:
 def _guess(
     header: tuple[str, ...], services: Collection[str], given: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str]]:
-    """Field to column by usual headers; and which fields are left out, because two columns have their header."""
+    """Return field to column by common headers, and the fields omitted because two columns match."""
     columns = {plain(name): name.strip() for name in reversed(header)}
     often = Counter(name.strip() for name in header)
     usual = dict(_HEADERS)
@@ -185,7 +185,7 @@ def _guess(
     guess, taken, notes = {}, set(), []
     for field, names in usual.items():
         there = [name for name in names if name in columns and name not in taken]
-        # Nobody is read without an address, so two columns of addresses are a mistake and not passed over.
+        # An address is required, so two address columns are an error and not skipped.
         single = [name for name in there if field == "email" or often[columns[name]] == 1]
         if single:
             guess[field] = columns[single[0]]

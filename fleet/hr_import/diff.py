@@ -1,4 +1,4 @@
-"""What an export changes in `hr.yml`: who joined, whose entry changed and how, who left."""
+"""The changes an export makes to `hr.yml`: who joined, whose entry changed and how, who left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fleet.hr_import.people import Person
 
 @dataclass(frozen=True)
 class Change:
-    """One value of one employee. `path` leads to it among the host's variables; a group's is its field alone."""
+    """One value of one employee. `path` is its path in the host's variables; for a group, the field alone."""
 
     path: tuple[str, ...]
     before: str | None
@@ -30,7 +30,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Authority:
-    """A mandate or an account's owner that an import writes, changes or takes out, in words."""
+    """A mandate or an account's owner that an import adds, changes or removes, as text."""
 
     employee: str
     before: str | None
@@ -39,7 +39,7 @@ class Authority:
 
 @dataclass(frozen=True)
 class Loss:
-    """How many of something would go."""
+    """How many items of a kind would be removed."""
 
     what: str
     gone: int
@@ -51,28 +51,28 @@ class Loss:
 
 @dataclass(frozen=True)
 class Difference:
-    """What an import would do."""
+    """The changes an import would make."""
 
     joined: tuple[Person, ...]
     changed: tuple[Changed, ...]
     left: tuple[Entry, ...]
     kept: tuple[Entry, ...]
-    """Not in the export, and staying all the same."""
+    """Not in the export, but kept."""
     before: int
-    """People in the file so far."""
+    """Number of people in the file so far."""
     authority: tuple[Authority, ...]
     """In the export's order."""
     losses: tuple[Loss, ...]
-    """Of what half or more would go: people, or the accounts or mandates of those who stay."""
+    """Kinds that would lose half or more: people, or the accounts or mandates of those who stay."""
 
     @property
     def is_nothing(self) -> bool:
-        """True if the file says all that already."""
+        """True if the file already has this content."""
         return not (self.joined or self.changed or self.left)
 
 
 def shrinks_by_half(gone: int, before: int) -> bool:
-    """True if half or more would go: an export of one department looks like that, and a wrong inventory."""
+    """Return True if half or more would be removed: typical of a one-department export or of the wrong inventory."""
     return gone > 0 and 2 * gone >= before
 
 
@@ -82,10 +82,9 @@ def compare(
     groups: Mapping[str, Collection[str]],
     keep: Collection[str] | None,
 ) -> Difference:
-    """The difference between an export and the entries so far.
+    """Return the difference between an export and the current entries.
 
-    `groups` says which groups belong to which field; `keep` names who stays although the export does not have them,
-    None for everybody.
+    `groups` maps each field to its groups; `keep` names people who stay although the export lacks them, None for all.
     """
     known = {entry.name: entry for entry in entries}
     wanted = {person.name: person for person in people}
@@ -115,7 +114,7 @@ def _losses(left: int, before: int, both: Sequence[tuple[Mapping[str, Any], Mapp
 
 
 def _authority(person: Person, entry: Entry | None) -> Iterator[Authority]:
-    """A person's mandate and the owners of accounts, as far as they differ from the entry so far."""
+    """Yield a person's mandate and account owners that differ from the current entry."""
     now, new = dict(leaves(entry.variables)) if entry else {}, dict(leaves(person.variables))
     before, after = _mandate(now), _mandate(new)
     if after != before:
@@ -128,11 +127,11 @@ def _authority(person: Person, entry: Entry | None) -> Iterator[Authority]:
 
 
 _EMPLOYEE = "employee"
-"""Whose an account is where nothing is said."""
+"""Default owner of an account."""
 
 
 def _mandate(values: Mapping[tuple[str, ...], Any]) -> str | None:
-    """A mandate in one line."""
+    """Return a mandate as one line."""
     said = {path[1]: _shown(value) for path, value in values.items() if path[0] == "fleet_mandate"}
     if not said:
         return None
@@ -161,7 +160,7 @@ def _changes(person: Person, entry: Entry, groups: Mapping[str, Collection[str]]
 
 
 def leaves(variables: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Each value of a person's variables with the way to it; a list is one value."""
+    """Yield each value of a person's variables with its path; a list is one value."""
     for key, value in variables.items():
         if isinstance(value, dict):
             yield from leaves(value, (*path, key))

@@ -1,4 +1,4 @@
-"""What people write by hand in the files beside `hr.yml`, compared with what the imports write."""
+"""Compares the manual files next to `hr.yml` with what imports write."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from fleet.hr_import.options import read_remembered, remembered_path
 from fleet.inventory.source_lines import HostEntry, SourceLines
 
 _ENDINGS = ("", ".ini", ".json", *ENDINGS)
-"""Of the files that people write inventories into."""
+"""File extensions of manual inventories."""
 
 
 @dataclass(frozen=True)
 class FolderCheck:
-    """What `fleet inventory check` says of an inventory folder, in sentences."""
+    """Findings of `fleet inventory check` for an inventory folder, as sentences."""
 
     unknown_to_hr: tuple[str, ...] = ()
-    """Entries of people whom no export has, and whom nobody has said to keep."""
+    """Manual entries of people who are in no export and on no keep list."""
     overridden: tuple[str, ...] = ()
-    """Values that both an import and a person have written, where they differ."""
+    """Values written both by an import and by hand, where they differ."""
 
 
 def entries_beside(folder: Path) -> list[HostEntry]:
-    """The employees in the files of a folder that no import has written, and in its host_vars/."""
+    """Return the employees in a folder's manual files and in its host_vars/."""
     if not folder.is_dir():
         return []
     folder = folder.resolve()
@@ -36,7 +36,7 @@ def entries_beside(folder: Path) -> list[HostEntry]:
 
 
 def check_folder(folder: Path) -> FolderCheck:
-    """Compare the files of a folder; empty unless imports write one of them. Raises InputError as `read_hr_file`."""
+    """Compare the files of a folder. Empty unless imports write one of them. Raises InputError as `read_hr_file`."""
     folder = folder.resolve()
     generated = [path for path in sorted(folder.iterdir()) if path.is_file() and is_generated(path)]
     if not generated:
@@ -59,7 +59,7 @@ def check_folder(folder: Path) -> FolderCheck:
 def _overridden(hand: HostEntry, path: Path, entry: Entry) -> Iterator[str]:
     for variable, value in hand.variables.items():
         if variable in entry.variables and _text(value) != _text(entry.variables[variable]):
-            # Ansible reads the files of a folder in the order of their names, and host_vars/ after them.
+            # Ansible reads the files of a folder in alphabetical order, and host_vars/ after them.
             wins = "this one counts" if hand.is_host is False or hand.file.name > path.name else f"{path.name} counts"
             yield (
                 f"{path.parent.name}/{hand.source}: {hand.name}: {variable} is in {path.name} too, and {wins}, as a "

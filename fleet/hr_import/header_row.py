@@ -8,10 +8,10 @@ from collections.abc import Collection
 from fleet.hr_import.normalize import plain
 
 _ABOVE = 20
-"""The header is one of so many filled lines, within the first characters of the file."""
+"""The header must be among the first this many filled lines, within the first `_START` characters."""
 _START = 200_000
 
-# What HR systems and spreadsheets write below the last person, in the four languages.
+# Labels that HR systems and spreadsheets put below the last person, in the four languages.
 _TOTALS = (
     "total", "totals", "grand total", "sub total", "subtotal", "row count", "record count", "count", "total rows",
     "total records", "total count", "total employees", "headcount", "summe", "gesamt", "gesamtsumme", "insgesamt",
@@ -20,10 +20,10 @@ _TOTALS = (
 
 
 def below_titles(text: str, separators: str, headers: Collection[str]) -> tuple[list[str], str]:
-    """The lines above the header, and the text from the header on.
+    """Return the lines above the header, and the text from the header on.
 
-    The header is the first line with one of the names in `headers`, or else the first one that does not stand, with
-    one filled cell, above a line that has more. Neither has an address in it: that would be a person.
+    The header is the first line with one of the names in `headers`, or else the first line after the titles: leading
+    lines with one filled cell, above a line with more. A line with an address is a person, never the header.
     """
     lines = re.findall(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+$", text[:_START])
     filled = [index for index, line in enumerate(lines) if line.strip(f" \r\n{separators}")][:_ABOVE]
@@ -40,30 +40,30 @@ def below_titles(text: str, separators: str, headers: Collection[str]) -> tuple[
 
 
 def _is_title(line: str, separators: str) -> bool:
-    """True for a line with one filled cell, the first one."""
-    is_whole = line.count('"') % 2 == 0  # a quoted header may go on in the next line
+    """Return True for a line with only its first cell filled."""
+    is_whole = line.count('"') % 2 == 0  # a quoted header may continue on the next line
     return is_whole and "@" not in line and line[0] not in separators and _filled(line, separators) == 1
 
 
 def _names(line: str, separators: str) -> set[str]:
-    """The cells of a line as `plain` says them, by any of the separators."""
+    """Return the cells of a line, normalized by `plain`, for any of the separators."""
     if line.count('"') % 2:
         return set()
     return {plain(cell.replace('"', "")) for one in separators for cell in line.split(one)}
 
 
 def _filled(line: str, separators: str) -> int:
-    """How many cells of a line have something in them, by the separator that gives most."""
+    """Return the number of filled cells in a line, with the separator that gives the most."""
     return max(sum(bool(cell.strip()) for cell in unquoted(line).split(one)) for one in separators)
 
 
 def unquoted(line: str) -> str:
-    """A line with a sign in place of each quoted cell."""
+    """Return a line with each quoted cell replaced by a placeholder."""
     return re.sub(r'"[^"]*"', "x", line)
 
 
 def is_total(cells: tuple[str, ...]) -> bool:
-    """True for a row that counts people: `Total: 2`, or `Row Count` and a number, and no other cell."""
+    """Return True for a row that only counts people: `Total: 2`, or `Row Count` and a number."""
     first, *others = [cell.strip() for cell in cells if cell.strip()]
     words = first.rstrip("0123456789.,' ").rstrip(" :=")
     is_counted = first[-1].isdigit() or bool(others)

@@ -1,7 +1,7 @@
-"""Reads an HR system's export (CSV) strictly: a file that was cut or damaged is refused, never half read.
+"""Reads an HR system's CSV export strictly: a truncated or damaged file is refused, never partly read.
 
-Such files have commas, semicolons or tabs; they are UTF-8 with or without a mark, UTF-16 with one (Excel's "Unicode
-text"), or in a Windows code page, which no file says of itself. Excel alone puts `sep=;` before the header.
+Separators are commas, semicolons or tabs. Encodings are UTF-8 with or without BOM, UTF-16 with BOM (Excel's "Unicode
+text"), or a Windows code page, which a file does not declare. Only Excel writes `sep=;` before the header.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_ROWS = 100_000
 MAX_COLUMNS = 500
 MAX_CELL = 10_000
-"""Characters in a cell, used or not; a longer one is a quote that was never closed."""
+"""Maximum characters in a cell, used or not; a longer one is an unclosed quote."""
 MAX_MISTAKES = 50
-"""Nobody reads more of them at once."""
+"""Maximum number of mistakes shown at once."""
 
 
 STDIN = Path("-")
 
 
 class OnBadRow(StrEnum):
-    """What is done about a row that cannot be read."""
+    """What to do with a row that cannot be read."""
 
     REFUSE = "refuse"
     SKIP = "skip"
 
 
 class Encoding(StrEnum):
-    """What a file may be told to be; without it UTF-8, or UTF-16 where the file begins with its mark."""
+    """Encodings for `--encoding`; by default UTF-8, or UTF-16 if the file begins with its BOM."""
 
     UTF_8 = "utf-8"
     UTF_16_LE = "utf-16-le"
@@ -50,7 +50,7 @@ class Encoding(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the export; `line` is where it begins, from 1."""
+    """One row of the export; `line` is where it begins, from 1."""
 
     line: int
     cells: tuple[str, ...]
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True)
 class BrokenRow:
-    """A row that has not the header's cells, and what is wrong with it."""
+    """A row whose cells do not match the header, and why."""
 
     row: Row
     mistakes: tuple[str, ...]
@@ -66,22 +66,22 @@ class BrokenRow:
 
 @dataclass(frozen=True)
 class Export:
-    """A whole export: every row has as many cells as the header."""
+    """A complete export: every row has as many cells as the header."""
 
     path: Path
     header: Row
     rows: tuple[Row, ...]
     ends_with_line_end: bool
-    """False for a file that may have been cut in its last cell; some systems never write a last line end."""
+    """False for a file that may be truncated in its last cell; some systems never write a final newline."""
     above: tuple[int, ...] = ()
-    """The filled lines above the header: titles, dates, who ran the report."""
+    """Filled lines above the header: titles, dates, who ran the report."""
     totals: tuple[Row, ...] = ()
     """Rows below the last person that count people."""
     broken: tuple[BrokenRow, ...] = ()
-    """Rows that were left out, if that was asked for."""
+    """Rows that were skipped, if requested."""
 
     def called(self, name: str) -> list[int]:
-        """Where the columns of a name are: spelled just so, or else the same but for case, accents, punctuation."""
+        """Return the indexes of columns with this name: exact, or else ignoring case, accents and punctuation."""
         header = self.header.cells
         exact = [index for index, one in enumerate(header) if one.strip() == name]
         return exact or [index for index, one in enumerate(header) if plain(one) == plain(name)]
@@ -95,7 +95,8 @@ def read_export(
 ) -> Export:
     """Read an export, from standard input if the path is `-`.
 
-    `headers` are names of columns (as `plain` says them) of which the header has one, so that it is found below titles.
+    `headers` are column names (normalized by `plain`), of which the header must have one, to find it below titles.
+
     Raises InputError that lists all mistakes as `file:line: what; what to do`.
     """
     try:
@@ -148,7 +149,7 @@ WAY_OUT = "Nothing was written. Fix these rows, or leave them out by name: --on-
 
 
 def _read(path: Path) -> bytes:
-    """What a file, a pipe or standard input holds, up to one byte more than is taken. Raises OSError."""
+    """Return the content of a file, a pipe or standard input, up to one byte over the limit. Raises OSError."""
     if path == STDIN:
         return sys.stdin.buffer.read(MAX_BYTES + 1)
     with path.open("rb") as file:
@@ -164,7 +165,7 @@ _MARKS = {
 
 def _decoded(path: Path, data: bytes, encoding: Encoding | None) -> str:
     mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
-    # The file's own word is above the option's, which may be the one that was saved for other exports.
+    # The file's BOM overrides the option, which may have been saved for other exports.
     codec = _MARKS.get(mark) or (encoding.value if encoding else "utf-8")
     if not mark and not encoding and data[:200].count(0) > len(data[:200]) // 4:
         raise InputError(f"{path} looks like UTF-16 without its mark; add --encoding utf-16-le (or utf-16-be).")
@@ -188,7 +189,7 @@ _ASCII = bytes(range(128))
 
 
 def _is_utf_8(data: bytes) -> bool:
-    """True for text in UTF-8; what a code page makes of letters hardly ever is that."""
+    """Return True for text in UTF-8; text in a code page is almost never valid UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -197,13 +198,13 @@ def _is_utf_8(data: bytes) -> bool:
 
 
 def _delimiter(text: str, separators: str) -> str:
-    """What separates the header's names, outside of quotes; a comma where there is but one column."""
+    """Return the separator of the header's names outside quotes; a comma if there is only one column."""
     header = unquoted(re.split("[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
     return max(separators, key=header.count)
 
 
 def _rows(path: Path, text: str, delimiter: str, skipped: int) -> list[Row]:
-    """Header and rows; blank ones are left out. Raises InputError for what is no CSV."""
+    """Return header and rows without blank ones. Raises InputError for invalid CSV."""
     rows: list[Row] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = skipped + 1
@@ -220,7 +221,7 @@ def _rows(path: Path, text: str, delimiter: str, skipped: int) -> list[Row]:
 
 
 def _misshapen(header: tuple[str, ...], cells: tuple[str, ...]) -> Iterator[str]:
-    """What is wrong with a row's form."""
+    """Yield what is wrong with a row's shape."""
     if len(cells) != len(header):
         what = "too few, so the file was cut or a line is broken" if len(cells) < len(header) else "too many"
         yield (
@@ -234,14 +235,14 @@ def _misshapen(header: tuple[str, ...], cells: tuple[str, ...]) -> Iterator[str]
 
 
 def _words(error: str) -> str:
-    """The csv module's mistakes, in words for who exports."""
+    """Return the csv module's error in words for the person who exports."""
     if "unexpected end" in error or "limit" in error:
         return "a quote that opens here is never closed, so the file was cut or is damaged; export it again."
     return "has a quote in the middle of a cell; export it again, with quotes inside cells doubled."
 
 
 def listed(mistakes: list[str]) -> str:
-    """One line for each of the first mistakes, and how many more there are."""
+    """Return one line for each of the first mistakes, and how many more there are."""
     more = len(mistakes) - MAX_MISTAKES
     return "\n".join([*mistakes[:MAX_MISTAKES], *([f"{more} more mistakes."] if more > 0 else [])])
 

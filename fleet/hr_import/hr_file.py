@@ -1,4 +1,4 @@
-"""`hr.yml`: the inventory file that an import owns. It is written whole, and a digest in its header shows edits."""
+"""`hr.yml`: the inventory file owned by imports. It is rewritten completely; a digest in its header detects edits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fleet.errors import InputError
 from fleet.paths import look, read_regular
 
 HR_FILE = "hr.yml"
-"""The name of the file in an inventory folder."""
+"""The file's name in an inventory folder."""
 MAX_BYTES = 64 * 1024 * 1024
 ENDINGS = (".yml", ".yaml")
 
@@ -30,14 +30,14 @@ _DIGEST = re.compile(rb"(?:#[^\n]*\n){3}# SHA-256 of the lines below: ([0-9a-f]{
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # libyaml is not everywhere
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # libyaml is not available everywhere
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One employee in the file: the host's variables and the names of its groups, in order."""
+    """One employee in the file: host variables and group names, in order."""
 
     name: str
     variables: Mapping[str, Any]
@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class HrFile:
-    """What the file holds; `content` is None if there is no file yet."""
+    """The file's content; `content` is None if the file does not exist yet."""
 
     path: Path
     content: bytes | None
@@ -54,9 +54,9 @@ class HrFile:
 
 
 def place_of(inventory: Path) -> Path:
-    """The file that an import into a folder, or into a file, writes; links are followed.
+    """Return the file that an import into a folder or a file writes; links are followed.
 
-    A path that does not exist is a folder unless its name ends like YAML. Raises InputError.
+    A path that does not exist is a folder unless it has a YAML extension. Raises InputError.
     """
     is_file = inventory.suffix in ENDINGS and not inventory.is_dir()
     is_new = look(inventory) is None and inventory.suffix in ("", ".d")
@@ -69,7 +69,7 @@ def place_of(inventory: Path) -> Path:
 
 
 def is_generated(path: Path) -> bool:
-    """True for a file that an import has written, edited since or not."""
+    """Return True for a file written by an import, edited since or not."""
     try:
         return read_regular(path, len(_MARK)) == _MARK.encode()
     except OSError:
@@ -79,7 +79,7 @@ def is_generated(path: Path) -> bool:
 def read_hr_file(path: Path) -> HrFile:
     """Read the file that an import is about to replace.
 
-    Raises InputError if it cannot be read, if no import wrote it, or if it was edited since.
+    Raises InputError if it cannot be read, was not written by an import, or was edited since.
     """
     try:
         content = read_regular(path, MAX_BYTES)
@@ -117,14 +117,14 @@ def _entries(data: dict[str, Any]) -> tuple[Entry, ...]:
 
 
 def render_hr_file(entries: Iterable[Entry]) -> str:
-    """The file's text: sorted, so that the same employees always give the same bytes."""
+    """Return the file's text, sorted, so that the same employees always give the same bytes."""
     hosts: dict[str, Any] = {}
     groups: dict[str, Any] = {}
     for entry in entries:
         hosts[entry.name] = dict(entry.variables)
         for group in entry.groups:
             groups.setdefault(group, {"hosts": {}})["hosts"][entry.name] = {}
-    # Groups are not put below `all`: a file beside may put them below another group.
+    # Groups are not put below `all`: another file may put them below a different group.
     parts = [{"all": {"hosts": hosts}}, *({name: groups[name]} for name in sorted(groups))]
     body = "".join(yaml.dump(part, Dumper=_Dumper, allow_unicode=True, width=1000) for part in parts)
     return _HEADER.format(hashlib.sha256(body.encode()).hexdigest()) + body

@@ -1,4 +1,4 @@
-"""Rows that an import leaves out: those that `--where` does not ask for, and those that say that somebody has left."""
+"""Rows that an import skips: those excluded by `--where`, and those that mark a person as having left."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fleet.hr_import.hr_export import Export, listed
 from fleet.hr_import.normalize import clean, plain
 
 Where = Mapping[str, tuple[str, ...]]
-"""Column to the values of which a row must have one; it must for every column."""
+"""Column to the values of which a row must have one; every column must match."""
 
-# What HR systems call these columns, in the four languages, as `plain` says it.
+# Names of these columns in HR systems, in the four languages, normalized by `plain`.
 _STATUS = frozenset({
     "status", "employment status", "employee status", "worker status", "work status", "person status", "hr status",
     "job status", "statut", "statut de l employe", "etat", "mitarbeiterstatus", "beschaftigungsstatus",
@@ -37,18 +37,18 @@ _LEFT = (
     "ancien", "inaktiv", "ausgeschieden", "ausgetreten", "gekundigt", "ehemalig", "beendet", "inattiv", "cessat",
     "dimess", "dimission", "pensionat", "uscit",
 )  # fmt: skip
-"""How a word begins that says that somebody has left."""
+"""Prefixes of words that mean a person has left."""
 _NOT = ("not active", "non active", "non actif", "non attivo", "nicht aktiv", "no longer employed")
 _GONE = frozenset({"t", "term", "parti", "partie", "ex"})
 _NO = frozenset({"no", "n", "false", "0", "non", "nein", "faux", "falsch", "falso"})
 
 
 MAX_WHERE = 200
-"""Characters in a `--where`: it is remembered."""
+"""Maximum characters in a `--where`, which is remembered."""
 
 
 class OnLeaver(StrEnum):
-    """What is done about rows that say that somebody has left."""
+    """What to do with rows that mark a person as having left."""
 
     REFUSE = "refuse"
     SKIP = "skip"
@@ -57,7 +57,7 @@ class OnLeaver(StrEnum):
 
 @dataclass(frozen=True)
 class Leaver:
-    """A row that says that somebody has left: in which column, and in which words."""
+    """A row that marks a person as having left, with the column and its value."""
 
     line: int
     column: str
@@ -68,7 +68,7 @@ class Leaver:
 
 
 def parse_where(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """`--where COLUMN=VALUE`; the values of one column together. Raises InputError."""
+    """Parse `--where COLUMN=VALUE`; several values for one column are alternatives. Raises InputError."""
     given: dict[str, tuple[str, ...]] = {}
     for value in values:
         column, sign, wanted = value.partition("=")
@@ -79,8 +79,9 @@ def parse_where(values: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def rows_where(export: Export, where: Where) -> Export:
-    """The export with the rows that have the wanted values. Raises InputError for a column that is not there once,
-    and if no row is left.
+    """Return the export with only the rows that have the wanted values.
+
+    Raises InputError for a column that is missing or ambiguous, and if no row is left.
     """
     mistakes = []
     wanted: dict[int, set[str]] = {}
@@ -105,7 +106,7 @@ def rows_where(export: Export, where: Where) -> Export:
 
 
 def leavers_of(export: Export, read: Collection[int], where: Where, today: date) -> tuple[Leaver, ...]:
-    """Each row that says that somebody has left, in a column that is neither read (by index) nor asked for."""
+    """Return each row that marks a person as having left, in a column neither read (by index) nor used by `where`."""
     asked = {index for column in where for index in export.called(column)}
     names = {index: plain(name) for index, name in enumerate(export.header.cells) if index not in {*read, *asked}}
     signs = {index: name for index, name in names.items() if name in _STATUS | _ACTIVE | _ENDS}
@@ -120,7 +121,7 @@ def leavers_of(export: Export, read: Collection[int], where: Where, today: date)
 
 
 def without_leavers(export: Export, leavers: Collection[Leaver], wanted: OnLeaver) -> Export:
-    """The export as it is to be read. Raises InputError where nobody has said what is to be done about leavers."""
+    """Return the export to read. Raises InputError if it has leavers and `wanted` does not say what to do with them."""
     if not leavers or wanted is OnLeaver.TAKE:
         return export
     if wanted is OnLeaver.REFUSE:
@@ -138,7 +139,7 @@ def _alike(value: str) -> str:
 
 
 def _says_left(header: str, value: str, today: date) -> bool:
-    """True if a cell below such a header says that somebody has left by now."""
+    """Return True if a cell below this header means that the person has left by now."""
     if header in _ENDS:
         return _is_past(value, today)
     said = plain(value)
@@ -148,7 +149,7 @@ def _says_left(header: str, value: str, today: date) -> bool:
 
 
 def _is_past(text: str, today: date) -> bool:
-    """True if a text is a day before today, in any order of day and month that it may have."""
+    """Return True if a text is a date before today, in any plausible order of day and month."""
     numbers = [int(one) for one in re.findall(r"\d{1,4}", text)]
     if re.match(r"\d{4}[-/.]", text) and len(numbers) >= 3:
         return _is_before([(numbers[0], numbers[1], numbers[2])], today)
@@ -156,13 +157,11 @@ def _is_past(text: str, today: date) -> bool:
         one, other, year = numbers[:3]
         year += 2000 if year < 100 else 0
         days = [(year, other, one)]
-        if not re.match(
-            r"\d+\.", text
-        ):  # with dots the day comes first; 01/12/2026 may be either, so it is asked about
+        if not re.match(r"\d+\.", text):  # with dots the day comes first; 01/12/2026 is ambiguous, so both are tried
             days.append((year, one, other))
         return _is_before(days, today)
     years = [int(one) for one in re.findall(r"\b(?:19|20)\d\d\b", text)]
-    return bool(years) and years[-1] <= today.year  # 30-Jun-2026: ask rather than write a leaver down
+    return bool(years) and years[-1] <= today.year  # 30-Jun-2026: better to ask than to import a leaver
 
 
 def _is_before(days: Iterable[tuple[int, int, int]], today: date) -> bool:

@@ -1,4 +1,4 @@
-"""Values of an export's cells as an inventory has them: clean text, addresses, languages, names of groups."""
+"""Normalizes an export's cells for an inventory: clean text, addresses, languages, names of groups."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from functools import cache
 from babel import Locale
 
 HR_LANGUAGES = ("en", "fr", "de", "it")
-"""Languages whose names for languages are understood: an HR system says `German` or `Deutsch`."""
+"""Languages whose names for languages are recognized: an HR system may write `German` or `Deutsch`."""
 
 _FORMULA = "=+-@\t\r＝＋－＠"
-"""What makes a cell a formula (https://owasp.org/www-community/attacks/CSV_Injection), full-width forms included."""
+"""First characters that make a cell a formula (https://owasp.org/www-community/attacks/CSV_Injection), including
+full-width forms."""
 _NOTHING = frozenset({"-", "--", "–", "—", "n/a", "#n/a", "none"})
-"""What people and programs write for an empty cell."""
+"""Placeholders for an empty cell."""
 _JINJA = ("{{", "{%", "{#")
 _LETTERS = str.maketrans({"ł": "l", "ø": "o", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
-"""Small letters that Unicode does not take apart into one of a-z and an accent; `ß` is `ss` in small letters."""
+"""Lowercase letters that Unicode does not decompose into a-z and an accent; `ß` casefolds to `ss`."""
 _SPACING = re.compile(r"[\s.,_-]")
-"""What two spellings of one place differ in: St. Gallen, St Gallen."""
+"""Characters in which two spellings of one place differ: St. Gallen, St Gallen."""
 _NO_GROUPS = frozenset({"all", "ungrouped", "hosts", "children", "vars"})
 
 
 def clean(cell: str) -> str:
-    """A cell without spaces around it, and with plain spaces in it: HR systems export no-break ones.
+    """Return a cell with plain spaces and none around it: HR systems export no-break spaces.
 
-    A sign for nothing, such as `-` or `n/a`, is empty.
+    A placeholder such as `-` or `n/a` becomes empty.
     """
     text = "".join(" " if unicodedata.category(one) == "Zs" else one for one in cell).strip(" ")
     return "" if text.casefold() in _NOTHING else text
 
 
 def danger(text: str) -> str | None:
-    """Why a value may not be in an inventory, in words; None if it may."""
+    """Return why a value must not be in an inventory, as text; None if it may."""
     if text.startswith(tuple(_FORMULA)):
         return "begins like a formula (= + - @ or a tab), which a spreadsheet would run; write the value itself."
     if any(mark in text for mark in _JINJA):
@@ -45,16 +46,16 @@ def danger(text: str) -> str | None:
 
 
 def plain(header: str) -> str:
-    """A header, or a word of a cell, without case, accents and punctuation."""
+    """Return a header, or a word of a cell, without case, accents and punctuation."""
     spelled = unicodedata.normalize("NFKD", header.casefold().replace("#", " number "))
     bare = "".join(one for one in spelled if not unicodedata.combining(one))
     return " ".join(re.findall(r"[^\W_]+", bare))
 
 
 def address(text: str) -> str:
-    """The e-mail address in a cell: also of `mailto:a@b.example` and `Anna Keller <a@b.example>`.
+    """Return the e-mail address in a cell, also from `mailto:a@b.example` and `Anna Keller <a@b.example>`.
 
-    Raises ValueError for several addresses. What is no address stays as it is: the inventory's own rules refuse it.
+    Raises ValueError for several addresses. An invalid one is returned unchanged: the inventory's own rules refuse it.
     """
     if text.count("@") > 1:
         raise ValueError("holds more than one address; keep the work address alone.")
@@ -64,12 +65,12 @@ def address(text: str) -> str:
 
 
 def name_of(email: str) -> str:
-    """The employee's name that an address gives: its part before the `@`, without accents and apostrophes."""
+    """Return the employee name for an address: the part before the `@`, without accents and apostrophes."""
     return re.sub("['’`´]", "", bare(email.partition("@")[0]))
 
 
 def language(text: str) -> str:
-    """A language's code, also from its name in one of four languages; what is neither stays, and is refused."""
+    """Return a language's code, also for its name in four languages; other text is returned as is, and refused."""
     if text.isascii() and re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*", text):
         head, *rest = re.split("[-_]", text)
         return "-".join([head.lower(), *rest])
@@ -82,7 +83,7 @@ def _languages() -> dict[str, str]:
 
 
 def bare(value: str) -> str:
-    """A value in small letters, those of a-z without accents. In other scripts a mark makes another letter: й, ガ."""
+    """Return a value in lower case, a-z without accents. In other scripts a mark makes another letter: й, ガ."""
     kept = ""
     for one in unicodedata.normalize("NFKD", value.casefold().translate(_LETTERS)):
         if not (unicodedata.combining(one) and kept[-1:].isascii()):
@@ -91,15 +92,15 @@ def bare(value: str) -> str:
 
 
 def same_place(value: str) -> str:
-    """What is equal for two spellings of one site, department or country."""
+    """Return a key that is equal for two spellings of one site, department or country."""
     return _SPACING.sub("", bare(value))
 
 
 def group_name(field: str, value: str) -> str | None:
-    """A group's name as Ansible wants it: `Research & Development` is `research_development`, `東京` stays.
+    """Return an Ansible group name: `Research & Development` is `research_development`, `東京` stays.
 
-    None where none can be made: nothing but punctuation, letters with marks that Ansible takes for none (`मुंबई`), or
-    more than 100 characters.
+    Returns None for text with only punctuation, letters with marks that Ansible rejects (`मुंबई`), or more than 100
+    characters.
     """
     small = bare(value)
     name = "_".join(re.findall(r"[^\W_]+", small))

@@ -1,4 +1,4 @@
-"""The options of an import: those given on the command line, and those remembered beside the file that it writes."""
+"""The options of an import: those on the command line, and those remembered next to the file it writes."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ Value = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says; what is None or empty stays as it is remembered."""
+    """Options from the command line; None or empty keeps the remembered value."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Field to column; an empty column leaves the field out."""
+    """Field to column; an empty column disables the field."""
     encoding: Encoding | None = None
     keep: Collection[str] | None = ()
-    """Who stays although the export does not have them; None for everybody."""
+    """People who stay although the export lacks them; None for all."""
     where: Where = field(default_factory=dict)
-    """In place of all that is remembered."""
+    """Replaces all remembered conditions."""
     leavers: OnLeaver | None = None
     on_bad_row: OnBadRow = OnBadRow.REFUSE
-    """Never remembered: each time somebody says so."""
+    """Never remembered: it must be given each time."""
 
 
 class Remembered(BaseModel):
-    """`.hr.import.yml`, beside `hr.yml`: how the export was read the last time."""
+    """`.hr.import.yml`, next to `hr.yml`: how the export was last read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     columns: dict[str, Header] = Field(default_factory=dict)
     mapped: tuple[Header, ...] = ()
-    """Fields of ownership that --map named; an older version guessed them."""
+    """Fields of ownership given with --map; an older version guessed them."""
     encoding: Encoding | None = None
     groups: dict[str, tuple[Header, ...]] = Field(default_factory=dict)
-    """By field, the groups in the file; the difference says by them which field a group is of."""
+    """By field, the groups in the file; the difference uses this to find a group's field."""
     where: dict[Header, tuple[Value, ...]] = Field(default_factory=dict)
-    """Column to the values that a row must have one of."""
+    """Column to the values of which a row must have one."""
     leavers: OnLeaver | None = None
     keep: tuple[Header, ...] = ()
-    """People whom the HR system does not know, such as a press office: they never leave, and no check names them."""
+    """People unknown to the HR system, such as a press office: they never leave, and no check lists them."""
 
 
 def remembered_path(hr_file: Path) -> Path:
-    """Where the options of a file's imports are remembered: Ansible reads no name that begins with a dot."""
+    """Return where the options of a file's imports are remembered: Ansible ignores names that begin with a dot."""
     return hr_file.with_name(f".{hr_file.stem}.import.yml")
 
 
 def read_remembered(path: Path) -> Remembered:
-    """What was remembered; empty if there is no file yet. Raises InputError as `load_model` does."""
+    """Return what was remembered; empty if the file does not exist yet. Raises InputError as `load_model` does."""
     return load_model(path, Remembered) if look(path) else Remembered()
 
 
 def render_remembered(remembered: Remembered) -> str:
-    """The file's text."""
+    """Return the file's text."""
     data = {key: value for key, value in remembered.model_dump(mode="json").items() if value}
     return (
         "# How 'fleet inventory import' reads the export: field: column. Fix it here, or with --map FIELD=COLUMN.\n"
@@ -76,7 +76,7 @@ def render_remembered(remembered: Remembered) -> str:
 
 
 def refuse_guessed_ownership(remembered: Remembered, given: Mapping[str, str], place: Path) -> None:
-    """Raise InputError for each remembered column of ownership that no --map has named."""
+    """Raise InputError for each remembered column of ownership that was not given with --map."""
     guessed = {
         field: column
         for field, column in remembered.columns.items()

@@ -1,4 +1,4 @@
-"""The people in the rows of an export; what an inventory cannot hold is refused, by line and column."""
+"""The people in an export's rows; values an inventory cannot contain are refused, by line and column."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
 
 @dataclass(frozen=True)
 class Person:
-    """What an export says of one employee. Fields whose cells are empty are not in it."""
+    """An export's data on one employee. Fields with empty cells are omitted."""
 
     name: str
     line: int
@@ -32,7 +32,7 @@ class Person:
     """Field (site, department, country) to the group's name."""
 
     def says_the_same(self, other: Person) -> bool:
-        """True for another row of one person: a second contract, in columns that are not read."""
+        """Return True for another row with the same person's data, such as a second contract in unread columns."""
         return (self.name, self.variables, self.groups) == (other.name, other.variables, other.groups)
 
 
@@ -44,12 +44,12 @@ class LeftOut:
     who: str
     mistakes: tuple[str, ...]
     names: frozenset[str]
-    """The employees who may be meant: nobody leaves an inventory because of a bad row."""
+    """Employees it may refer to: a bad row must not remove anyone from an inventory."""
 
 
 @dataclass(frozen=True)
 class People:
-    """Whom an export names; the rows that were left out, where that was asked for; and what is worth knowing."""
+    """The people in an export, the rows left out (if requested), and warnings."""
 
     persons: tuple[Person, ...]
     left_out: tuple[LeftOut, ...] = ()
@@ -58,7 +58,7 @@ class People:
 
 @dataclass
 class _Reading:
-    """A row while it is read: its cells by field, and what is wrong with each field."""
+    """A row in progress: its cells by field, and the mistakes per field."""
 
     row: Row
     cells: dict[str, str]
@@ -66,7 +66,7 @@ class _Reading:
     person: Person | None = None
 
     def refuse(self, field: str, what: str) -> None:
-        """One mistake of a cell is enough."""
+        """Add a mistake, at most one per cell."""
         if all(field != other for other, _ in self.mistakes):
             self.mistakes.append((field, what))
 
@@ -74,10 +74,10 @@ class _Reading:
 def read_people(
     export: Export, columns: Columns, recipes: Mapping[str, Recipe], on_bad_row: OnBadRow = OnBadRow.REFUSE
 ) -> People:
-    """The people of an export, in its order; rows that say the same of one person are one.
+    """Return the people in an export, in its order; rows with the same data on one person count once.
 
     Raises InputError that lists every mistake as `file:line: column: what; what to do`. With `on_bad_row` skip, rows
-    with mistakes are left out; a mistake of several rows together (two places with one group's name) stays one.
+    with mistakes are left out; a mistake shared by several rows (two places with one group's name) still raises.
     """
     readings = [_read_row(row, columns, recipes) for row in export.rows]
     _refuse_doubles(readings, columns, on_bad_row)
@@ -113,25 +113,25 @@ def _left_out(reading: _Reading, columns: Columns) -> LeftOut:
 
 
 def _first_cell(row: Row) -> str:
-    """What names a row that has no name."""
+    """Return a label for a row without a name."""
     return next((text[:60] for cell in row.cells if (text := clean(cell))), "")
 
 
 def _meant(row: Row) -> frozenset[str]:
-    """The names that a row can mean, wherever in it they stand."""
+    """Return all names a row may refer to, from any cell."""
     cells = [clean(cell) for cell in row.cells]
     addresses = re.findall(r"[^@\s<>,;:]+@", " ".join(cells))
     return frozenset({*cells, *(name_of(one) for one in addresses)} - {""})
 
 
 def _refuse_doubles(readings: Sequence[_Reading], columns: Columns, on_bad_row: OnBadRow) -> None:
-    """Refuse rows that name one employee twice and do not say the same, and names that are a group's as well."""
+    """Refuse rows that name one employee twice with different data, and names that are also a group's."""
     source = "name" if "name" in columns.indexes else "email"
     names: dict[str, list[_Reading]] = {}
     emails: dict[str, list[_Reading]] = {}
     there = [(one, one.person) for one in readings if one.person is not None]
     groups = {group for _, person in there for group in person.groups.values()}
-    is_skipping = on_bad_row is OnBadRow.SKIP  # then all of them go, for nobody has said which one is right
+    is_skipping = on_bad_row is OnBadRow.SKIP  # then all of them go, because no one can tell which is right
     for one, person in there:
         email = person.variables.get("fleet_email", "").casefold()
         if email in emails:
@@ -156,7 +156,7 @@ def _refuse_doubles(readings: Sequence[_Reading], columns: Columns, on_bad_row: 
 def _mixed_groups(
     people: Sequence[Person], rows: Mapping[int, Row], columns: Columns
 ) -> Iterator[tuple[int, str, str]]:
-    """Groups that would hold people who have nothing in common: `C++` and `C#`, department and country IT."""
+    """Yield groups that would combine unrelated people: `C++` and `C#`, or department and country IT."""
     holders: dict[str, dict[str, list[Person]]] = {}
     for person in people:
         for field, group in person.groups.items():
@@ -190,7 +190,7 @@ def _mixed_groups(
 
 
 def _without_a_group(readings: Iterable[_Reading], columns: Columns) -> Iterator[tuple[int, str]]:
-    """Each value that no group can be made of, where it comes first."""
+    """Yield each value that cannot become a group, at its first occurrence."""
     told = set()
     for one in readings:
         for key in GROUPS:
@@ -231,7 +231,7 @@ def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Rea
     groups = {key: group for key in GROUPS if cells.get(key) and (group := group_name(key, cells[key]))}
     employee = read_employee(name, variables, {}, recipes, SourceLines(()))
     problems = [*employee.problems, *gaps_in_mandate(employee, SourceLines(()))]
-    # A bad address is the cause of a bad name, and that of a mandate that names nobody.
+    # Causes first: a bad address makes a bad name, and that makes a mandate that matches no employee.
     causes = ("fleet_email", "inventory_hostname")
     for problem in sorted(problems, key=lambda one: causes.index(one.field) if one.field in causes else len(causes)):
         key = _field_of(problem.field, source, columns)
@@ -241,7 +241,7 @@ def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Rea
 
 
 def _called(cells: Mapping[str, str]) -> str:
-    """A person's name as people say it; empty if the export does not have it."""
+    """Return a person's name as people write it; empty if the export lacks it."""
     return cells.get("display_name") or f"{cells.get('first_name', '')} {cells.get('last_name', '')}".strip()
 
 
@@ -281,7 +281,7 @@ def _variables(name: str, one: _Reading, recipes: Mapping[str, Recipe]) -> dict[
 
 
 def _field_of(path: str, source: str, columns: Columns) -> str:
-    """The field whose cell a problem of the host's variables comes from."""
+    """Return the field whose cell causes a problem in the host's variables."""
     if path in ("inventory_hostname", "fleet_mandate.employee"):
         return source
     kind, _, rest = path.partition(".")

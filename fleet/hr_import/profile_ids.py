@@ -1,4 +1,4 @@
-"""A service's profile id in a cell: copied as an address in any of its forms, or as the id itself."""
+"""A service's profile id in a cell: a profile address in any of its forms, or the id itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fleet.recipes.recipe import PROFILE, Recipe
 
 
 def read_profile(text: str, recipe: Recipe) -> str:
-    """The profile in a cell, by the forms that the recipe declares. Raises ValueError with what is wrong."""
+    """Return the profile in a cell, by the recipe's forms. Raises ValueError with what is wrong."""
     form = recipe.profile
     if form is None:
         return text
@@ -26,7 +26,7 @@ def read_profile(text: str, recipe: Recipe) -> str:
 
 
 def _in_address(text: str, form: str, recipe: Recipe) -> str | None:
-    """The part of an address where a form has the profile; None for an address of another form or host."""
+    """Return the part of an address where a form has the profile; None if form or host does not match."""
     host, path = re.fullmatch(r"(?:https://([^/]+))?(/.*)", form).groups()  # type: ignore[union-attr]
     steps = "/+".join(re.escape(step) for step in path.removesuffix(PROFILE).strip("/").split("/") if step)
     own = rf"{steps}/+" if steps else ""

@@ -1,4 +1,4 @@
-"""One import from its export to its end: read, compare, and replace `hr.yml` as a whole."""
+"""Runs one import: read, compare, and replace `hr.yml` as a whole."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ from fleet.paths import make_private_dir, sync_folder, write_private
 
 @dataclass(frozen=True)
 class Import:
-    """An import that can be written."""
+    """An import that is ready to be written."""
 
     hr_file: HrFile
     export: Export
     columns: Columns
     people: tuple[Person, ...]
     left_out: tuple[LeftOut, ...]
-    """Rows with mistakes; none unless that was asked for."""
+    """Rows with mistakes; empty unless skipping was requested."""
     leavers: tuple[Leaver, ...]
-    """Rows that say that somebody has left; the people of none of them were taken unless that was asked for."""
+    """Rows that mark a person as having left; they were imported only if that was requested."""
     warnings: tuple[str, ...]
     difference: Difference
     still_written: tuple[str, ...]
-    """Who leaves and is in a file beside all the same, each with its place."""
+    """People who leave but are still in another file of the folder, each with its place."""
     text: str
     remembered: Remembered
     was_remembered: Remembered
 
     @property
     def names_left_out(self) -> frozenset[str]:
-        """Employees in the file who stay as they are, because their rows have mistakes."""
+        """Employees in the file whose entries stay unchanged because their rows have mistakes."""
         meant = {name for one in self.left_out for name in one.names}
         return frozenset(one.name for one in self.difference.kept if one.name in meant)
 
     def write(self) -> None:
-        """Put the text in the file's place, whole or not at all, and remember the columns.
+        """Replace the file atomically and remember the columns.
 
-        Raises InputError if the file is not what it was when it was read, or cannot be written.
+        Raises InputError if the file has changed since it was read, or cannot be written.
         """
         path = self.hr_file.path
         try:
@@ -77,12 +77,12 @@ class Import:
 
 
 def prepare_import(path: Path, inventory: Path, services: ServicesFor, options: Options) -> Import:
-    """Read an export and the file that the last import wrote, and make the new text. Changes nothing.
+    """Read an export and the file that the last import wrote, and prepare the new text. Changes nothing.
 
-    Raises InputError with all mistakes of what is read first.
+    Raises InputError with all mistakes in the first of these that has any.
     """
     place = place_of(inventory)
-    recipes = services(False)  # an HR system knows nothing of rehearsals
+    recipes = services(False)  # an HR system has no rehearsals
     was_remembered = read_remembered(remembered_path(place))
     refuse_guessed_ownership(was_remembered, options.columns, remembered_path(place))
     encoding = options.encoding or was_remembered.encoding
@@ -154,7 +154,7 @@ def _still_written(difference: Difference, place: Path) -> Iterator[str]:
 
 
 def _require_known(keep: Collection[str], known: Collection[str], place: Path, export: Path) -> None:
-    """Raise InputError for each name that is nobody's: a slip of the pen would let the person go."""
+    """Raise InputError for each unknown name: a typo would let the person be removed."""
     nobody = [name for name in keep if name not in known]
     beside = {entry.name for entry in entries_beside(place.parent)} if nobody else set()
     where = f"neither {place.name}, a file beside it nor {export}"
@@ -164,7 +164,7 @@ def _require_known(keep: Collection[str], known: Collection[str], place: Path, e
 
 
 def _refuse_other_letters(difference: Difference, place: Path, export: Export, columns: Columns) -> None:
-    """Raise InputError for each who would join although the file has them under a name that differs only in case."""
+    """Raise InputError for each new person whose name differs from an existing entry's only in case."""
     here = {one.name.casefold(): one for one in (*difference.left, *difference.kept)}
     source = columns.name("name" if "name" in columns.indexes else "email")
     mistakes = []
@@ -180,7 +180,7 @@ def _refuse_other_letters(difference: Difference, place: Path, export: Export, c
 
 
 def _refuse_shared_names(difference: Difference, groups: Collection[str], place: Path) -> None:
-    """Raise InputError for each who stays under a name that is a group's: Ansible takes one for the other."""
+    """Raise InputError for each kept person whose name is also a group's: Ansible confuses the two."""
     mistakes = [
         f"{place.name}: the employee '{entry.name}', whom the export does not have, has the name of a group; let the "
         "employee leave, or rename the group in the export."
@@ -192,7 +192,7 @@ def _refuse_shared_names(difference: Difference, groups: Collection[str], place:
 
 
 def _replace(hr_file: HrFile, data: bytes) -> None:
-    """Write over a file that must still be what it was: beside it first, then by name. Raises OSError."""
+    """Replace a file that must be unchanged: write beside it, then rename. Raises OSError."""
     path = hr_file.path
     info = path.stat() if hr_file.content is not None else None
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")

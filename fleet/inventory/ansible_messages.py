@@ -1,4 +1,4 @@
-"""What Ansible said while it read an inventory: the cause of a failure in one sentence, and its warnings."""
+"""Parses Ansible's output for an inventory: the cause of a failure in one sentence, and its warnings."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from fleet.inventory.source_lines import SourceLines
 from fleet.paths import look
 
-# Ansible before 2.19 breaks its lines for a terminal that is not there.
+# Ansible before 2.19 wraps its lines even without a terminal.
 _END = r"(?=\n\n|\n\[(?:WARNING|ERROR|DEPRECATION)|\nERROR|\Z)"
 _WARNING = re.compile(rf"^\[WARNING\]: +(.+?){_END}", re.DOTALL | re.MULTILINE)
 _ORIGIN = re.compile(r"\s+Origin: (/\S+?:\d+)(?::\d+)?\s*$")
 _FAILED_PLUGIN = re.compile(rf"Failed\s+to\s+parse\s+[^\[]+?\s+with\s+'?([\w.]+)'?\s+plugin:\s+(.+?){_END}", re.DOTALL)
 _FAILED_SOURCE = re.compile(rf"Completely failed to parse inventory source\s+(.+?){_END}", re.DOTALL)
-# Before 2.19, in what a plugin complains of: the cause and the line.
+# Before 2.19, in a plugin's error message: the cause and the line.
 _OLD_YAML = re.compile(
     r"Syntax Error while loading YAML\. (?:While constructing a mapping from .+?, line \d+, column \d+, )?(.+?)\. "
     r".*?The error appears to be in '.+?': line (\d+)"
@@ -24,13 +24,13 @@ _OLD_YAML = re.compile(
 _NO_LOCALE = re.compile(r"^ERROR: (Ansible (?:could not initialize the|requires the \w+) .+)$", re.MULTILINE)
 
 _LOSSES = ("fleet_scim: ", "fleet_ldap: ", "Skipping unexpected key ")
-"""How warnings begin that tell of somebody or something that was left out."""
+"""Prefixes of warnings about a host or value that was left out."""
 _IDLE = ("Invalid characters were found in group names but not replaced",)
-"""How warnings begin that say nothing of employees."""
+"""Prefixes of warnings that do not concern employees."""
 
 
 def warnings_of(stderr: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What Ansible warned of: first that somebody or something was left out, then all else."""
+    """Return Ansible's warnings: first those about hosts or values left out, then all others."""
     losses, others = dict[str, None](), dict[str, None]()
     for said in _WARNING.findall(stderr):
         origin = _ORIGIN.search(said)
@@ -41,7 +41,7 @@ def warnings_of(stderr: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def first_cause(stderr: str, sources: Sequence[str], limit: str | None, cwd: Path | None) -> str:
-    """One sentence from what ansible-inventory printed: file, line, cause."""
+    """Return one sentence from ansible-inventory's output: file, line, cause."""
     for source in sources:
         path = (cwd or Path.cwd()) / source
         if "," not in source and (look(path) is None or not path.exists()):
@@ -52,7 +52,7 @@ def first_cause(stderr: str, sources: Sequence[str], limit: str | None, cwd: Pat
 
 
 def _of_the_caller(stderr: str, sources: Sequence[str], limit: str | None) -> str | None:
-    """The cause if it lies with this machine or command."""
+    """Return the cause if it lies with this machine or command, else None."""
     unwritable = re.search(r"Unable to create local directories ['\"]?(/[^'\":\s]+)", stderr)
     if unwritable:
         return f"Ansible cannot write to {unwritable[1]}; let it, or give it a folder of its own with ANSIBLE_HOME."
@@ -70,13 +70,13 @@ def _of_the_caller(stderr: str, sources: Sequence[str], limit: str | None) -> st
 
 
 def _of_the_files(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
-    """The cause if it lies in what the sources hold."""
+    """Return the cause if it lies in the contents of the sources."""
     dates = list(SourceLines(sources, cwd).impossible_dates())
     if dates:
         return "\n".join(f"{date}; write it as YYYY-MM-DD." for date in dates)
     where = _failed_source(stderr, sources, cwd)
     words = {plugin: _joined(said) for plugin, said in _FAILED_PLUGIN.findall(stderr)}
-    # A name without an ending may be a script, YAML or INI: what begins with `all:` or so is no INI for certain.
+    # A file without an extension may be a script, YAML or INI; content that begins with `all:` or similar is not INI.
     is_ini = not (
         where.endswith((".yml", ".yaml", ".json"))
         or "script" in words
@@ -88,7 +88,7 @@ def _of_the_files(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
         return f"{origin[1] if origin else where}: {cause[1].rstrip('.')}; fix the YAML."
     if (old := _OLD_YAML.search(words.get("yaml", ""))) and not ("ini" in words and is_ini):
         return f"{where}:{old[2]}: {old[1]}; fix the YAML."
-    # Ansible tries its plugins in order, and the first that could have read the file knows best.
+    # Ansible tries its plugins in order; the first one able to read the file has the best error.
     order = sorted(words, key=lambda plugin: plugin == "ini", reverse=is_ini)
     said = next((words[plugin] for plugin in order if "no root 'plugin' key" not in words[plugin]), None)
     if said:
@@ -101,7 +101,7 @@ def _of_the_files(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
 
 
 def _failed_source(stderr: str, sources: Sequence[str], cwd: Path | None) -> str:
-    """The source that could not be read, as it was given, or the file in it; all of them if Ansible does not say."""
+    """Return the source that could not be read, as given, or the file in it; all sources if Ansible names none."""
     failed = _FAILED_SOURCE.search(stderr)
     if failed is None:
         return ", ".join(sources)

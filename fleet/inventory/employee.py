@@ -1,4 +1,4 @@
-"""Employees: what an Ansible host says of one person, read strictly; each mistake is kept, none stops the others."""
+"""Employees: one person's Ansible host, validated strictly; every mistake is kept, and none stops the others."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fleet.validation import Shape, mistakes
 _EMAIL = re.compile(r"(?!')[^@\s<>\"]+@[^@\s<>\"']+")
 _LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
 MAX_LEVELS = 8
-"""Lists and mappings inside each other; a mandate's services are two levels deep."""
+"""Nesting of lists and mappings; a mandate's services are two levels deep."""
 _JINJA = ("{{", "{%", "{#")
 PERSONAL = ("fleet_accounts", "fleet_mandate", "fleet_waivers", "fleet_email")
 KNOWN = (*PERSONAL, "fleet_locale", "fleet_rehearsal", "fleet_rehearsal_case")
 
-# What a service calls a person: a public id, an e-mail address, or a name with single spaces in it.
+# A person's identifier at a service: a public id, an e-mail address, or a name with single spaces in it.
 Profile = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, pattern=r"^[^\s/\\\x00-\x1f\x7f]+( [^\s/\\\x00-\x1f\x7f]+)*$"),
@@ -34,7 +34,7 @@ DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, pat
 
 
 class Account(BaseModel):
-    """One employee at one service. `owner: company` needs no mandate: the account is the organization's own."""
+    """One employee at one service. `owner: company` needs no mandate: the account belongs to the organization."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -45,7 +45,7 @@ class Account(BaseModel):
 
 @dataclass(frozen=True)
 class Problem:
-    """A mistake in an inventory. `service` is set where only that account suffers, `reason` is what a run records."""
+    """A mistake in an inventory. `service` is set if only that account is affected; a run records `reason`."""
 
     employee: str | None
     field: str
@@ -61,7 +61,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Employee:
-    """One Ansible host, with what was readable of it; `problems` says what was not."""
+    """One Ansible host, with its readable variables; `problems` lists the rest."""
 
     name: str
     email: str | None = None
@@ -75,23 +75,23 @@ class Employee:
 
     @property
     def is_name_safe(self) -> bool:
-        """True if the name may be given to Ansible and used in file names."""
+        """True if the name may be passed to Ansible and used in file names."""
         return SAFE_NAME.fullmatch(self.name) is not None
 
     def problem_for(self, service: str | None) -> Problem | None:
-        """The first problem that keeps this account (or the whole employee) from being visited."""
+        """Return the first problem that prevents a visit to this account (or to any account of the employee)."""
         return next((problem for problem in self.problems if problem.service in (None, service)), None)
 
 
 def whole(text: str) -> str:
-    """A text that can be written anywhere: half a character (a lone surrogate) is spelled out."""
+    """Return the text with lone surrogates escaped, so that it can be written anywhere."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any, levels: int = MAX_LEVELS) -> Any:
-    """Undo the wrapping that ansible-inventory gives to values marked unsafe; a vaulted value stays unreadable.
+    """Unwrap values that ansible-inventory marks as unsafe; a vaulted value stays unreadable.
 
-    So does what is nested deeper than any value of ours: it comes back as something that no field takes.
+    A value nested deeper than any valid one becomes `...`, which no field accepts.
     """
     if isinstance(value, str):
         return whole(value)

@@ -1,7 +1,7 @@
-"""Employees, read from any Ansible inventory by Ansible itself, once, in a subprocess.
+"""Reads employees from any Ansible inventory, with Ansible itself, once, in a subprocess.
 
-`--export` keeps each host's own variables apart from its groups'. Authority (accounts, mandate, waivers) is taken
-from the host's own variables alone: a line among a group's variables must never open the gate for everyone.
+`--export` keeps each host's own variables apart from its groups'. Authority (accounts, mandate, waivers) is read from
+the host's own variables only: a line in a group's variables must never grant authority for everyone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fleet.paths import ansible_content
 from fleet.recipes.recipe import Recipe
 
 ServicesFor = Callable[[bool], Mapping[str, Recipe]]
-"""The services that there are, each with its recipe; given whether it is a rehearsal, as the inventory says."""
+"""Returns all services with their recipes, given whether the inventory is marked as a rehearsal."""
 
 
 @dataclass(frozen=True)
@@ -37,37 +37,37 @@ class Inventory:
     digest: str
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What stands in a source and is not in force, such as people of a directory who are left out."""
+    """Entries in a source that have no effect, such as directory entries that were left out."""
     remarks: tuple[str, ...] = ()
-    """What else Ansible warned of; it need not be a mistake."""
+    """Other warnings from Ansible; they need not be mistakes."""
     places: tuple[str, ...] = ()
-    """The sources as they are, however they were given: whole paths without links."""
+    """The sources' absolute paths with links resolved, however they were given."""
     total: int | None = None
-    """Everybody that the sources name, also if only some of them are meant; None if they were read with a limit."""
+    """Number of employees in the sources, even if only some are selected; None if read with a limit."""
 
     @property
     def sources_digest(self) -> str:
-        """Names the sources, so that two runs over the same ones can be compared."""
+        """SHA-256 of the sources' places, to compare the sources of two runs."""
         return hashlib.sha256("\0".join(self.places or self.sources).encode()).hexdigest()
 
     def is_of(self, sources_digest: str) -> bool:
-        """True if a run with this digest had the same sources. Older logs have a digest of how they were spelled."""
+        """Return True if a run with this digest had the same sources. Older logs have a digest of the given paths."""
         spelled = hashlib.sha256("\0".join(self.sources).encode()).hexdigest()
         return sources_digest in (self.sources_digest, spelled)
 
     def only(self, names: Collection[str]) -> Inventory:
-        """The same inventory with these employees alone."""
+        """Return the same inventory with only these employees."""
         wanted = frozenset(names)
         return self.having(employee for employee in self.employees if employee.name in wanted)
 
     def having(self, employees: Iterable[Employee]) -> Inventory:
-        """The same inventory with these employees in place of its own."""
+        """Return the same inventory with its employees replaced."""
         return replace(self, employees=tuple(employees))
 
     def require_own_state(self, *, is_rehearsal: bool) -> None:
-        """Rehearsed people and real ones are known to different states: beside the other's inventory nobody would be.
+        """Require that inventory and state are both of a rehearsal, or both live.
 
-        Raises InputError.
+        Otherwise no person in the inventory would be known to the state. Raises InputError.
         """
         names = ", ".join(self.sources)
         if self.rehearsal and not is_rehearsal:
@@ -80,7 +80,7 @@ class Inventory:
             )
 
     def all_problems(self) -> Iterator[Problem]:
-        """Problems of groups first, then of each employee."""
+        """Yield problems of groups first, then of each employee."""
         yield from self.problems
         for employee in self.employees:
             yield from employee.problems
@@ -93,18 +93,18 @@ def read_inventory(
     ansible_python: str = sys.executable,
     cwd: Path | None = None,
 ) -> Inventory:
-    """Read `sources` (files, directories, scripts, plugins: what `ansible -i` takes).
+    """Read `sources` (files, directories, scripts, plugins: anything `ansible -i` accepts).
 
-    `services` is asked once it is known whether this is a rehearsal. `ansible_python` is the interpreter that has
-    Ansible; the caller's environment, ansible.cfg and `cwd` count, as they would for ansible-playbook.
+    `services` is called once it is known whether this is a rehearsal. `ansible_python` is the interpreter that has
+    Ansible; the caller's environment, ansible.cfg and `cwd` apply as for ansible-playbook.
 
-    Raises InputError if a source is missing, cannot be parsed, or holds no employee (after `limit`).
+    Raises InputError if a source is missing, cannot be parsed, or contains no employee (after `limit`).
     """
     if not sources:
         raise InputError("No inventory given; pass one with -i, or name it in fleet.yml (inventory: staff.yml).")
     listing, losses, remarks = _list_hosts(sources, limit, ansible_python, cwd)
     inventory = inventory_of(listing, sources, services, limit, cwd)
-    if limit is None:  # with a limit, accounts of others are not known
+    if limit is None:  # with a limit, other employees' accounts are unknown
         losses += tuple(map(str, _lost_accounts(inventory, cwd)))
     return replace(inventory, warnings=losses, remarks=remarks)
 
@@ -116,9 +116,9 @@ def inventory_of(
     limit: str | None = None,
     cwd: Path | None = None,
 ) -> Inventory:
-    """The employees in what `ansible-inventory --list --export` has printed of `sources`.
+    """Return the employees in the output of `ansible-inventory --list --export` for `sources`.
 
-    Raises InputError if there is none.
+    Raises InputError if it contains none.
     """
     hostvars: dict[str, dict[str, Any]] = listing.pop("_meta", {}).get("hostvars", {})
     groups = {name: group for name, group in listing.items() if isinstance(group, dict)}
@@ -157,7 +157,7 @@ def inventory_of(
                 inherited |= groups[parent].get("vars", {})
         employee = read_employee(whole(name), hostvars.get(name, {}), inherited, known, lines)
         employees.append(replace(employee, groups=tuple(sorted(map(whole, own_groups - {"all", "ungrouped"})))))
-    # The digest names what this run was given, so that a report can say which inventory it belongs to.
+    # The digest identifies this run's input, so that a report can name the inventory it belongs to.
     canonical = json.dumps({"hosts": hostvars, "groups": groups}, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
     return Inventory(
@@ -172,12 +172,12 @@ def inventory_of(
 
 
 def _place(source: str, cwd: Path) -> str:
-    """A source as a whole path; a list of hosts is what it is."""
+    """Return a source as an absolute path; a list of hosts is returned as it is."""
     return source if "," in source else str((cwd / source).resolve())
 
 
 def list_source(source: Path, *, is_exported: bool) -> dict[str, Any]:
-    """Ansible's own listing of one source; with `is_exported`, groups' variables apart from their hosts'.
+    """Return Ansible's own listing of one source; with `is_exported`, group variables separate from host variables.
 
     Raises InputError if Ansible cannot read it.
     """
@@ -188,11 +188,11 @@ def list_source(source: Path, *, is_exported: bool) -> dict[str, Any]:
 def _list_hosts(
     sources: Sequence[str], limit: str | None, ansible_python: str, cwd: Path | None, *, is_exported: bool = True
 ) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
-    """The answer of ansible-inventory, and what it warned of: losses, and all else."""
+    """Return the output of ansible-inventory and its warnings: losses, and all others."""
     command = [*ansible_inventory(ansible_python), "--list", *(["--export"] if is_exported else [])]
-    # So that what lies beside the play counts as it does for ansible-playbook: our inventory plugins do.
+    # Plugins next to the play apply as they do for ansible-playbook: ours are there.
     command.append(f"--playbook-dir={ansible_content() / 'playbooks'}")
-    command += [f"--inventory={source}" for source in sources]  # with the sign: never options of their own
+    command += [f"--inventory={source}" for source in sources]  # with `=`, a source is never parsed as an option
     if limit is not None and not limit.strip():
         raise InputError("--limit is empty, which would mean everybody; name somebody, or leave it out.")
     if limit:
@@ -220,9 +220,9 @@ def _list_hosts(
 
 
 def _lost_accounts(inventory: Inventory, cwd: Path | None) -> Iterator[Problem]:
-    """Accounts that one place gives an employee and a later one takes away: Ansible lets the last one win.
+    """Yield accounts given to an employee in one place and lost to a later one: in Ansible the last one wins.
 
-    Sources that name each employee's accounts but once, as they mostly do, are not parsed for it.
+    Sources that name each employee's accounts only once, the usual case, are not parsed for this.
     """
     lines = SourceLines(inventory.sources, cwd)
     if lines.mentions("fleet_accounts") <= sum(bool(employee.accounts) for employee in inventory.employees):
@@ -241,9 +241,9 @@ def _lost_accounts(inventory: Inventory, cwd: Path | None) -> Iterator[Problem]:
 
 
 def _parents_first(groups: Mapping[str, Any]) -> list[str]:
-    """Group names by depth below `all`, then name: the order in which Ansible lets later ones win."""
+    """Return group names by depth below `all`, then by name: the order in which later ones win in Ansible."""
     depth = dict.fromkeys(groups, 0)
-    for _ in groups:  # a chain of groups is at most as long as there are groups
+    for _ in groups:  # a chain of groups is at most as long as the number of groups
         changed = False
         for name, group in groups.items():
             for child in group.get("children", ()):
@@ -264,11 +264,11 @@ def _ancestors(groups: Mapping[str, Any], names: list[str]) -> set[str]:
 
 
 def gaps_in_mandates(inventory: Inventory, cwd: Path | None = None) -> Iterator[Problem]:
-    """Accounts that a run would leave alone because the mandate names somebody else or misses the service.
+    """Yield accounts that a run would skip because the mandate names someone else or lacks the service.
 
     `cwd` is where the inventory was read.
 
-    These stop nothing and nobody; `fleet inventory check` names them so that they are seen before a run.
+    These do not stop a run; `fleet inventory check` lists them so that they are seen before one.
     """
     lines = SourceLines(inventory.sources, cwd)
     for employee in inventory.employees:
@@ -276,7 +276,7 @@ def gaps_in_mandates(inventory: Inventory, cwd: Path | None = None) -> Iterator[
 
 
 def gaps_in_mandate(employee: Employee, lines: SourceLines) -> Iterator[Problem]:
-    """The same for one employee; none without a mandate."""
+    """Yield the same for one employee; nothing without a mandate."""
     mandate = employee.mandate
     if mandate is None:
         return

@@ -1,6 +1,6 @@
 """Finds the line of an employee's variable in static inventory files, for error messages only.
 
-Ansible's own listing has no lines. Where a source is a script or a plugin, its name alone is the answer.
+Ansible's own listing has no line numbers. For a script or a plugin only the source's name is returned.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from fleet.paths import read_regular
 from fleet.yamlfile import NotPlain, compose
 
 MAX_BYTES = 64 * 1024 * 1024
-"""A larger inventory is none that somebody looks for a line in."""
+"""Larger inventories are not searched for lines."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a name stands. `above` is the key above it, or the folder (with its `/`) of a file of that name."""
+    """Where a name is defined. `above` is its parent key, or the folder (with its `/`) of a file of that name."""
 
     above: str | None
     file: Path
@@ -33,7 +33,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class HostEntry:
-    """A host in one file, with the variables that it is given there, as far as they are plain."""
+    """A host in one file, with the variables it gets there, as far as they are plain."""
 
     name: str
     file: Path
@@ -41,11 +41,11 @@ class HostEntry:
     """`file:line`."""
     variables: Mapping[str, object]
     is_host: bool
-    """False for a file in host_vars/: it makes no host."""
+    """False for a file in host_vars/, which does not define a host."""
 
 
 class SourceLines:
-    """Answers `file:line` for a variable of a host or group; reads each file at most once, and only when asked."""
+    """Returns `file:line` for a variable of a host or group; reads each file at most once, and only on demand."""
 
     def __init__(self, sources: Sequence[str], cwd: Path | None = None) -> None:
         self._sources = tuple(sources)
@@ -54,19 +54,19 @@ class SourceLines:
         self._index: dict[str, list[_Place]] | None = None
 
     def of_host(self, host: str, path: str) -> str:
-        """Where `path` (dotted, such as `fleet_mandate.expires_on`) of a host is written."""
+        """Return where `path` (dotted, such as `fleet_mandate.expires_on`) of a host is defined."""
         return self._find("hosts", host, path, "host_vars")
 
     def of_group(self, group: str, variable: str) -> str:
-        """Where a variable of a group is written."""
+        """Return where a variable of a group is defined."""
         return self._find(None, group, f"vars.{variable}", "group_vars")
 
     def mentions(self, variable: str) -> int:
-        """How often a variable's name stands in the sources: cheap to know, as nothing is parsed for it."""
+        """Return how often a variable's name occurs in the sources, without parsing them."""
         return sum(_text(path).count(variable) for path in self._paths())
 
     def values_of(self, host: str, variable: str) -> list[tuple[str, object]]:
-        """Each place (`file:line`) that gives a host this variable, and the value there, as far as it is plain."""
+        """Return each place (`file:line`) that gives a host this variable, and its value as far as it is plain."""
         found = []
         for place in self._places().get(host, ()):
             if place.above in ("hosts", "host_vars/") and isinstance(place.node, yaml.MappingNode):
@@ -83,7 +83,7 @@ class SourceLines:
         return found
 
     def host_entries(self) -> Iterator[HostEntry]:
-        """Each host of each file, ranges left out, as far as the files can be read as text."""
+        """Yield each host of each file, without ranges, as far as the files can be read as text."""
         for name, places in self._places().items():
             for place in places:
                 if place.above in ("hosts", "host_vars/"):
@@ -95,13 +95,13 @@ class SourceLines:
                     yield HostEntry(name, file, f"{self._short(file)}:{line}", variables, is_host=True)
 
     def impossible_dates(self) -> Iterator[str]:
-        """`file:line: key.path: …` for each unquoted date that is none (2026-13-01): YAML itself fails on those."""
+        """Yield `file:line: key.path: …` for each unquoted invalid date (2026-13-01), which fails in YAML itself."""
         for file, root in self._files().items():
             for path, node in _scalars(root, "", set()):
                 if node.tag == _TIMESTAMP:
                     try:
                         yaml.SafeLoader("").construct_yaml_timestamp(node)
-                    except (ValueError, AttributeError) as error:  # the latter for what has not even the form
+                    except (ValueError, AttributeError) as error:  # AttributeError if not even the form is right
                         line, why = node.start_mark.line + 1, f" ({error})" if isinstance(error, ValueError) else ""
                         yield f"{self._short(file)}:{line}: {path}: {node.value} is not a date{why}"
 
@@ -121,7 +121,7 @@ class SourceLines:
         return found[1] if found else ", ".join(self._sources)
 
     def _places(self) -> dict[str, list[_Place]]:
-        """By name, where a host, a group or a file of variables of that name is."""
+        """Where each host, group or variables file is defined, by name."""
         if self._index is None:
             self._index = {}
             for file, root in self._files().items():
@@ -141,7 +141,7 @@ class SourceLines:
         return self._roots
 
     def _paths(self) -> list[Path]:
-        """The files of the sources that may be read as text, once each."""
+        """Return the files of the sources that can be read as text, once each."""
         files: list[Path] = []
         for source in self._sources:
             place = self._cwd / source
@@ -164,9 +164,9 @@ _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 
 def _scalars(node: yaml.Node | None, path: str, seen: set[int]) -> Iterator[tuple[str, yaml.ScalarNode]]:
-    """All plain values below `node`, with the way there; what only leads to a host is left out of it."""
+    """Yield all scalars below `node` with their path; keys that only lead to a host are left out of the path."""
     if id(node) in seen:
-        return  # an alias: told once is enough, and it may lead back to itself
+        return  # an alias: once is enough, and it may be a cycle
     seen.add(id(node))
     if isinstance(node, yaml.ScalarNode):
         yield path, node
@@ -192,14 +192,14 @@ def _text(file: Path) -> str:
 
 def _compose(file: Path) -> yaml.Node | None:
     try:
-        # A file that is no YAML is an INI file, a script or a broken one: Ansible has the last word on it.
+        # A file that is not YAML is INI, a script or broken: Ansible decides.
         return compose(_text(file), with_aliases=True)
     except (ValueError, OverflowError, yaml.YAMLError, NotPlain):
         return None
 
 
 def _ini_hosts(text: str) -> Iterator[tuple[int, str, dict[str, object]]]:
-    """Line, name and variables of each host of an INI inventory, as Ansible reads them; ranges are left out."""
+    """Yield line, name and variables of each host in an INI inventory, as Ansible reads them, without ranges."""
     section = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if line.startswith("["):
@@ -231,7 +231,7 @@ def _entries(file: Path, node: yaml.Node, seen: set[int], above: str | None = No
 
 
 def _descend(node: yaml.Node, steps: list[str], line: int) -> tuple[int, int]:
-    """How many steps could be followed from `node`, and the line of the last one."""
+    """Return how many steps could be followed from `node`, and the line of the last one."""
     for depth, step in enumerate(steps):
         following = None
         if isinstance(node, yaml.MappingNode):

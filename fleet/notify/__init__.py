@@ -1,1 +1,1 @@
-"""Notifications: their targets, what they say (counts and codes), and how they are sent."""
+"""Notifications: their targets, their content (counts and codes), and how they are sent."""

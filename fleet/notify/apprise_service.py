@@ -1,4 +1,4 @@
-"""Notify through Apprise, an optional extra that knows over a hundred products. The one module that imports it."""
+"""Notify through Apprise, an optional extra that supports over a hundred products. Only this module imports it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fleet.notify.failures import NotSent
 from fleet.notify.notification import PRODUCT, Notification
 from fleet.notify.targets import Target
 
-# It logs addresses, and those hold secrets; Python prints warnings that have no handler.
+# Apprise logs addresses, which contain secrets; Python prints warnings that have no handler.
 logging.getLogger("apprise").addHandler(logging.NullHandler())
 logging.getLogger("apprise").propagate = False
 
 
 def way(target: Target, timeout: float) -> Callable[[Notification], None]:
-    """What sends to an address of Apprise's. Raises InputError if Apprise is missing or cannot use the address."""
+    """Return a function that sends to an Apprise URL. Raises InputError if Apprise is missing or rejects the URL."""
     try:
         from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType, PersistentStoreMode
         from apprise.plugins.custom_json import NotifyJSON
@@ -32,8 +32,8 @@ def way(target: Target, timeout: float) -> Callable[[Notification], None]:
             app_url="",
             image_url_mask="",
             image_url_logo="",
-            http_redirects=False,  # the secrets of an address are for its own host
-            storage_mode=PersistentStoreMode.MEMORY,  # neither stores nor reads anything on this machine
+            http_redirects=False,  # secrets in an address are for its own host only
+            storage_mode=PersistentStoreMode.MEMORY,  # stores and reads nothing on this machine
             pgp_autogen=False,
             pem_autogen=False,
             allow_templates=False,
@@ -50,7 +50,7 @@ def way(target: Target, timeout: float) -> Callable[[Notification], None]:
 
     def send(notification: Notification) -> None:
         if isinstance(service, NotifyJSON):
-            # An empty value removes a field of Apprise's own; fields that the address asks for stay.
+            # An empty value removes one of Apprise's own fields; fields requested in the URL stay.
             ours = {"version": "", "attachments": "", **notification.fields()}
             service.payload_extras = {**ours, **service.payload_extras}
         kind = NotifyType(notification.type)

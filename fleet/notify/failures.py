@@ -1,4 +1,4 @@
-"""Why a notification did not arrive, in words that hold no part of an address."""
+"""Explains why a notification failed, without any part of an address."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 
 class NotSent(Exception):
-    """The target did not accept the notification; the text says why and holds no part of the address."""
+    """The target did not accept the notification; the text gives the reason without any part of the address."""
 
 
 def why_not_sent(error: BaseException) -> str:
-    """Why it failed and what to do. Never an exception's own text: that may hold the address."""
+    """Return why it failed and what to do. The exception's own text is not used: it may contain the address."""
     causes = tuple(_causes(error))
 
     def has(*kinds: type[BaseException]) -> bool:
@@ -46,5 +46,5 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def answered(code: int) -> str:
-    """The failure of a target that answered with an error."""
+    """Return the failure for a target that answered with an error."""
     return f"it answered {code}; check that the address is right and still valid"

@@ -1,4 +1,4 @@
-"""Notify mailboxes: one letter to each, through the server of `smtp:`."""
+"""Notify mailboxes: one message to each, through the server in `smtp:`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TLS_FROM_THE_START = 465
 
 
 def way(mailboxes: tuple[str, ...], smtp: Smtp, timeout: float) -> Callable[[Notification], None]:
-    """What sends to mailboxes: with TLS, but for a server on this machine."""
+    """Return a function that sends to mailboxes, with TLS unless the server is on this machine."""
 
     def send(notification: Notification) -> None:
         with _connect(smtp, timeout) as server:
@@ -26,7 +26,7 @@ def way(mailboxes: tuple[str, ...], smtp: Smtp, timeout: float) -> Callable[[Not
 
 
 def _connect(smtp: Smtp, timeout: float) -> smtplib.SMTP:
-    """A connection, with TLS unless the server is on this machine. Raises SMTPNotSupportedError if it has no TLS."""
+    """Connect, with TLS unless the server is on this machine. Raises SMTPNotSupportedError if it has no TLS."""
     if smtp.is_loopback:
         return smtplib.SMTP(smtp.host, smtp.port, timeout=timeout)
     context = ssl.create_default_context()
@@ -42,13 +42,13 @@ def _connect(smtp: Smtp, timeout: float) -> smtplib.SMTP:
 
 
 def letter(notification: Notification, sender: str, recipient: str) -> EmailMessage:
-    """The letter, from an address that surely exists: the first of those that are notified."""
+    """Return the message. Its sender is the first recipient: that address is known to exist."""
     message = EmailMessage()
     message["Subject"] = notification.title
     message["From"] = f"{PRODUCT} <{sender}>"
     message["To"] = recipient
     message["Date"] = formatdate()
-    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])  # by default it names this machine
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])  # the default contains this machine's name
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
     message.set_content(notification.text)
     return message

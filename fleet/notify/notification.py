@@ -1,4 +1,4 @@
-"""A notification: counts and codes. No field could hold a name, an address, a path or a host."""
+"""A notification: counts and codes. No field can contain a name, an address, a path or a host."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class Event(StrEnum):
 
 @dataclass(frozen=True)
 class Notification:
-    """One notification. `drifted` and `not_looked_at` are None where they are unknown."""
+    """One notification. `drifted` and `not_looked_at` are None if unknown."""
 
     event: Event
     exit_code: int
     meaning: str
-    """Of the exit code."""
+    """Meaning of the exit code."""
     run_id: str | None = None
     check: bool | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Outcome to the number of controls."""
+    """Number of controls per outcome."""
     drifted: int | None = None
     not_looked_at: int | None = None
 
     @property
     def title(self) -> str:
-        """The message's subject, one line."""
+        """The subject, in one line."""
         what = {
             Event.RUN_ENDED: "the check has ended" if self.check else "the run has ended",
             Event.RUN_NOT_BEGUN: "the check did not begin" if self.check else "the run did not begin",
@@ -49,7 +49,7 @@ class Notification:
 
     @property
     def text(self) -> str:
-        """The message: one fact a line."""
+        """The message, one fact per line."""
         lines = [f"Run: {self.run_id}"] if self.run_id else []
         if self.check is not None:
             lines.append("Mode: check, nothing was changed" if self.check else "Mode: real")
@@ -68,11 +68,11 @@ class Notification:
         return "success" if self.exit_code == EXIT_OK and not self.not_looked_at else "warning"
 
     def payload(self) -> dict[str, Any]:
-        """The JSON object that a webhook gets."""
+        """Return the JSON object for a webhook."""
         return {"title": self.title, "message": self.text, "type": self.type, **self.fields()}
 
     def fields(self) -> dict[str, Any]:
-        """The payload without title, message and type."""
+        """Return the payload without title, message and type."""
         return {
             "product": PRODUCT,
             "format": FORMAT,

@@ -1,4 +1,4 @@
-"""Send notifications to all targets at once: webhooks, mail, and what only Apprise can reach."""
+"""Send notifications to all targets in parallel: webhooks, mail, and targets that only Apprise supports."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from fleet.notify.notification import Notification
 from fleet.notify.targets import WEB_SCHEMES, Channels, Smtp, Target
 
 WITHIN = 15.0
-"""Seconds for all targets of one notification; they are served in parallel."""
+"""Seconds for all targets of one notification, which are sent in parallel."""
 _STEP = 10.0
 """Seconds for one connection and for one answer."""
 
 Send = Callable[[Notification], None]
-"""Sends to one target. Raises NotSent, or what its library raises."""
+"""Sends to one target. Raises NotSent, or the errors of its library."""
 
 
 class Notifier:
-    """Sends notifications to the targets of some channels; loads nothing where there are none."""
+    """Sends notifications to the targets in `channels`; loads no library without targets."""
 
     def __init__(self, channels: Channels | None = None) -> None:
-        """Raises InputError for a file that cannot be used, and for an address that nothing installed can use."""
+        """Raises InputError for an unusable file, and for an address that no installed library supports."""
         self._smtp = channels.smtp if channels else Smtp("localhost", 25)
         targets = channels.everyone() if channels else ()
         self._ways = [(target, _way(target, self._smtp)) for target in targets]
@@ -34,7 +34,7 @@ class Notifier:
         return bool(self._ways)
 
     def require_loopback(self) -> None:
-        """Raise InputError, and forget all targets, if one may be outside this machine: a rehearsal pages nobody."""
+        """Raise InputError, and drop all targets, if one may be on another machine: a rehearsal must not reach it."""
         for target, _ in self._ways:
             if not target.stays_here(self._smtp):
                 self._ways = []
@@ -44,17 +44,17 @@ class Notifier:
                 )
 
     def tell(self, notification: Notification) -> list[str]:
-        """Send to all targets within `WITHIN` seconds; a sentence, without secrets, for each that failed."""
+        """Send to all targets within `WITHIN` seconds. Returns a sentence, without secrets, for each failure."""
         failures: dict[int, str | None] = {}
 
         def send(number: int, way: Send) -> None:
             try:
                 way(notification)
                 failures[number] = None
-            except Exception as error:  # also a library's own bug: the run's results must still be shown
+            except Exception as error:  # also a bug in a library: the run's results must still be shown
                 failures[number] = why_not_sent(error)
 
-        # Daemon threads: one that hangs must not keep the command from ending.
+        # Daemon threads: one that hangs must not keep the command from exiting.
         threads = [
             threading.Thread(target=send, args=(number, way), daemon=True) for number, (_, way) in enumerate(self._ways)
         ]
@@ -72,7 +72,7 @@ class Notifier:
 
 
 def _way(target: Target, smtp: Smtp) -> Send:
-    """How to reach a target. Each way is imported when a target needs it: most commands notify nobody."""
+    """Return the sender for a target. Modules are imported on demand: most commands notify nobody."""
     if target.mailboxes:
         from fleet.notify import mail
 

@@ -1,4 +1,4 @@
-"""Whom to notify: `--notify`, `notify:` and the private file of `--notify-file`."""
+"""Notification targets: `--notify`, `notify:` and the private file in `--notify-file`."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from fleet.paths import read_private
 
 DEFAULT_SMTP = "localhost:25"
 MAX_FILE = 64 * 1024
-"""Bytes of a file with addresses; more is refused."""
+"""Maximum bytes of a file with addresses."""
 
 PLAIN_SCHEMES = frozenset({"http", "json", "xml", "form"})
 """Web requests without TLS: to this machine only."""
 WEB_SCHEMES = frozenset({"http", "https"})
 _OF_A_HOST = WEB_SCHEMES | {"json", "jsons"}
-"""The host in the address says where they go; what a product's address means only Apprise knows."""
+"""Schemes with the destination in the host part; only Apprise can interpret a product's address."""
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 _PASSWORDS = ("pass", "password")
 
 
 @dataclass(frozen=True)
 class Smtp:
-    """The mail server for `mailto:ADDRESS`. To another machine it must speak TLS (STARTTLS, or 465 from the start)."""
+    """The mail server for `mailto:ADDRESS`. On another machine it must use STARTTLS, or TLS from the start (465)."""
 
     host: str
     port: int
@@ -39,60 +39,60 @@ class Smtp:
 
 @dataclass(frozen=True)
 class Target:
-    """One address, which may be a secret: `str` and `repr` show only enough to tell it from others."""
+    """One address, which may be a secret: `str` and `repr` show only enough to distinguish it from others."""
 
     url: str = field(repr=False)
     origin: str
-    """Where it is written, for sentences: `--notify`, or a file with a line."""
+    """Where it is written, for messages: `--notify`, or a file with a line."""
 
     def __str__(self) -> str:
         if self.mailboxes:
             return f"mailto:{','.join(self.mailboxes)}"
         if self.scheme not in _OF_A_HOST:
-            return f"{self.scheme}://…"  # where others have a host, products have tokens
+            return f"{self.scheme}://…"  # product URLs have tokens in place of the host
         parts = urlsplit(self.url)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"{self.scheme}://{host}{f':{parts.port}' if parts.port else ''}/…"
 
     @property
     def scheme(self) -> str:
-        """In lower case."""
+        """The scheme, in lower case."""
         return self.url.partition(":")[0].lower()
 
     @property
     def host(self) -> str:
-        """As it is written; empty where there is none."""
+        """The host as written; empty if missing."""
         return urlsplit(self.url).hostname or ""
 
     @property
     def mailboxes(self) -> tuple[str, ...]:
-        """The addresses of a `mailto:` (RFC 6068); none for anything else, also for Apprise's own `mailto://`."""
+        """The addresses of a `mailto:` (RFC 6068); empty for anything else, including Apprise's `mailto://`."""
         if self.scheme != "mailto" or self.url[len("mailto:") :].startswith("//"):
             return ()
         return tuple(unquote(one) for one in self.url.partition(":")[2].split(","))
 
     def stays_here(self, smtp: Smtp) -> bool:
-        """True if it surely reaches nothing but this machine."""
+        """Return True if it is certain to reach only this machine."""
         return smtp.is_loopback if self.mailboxes else self.scheme in _OF_A_HOST and is_loopback(self.host)
 
 
 @dataclass(frozen=True)
 class Channels:
-    """Everything about whom to notify; the file is not read yet."""
+    """All notification targets; the file is not read yet."""
 
     targets: tuple[Target, ...] = ()
     file: Path | None = None
     smtp: Smtp = Smtp("localhost", 25)
 
     def everyone(self) -> tuple[Target, ...]:
-        """The targets and those of the file. Raises InputError if it is not private or has a malformed one."""
+        """Return the targets and those in the file. Raises InputError if it is not private or has a malformed one."""
         return self.targets + (_read_targets(self.file) if self.file else ())
 
 
 def parse_target(text: str, origin: str, *, is_private: bool = False) -> Target:
-    """The target of `https://…`, `mailto:ADDRESS` or a URL of Apprise's.
+    """Parse `https://…`, `mailto:ADDRESS` or an Apprise URL.
 
-    Raises InputError, which never repeats the text; a password is refused unless the place is private.
+    Raises InputError, which never repeats the text; a password is refused unless `is_private`.
     """
     target = Target(text, origin)
     if not text.isprintable():
@@ -127,7 +127,7 @@ def parse_target(text: str, origin: str, *, is_private: bool = False) -> Target:
 
 
 def parse_smtp(text: str, origin: str) -> Smtp:
-    """The mail server of `HOST:PORT`. Raises InputError for anything else."""
+    """Parse `HOST:PORT` of a mail server. Raises InputError for anything else."""
     match = re.fullmatch(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", text)
     if match is None or not 0 < int(match[2]) < 65536:
         raise InputError(f"{origin}: smtp: write it as HOST:PORT, such as {DEFAULT_SMTP}.")

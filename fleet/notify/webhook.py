@@ -1,4 +1,4 @@
-"""Notify a webhook: one JSON object by HTTP POST. The one module that imports httpx."""
+"""Notify a webhook: one JSON object by HTTP POST. Only this module imports httpx."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fleet.notify.failures import NotSent, answered
 from fleet.notify.notification import PRODUCT, Notification
 from fleet.notify.targets import Target
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs whole addresses, and those hold secrets
+logging.getLogger("httpx").setLevel(logging.WARNING)  # at INFO it logs complete addresses, which contain secrets
 
 
 def way(target: Target, timeout: float) -> Callable[[Notification], None]:
-    """What sends to a webhook: no redirect is followed, and no answer is read beyond its headers."""
+    """Return a function that sends to a webhook; redirects are not followed and only the answer's headers are read."""
     try:
         url = httpx.URL(target.url)
     except httpx.InvalidURL:
@@ -26,14 +26,14 @@ def way(target: Target, timeout: float) -> Callable[[Notification], None]:
 
     def send(notification: Notification) -> None:
         client = httpx.Client(
-            # The system's roots, and those of SSL_CERT_FILE and SSL_CERT_DIR; httpx has certifi's alone.
+            # The system's roots, and those in SSL_CERT_FILE and SSL_CERT_DIR; httpx uses only certifi's.
             verify=ssl.create_default_context(),
             timeout=timeout,
-            # The environment's proxies, but not for this machine: a rehearsal must reach no other.
+            # Use the environment's proxies, but not for this machine: a rehearsal must not reach any other.
             trust_env=not is_loopback(target.host),
             headers={"User-Agent": PRODUCT},
         )
-        # The status says whether it arrived. The body is not read: one without end would fill the memory.
+        # The status shows whether it arrived. The body is not read: an endless one would exhaust memory.
         with client, client.stream("POST", url, json=notification.payload()) as answer:
             if not answer.is_success:
                 raise NotSent(answered(answer.status_code))

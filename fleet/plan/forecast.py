@@ -1,4 +1,4 @@
-"""What a run would do and how long it would take, from inventory, gates and pacing: said before anything is touched."""
+"""What a run would do and how long it would take, from inventory, gates and pacing, before anything is touched."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from fleet.settings.hours import Hours
 from fleet.settings.resolve import Settings
 
 VISIT = 12.0
-"""Seconds that an account takes where no earlier run tells: 8 of waits, the rest for the browser (make bench)."""
+"""Seconds per account if no earlier run gives a number: 8 of waits, the rest for the browser (make bench)."""
 START = 8.0
 """Seconds before the first visit: Ansible, the agent, a browser."""
 
 
 @dataclass(frozen=True)
 class ServiceForecast:
-    """What would be visited at one service. `seconds` is the shortest and the longest time that it would take.
+    """What would be visited at one service. `seconds` is the shortest and the longest time it would take.
 
-    `pace` is None on this machine.
+    `pace` is None for a service on this machine.
     """
 
     service: str
     name: str
-    """The name that people know it by."""
+    """The display name."""
     accounts: int
     controls: int
     pace: Pace | None
@@ -55,7 +55,7 @@ class ServiceForecast:
 class Forecast:
     """`visits` in their order; `left_alone` with the outcome that each would get without a visit.
 
-    `lacking` says in sentences what a run needs that is not here.
+    `lacking` lists, in sentences, what a run needs and this machine does not have.
     """
 
     visits: tuple[PlannedAccount, ...]
@@ -65,20 +65,20 @@ class Forecast:
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """The shortest and the longest time for all: services are visited side by side."""
+        """The shortest and the longest time for everything: services are visited side by side."""
         if not self.services:
             return 0.0, 0.0
         alone = [one.seconds for one in self.services if one.pace and (one.pace.has_pauses or one.pace.hours)]
-        # The others share the contexts, so they take their time one service after the other.
+        # The other services share the browser contexts, so their times add up.
         shared = [one.seconds for one in self.services if not one.pace or not (one.pace.has_pauses or one.pace.hours)]
         sides = [*alone, (sum(low for low, _ in shared), sum(high for _, high in shared))]
         return START + max(low for low, _ in sides), START + max(high for _, high in sides)
 
 
 def forecast(spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> Forecast:
-    """Look into the plan of a run that begins now (local time). Nothing is started, and no secret is read.
+    """Return the forecast of a run that begins now (local time). Starts nothing and reads no secret.
 
-    Raises InputError where the run would be refused for what it was given.
+    Raises InputError if the run would be refused.
     """
     now = now or datetime.now()
     settings, rehearsal = spec.settings, spec.inventory.rehearsal
@@ -108,7 +108,7 @@ def forecast(spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> Fo
                     terms_accepted=settings.terms_accepted,
                     personal_sessions=settings.personal_sessions,
                 )
-                # A rehearsal makes its sessions itself.
+                # A rehearsal creates its own sessions.
                 if refused is None and not rehearsal and (employee, account.service) not in with_session:
                     refused = Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION
                 if refused is None:
@@ -132,7 +132,7 @@ def forecast(spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> Fo
 
 
 def hours_of(spec: RunSpec, catalog: Catalog) -> Iterator[tuple[str, Hours]]:
-    """The live services of a run that are visited in certain hours only."""
+    """Return the live services of a run that are visited only in certain hours."""
     if spec.settings.hours and not spec.inventory.rehearsal:
         planned = planned_accounts(spec, catalog).values()
         live = {one.service for of_one in planned for one in of_one if is_live(one, spec.settings.network)}
@@ -159,7 +159,7 @@ def _lacking(settings: Settings, *, is_live: bool) -> Iterator[str]:
         yield str(error)
     for what, path in (("age identity", settings.identity), ("key of the audit log", settings.log_key)):
         if not path.is_file():
-            yield f"There is no {what} at {path}; 'fleet init' makes one."
+            yield f"There is no {what} at {path}; 'fleet init' creates one."
     if is_live and not settings.workers:
         try:
             require_sandbox(settings.sandbox)

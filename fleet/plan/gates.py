@@ -15,12 +15,12 @@ Refusal = tuple[Outcome, Reason | None]
 
 
 def today() -> date:
-    """The day by which mandates and waivers are judged: UTC, like all times here."""
+    """Return the date on which mandates and waivers are judged: UTC, like all times here."""
     return datetime.now(UTC).date()
 
 
 def is_shut(service: str, stopped: Container[str]) -> Reason | None:
-    """Why nobody may be visited at a service now, or None; `stopped` are the services that were stopped."""
+    """Return why no account may be visited at a service now, or None; `stopped` are the stopped services."""
     try:
         return Reason.SERVICE_STOPPED if service in stopped else None
     except InputError:
@@ -28,9 +28,9 @@ def is_shut(service: str, stopped: Container[str]) -> Reason | None:
 
 
 def lacking_authority(employee: Employee, service: str, revoked: Container[str]) -> Reason | None:
-    """Why nothing may be touched for this employee there, or None. `owner: company` needs no mandate.
+    """Return why nothing may be touched for this employee there, or None. `owner: company` needs no mandate.
 
-    `revoked` are the employees whose mandates were taken back.
+    `revoked` are the employees whose mandates were revoked.
     """
     if employee.accounts[service].owner == "company":
         return None
@@ -45,7 +45,7 @@ def lacking_authority(employee: Employee, service: str, revoked: Container[str])
 
 
 def unreadable(account: PlannedAccount) -> Refusal | None:
-    """How an account ends whose data is bad or whose service has no recipe; None if it can be visited."""
+    """Return the outcome of an account whose data is bad or whose service has no recipe; None if it can be visited."""
     problem = account.employee.problem_for(account.service)
     if problem is not None:
         return Outcome.ERROR, problem.reason
@@ -62,7 +62,7 @@ def refusal(
     terms_accepted: Container[str],
     personal_sessions: Container[str],
 ) -> Refusal | None:
-    """How a planned control ends without a visit, or None if it may be visited; the first gate that is shut counts."""
+    """Return the outcome of a control that is not visited, or None if it may be; the first closed gate counts."""
     if account.recipe is None or control is None or account.employee.problem_for(account.service) is not None:
         return unreadable(account)
     service = account.recipe.service
@@ -82,5 +82,5 @@ def refusal(
 
 
 def is_personal(account: Account, recipe: Recipe) -> bool:
-    """True if the account is the employee's own, so that using its session is for the organization to decide."""
+    """Return True if the account belongs to the employee, so the organization must decide about using its session."""
     return recipe.accounts == "personal" or (recipe.accounts == "either" and account.owner == "employee")

@@ -1,4 +1,4 @@
-"""What the last run tells the next one: whom to visit last, and how long a visit took."""
+"""What the last run tells the next one: which employees to visit last, and how long a visit took."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _STUCK = (Outcome.CHALLENGED, Outcome.PAGE_CHANGED)
 
 
 class History:
-    """The last run of the same kind in the log that `spec` goes by, read once."""
+    """The last run of the same kind in the log used by `spec`, read once."""
 
     def __init__(self, spec: RunSpec) -> None:
-        """Without a log there is no last run; nothing is made for it."""
+        """Without a log there is no last run; no log is created for it."""
         places = spec.settings.state_dir.audit
         records = list(read_last_run(places.log, rehearsal=spec.inventory.rehearsal))
         self._spec = spec
@@ -29,11 +29,11 @@ class History:
         self._results = last.results(names, absent=Reason.AGENT_ENDED) if last else []
 
     def turns(self, now: datetime | None = None) -> list[str]:
-        """The employees in the inventory's order, but so mixed that each service's are spread evenly over the run.
+        """Return the employees in the inventory's order, mixed so that each service's are spread evenly over the run.
 
-        Forks are few: a row of people at one slow service would keep all others waiting. Those at a service that is
-        out of its hours come later, and last those whom the last run left challenged or before a changed page: if they
-        still are, the others have been visited before the circuit opens.
+        Forks are few: consecutive people at one slow service would make all others wait. Those at a service outside its
+        hours come later. Last come those whom the last run left challenged or before a changed page: if they still are,
+        the others have been visited before the circuit opens.
         """
         now = now or datetime.now()
         stuck = {result.employee for result in self._results if result.outcome in _STUCK}
@@ -50,7 +50,7 @@ class History:
         return sorted(services, key=order.__getitem__)
 
     def usual_seconds(self) -> Mapping[str, float]:
-        """Service to the seconds that an account took there, its controls together (the median)."""
+        """Return the median seconds that an account took, its controls together, by service."""
         spent: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for result in self._results:
             if result.service and result.duration_ms:

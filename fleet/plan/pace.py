@@ -1,4 +1,4 @@
-"""How gently each live service is visited, by fleet.yml and by what the service's recipe says of its terms."""
+"""How gently each live service is visited, according to fleet.yml and the terms in the service's recipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fleet.settings.values import MIN_PAUSE
 
 @dataclass(frozen=True)
 class Pace:
-    """Pauses between two visits, in seconds, and when they may begin; `hours` is None for at any time."""
+    """Pauses between two visits, in seconds, and the hours in which they may begin; `hours` is None for any time."""
 
     shortest: float
     longest: float
@@ -22,12 +22,12 @@ class Pace:
 
     @property
     def has_pauses(self) -> bool:
-        """True if the service is visited one account at a time."""
+        """Return True if the service is visited one account at a time."""
         return self.longest > 0
 
 
 def pace_of(recipe: Recipe, settings: Settings) -> Pace:
-    """The pace of a live service. One whose terms allow automation has no pauses, unless fleet.yml gives it some."""
+    """Return the pace of a live service. If its terms allow automation, it has no pauses unless fleet.yml sets some."""
     hours = settings.hours.get(recipe.service)
     own = settings.pause.services.get(recipe.service)
     if own is not None:
@@ -43,7 +43,7 @@ def check_paces(settings: Settings, catalog: Catalog) -> None:
         for service in services:
             if catalog.get(service) is None:
                 known = ", ".join(sorted(catalog.recipes))
-                raise InputError(f"fleet.yml: {key}: {service}: no recipe; there are {known}.")
+                raise InputError(f"fleet.yml: {key}: {service}: no recipe; known services: {known}.")
     for service, pause in settings.pause.services.items():
         if pause.shortest < MIN_PAUSE and catalog.recipes[service].terms.automation != "allowed":
             raise InputError(

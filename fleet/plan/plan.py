@@ -1,4 +1,4 @@
-"""The plan of a run: which employee's which controls, decided before anything is touched."""
+"""The plan of a run: which controls of which employees, decided before anything is touched."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Planned = tuple[str, str | None, str | None]
 """Employee, service, control."""
 
 MAX_UNKNOWN = 20
-"""So many services without a recipe are named for one employee: the plan of each must fit into a record."""
+"""Services without a recipe named per employee: each employee's plan must fit into a record."""
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """All that the agent needs to know of a run; it crosses to the agent as JSON, over a pipe."""
+    """Everything the agent needs to know about a run; passed to the agent as JSON over a pipe."""
 
     run_id: str
     check: bool
@@ -37,18 +37,18 @@ class RunSpec:
     settings: Settings
     claimed_operator: str | None = None
     resumes: str | None = None
-    """The run that this one goes on with."""
+    """The run that this one resumes."""
     only: frozenset[Planned] | None = None
-    """Nothing else is planned; None for all that the inventory and the filters ask for."""
+    """Only these are planned; None for everything that inventory and filters select."""
     recipes_sha256: dict[str, str] | None = None
-    """Service to the digest of the recipe that it was planned with; None where the agent itself makes the plan."""
+    """Digest by service of the recipe used for planning; None where the agent itself makes the plan."""
 
 
 @dataclass(frozen=True)
 class PlannedAccount:
-    """One employee at one service. `recipe` is None where there is none for that service.
+    """One employee at one service. `recipe` is None if that service has none.
 
-    `service` is None where the inventory gives no name that the log may hold: free text never gets there.
+    `service` is None if the inventory gives no name that the log may hold: free text never gets there.
     """
 
     employee: Employee
@@ -58,30 +58,30 @@ class PlannedAccount:
 
 
 def new_run_id() -> str:
-    """A run id that sorts by time and is safe as a file name."""
+    """Return a new run id, sortable by time and safe as a file name."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def claimed_operator(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Who sudo or AWX says is at the keyboard; the operating system's uid is recorded beside it."""
+    """Return the operator according to sudo or AWX; the operating system's uid is recorded beside it."""
     name = environ.get("AWX_USER_NAME") or environ.get("TOWER_USER_NAME") or environ.get("SUDO_USER")
     return name and name.encode("utf-8", "replace").decode()
 
 
 def catalog_for(settings: Settings, *, rehearsal: bool) -> Catalog:
-    """The recipes of a run: the catalog, the organization's own, and in a rehearsal those that exist only there."""
+    """Return the recipes of a run: the catalog, the organization's own, and for rehearsals those of rehearsals."""
     return load_catalog(settings.recipes, rehearsal=rehearsal)
 
 
 def services_for(settings: Settings) -> ServicesFor:
-    """The services with their recipes, as reading an inventory needs them: those of rehearsals only in one."""
+    """Return the services with their recipes, for reading an inventory; rehearsal services only in a rehearsal."""
     return lambda rehearsal: catalog_for(settings, rehearsal=rehearsal).recipes
 
 
 def read_people(
     settings: Settings, limit: str | None = None, ansible_python: str = sys.executable, cwd: Path | None = None
 ) -> tuple[Inventory, Catalog]:
-    """The inventory that the settings name, and the recipes that there are for it.
+    """Return the inventory named in the settings and the recipes for it.
 
     Raises InputError as `read_inventory` and `load_catalog` do.
     """
@@ -96,26 +96,26 @@ def read_people(
 
 
 def check_filters(settings: Settings, catalog: Catalog) -> None:
-    """Refuse --service and --control values that no recipe knows, and paces that cannot be. Raises InputError."""
+    """Refuse --service and --control values unknown to all recipes, and invalid paces. Raises InputError."""
     check_paces(settings, catalog)
     for service in settings.services:
         if catalog.get(service) is None:
-            raise InputError(f"--service {service}: no recipe; there are {', '.join(sorted(catalog.recipes))}.")
+            raise InputError(f"--service {service}: no recipe; known services: {', '.join(sorted(catalog.recipes))}.")
     known = {f"{recipe.service}.{control}" for recipe in catalog for control in recipe.controls}
     for control in settings.controls:
         if control not in known and not any(name.endswith(f".{control}") for name in known):
-            raise InputError(f"--control {control}: no recipe has it; there are {', '.join(sorted(known))}.")
+            raise InputError(f"--control {control}: no recipe has it; known controls: {', '.join(sorted(known))}.")
 
 
 def plan_accounts(employee: Employee, settings: Settings, catalog: Catalog) -> Iterator[PlannedAccount]:
-    """What is planned for one employee, in the inventory's order, filters applied.
+    """Return what is planned for one employee, in the inventory's order, with filters applied.
 
-    Bad data is planned too, with service or control None as far as it cannot be read: it must end in the log.
+    Bad data is planned too, with service or control None where unreadable: it must be recorded in the log.
     """
     given = [*employee.accounts, *(problem.service for problem in employee.problems if problem.service is not None)]
     unknown = [service for service in given if SERVICE_NAME.fullmatch(service) and catalog.get(service) is None]
     nameable = {*catalog.recipes, *unknown[:MAX_UNKNOWN]}
-    # Those that cannot be named are one entry: the log could not tell them apart.
+    # Services that cannot be named share one entry: the log could not tell them apart.
     services = dict.fromkeys(service if service in nameable else None for service in given)
     if not services and employee.problems:
         yield PlannedAccount(employee, None, None, (None,))
@@ -135,7 +135,7 @@ def plan_accounts(employee: Employee, settings: Settings, catalog: Catalog) -> I
 
 
 def planned_accounts(spec: RunSpec, catalog: Catalog) -> dict[str, list[PlannedAccount]]:
-    """The whole plan of a run, by employee, in the inventory's order."""
+    """Return the whole plan of a run by employee, in the inventory's order."""
     return {
         employee.name: [
             account
@@ -162,15 +162,15 @@ def require_same_recipes(spec: RunSpec, accounts: Iterable[PlannedAccount], cata
     for service in dict.fromkeys(account.recipe.service for account in accounts if account.recipe):
         if catalog.digests[service] != spec.recipes_sha256.get(service):
             raise InputError(
-                f"{catalog.paths[service]} was edited after this run was planned; run again. Nobody was visited."
+                f"{catalog.paths[service]} was edited after this run was planned; run again. No account was visited."
             )
 
 
 def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: Network) -> None:
-    """Refuse a start that breaks a rule of the whole run.
+    """Refuse to start a run that breaks a rule of the whole run.
 
-    Raises InputError if a rehearsal would leave this machine, or the breaker is off live. Nothing is asked of this
-    machine: that is `require_sandbox`'s.
+    Raises InputError if a rehearsal would leave this machine, or if the breaker is off for live services. Makes no
+    demands on this machine: that is `require_sandbox`.
     """
     live = sorted({account.service for account in accounts if is_live(account, network) and account.service})
     if not live:
@@ -182,24 +182,24 @@ def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: N
             f"({', '.join(_not_mapped(accounts, network))})."
         )
     if not spec.settings.breaker:
-        raise InputError("--breaker off is for loopback only; leave it out for live services.")
+        raise InputError("--breaker off works on loopback only; omit it for live services.")
 
 
 def require_sandbox(wanted: bool) -> None:
-    """Refuse to open live pages as root where Chromium's sandbox is wanted. Raises InputError."""
+    """Refuse to open live pages as root while Chromium's sandbox is required. Raises InputError."""
     if wanted and os.geteuid() == 0:
         raise InputError(
-            "A live run as root is refused, because Chromium's sandbox does not work there; run as an ordinary user "
+            "A live run as root is refused because Chromium's sandbox does not work there; run as an ordinary user "
             "(or accept the risk in fleet.yml: sandbox: false, accepted_by: NAME)."
         )
 
 
 def _not_mapped(accounts: list[PlannedAccount], network: Network) -> list[str]:
-    """`host:port` of pages that would leave this machine."""
+    """Return `host:port` of the pages that would leave this machine."""
     hosts = {host for account in accounts if account.recipe for host in account.recipe.page_hosts}
     return sorted(host for host in hosts if not network.is_loopback([host]))
 
 
 def is_live(account: PlannedAccount, network: Network) -> bool:
-    """True if visiting this account leaves this machine."""
+    """Return True if visiting this account leaves this machine."""
     return account.recipe is not None and not network.is_loopback(account.recipe.page_hosts)

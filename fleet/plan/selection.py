@@ -1,4 +1,4 @@
-"""Which of the planned controls a run is about, by what the log has of earlier runs."""
+"""Which planned controls a run covers, according to the log of earlier runs."""
 
 from __future__ import annotations
 
@@ -21,29 +21,27 @@ _LEFT = (Outcome.NOT_RUN, Outcome.UNKNOWN)
 
 @dataclass(frozen=True)
 class Selection:
-    """What was asked for. Several add up: `new` and `stale_days` are those that are either."""
+    """The requested selection. `new` and `stale_days` together select what matches either."""
 
     resume: bool = False
-    """What the last run did not reach, or does not know."""
+    """What the last run did not reach or ended as unknown."""
     new: bool = False
-    """What no run has done yet. Check mode does nothing, so it does not count."""
+    """What no run has done yet. Runs in check mode do not count."""
     only_failed: str | None = None
     """What did not end well in this run (a run id, or `last`)."""
     stale_days: int | None = None
-    """What was read last longer ago than this."""
+    """What was last read more than this many days ago."""
 
     def of(self, spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> RunSpec:
-        """The run with these controls alone; `only` is empty if there is nothing to do.
+        """Return the run limited to these controls; its `only` is empty if there is nothing to do.
 
-        A run in check mode is gone on with in check mode. Raises InputError for a run that is not in the log, for a
-        filter that no recipe knows, and for `resume` with anything else; AuditError if the log cannot be read.
+        A run in check mode is resumed in check mode. Raises InputError for a run that is not in the log, for a filter
+        unknown to all recipes, and for `resume` with anything else; AuditError if the log cannot be read.
         """
         by_record = self.new or self.only_failed is not None or self.stale_days is not None
         if self.resume:
             if by_record:
-                raise InputError(
-                    "--resume goes on with the last run as it was; leave --new, --only-failed, --stale out."
-                )
+                raise InputError("--resume continues the last run as it was; omit --new, --only-failed and --stale.")
             return self._resumed(spec)
         if not by_record:
             return spec
@@ -78,7 +76,7 @@ class Selection:
         for name, service, control in planned:
             subject = subjects.get(name)
             known = seen.get((subject.pseudonym, service, control), _NOTHING) if subject else _NOTHING
-            # Whoever was passed over for a waiver is new again once it has ended.
+            # A waived control is new again once its waiver has ended.
             is_done = known.is_done or (
                 known.is_waived
                 and service is not None
@@ -99,21 +97,21 @@ EVERYTHING = Selection()
 
 @dataclass
 class Past:
-    """What the log says of one control."""
+    """What the log records of one control."""
 
     is_done: bool = False
-    """A run that was not in check mode has ended it as done."""
+    """A run that was not in check mode ended it as done."""
     is_waived: bool = False
-    """Such a run has passed over it for a waiver."""
+    """Such a run skipped it for a waiver."""
     looked_at: datetime | None = None
-    """When it was read last, or was seen not to be offered."""
+    """When it was last read, or last seen not to be offered."""
 
 
 _NOTHING = Past()
 
 
 def past(log: Iterable[Mapping[str, Any]]) -> dict[ControlKey, Past]:
-    """What the log says of each control that a run has ended."""
+    """Return what the log records of each control that a run has ended."""
     found: dict[ControlKey, Past] = {}
     setting: set[str] = set()
     for record in log:
@@ -132,9 +130,9 @@ def past(log: Iterable[Mapping[str, Any]]) -> dict[ControlKey, Past]:
 
 
 def require_no_shrink(spec: RunSpec) -> None:
-    """Refuse an inventory that names half as many employees, or fewer, as the last run over the same sources.
+    """Refuse an inventory with at most half as many employees as the last run over the same sources.
 
-    An export that broke off looks like this: whoever is missing would be left alone, and nobody would notice.
+    A truncated export looks like this: the missing employees would silently be skipped.
     Raises InputError.
     """
     inventory = spec.inventory
@@ -149,8 +147,8 @@ def require_no_shrink(spec: RunSpec) -> None:
         if inventory.total * 2 <= before:
             today = counted(inventory.total, "employee")
             raise InputError(
-                f"{', '.join(inventory.sources)} names {today}; it named {before} in run {record['run']}. Look for "
-                "what is missing, or accept it with --accept-shrink (in a play optout_accept_shrink). Nothing was done."
+                f"{', '.join(inventory.sources)} names {today}; it named {before} in run {record['run']}. Check what "
+                "is missing, or accept it with --accept-shrink (in a play optout_accept_shrink). Nothing was done."
             )
         return
 

@@ -1,1 +1,1 @@
-"""Recipes: how the controls of each service are found, set and proved."""
+"""Recipes: how each service's controls are found, set and proved."""

@@ -1,4 +1,4 @@
-"""The catalog: all recipes of a run, the product's own and the organization's."""
+"""The catalog: all recipes of a run, built-in and the organization's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fleet.yamlfile import read_model
 
 @dataclass(frozen=True)
 class Catalog:
-    """All recipes of a run, by service. Earlier folders lose against later ones only by an explicit error."""
+    """All recipes of a run, by service. Two recipes for one service are an error."""
 
     recipes: dict[str, Recipe]
     digests: dict[str, str]
@@ -26,12 +26,12 @@ class Catalog:
         return self.recipes.get(service)
 
     def name_of(self, service: str | None) -> str | None:
-        """The name that people know a service by, such as `LinkedIn`; None where there is no recipe for it."""
+        """Return a service's display name, such as `LinkedIn`; None if it has no recipe."""
         recipe = self.recipes.get(service or "")
         return recipe.name if recipe else None
 
     def named(self, results: Iterable[Result]) -> list[Result]:
-        """The same results, each with the name of its service."""
+        """Return the same results, each with its service's display name."""
         return [replace(result, service_name=self.name_of(result.service)) for result in results]
 
     def __iter__(self) -> Iterator[Recipe]:
@@ -39,11 +39,11 @@ class Catalog:
 
 
 def load_catalog(folders: Iterable[Path] = (), *, rehearsal: bool = False) -> Catalog:
-    """Read the catalog that comes with the product, then the organization's own `folders`.
+    """Load the built-in catalog, then the organization's own `folders`.
 
-    With `rehearsal` also the recipes that exist in rehearsals alone, each unless the organization has its own.
+    With `rehearsal`, also load the recipes for rehearsals only, each unless the organization has its own.
 
-    Raises InputError that lists every mistake in every recipe, and for two recipes of one service.
+    Raises InputError that lists every error in every recipe, and for two recipes of one service.
     """
     recipes: dict[str, Recipe] = {}
     digests: dict[str, str] = {}
@@ -54,7 +54,7 @@ def load_catalog(folders: Iterable[Path] = (), *, rehearsal: bool = False) -> Ca
             raise InputError(f"{folder} is not a folder of recipes; give a folder with one YAML file per service.")
         files = sorted(path for path in folder.iterdir() if path.suffix in (".yml", ".yaml"))
         if not files:
-            raise InputError(f"{folder} holds no recipe (*.yml); docs/recipes.md shows how to write one.")
+            raise InputError(f"{folder} contains no recipe (*.yml); docs/recipes.md shows how to write one.")
         for path in files:
             try:
                 recipe, document = read_model(path, Recipe)
@@ -67,7 +67,7 @@ def load_catalog(folders: Iterable[Path] = (), *, rehearsal: bool = False) -> Ca
                 continue
             elif recipe.service in recipes:
                 mistakes.append(
-                    f"{path}: a recipe for '{recipe.service}' stands in {paths[recipe.service]} already; keep one."
+                    f"{path}: {paths[recipe.service]} already has a recipe for '{recipe.service}'; keep one of them."
                 )
             else:
                 recipes[recipe.service] = recipe

@@ -1,4 +1,4 @@
-"""Recipes: how a service's controls are found, set and proved, as data. One YAML file per service, no code in it.
+"""Recipes: how a service's controls are found, set and proved, as data. One YAML file per service, without code.
 
 docs/recipes.md explains each key to authors; docs/recipe.schema.json is generated from these models.
 """
@@ -21,7 +21,7 @@ from fleet.validation import Shape
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 PROFILE = "{profile}"
 SHOWS_WITHIN = 30
-"""Seconds that a page may take to show a control and to listen to it, unless its recipe says otherwise."""
+"""Seconds for a page to show a control and react to it, unless its recipe sets another limit."""
 Slug = Annotated[
     str,
     Shape(rf"^{SERVICE_NAME.pattern}$", "a name of lower-case letters, digits and _ such as wiki_2"),
@@ -47,8 +47,8 @@ def _page(value: str) -> str:
     if not parts.hostname or parts.username or parts.password:
         raise ValueError("must be an address with a host and without a user name")
     if parts.hostname not in LOOPBACK_NAMES:
-        _host(parts.hostname)  # what it is called goes into the browser's arguments
-    if parts.port == 0:  # raises ValueError by itself for one that cannot be
+        _host(parts.hostname)  # the host name goes into the browser's arguments
+    if parts.port == 0:  # an invalid port raises ValueError by itself
         raise ValueError("must be an address whose port is not 0")
     if PROFILE in parts.netloc or re.search(r"[{}]", value.replace(PROFILE, "")):
         raise ValueError("the only placeholder is {profile}, in the path or query")
@@ -74,7 +74,7 @@ class _Strict(BaseModel):
 
 
 class Sign(_Strict):
-    """Something by which a page is recognized: exactly one of an address, a CSS selector or a heading."""
+    """A sign that identifies a page: exactly one of an address, a CSS selector or a heading."""
 
     address: Text | None = Field(
         default=None,
@@ -95,32 +95,32 @@ class Sign(_Strict):
 
 
 class ChallengeSign(Sign):
-    """A sign of a challenge, and which kind it is: a person must answer it, never this tool."""
+    """A sign of a challenge, and its kind: a person must answer it, never this tool."""
 
     kind: Literal["captcha", "code", "device_approval", "restriction", "challenge"] = Field(
-        default="challenge", description="What a person must answer; it says what the employee is asked to do."
+        default="challenge", description="Kind of challenge; it decides what the employee is asked to do."
     )
 
     @property
     def reason(self) -> Reason:
-        """The reason code that is recorded when this sign is seen."""
+        """Reason code recorded when this sign is found."""
         return Reason(self.kind)
 
 
 class Identity(_Strict):
-    """Where the service says who is signed in. Read before anything is clicked.
+    """Where the service shows who is signed in. Read before anything is clicked.
 
     Either `landed`: the address to which `page` leads the signed-in person, or `css`: elements on the control's
-    page (or on `page`) of which every match must say the employee's profile.
+    page (or on `page`), all of whose matches must show the employee's profile.
     """
 
     page: Page | None = Field(
-        default=None, description="A page of its own to read the sign from, before the control's."
+        default=None, description="A separate page to read the sign from, before the control's page."
     )
     landed: Page | None = Field(
         default=None, description="Where `page` leads the signed-in person: an address with {profile} in it."
     )
-    css: Text | None = Field(default=None, description="Elements that say who is signed in; all of them must agree.")
+    css: Text | None = Field(default=None, description="Elements that show who is signed in; all of them must agree.")
     attribute: Annotated[str, Shape(r"^[a-zA-Z][\w-]*$", "the name of an attribute, such as href")] | None = Field(
         default=None, description="Read this attribute of the element; without it, its text."
     )
@@ -133,13 +133,13 @@ class Identity(_Strict):
         if self.landed is not None and (self.page is None or PROFILE not in self.landed):
             raise ValueError("landed needs page, and must contain {profile}")
         if self.is_page_itself(PROFILE):
-            raise ValueError("landed must be another address than page: everybody is led there")
+            raise ValueError("landed must be another address than page: page leads everyone there")
         if self.css is not None and PROFILE not in self.equals:
             raise ValueError("equals must contain {profile}: a sign that does not name the person proves nothing")
         return self
 
     def is_page_itself(self, profile: str) -> bool:
-        """True if this profile's address is the identity page: whoever is signed in, the browser is there."""
+        """Return True if this profile's address is the identity page, where the browser is for any signed-in person."""
         if self.landed is None or self.page is None:
             return False
         own = (fill_profile(address, profile) for address in (self.page, self.landed))
@@ -147,18 +147,18 @@ class Identity(_Strict):
 
 
 class ProfileForm(_Strict):
-    """What the service's profiles look like, so that a word that identifies nobody is refused."""
+    """Form of the service's profiles, so that a word that identifies no person is refused."""
 
     pattern: Annotated[Text, AfterValidator(_pattern)] = Field(
         default=".+", description="A regular expression for a whole profile: its id, not its address."
     )
-    never: tuple[Text, ...] = Field(default=(), description="Words that are nobody's profile; case is ignored.")
+    never: tuple[Text, ...] = Field(default=(), description="Words that are never a profile; case is ignored.")
     addresses: tuple[Text, ...] = Field(
         default=(),
         description="Addresses with {profile}: a path on the service's own hosts, or https://host/path. What follows "
         "the profile does not matter.",
     )
-    example: Text = Field(description="What to copy instead of a value that is no profile, such as a whole address.")
+    example: Text = Field(description="Example to copy, shown for an invalid value, such as a whole address.")
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
@@ -169,13 +169,13 @@ class ProfileForm(_Strict):
 
 
 class Find(_Strict):
-    """How one element is recognized: a stable attribute first, then its accessible name in a known language."""
+    """How an element is found: first by a stable attribute, then by its accessible name in a known language."""
 
     css: Text | None = Field(default=None, description="The service's own setting key or another stable attribute.")
     names: Labels = Field(default_factory=dict, description="Exact accessible names (labels) by language.")
     weak: tuple[Language, ...] = Field(
         default=(),
-        description="Languages whose names nobody has read off the page: another label there is no contradiction.",
+        description="Languages whose names were not read from the page itself: another label does not contradict them.",
     )
 
     @model_validator(mode="after")
@@ -189,13 +189,13 @@ class Find(_Strict):
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """All labels of all languages, each once."""
+        """All labels of all languages, without duplicates."""
         return tuple(dict.fromkeys(name for names in self.names.values() for name in names))
 
     def contradicts(self, label: str, language: str, locale: str | None) -> bool:
-        """True if what the key finds is called otherwise than the recipe knows, on a page in `language`.
+        """Return True if the element found has a label unknown to the recipe, on a page in `language`.
 
-        Where the page does not say its language, the employee's `locale` counts; where nobody says, all names do.
+        If the page does not state its language, the employee's `locale` counts; without it, all names do.
         """
         if not self.names or not label.strip() or is_one_of(label, self.all_names):
             return False
@@ -204,16 +204,16 @@ class Find(_Strict):
 
 
 class Control(_Strict):
-    """One thing to switch off: where it is, how to recognize it, how to set it, how to prove it."""
+    """One thing to switch off: where it is, how to find it, how to set it, how to prove it."""
 
-    title: Text = Field(description="What people call the setting, for lists and reports.")
-    page: Page = Field(description="The exact address of the page; after loading, the browser must be just there.")
+    title: Text = Field(description="Display name of the setting, for lists and reports.")
+    page: Page = Field(description="The exact address of the page; after loading, the browser must be exactly there.")
     kind: ControlKind = Field(description="What the control is on its page.")
     find: Find = Field(description="The control. For a radio: the option that means opted out.")
     opted_out: Literal["on", "off"] = Field(
-        description="Which state of it means opted out: off for most switches, on for a chosen radio option."
+        description="Which state means opted out: off for most switches, on for a chosen radio option.",
     )
-    save: Find | None = Field(default=None, description="The Save button; leave out where a change saves itself.")
+    save: Find | None = Field(default=None, description="The Save button; omit it if a change saves itself.")
     ready: Text | None = Field(
         default=None, description="A CSS selector that matches only once the page reacts to clicks."
     )
@@ -221,10 +221,10 @@ class Control(_Strict):
         default=SHOWS_WITHIN, ge=5, le=90, description="Seconds that the page may take to show the control."
     )
     not_offered: tuple[Sign, ...] = Field(
-        default=(), description="Signs by which the page says that this account does not have the control."
+        default=(), description="Signs by which the page shows that this account does not have the control."
     )
     sources: tuple[Text, ...] = Field(min_length=1, description="Where each fact above comes from.")
-    verified_live: Date | None = Field(description="When somebody saw this recipe work on the live service, or null.")
+    verified_live: Date | None = Field(description="When this recipe was seen working on the live service, or null.")
 
     @model_validator(mode="after")
     def _radio_is_on(self) -> Self:
@@ -233,23 +233,23 @@ class Control(_Strict):
         return self
 
     def page_for(self, profile: str) -> str:
-        """The address of this control's page for one profile."""
+        """Return the address of this control's page for one profile."""
         return fill_profile(self.page, profile)
 
 
 class Terms(_Strict):
-    """What the service's terms say of automated access."""
+    """What the service's terms say about automated access."""
 
     automation: Literal["allowed", "silent", "forbidden"] = Field(
         description="Where forbidden, a live run needs the organization's terms_accepted in fleet.yml."
     )
     source: Text = Field(description="Where the terms say so.")
-    reviewed_on: Date = Field(description="When somebody last read them, YYYY-MM-DD.")
+    reviewed_on: Date = Field(description="When they were last read, YYYY-MM-DD.")
 
 
 @dataclass(frozen=True)
 class SessionParts:
-    """The names of what makes up a session: all else that a page keeps in the browser proves nothing."""
+    """Names of everything that makes up a session: other data in the browser proves nothing."""
 
     cookies: frozenset[str] = frozenset()
     local_storage: frozenset[str] = frozenset()
@@ -257,42 +257,40 @@ class SessionParts:
 
 
 ANY_COOKIES = SessionParts()
-"""Of a recipe that names nothing: all cookies of its domains, and nothing else."""
+"""Used for recipes that name nothing: all cookies of their domains, and nothing else."""
 
 
 class Recipe(_Strict):
-    """All that is known of one service."""
+    """Everything known about one service."""
 
     service: Slug = Field(description="The service's name in inventories and results; the same as the file's name.")
-    name: Text = Field(description="The name that people know the service by.")
+    name: Text = Field(description="The service's display name.")
     domains: tuple[Host, ...] = Field(
         min_length=1, description="Domains whose cookies belong to a session; subdomains included."
     )
     asset_hosts: tuple[Host, ...] = Field(
-        default=(), description="Further hosts that its pages need for scripts, styles and data."
+        default=(), description="Other hosts that its pages load scripts, styles and data from."
     )
     session_cookies: tuple[Text, ...] = Field(
         default=(),
-        description="Cookies without which nobody is signed in; the proof trusts no others.",
+        description="Cookies required for being signed in; the proof trusts no others.",
     )
     session_local_storage: tuple[Text, ...] = Field(
-        default=(), description="Keys of local storage without which nobody is signed in; no other key is kept."
+        default=(), description="Local storage keys required for being signed in; no other key is kept."
     )
     session_databases: tuple[Text, ...] = Field(
-        default=(), description="IndexedDB databases without which nobody is signed in; no other database is kept."
+        default=(), description="IndexedDB databases required for being signed in; no other database is kept."
     )
-    terms: Terms = Field(description="What the service's terms say of automated access.")
+    terms: Terms = Field(description="What the service's terms say about automated access.")
     accounts: Literal["personal", "organization", "either"] = Field(
         default="either",
-        description="Whose the accounts are by the service's terms: the member's, the organization's, or, with either, "
-        "what `owner` of an account says. Live runs use stored sessions of personal accounts only where fleet.yml has "
-        "personal_sessions for the service.",
+        description="Who owns the accounts according to the service's terms: the member, the organization or, with "
+        "either, the `owner` given for each account. Live runs use stored sessions of personal accounts only where "
+        "fleet.yml has personal_sessions for the service.",
     )
-    identity: Identity = Field(description="How to see who is signed in.")
-    profile: ProfileForm | None = Field(
-        default=None, description="What profiles look like; any text is one if it is left out."
-    )
-    signed_out: tuple[Sign, ...] = Field(min_length=1, description="Signs that nobody is signed in; any one counts.")
+    identity: Identity = Field(description="How to read who is signed in.")
+    profile: ProfileForm | None = Field(default=None, description="Form of profiles; if omitted, any text is accepted.")
+    signed_out: tuple[Sign, ...] = Field(min_length=1, description="Signs of being signed out; any one counts.")
     challenges: tuple[ChallengeSign, ...] = Field(
         default=(), description="Signs that the service asks for a CAPTCHA, a code or the like; any one counts."
     )
@@ -305,7 +303,7 @@ class Recipe(_Strict):
 
     @cached_property
     def hosts(self) -> frozenset[str]:
-        """`host:port` of everything the browser may reach for this service."""
+        """`host:port` of everything the browser may connect to for this service."""
         assets = (host if ":" in host else f"{host}:443" for host in self.asset_hosts)
         return self.page_hosts | frozenset(assets)
 
@@ -316,25 +314,25 @@ class Recipe(_Strict):
         return SessionParts(*map(frozenset, names))
 
     def owns_host(self, host: str) -> bool:
-        """True if a cookie or stored data of `host` belongs to this service's session."""
+        """Return True if a cookie or stored data of `host` belongs to this service's session."""
         host = host.lstrip(".").lower()
         return any(host == domain or host.endswith("." + domain) for domain in self.domains)
 
     def fault_of_profile(self, profile: str) -> str | None:
-        """Why a profile can be nobody's; None if it may be somebody's."""
+        """Return why a profile cannot identify a person; None if it can."""
         form = self.profile
         if self.identity.is_page_itself(profile) or (form and _folded(profile) in map(_folded, form.never)):
             return f"names nobody at {self.name}"
         return f"is no profile at {self.name}" if form and not re.fullmatch(form.pattern, profile) else None
 
     def selectors(self) -> Iterator[tuple[str, str]]:
-        """Every CSS selector, each with the key that it stands under, such as `controls.ai_training.find.css`."""
+        """Yield every CSS selector with its key, such as `controls.ai_training.find.css`."""
         dumped = self.model_dump(exclude_none=True)
         yield from _selectors(dumped, "")
 
     @cached_property
     def pages(self) -> tuple[str, ...]:
-        """Every address that this recipe declares; {profile} is as it stands there."""
+        """Every address in this recipe, with {profile} left in place."""
         further = (self.identity.page, self.identity.landed)
         return (*(control.page for control in self.controls.values()), *filter(None, further))
 
@@ -360,7 +358,7 @@ def _selectors(part: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def json_schema() -> dict[str, Any]:
-    """The format as JSON Schema (2020-12): what editors complete and check while a recipe is written."""
+    """Return the format as JSON Schema (2020-12), for completion and checks in editors."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Recipe.model_json_schema(),
@@ -369,12 +367,12 @@ def json_schema() -> dict[str, Any]:
 
 
 def fill_profile(template: str, profile: str) -> str:
-    """Put a profile into an address; characters that would change the address are percent-encoded."""
+    """Insert a profile into an address; characters that would change the address are percent-encoded."""
     return template.replace(PROFILE, quote(profile, safe=""))
 
 
 def landing_key(address: str, template: str) -> str:
-    """An address for comparing where an identity page led: of query and fragment only what the template has."""
+    """Return an address to compare where an identity page led; query and fragment only if the template has them."""
     key = address
     if "#" not in template:
         key = key.partition("#")[0]
@@ -388,7 +386,7 @@ def _folded(text: str) -> str:
 
 
 def host_port(address: str) -> str:
-    """`host:port` of an address, with the port that its scheme implies."""
+    """Return `host:port` of an address, with the default port of its scheme."""
     parts = urlsplit(address)
     host = parts.hostname or ""
     return f"{'[' + host + ']' if ':' in host else host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"

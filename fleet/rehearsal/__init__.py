@@ -1,1 +1,1 @@
-"""The rehearsal: a local stand-in for services, under their real host names, that remembers what was really stored."""
+"""The rehearsal: local stand-ins for services, under their real host names, that record what was actually stored."""

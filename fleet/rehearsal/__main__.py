@@ -1,7 +1,7 @@
-"""The rehearsal's own process: one line of JSON in, one out, then it serves until its input ends.
+"""The rehearsal's own process: reads one JSON line, prints one, then serves until its input ends.
 
 In: {"accounts": [[{employee, service, profile, name, locale, case}, {the fields of behavior.Case}]],
-     "world_file": path or null, "port": 0, "extension": the folder of an Extension or null}
+"world_file": path or null, "port": 0, "extension": the folder of an Extension or null}
 Out: {"address": "127.0.0.1:PORT", "spki": …, "token": …}, or {"error": …} and exit code 2.
 """
 
@@ -37,7 +37,7 @@ _STDIN = 0
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, and leaves signals to `main`."""
+    """Calls `on_listening` when it listens, and leaves signals to `main`."""
 
     on_listening: Callable[[], None]
 
@@ -51,18 +51,18 @@ class _Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serve; the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends our input
+    """Serve and return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and then closes our input
     line = _read_line()
     if not line:
-        return 0  # the parent was gone before it said anything
+        return 0  # the parent exited before sending anything
     wish = json.loads(line)
-    # asyncio sends without delay only on a socket that names TCP; else each answer waits 40 ms for an ACK.
+    # asyncio sets TCP_NODELAY only on a socket created for TCP; otherwise each answer waits 40 ms for an ACK.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", wish["port"]))
-        # Bound is not yet ours: with SO_REUSEADDR two may bind, but only one may listen.
+        # A bound port may be shared: with SO_REUSEADDR two sockets may bind, but only one may listen.
         listening.listen(1024)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
@@ -106,7 +106,7 @@ async def _serve(world: World, listening: socket.socket) -> None:
     server.on_listening = lambda: _say({"address": f"127.0.0.1:{port}", "spki": files.spki, "token": token})
 
     def stop() -> None:
-        # What is cut off in the middle now is no error.
+        # Connections cut off from here on are not errors.
         logging.disable(logging.CRITICAL)
         server.should_exit = True
 
@@ -119,7 +119,7 @@ async def _serve(world: World, listening: socket.socket) -> None:
 def _read_line() -> bytes:
     line = b""
     while not line.endswith(b"\n"):
-        # Unbuffered: a buffer's lock, held by the waiting thread, would crash the interpreter's shutdown.
+        # Unbuffered: a buffer's lock, held by the waiting thread, would crash the interpreter at shutdown.
         chunk = os.read(_STDIN, 65536)
         if not chunk:
             break

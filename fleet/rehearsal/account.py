@@ -1,4 +1,4 @@
-"""Who has an account in the rehearsal, and how the service behaves towards it."""
+"""Accounts in the rehearsal, and how the service treats each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RehearsalAccount:
-    """One employee's account at one service. `locale` is the language that the service shows, `case` its behavior."""
+    """One employee's account at one service. `locale` is the page language, `case` the service's behavior."""
 
     employee: str
     service: str

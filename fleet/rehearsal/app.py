@@ -1,4 +1,4 @@
-"""One ASGI application for all hosts of the rehearsal, and the endpoints by which tests ask for the truth."""
+"""One ASGI application for all hosts of the rehearsal, with endpoints where tests query the truth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SERVICES = {linkedin.SERVICE: linkedin, intranet.SERVICE: intranet}
 
 
 def rehearsal_app(world: World, truth_token: str) -> ASGIApp:
-    """Dispatches by the Host header; a host that is not rehearsed is refused (421)."""
+    """Dispatch by the Host header; other hosts are refused (421)."""
     sites: dict[str, ASGIApp] = {TRUTH_HOST: _truth(world, truth_token)}
     for service in _SERVICES.values():
         sites.update(service.sites(world))
@@ -39,7 +39,7 @@ def rehearsal_app(world: World, truth_token: str) -> ASGIApp:
 
 
 def _hang_up(send: Any) -> Callable[[], None]:
-    # ASGI knows no way to break a connection; uvicorn's `send` is a method of the object that holds the transport.
+    # ASGI cannot break a connection; uvicorn's `send` is a method of the object that holds the transport.
     def break_connection() -> None:
         send.__self__.transport.abort()
 

@@ -1,7 +1,7 @@
-"""Named cases of how a service behaves towards one account, and how a real run ends there.
+"""Named cases: how a service behaves towards one account, and how a setting run ends there.
 
-A row is one case: its name, what it is, its outcome, and the fields of behavior.py that make it so. These are what a
-company meets on an ordinary day and what the demo shows; hostile pages are the tests' (tests/gallery).
+Each row is one case: its name, meaning, outcome, and the fields of behavior.py that produce it. These are everyday
+cases and those of the demo; hostile pages belong to the tests (tests/gallery).
 """
 
 from __future__ import annotations

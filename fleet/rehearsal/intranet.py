@@ -23,21 +23,21 @@ SERVICE = "intranet"
 HOST = "people.intranet.example"
 SETTINGS = "/settings/privacy"
 DATABASE = "portal"
-"""Where the browser keeps a sign-in, beside what the pages may keep in others."""
+"""Database in which the browser keeps a sign-in; pages may keep other data in other databases."""
 
 
 def sites(world: World) -> dict[str, ASGIApp]:
-    """The service's sites by host."""
+    """Return the service's sites by host."""
     return {HOST: _Portal(world).router()}
 
 
 def session_cookies(account: Account) -> list[dict[str, Any]]:
-    """What a signed-in browser holds."""
+    """Return the cookies of a signed-in browser."""
     return [cookie("portal_session", account.token, HOST, http_only=True, same_site="Lax")]
 
 
 def origins(account: Account) -> list[dict[str, Any]]:
-    """What else an export of that browser holds."""
+    """Return the origins in an export of that browser."""
     if not account.case.needs_database:
         return []
     token = {"name": "session", "autoIncrement": False, "records": [{"key": "token", "value": "x"}], "indexes": []}
@@ -100,7 +100,7 @@ class _Portal:
         return Response(status_code=204) if answer.status_code == 303 else answer
 
     def _saved(self, account: Account | None, control: str, csrf_token: object, value: Value) -> Response:
-        """Store a change if it may be stored; then, as forms should, lead back to the page with 303."""
+        """Store a change if allowed; then redirect to the page with 303, as forms should."""
         if account is None or account.case.barrier is not Barrier.NONE or not account.case.offered:
             return Response(status_code=403)
         if csrf_token != account.csrf_token:

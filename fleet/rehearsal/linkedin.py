@@ -1,6 +1,6 @@
-"""LinkedIn as far as the AI setting needs it: its settings pages, the members' own address, sign-in and challenges.
+"""LinkedIn, as far as the AI setting needs it: settings pages, the member's own address, sign-in and challenges.
 
-Markup and addresses follow what public code met on the real site; the recipe (fleet/recipes/services/linkedin.yml)
+Markup and addresses follow what public code found on the real site; the recipe (fleet/recipes/services/linkedin.yml)
 names the sources.
 """
 
@@ -30,7 +30,7 @@ WWW, STATIC, MEDIA = "www.linkedin.com", "static.licdn.com", "media.licdn.com"
 HOSTS = (WWW, STATIC, MEDIA)
 CONTROL = "ai_training"
 KEY = "allowDataForGenerativeAI"
-"""The service's own name of the setting, in its pages and its API."""
+"""The service's own name for the setting, in its pages and its API."""
 
 _SETTINGS = "/mypreferences/d/settings"
 _API = "/mysettings-api"
@@ -53,7 +53,7 @@ _NOT_FOR_SCRIPTS = {"name", "meaning", "outcome", "reason", "stored", "headers"}
 
 
 def sites(world: World) -> dict[str, ASGIApp]:
-    """The service's sites by host."""
+    """Return the service's sites by host."""
     return {
         WWW: _Www(world).router(),
         STATIC: Router(file_routes(["settings.css", "settings.js", *extension_files()])),
@@ -62,7 +62,7 @@ def sites(world: World) -> dict[str, ASGIApp]:
 
 
 def session_cookies(account: Account) -> list[dict[str, Any]]:
-    """What a signed-in browser holds. The page's script reads JSESSIONID, so only li_at is hidden from it."""
+    """Return the cookies of a signed-in browser. The page's script reads JSESSIONID, so only li_at is HttpOnly."""
     return [
         cookie("li_at", account.token, ".linkedin.com", http_only=True, same_site="None"),
         cookie("JSESSIONID", account.csrf_token, ".www.linkedin.com", http_only=False, same_site="None"),
@@ -70,7 +70,7 @@ def session_cookies(account: Account) -> list[dict[str, Any]]:
 
 
 def origins(account: Account) -> list[dict[str, Any]]:
-    """What else an export of that browser holds."""
+    """Return the origins in an export of that browser."""
     if not account.case.exports_memory:
         return []
     memory = json.dumps({"on": False, "at": time.time() * 1000})
@@ -110,7 +110,7 @@ class _Www:
                 route("/in/{profile}/", self.profile),
                 *sign_in,
                 route("/checkpoint/challenge/{name}", self.challenge),
-                # Whatever else is asked for is noted too.
+                # All other requests are recorded, too.
                 *(route("/{path:path}", self.not_found, method) for method in ("GET", "POST", "PUT", "DELETE")),
             ]
         )
@@ -146,7 +146,7 @@ class _Www:
         page = self._settings_page(account, is_on)
         page.headers.update(case.headers)
         if case.save in (Save.LOST, Save.LOST_ANSWER):
-            # A browser silently repeats a request that breaks on a connection it has used before.
+            # A browser silently repeats a request that fails on a reused connection.
             page.headers["connection"] = "close"
         # The real site rotates this one at each view; nothing depends on it.
         routing = f"b=OB01:s=O:r=O:a=O:p=O:g={next(self._rotation)}"
@@ -246,13 +246,13 @@ async def _without_end() -> AsyncIterator[bytes]:
 
 
 def _barrier(account: Account) -> Barrier:
-    """What stands in this account's way now."""
+    """Return the barrier that currently blocks this account."""
     after = account.case.barrier_after_save
     return after if account.has_saved and after is not Barrier.NONE else account.case.barrier
 
 
 def _stopped(request: Request, account: Account, barrier: Barrier) -> Response:
-    """Where a barrier leads, or what it shows."""
+    """Return the redirect or the page for a barrier."""
     if barrier in _CHALLENGES:
         return RedirectResponse("/checkpoint/challenge/AgE2fT0lRkQ", 302)
     path = quote(request.url.path, safe="")
@@ -270,7 +270,7 @@ def _stopped(request: Request, account: Account, barrier: Barrier) -> Response:
 
 
 def _may_write(request: Request, account: Account | None) -> bool:
-    """The header must repeat the cookie, which no other site can read."""
+    """Return True if the header repeats the cookie, which no other site can read."""
     shown = request.cookies.get("JSESSIONID", "").strip('"')
     return account is not None and request.headers.get("csrf-token") == shown == account.csrf_token
 

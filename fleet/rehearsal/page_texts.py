@@ -13,7 +13,7 @@ PageTexts = dict[str, str]
 
 @cache
 def texts_for(locale: str) -> PageTexts:
-    """The texts of a locale such as `fr_CH` or `pt-BR`: of the very locale, else of its language, else English."""
+    """Return the texts of a locale such as `fr_CH` or `pt-BR`: the exact locale, else its language, else English."""
     languages = _languages()
     exact = locale.replace("_", "-").lower()
     for wanted in (exact, exact.partition("-")[0]):
@@ -26,5 +26,5 @@ def texts_for(locale: str) -> PageTexts:
 @cache
 def _languages() -> dict[str, PageTexts]:
     data: dict[str, PageTexts] = read_yaml(Path(__file__).with_name("page_texts.yml")).data
-    # What a language does not say is said in English, as services do.
+    # Missing texts are English, as on real services.
     return {language: {**data["en"], **words} for language, words in data.items()}

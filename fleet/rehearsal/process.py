@@ -1,4 +1,4 @@
-"""Starts the rehearsal as a process of its own, and asks it for the truth. Nothing here needs the web server."""
+"""Starts the rehearsal in its own process and queries its truth. Nothing here needs the web server."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from fleet.rehearsal.tls import spki_of
 __all__ = ["SITE_HOSTS", "TRUTH_HOST", "Rehearsal", "RehearsalAccount", "start_rehearsal"]
 
 SITE_HOSTS = ("www.linkedin.com", "static.licdn.com", "media.licdn.com", "people.intranet.example")
-"""The hosts that are rehearsed, under their real names."""
+"""Rehearsed hosts, under their real names."""
 TRUTH_HOST = "truth.rehearsal.invalid"
-"""Where tests ask; no browser is ever led there."""
+"""Host that tests query; no browser ever goes there."""
 
 START_WITHIN = 20.0
 STOP_WITHIN = 5.0
@@ -47,16 +47,16 @@ class Rehearsal:
         self._token = token
 
     def truth(self) -> list[dict[str, Any]]:
-        """What is really stored, one dictionary per account.
+        """Return what is actually stored, one dictionary per account.
 
-        Keys: employee, service, controls {control: "in" or "out"}, writes {control: how often a change arrived},
-        requests (the latest 200, "METHOD path"), touched {control, "CONTROL.save" or "elsewhere": how often}.
+        Keys: employee, service, controls {control: "in" or "out"}, writes {control: number of changes received},
+        requests (the latest 200, "METHOD path"), touched {control, "CONTROL.save" or "elsewhere": count}.
         """
         truth: list[dict[str, Any]] = self._ask("GET", "/accounts")
         return truth
 
     def storage_state(self, employee: str, service: str) -> dict[str, Any] | None:
-        """Playwright's storage state of a signed-in browser; None if the account's case has no session.
+        """Return Playwright's storage state of a signed-in browser; None if the account's case has no session.
 
         Raises KeyError if there is no such account.
         """
@@ -66,15 +66,15 @@ class Rehearsal:
         return state
 
     def storage_states(self) -> dict[tuple[str, str], dict[str, Any] | None]:
-        """The same of all accounts at once, by employee and service."""
+        """Return the same for all accounts at once, by employee and service."""
         return {(employee, service): state for employee, service, state in self._ask("GET", "/sessions")}
 
     def set_value(self, employee: str, service: str, control: str, value: Literal["in", "out"]) -> None:
-        """Store a value behind everybody's back. Raises KeyError if there is no such control."""
+        """Store a value without a visit. Raises KeyError if there is no such control."""
         self._ask("PUT", "/value", {"employee": employee, "service": service, "control": control, "value": value})
 
     def stop(self) -> None:
-        """End the process; harmless if it has ended."""
+        """Stop the process; harmless if it has ended."""
         _end(self._process)
 
     def __enter__(self) -> Self:
@@ -102,12 +102,12 @@ class Rehearsal:
 
 
 class _PinnedConnection(http.client.HTTPSConnection):
-    """Speaks to the holder of one key only; no authority and no name is asked."""
+    """Connects to the holder of one key only; certificate authority and host name are not checked."""
 
     def __init__(self, address: str, spki: str) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # `connect` compares the key itself, before anything is sent
+        context.verify_mode = ssl.CERT_NONE  # `connect` compares the key before anything is sent
         super().__init__(address, context=context, timeout=10)
         self._spki = spki
 
@@ -125,12 +125,12 @@ def start_rehearsal(
     port: int = 0,
     extension: Extension | None = None,
 ) -> Rehearsal:
-    """Start a rehearsal for `accounts` and wait until it listens. It ends when this process ends, however that is.
+    """Start a rehearsal for `accounts` and wait until it listens. It ends when this process ends, however that ends.
 
     Accounts may have the package's cases and those of an `extension`.
 
-    Raises InputError for an unknown service or case, a port in use or a world file that cannot be read, and
-    FleetError if it does not start.
+    Raises InputError for an unknown service or case, a port in use or an unreadable world file, and FleetError if it
+    does not start.
     """
     known = {name: {**own, **(extension.cases.get(name, {}) if extension else {})} for name, own in CASES.items()}
     _check(accounts, known)
@@ -175,7 +175,7 @@ def _check(accounts: Sequence[RehearsalAccount], known: Mapping[str, Mapping[str
 
 
 def _first_line(process: subprocess.Popen[bytes], wish: bytes) -> dict[str, Any]:
-    """Tell the process what to rehearse; its answer, empty if there was none in time."""
+    """Send the process its accounts and return its answer; empty on timeout."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:

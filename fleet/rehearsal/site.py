@@ -1,4 +1,4 @@
-"""What the sites have in common: who is visiting, pages from templates, files, a broken connection."""
+"""Shared by all sites: who is visiting, pages from templates, files, a broken connection."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ HANG_UP = "rehearsal.hang_up"
 """Key in the ASGI scope: a function that breaks the connection (see app.py)."""
 
 _FOLDERS = [Path(__file__).parent]
-"""Where templates/ and static/ are searched; `extend` appends the folder of an extension."""
+"""Folders with templates/ and static/; `extend` appends the folder of an extension."""
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _YEAR = 365 * 24 * 3600
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Answer = Callable[[Request, Account | None], Awaitable[Response]]
-"""An endpoint that is told whose session visits; None if nobody's."""
+"""An endpoint that receives the account whose session visits; None without one."""
 
 
 def visited(world: World, service: str, session_cookie: str, answer: Answer) -> Endpoint:
-    """An endpoint that knows the visitor's account by its session cookie, and notes the request there."""
+    """Return an endpoint that finds the visitor's account by its session cookie and records the request there."""
 
     async def endpoint(request: Request) -> Response:
         account = world.signed_in(service, request.cookies.get(session_cookie))
@@ -42,7 +42,7 @@ def visited(world: World, service: str, session_cookie: str, answer: Answer) -> 
 
 
 def touched(world: World, service: str, session_cookie: str) -> Endpoint:
-    """Where pages tell what was touched on them (templates/witness.html)."""
+    """Return the endpoint to which pages report what was touched on them (templates/witness.html)."""
 
     async def endpoint(request: Request) -> Response:
         account = world.signed_in(service, request.cookies.get(session_cookie))
@@ -54,23 +54,23 @@ def touched(world: World, service: str, session_cookie: str) -> Endpoint:
 
 
 def extend(folder: Path) -> None:
-    """Use the templates and files of an extension as well. Called once, before the first page."""
+    """Add the templates and files of an extension. Call once, before the first page."""
     _FOLDERS.append(folder)
 
 
 def extension_files() -> list[str]:
-    """The names in static/ of the extensions."""
+    """Return the names in static/ of the extensions."""
     return [file.name for folder in _FOLDERS[1:] for file in sorted((folder / "static").iterdir())]
 
 
 def render(template: str, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> HTMLResponse:
-    """A page from templates/. Not to be kept by the browser unless `headers` say otherwise."""
+    """Return a page from templates/. The browser must not cache it unless `headers` allow it."""
     page = _environment().get_template(template).render(context)
     return HTMLResponse(page, status, {"cache-control": "no-cache, no-store", **(headers or {})})
 
 
 def file_routes(names: Iterable[str]) -> list[Route]:
-    """Routes to files from static/, which the browser may keep for a day."""
+    """Return routes to files in static/, which the browser may cache for a day."""
 
     def route(name: str) -> Route:
         [file] = [file for folder in _FOLDERS if (file := folder / "static" / name).is_file()]
@@ -85,19 +85,19 @@ def file_routes(names: Iterable[str]) -> list[Route]:
 
 
 async def never() -> None:
-    """Wait for longer than anybody does; the server's end cuts it off."""
+    """Wait practically forever; the server's shutdown ends it."""
     await asyncio.sleep(3600)
 
 
 async def hang_up(request: Request) -> Response:
-    """Break the connection without an answer. What is returned goes nowhere."""
+    """Break the connection without an answer. The return value is unused."""
     request.scope[HANG_UP]()
-    await asyncio.sleep(0.05)  # the server notices only after a few turns of its loop
+    await asyncio.sleep(0.05)  # the server notices only after a few iterations of its loop
     return Response()
 
 
 def cookie(name: str, value: str, domain: str, *, http_only: bool, same_site: str) -> dict[str, Any]:
-    """A secure cookie for a year, in Playwright's spelling."""
+    """Return a secure cookie for a year, in Playwright's spelling."""
     return {
         "name": name,
         "value": value,

@@ -1,4 +1,4 @@
-"""Puts a rehearsal on: starts the stand-in services for an inventory and seals the sessions that they gave."""
+"""Sets up a rehearsal: starts the stand-in services for an inventory and seals the sessions they provide."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ DEFAULT_CASE = "switched_on"
 
 @dataclass(frozen=True)
 class Stage:
-    """A running rehearsal, and the network that leads to it and nowhere else."""
+    """A running rehearsal, and a network that leads only to it."""
 
     rehearsal: Rehearsal
     network: Network
 
     def strike(self) -> None:
-        """End the rehearsal."""
+        """Stop the rehearsal."""
         self.rehearsal.stop()
 
 
 def raise_stage(
     inventory: Inventory, settings: Settings, catalog: Catalog, port: int = 0, extension: Extension | None = None
 ) -> Stage:
-    """Start the rehearsal for every account of a rehearsal inventory; what its services stored lasts in the state.
+    """Start the rehearsal for every account of a rehearsal inventory; what its services store persists in the state.
 
-    The caller has made the state and holds its log: sessions of other runs must not change under them. `port` 0 takes a
-    free one. Raises InputError for a state that is not a rehearsal's, for a case that does not exist and for a port in
-    use, FleetError if the rehearsal does not start.
+    The caller has created the state and holds its log, so that no other run's sessions change meanwhile. `port` 0 picks
+    a free port.
+
+    Raises InputError for a state that is not a rehearsal's, for an unknown case and for a port in use, FleetError if
+    the rehearsal does not start.
     """
     state = settings.state_dir
     state.check(rehearsal=True)
@@ -64,7 +66,7 @@ def raise_stage(
         if given is None or recipe is None:
             store.remove(account.employee, account.service)
         else:
-            # It need not outlive a power cut: the next rehearsal seals it anew.
+            # Need not survive a power failure: the next rehearsal seals it again.
             store.seal(account.employee, recipe, StorageState.model_validate(given), durable=False)
     return Stage(rehearsal, Network(dict(rehearsal.resolve), (rehearsal.spki,)))
 
@@ -72,7 +74,7 @@ def raise_stage(
 def raise_stage_alone(
     inventory: Inventory, settings: Settings, catalog: Catalog, port: int = 0, extension: Extension | None = None
 ) -> Stage:
-    """The same outside of a run: makes the state where it is missing, and holds its log meanwhile.
+    """The same outside a run: creates the state if missing, and holds its log meanwhile.
 
     Raises InputError and FleetError as `make_state`, `AuditLog` and `raise_stage` do.
     """

@@ -1,4 +1,4 @@
-"""The rehearsal's certificate: made anew at each start, trusted by its key alone."""
+"""The rehearsal's certificate: created at each start, trusted by its key alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fleet.paths import write_private
 
 @dataclass(frozen=True)
 class CertificateFiles:
-    """Where certificate and key lie while a server loads them; `spki` is the base64 SHA-256 of the public key."""
+    """Paths of certificate and key while a server loads them; `spki` is the base64 SHA-256 of the public key."""
 
     certificate: Path
     key: Path
@@ -29,7 +29,7 @@ class CertificateFiles:
 
 
 def spki_of(certificate: bytes) -> str:
-    """The base64 SHA-256 of the public key of a DER certificate, as Chromium's SPKI list wants it."""
+    """Return the base64 SHA-256 of the public key of a DER certificate, as Chromium's SPKI list expects it."""
     key = x509.load_der_x509_certificate(certificate).public_key()
     spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
@@ -37,7 +37,7 @@ def spki_of(certificate: bytes) -> str:
 
 @contextmanager
 def certificate_for(hosts: Iterable[str]) -> Iterator[CertificateFiles]:
-    """A self-signed P-256 certificate for `hosts`, as private files that are gone after the `with`."""
+    """Create a self-signed P-256 certificate for `hosts` as private files, deleted after the `with`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fleet rehearsal")])
     now = datetime.now(UTC)

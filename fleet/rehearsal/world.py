@@ -1,4 +1,4 @@
-"""The truth of a rehearsal: what each account has really stored, and what was asked of the service."""
+"""The truth of a rehearsal: what each account has actually stored, and the requests the service received."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Value = Literal["in", "out"]
 
 _STORING = (Save.STORES, Save.FAILS_STORED, Save.REVERTS, Save.LOST_ANSWER)
 MAX_REQUESTS = 200
-"""So many of an account's latest requests are kept."""
+"""Number of an account's latest requests that are kept."""
 
 
 class WorldFileError(Exception):
-    """The world file is not one of ours, or is damaged."""
+    """The world file is damaged or not one of ours."""
 
 
 @dataclass
 class Account:
-    """One account's truth. `writes` counts the changes that arrived with a good token, whatever became of them."""
+    """One account's truth. `writes` counts the changes received with a valid token, whatever happened to them."""
 
     who: RehearsalAccount
     case: Case
@@ -38,34 +38,34 @@ class Account:
     writes: dict[str, int]
     requests: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_REQUESTS))
     has_saved: bool = False
-    """True once a change arrived since the rehearsal was started."""
+    """True once a change was received since the rehearsal started."""
     has_viewed: bool = False
-    """True once the settings page was asked for since the rehearsal was started."""
+    """True once the settings page was requested since the rehearsal started."""
     stale_views: int = 0
-    """So many views more show what was stored before the last change."""
+    """Number of further views that show the state before the last change."""
     touched: Counter[str] = field(default_factory=Counter)
-    """What was pressed or typed on its pages: a control's name, NAME.save, or `elsewhere`."""
+    """Number of presses and inputs on its pages, by control name, NAME.save, or `elsewhere`."""
 
     @property
     def csrf_token(self) -> str:
-        """What a change must present; it can be told from the session's token, but not the other way round."""
+        """Token required for a change. It is derived from the session's token and does not reveal it."""
         return f"ajax:{int(self.token[:15], 16):019d}"
 
     @property
     def signed_in_profile(self) -> str:
-        """The profile that the service takes the visitor for."""
+        """The profile that the service considers signed in."""
         if self.is_replaced:
             return self.case.replaced_by or self.who.profile
         return self.case.signed_in_as or self.who.profile
 
     @property
     def is_replaced(self) -> bool:
-        """True once somebody else has taken over (Case.replaced_by)."""
+        """True once another person has taken over (Case.replaced_by)."""
         has_happened = self.has_saved if self.case.replaced_after == "save" else self.has_viewed
         return self.case.replaced_by is not None and has_happened
 
     def as_truth(self) -> dict[str, Any]:
-        """What tests are told."""
+        """Return the account's data for tests."""
         return {
             "employee": self.who.employee,
             "service": self.who.service,
@@ -79,11 +79,12 @@ class Account:
 class World:
     """All accounts. With a `file`, values and tokens outlive the process.
 
-    A change is one line in a file beside it, which many accounts make no longer; `close` puts all into the file.
+    A change appends one line to a second file, so its cost does not grow with the accounts; `close` writes the whole
+    file.
     """
 
     def __init__(self, people: Iterable[tuple[RehearsalAccount, Case]], file: Path | None = None) -> None:
-        """Raises WorldFileError if `file` exists but cannot be understood."""
+        """Raises WorldFileError if `file` exists but is invalid."""
         self._file = file
         known = read_world(file) if file is not None else {}
         self._accounts = {(who.employee, who.service): _account(who, case, known) for who, case in people}
@@ -103,11 +104,11 @@ class World:
         return iter(self._accounts.values())
 
     def get(self, employee: str, service: str) -> Account | None:
-        """One employee's account at one service."""
+        """Return one employee's account at one service."""
         return self._accounts.get((employee, service))
 
     def signed_in(self, service: str, token: str | None) -> Account | None:
-        """The account that a session's token belongs to."""
+        """Return the account that a session's token belongs to."""
         return self._by_token.get((service, token)) if token else None
 
     def set_value(self, account: Account, control: str, value: Value) -> None:
@@ -116,7 +117,7 @@ class World:
         self._note(account)
 
     def receive(self, account: Account, control: str, value: Value) -> None:
-        """A change arrived: count it, and store it if the account's case lets it be stored."""
+        """Count a received change, and store it if the account's case allows it."""
         account.writes[control] += 1
         account.has_saved = True
         account.stale_views = account.case.stale_views
@@ -132,7 +133,7 @@ class World:
 
 
 def changes_of(file: Path) -> Path:
-    """What has changed since a world file was written, an account a line; the last one may be torn."""
+    """Return the file with changes since the world file was written, one account per line; the last may be torn."""
     return file.with_suffix(".changes")
 
 
@@ -151,7 +152,7 @@ def _account(who: RehearsalAccount, case: Case, known: dict[tuple[str, str], dic
     names = CONTROLS[who.service]
     kept = known.get((who.employee, who.service), {})
     if kept.get("case", who.case) != who.case:
-        kept = {}  # another story, which begins at its own beginning
+        kept = {}  # a different case starts from its own initial state
     values, writes = kept.get("controls", {}), kept.get("writes", {})
     return Account(
         who=who,
@@ -163,7 +164,7 @@ def _account(who: RehearsalAccount, case: Case, known: dict[tuple[str, str], dic
 
 
 def read_world(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """What a world file and its changes have of each account, by employee and service. Raises WorldFileError."""
+    """Return each account's data in a world file and its changes, by employee and service. Raises WorldFileError."""
     changes = changes_of(file)
     try:
         accounts = json.loads(file.read_bytes())["accounts"] if file.exists() else []

@@ -1,1 +1,1 @@
-"""What people and machines are shown of a run."""
+"""Output about runs, for people and programs."""

@@ -1,4 +1,4 @@
-"""What was out and is in again, and, kept apart from it, what nobody could look at: neither drift nor its absence."""
+"""Drift: controls that were out and are in again. Controls that could not be checked are listed separately."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from fleet.report.translations import translator_for, visible
 
 EXIT_DRIFT = 6
 MAX_ROWS = 20
-"""So many of those that could not be looked at are listed for people; of drift, all."""
+"""Maximum of unchecked controls listed for people; drift is always listed in full."""
 
 
 @dataclass(frozen=True)
 class DriftReport:
-    """All controls, split: each stands in one part at most. Drift that can no longer be looked at stays drift."""
+    """All controls, each in at most one part. A drifted control that can no longer be checked stays drift."""
 
     rows: tuple[Row, ...]
 
     @property
     def drifted(self) -> list[Row]:
-        """Read out once, and in by the last visit that could look."""
+        """Controls read out once, and read in by the last visit that could read them."""
         return [row for row in self.rows if row.current and row.current.drift]
 
     @property
     def not_looked_at(self) -> list[Row]:
-        """The last run has read nothing there, or none has ever met it: whether it has drifted is open."""
+        """Controls that the last run did not read, or that no run has covered: they may have drifted."""
         return [
             row
             for row in self.rows
@@ -46,31 +46,31 @@ class DriftReport:
 
     @property
     def exit_code(self) -> int:
-        """6 for drift alone: not able to look is none."""
+        """6 for drift only: a control that could not be checked is not drift."""
         return EXIT_DRIFT if self.drifted else EXIT_OK
 
     @property
     def sentence(self) -> str:
-        """The whole answer, for people."""
+        """The overall result, for people."""
         drifted, open_ = len(self.drifted), len(self.not_looked_at)
         if not self.rows:
-            return "No control is known: no run has ended yet."
+            return "No controls are known: no run has ended yet."
         said = f"{counted(drifted, 'control')} found in again after being read out."
         if not drifted:
-            said = "Nothing that was read out was found in again."
+            said = "No control that was read out was found in again."
             if open_ == len(self.rows):
-                said = "Whether anything has drifted is not known."
+                said = "It is unknown whether anything has drifted."
         if open_:
             all_of_them = counted(len(self.rows), "control")
-            said += f" {open_:,} of {all_of_them} could not be looked at since: of these nothing is said."
+            said += f" {open_:,} of {all_of_them} could not be checked since and may have drifted."
         return said
 
     @property
     def notice(self) -> Notification | None:
-        """What to tell others; None where everything could be looked at and nothing has drifted."""
+        """The notification to send; None if everything could be checked and nothing has drifted."""
         if not self.drifted and not self.not_looked_at:
             return None
-        meaning = "a setting that was out is in again" if self.drifted else "some settings could not be looked at"
+        meaning = "a setting that was out is in again" if self.drifted else "some settings could not be checked"
         return Notification(
             Event.DRIFT_LOOKED_FOR,
             self.exit_code,
@@ -81,13 +81,13 @@ class DriftReport:
 
 
 def of_run(found: Iterable[CurrentState], run: str) -> tuple[int, int]:
-    """How many of the controls that this run ended with have drifted, and how many it could not look at."""
+    """Return how many of the controls this run ended have drifted, and how many it could not check."""
     own = [one for one in found if one.last.run == run]
     return sum(one.has_drifted for one in own), sum(one.could_not_look and not one.has_drifted for one in own)
 
 
 def drift_fields(report: DriftReport, now: datetime) -> dict[str, Any]:
-    """The same for programs; times are UTC."""
+    """Return the same for programs; times are UTC."""
     steps = {id(row): step for row, step in next_steps(report.rows)}
 
     def common(row: Row) -> dict[str, Any]:
@@ -127,13 +127,13 @@ def _seen(sighting: Sighting) -> dict[str, str]:
 
 
 def print_drift(console: Console, report: DriftReport, now: datetime) -> None:
-    """The answer in a sentence, then who and which since when, then apart from it who could not be looked at."""
+    """Print the result, then a table of drift, then a separate table of controls that could not be checked."""
     console.print(Text(f"\n{report.sentence}\n", style="bold"))
     if report.drifted:
         console.print(_drift_table(report.drifted))
         console.print()
     if report.not_looked_at:
-        # First those that had been out: of the others nothing could have changed.
+        # First those that were out: the others cannot have drifted.
         rows = sorted(report.not_looked_at, key=lambda row: row.state != Reading.OUT)
         console.print(_not_looked_at_table(rows[:MAX_ROWS], now))
         if len(rows) > MAX_ROWS:
@@ -144,7 +144,7 @@ def print_drift(console: Console, report: DriftReport, now: datetime) -> None:
 
 
 def _drift_table(rows: list[Row]) -> Table:
-    """Three lines for each: the last reading that said out, the first that said in, and how the last run ended."""
+    """Return a table with three lines per control: last read as out, first read as in, and end of the last run."""
     table = plain("Found in again", "", "When (UTC)", "By run")
     for row in rows:
         assert row.current is not None and row.current.drift is not None
@@ -160,7 +160,7 @@ def _drift_table(rows: list[Row]) -> Table:
 
 
 def _not_looked_at_table(rows: list[Row], now: datetime) -> Table:
-    table = plain("Not looked at", "Control", "Why", "Last reading")
+    table = plain("Not checked", "Control", "Why", "Last reading")
     for row in rows:
         age = row.age(now)
         read = "never read" if age is None else f"{row.state}, {translator_for('en').age(age)} ago"

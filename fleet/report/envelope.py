@@ -1,4 +1,4 @@
-"""What a verb hands back, and the one JSON object that `--output json` makes of it."""
+"""What a command returns, and the one JSON object that `--output json` prints for it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from fleet.model import EXIT_OK
 
 VERSION = 2
-"""Of the fields that every object has; README.md names them."""
+"""Version of the fields that every object has; README.md lists them."""
 
-# The form of compilers (https://www.gnu.org/prep/standards/html_node/Errors.html), which every message here follows.
+# The format of compilers (https://www.gnu.org/prep/standards/html_node/Errors.html), used by every message here.
 _PLACE = re.compile(r"(?P<file>[^\s:][^:\n]*):(?P<line>[1-9][0-9]{0,8})?[: ]")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb found: `fields` for programs, and `show`, which prints the same for people.
+    """Result of a command: `fields` for programs, and `show`, which prints the same for people.
 
-    `errors` are sentences; they are printed with either.
+    `errors` are sentences; they are printed in both cases.
     """
 
     fields: Mapping[str, Any]
@@ -32,14 +32,14 @@ class Answer:
 
 
 def envelope(command: str, exit_code: int, errors: Iterable[str], fields: Mapping[str, Any]) -> str:
-    """The object as one line of ASCII, which any terminal and any locale can print."""
+    """Return the object as one line of ASCII, printable in any terminal and locale."""
     sentences = [sentence for error in errors for sentence in error.split("\n")]
     common = {"version": VERSION, "command": command, "exit_code": exit_code, "errors": list(map(_error, sentences))}
     return json.dumps(common | dict(fields))
 
 
 def _error(sentence: str) -> dict[str, Any]:
-    """A sentence with the file and the line that it begins with; None where it names none."""
+    """Return a sentence with the file and line it begins with; None if it names none."""
     place = _PLACE.match(sentence)
     # HOST:PORT looks the same.
     if place is None or not os.path.isfile(place["file"]):  # noqa: PTH113 - Path.is_file raises for a long name

@@ -1,4 +1,4 @@
-"""The plan of a run before it starts, for a terminal and as JSON: who, what, how gently, how long."""
+"""The plan of a run before it starts, for a terminal and as JSON: who, what, at which pace, how long."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fleet.report.translations import visible
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `40 s`, `12 min`, `3 h 20 min`."""
+    """Format seconds for people: `40 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:
         return f"{round(seconds)} s"
     minutes = round(seconds / 60)
@@ -25,13 +25,13 @@ def duration(seconds: float) -> str:
 
 
 def span(seconds: tuple[float, float]) -> str:
-    """The shortest and the longest time, one of them where people would say the same."""
+    """Format the shortest and the longest time; only one if both read the same."""
     low, high = (duration(one) for one in seconds)
     return low if low == high else f"{low} to {high}"
 
 
 def print_forecast(console: Console, spec: RunSpec, forecast: Forecast) -> None:
-    """Print what would be visited, in its order, what would be left alone, how gently, and how long it would take."""
+    """Print what would be visited, in order, what would be left alone, at which pace, and how long it would take."""
     console.print()
     if forecast.visits:
         console.print(_visits(forecast.visits, check=spec.check))
@@ -40,7 +40,7 @@ def print_forecast(console: Console, spec: RunSpec, forecast: Forecast) -> None:
         console.print(results_table(list(forecast.left_alone)))
     console.print()
     if not forecast.visits:
-        console.print("Nobody would be visited.\n")
+        console.print("No account would be visited.\n")
         _print_lacking(console, forecast)
         return
     console.print(_services(spec, forecast))
@@ -50,18 +50,18 @@ def print_forecast(console: Console, spec: RunSpec, forecast: Forecast) -> None:
         console.print(
             f"A service is left alone for the rest of the run once, of its last {limits.visits} visits, "
             f"{limits.challenges} employees were challenged, {limits.page_changes} found the page changed, or "
-            f"{limits.rate_limits} were told to come less often."
+            f"{limits.rate_limits} were rate limited."
         )
     else:
         console.print("The circuit breaker is off.")
-    console.print(f"All of it takes about {span(forecast.seconds)}. Nothing was touched.")
+    console.print(f"The whole run takes about {span(forecast.seconds)}. Nothing was touched.")
     console.print()
     _print_lacking(console, forecast)
 
 
 def _print_lacking(console: Console, forecast: Forecast) -> None:
     if forecast.lacking:
-        console.print(Text("A run needs more than there is here:", style="bold"))
+        console.print(Text("Missing for this run:", style="bold"))
         for sentence in forecast.lacking:
             console.print(Text(visible(sentence)), soft_wrap=True)
         console.print()
@@ -96,7 +96,7 @@ def _pace(spec: RunSpec, service: ServiceForecast) -> str:
 
 
 def forecast_fields(spec: RunSpec, forecast: Forecast) -> dict[str, Any]:
-    """The forecast for programs; times are in seconds."""
+    """Return the forecast for programs; times are in seconds."""
     low, high = forecast.seconds
     visits = [
         {"employee": visit.employee.name, "service": visit.service, "control": control}

@@ -16,13 +16,13 @@ from fleet.report.translations import visible
 from fleet.run.run_report import RunReport
 
 MAX_ROWS = 500
-"""A summary may have 1 MiB; a row has at most some hundred bytes."""
+"""A summary may have 1 MiB; a row has a few hundred bytes at most."""
 MAX_ANNOTATIONS = 10
-"""GitHub shows so many of each kind for a step."""
+"""GitHub's limit for each kind of annotation in a step."""
 
 
 def job_summary(report: RunReport) -> str:
-    """Markdown: counts, then who must do what. It names employees, as the job's output does."""
+    """Return Markdown: counts, then the next steps. It names employees, as the job's output does."""
     has_nothing = report.run_id is None and not report.errors
     lines = [f"## Fleet Opt-Out: {'nothing to do' if has_nothing else report.meaning}", ""]
     lines += [f"> {_cell(error)}" for error in report.errors]
@@ -34,17 +34,17 @@ def job_summary(report: RunReport) -> str:
         lines += [f"| {_words(name)} | {count} |" for name, count in count_outcomes(report.results).items()]
     open_ends = [result for result in report.results if not result.outcome.is_done]
     if open_ends:
-        lines += ["", "| employee | control | outcome | what to do now |", "|---|---|---|---|"]
+        lines += ["", "| employee | control | outcome | next step |", "|---|---|---|---|"]
         lines += ["| " + " | ".join(map(_cell, _row(result))) + " |" for result in open_ends[:MAX_ROWS]]
     if len(open_ends) > MAX_ROWS:
-        lines += ["", f"… and {len(open_ends) - MAX_ROWS:,} more; `--output json` and `--junit` have all."]
+        lines += ["", f"… and {len(open_ends) - MAX_ROWS:,} more; `--output json` and `--junit` list all."]
     return "\n".join(lines) + "\n\n"
 
 
 def job_annotations(report: RunReport) -> Iterator[str]:
-    """Workflow commands: an error for each sentence about the tool, then one line for each service and outcome.
+    """Yield workflow commands: an error for each sentence about the tool, then one line per service and outcome.
 
-    No names: annotations are shown to everybody who sees the repository.
+    No names: everyone who can see the repository can see annotations.
     """
     for error in report.errors[:MAX_ANNOTATIONS]:
         yield _command("error", "Fleet Opt-Out", error)
@@ -67,7 +67,7 @@ def _words(outcome: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that is text in a Markdown table: no markup, no HTML, no line break."""
+    """Escape text for a Markdown table cell: no markup, no HTML, no line break."""
     return re.sub(r"([\\`*_{}\[\]#!|~@])", r"\\\1", escape(" ".join(visible(text).split()), quote=False))
 
 

@@ -1,7 +1,7 @@
-"""A run as JUnit XML, which CI servers read: one case for each employee × control.
+"""A run as JUnit XML for CI servers: one case per employee × control.
 
-The form is what Jenkins, GitLab and GitHub's reporters agree on (https://github.com/testmoapp/junitxml): `failure` is
-what was found, `error` is what could not be.
+The format is what Jenkins, GitLab and GitHub's reporters agree on (https://github.com/testmoapp/junitxml): `failure`
+for an unwanted result, `error` for a missing one.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from fleet.next_steps import next_step
 from fleet.run.run_report import RunReport
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML 1.0 document may hold (https://www.w3.org/TR/xml/#charsets)."""
+"""Characters not allowed in an XML 1.0 document (https://www.w3.org/TR/xml/#charsets)."""
 
 
 def junit(report: RunReport, employees: Iterable[Employee] = ()) -> str:
-    """The report as one document.
+    """Return the report as one document.
 
-    Somebody who must act, and a setting that is still in, is a failure; what could not be read or set, or was never
-    reached, is an error; a waived one is skipped, with what `employees` says of it, and so is what
-    --fail-on leaves out. What went wrong with the tool itself is an error of its own, so that a run that never began
-    is not a green one.
+    A control that needs a person or is still in is a failure; one that could not be read or set, or was never reached,
+    is an error. A waived one is skipped, with its waiver from `employees`, and so is one that --fail-on excludes. Each
+    error of the tool itself is an error too, so that a run that never began is not green.
     """
     suite = ElementTree.Element("testsuite", name="fleet run")
     waivers = {employee.name: employee.waivers for employee in employees}

@@ -1,4 +1,4 @@
-"""What others are told of a run: counts, taken from its report and from the log."""
+"""The notification about a run: counts from its report and from the log."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from fleet.run.run_report import RunReport
 
 
 def run_notice(report: RunReport, places: AuditDir | None, *, rehearsal: bool) -> Notification | None:
-    """The notice of a run that ended or could not begin; None if there was nothing to do. `places` holds its log."""
+    """Return the notification of a run that ended or failed to begin; None if there was nothing to do.
+
+    `places` holds the run's log.
+    """
     if not report.results and not report.errors:
         return None
     drifted = not_looked_at = None
     if report.started_at and report.run_id and places is not None:
-        with suppress(FleetError):  # a log that cannot be read has been told of as an error already
+        with suppress(FleetError):  # an unreadable log was reported as an error already
             drifted, not_looked_at = of_run(
                 current_states(of_kind(read_records(places.log), rehearsal=rehearsal)).values(), report.run_id
             )

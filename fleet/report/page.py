@@ -1,4 +1,4 @@
-"""The report of one run as one HTML file: no network, no foreign code, everything that comes from outside escaped."""
+"""The report of one run as one HTML file: no network, no third-party code, all outside content escaped."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from fleet.report.rendering import SHADES, asset, digest, shade, templates
 from fleet.report.translations import Translator
 
 MAX_PICTURE_BYTES = 12 * 1024 * 1024
-"""So much evidence at most goes into a report; what is not done comes first, and how many are left out is said."""
+"""Maximum of embedded evidence in bytes; controls that are not done come first, and the report counts the rest."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One planned control as the report shows it."""
+    """One planned control in the report."""
 
     employee: str
     control: str
@@ -38,13 +38,13 @@ class Line:
     step: str | None
     seq: int | None
     label: str
-    """What the service calls the control, where that is none of the recipe's names."""
+    """The service's label for the control, if it is not one of the recipe's names."""
     pictures: tuple[tuple[str, str], ...]
-    """Where in the evidence each picture is, and what it shows (`before` or `after`)."""
+    """Key of each picture in the evidence, and what it shows (`before` or `after`)."""
 
     @property
     def shade(self) -> str:
-        """How the row is marked."""
+        """The row's style class."""
         return shade(self.result.outcome)
 
 
@@ -54,12 +54,12 @@ class Todo:
 
     employee: str
     steps: tuple[tuple[str, str], ...]
-    """Control, and the sentence."""
+    """Controls and sentences."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One service's part of the coverage chart."""
+    """One service's bar in the coverage chart."""
 
     service: str
     total: int
@@ -76,7 +76,7 @@ def render_report(
     checkpoint: str,
     words: Translator,
 ) -> str:
-    """The page. `started` is the run's first record, `checkpoint` the newest of its log (empty if there is none)."""
+    """Return the page. `started` is the run's first record, `checkpoint` the log's newest, empty if there is none."""
     names = {subject.pseudonym: name for name, subject in subjects.items()}
     evidence = Evidence(state, run_state, {subject.pseudonym: subject for subject in subjects.values()})
     lines = list(_lines(run_state, names, catalog, evidence, words))
@@ -107,7 +107,7 @@ def render_report(
 
 
 class Evidence:
-    """The pictures of a run: only those that are the recorded ones, and only as many as a report may carry."""
+    """The pictures of a run: only those whose digest is recorded, and only as many as a report may embed."""
 
     def __init__(self, state: StateDir, run_state: RunState, subjects: Mapping[str, Subject]) -> None:
         self._folder = state.evidence / run_state.run
@@ -118,7 +118,7 @@ class Evidence:
         self.left_out = 0
 
     def of(self, key: ControlKey) -> tuple[tuple[str, str], ...]:
-        """Embed the pictures of a control, and say where each is."""
+        """Embed the pictures of a control and return their keys."""
         found = []
         recorded = (
             ("before", EvidenceKind.BEFORE, self._run_state.intended),
@@ -138,7 +138,7 @@ class Evidence:
         return tuple(found)
 
     def label_of(self, key: ControlKey) -> str:
-        """What the service calls a control, where that was kept; empty otherwise."""
+        """Return the service's label for a control if it was kept, else an empty string."""
         kept = self._read(
             key, EvidenceKind.LABEL, self._run_state.finished[key]["label"] if key in self._run_state.finished else None
         )
@@ -157,9 +157,9 @@ def _lines(
     words: Translator,
 ) -> Iterator[Line]:
     keys = list(run_state.keys())
-    # Of a run that is not over, nobody can say more than that.
+    # Of an unfinished run, no more is known.
     results = catalog.named(run_state.results(names, absent=Reason.AGENT_ENDED))
-    # What is not done first: its pictures are the ones that somebody must see.
+    # Controls that are not done first: their pictures matter most.
     pictures: dict[ControlKey, tuple[tuple[str, str], ...]] = {}
     for key, _ in sorted(zip(keys, results, strict=True), key=lambda each: -each[1].outcome.exit_code):
         pictures[key] = evidence.of(key)
@@ -196,5 +196,5 @@ def _todos(lines: Iterable[Line]) -> Iterator[Todo]:
 
 
 def _embedded(pictures: Mapping[str, str]) -> Markup:
-    """Base64 by name, as JSON that no `</script>` can end."""
+    """Return base64 data by key as JSON that no `</script>` can end."""
     return Markup(json.dumps(pictures))  # noqa: S704 - digits and base64 alone

@@ -1,4 +1,4 @@
-"""An import's difference for a terminal and as JSON; who has left, likewise."""
+"""An import's changes, and employees who have left, for a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from fleet.report.translations import visible
 from fleet.state.leavers import Leavers
 
 MOST_JOINED = 20
-"""A first import names so many; whoever leaves or changes is named in any case."""
+"""Joined employees listed in a first import; those who leave or change are always listed."""
 
 
 def columns_lines(found: Import) -> Iterator[str]:
-    """How the export was read: the columns in full where that is new, those that are not read always."""
+    """Yield how the export was read: all columns if the mapping is new, unread columns always."""
     people = f"{found.export.path}: {counted(len(found.people), 'employee')}"
     unread = found.columns.unread
     rest = f"not read: {_some(unread)}" if unread else ""
     if found.remembered.columns == found.was_remembered.columns:
-        yield f"{people}, read as {remembered_path(found.hr_file.path).name} says{rest and f'; {rest}'}."
+        yield f"{people}, read as {remembered_path(found.hr_file.path).name} specifies{rest and f'; {rest}'}."
     else:
         names: dict[str, list[str]] = {}
         for field, column in found.columns.names().items():
             names.setdefault(column, []).append(field)
         if "name" not in found.columns.indexes:
             names[found.columns.name("email")].append("name")
-        yield f"{people}, read so (--map FIELD=COLUMN changes it){rest and f'; {rest}'}:"
+        yield f"{people}, columns read as follows (--map FIELD=COLUMN changes it){rest and f'; {rest}'}:"
         width = max(map(len, names))
         for column, fields in names.items():
             yield f"  {column:{width}}  {', '.join(fields)}"
     if found.export.above:
         header, above = found.export.header.line, ", ".join(map(str, found.export.above))
-        yield f"{found.export.path}:{header}: this line is taken as the header; passed over above it: {above}."
+        yield f"{found.export.path}:{header}: this line is used as the header; lines above it were skipped: {above}."
 
 
 def passed_over_lines(found: Import) -> Iterator[str]:
-    """What is worth a look: rows that are nobody or were left out, by name and with what is wrong, and warnings."""
+    """Yield what needs a check: rows without an employee, rows left out and why, and warnings."""
     path = found.export.path
     for row in found.export.totals:
         text = " ".join(cell.strip() for cell in row.cells if cell.strip())
-        yield f"{path}:{row.line}: '{text}' is a total, so nobody was read from this line."
+        yield f"{path}:{row.line}: '{text}' is a total; no employee was read from this line."
     if found.leavers:
         is_taken = found.remembered.leavers is OnLeaver.TAKE
-        done = "brought in all the same" if is_taken else "left out"
-        yield f"{path}: {counted(len(found.leavers), 'row')} {done}, because somebody has left: {_some(found.leavers)}."
+        done = "imported anyway" if is_taken else "left out"
+        yield f"{path}: {counted(len(found.leavers), 'row')} {done} (employee has left): {_some(found.leavers)}."
     for one in found.left_out:
         yield f"{path}:{one.line}: {one.who} is left out: {' '.join(one.mistakes)}"
     yield from found.warnings
@@ -60,35 +60,35 @@ def passed_over_lines(found: Import) -> Iterator[str]:
 
 
 def _some(things: Sequence[object]) -> str:
-    """The first of them, and how many more there are."""
+    """Return the first few, and how many more there are."""
     more = len(things) - MOST_JOINED
     return ", ".join(map(str, things[:MOST_JOINED])) + (f" and {more} more" if more > 0 else "")
 
 
 def counts_line(found: Import) -> str:
-    """The difference in numbers."""
+    """Return the number of changes of each kind."""
     difference = found.difference
     same = difference.before - len(difference.changed) - len(difference.left) - len(difference.kept)
     bad = len(found.names_left_out)
     absent = len(difference.kept) - bad
-    kept = f", {absent} kept that the export does not have" if absent else ""
+    kept = f", {absent} kept that are missing from the export" if absent else ""
     kept += f", {bad} kept whose rows are left out" if bad else ""
     if difference.is_nothing:
-        return f"Nothing to change in {visible(found.hr_file.path.name)}: {same} as they are{kept}."
-    rest = f", {same} as they are" if difference.before else ""
+        return f"Nothing to change in {visible(found.hr_file.path.name)}: {same} unchanged{kept}."
+    rest = f", {same} unchanged" if difference.before else ""
     joined, changed, left = len(difference.joined), len(difference.changed), len(difference.left)
     return f"{joined} joined, {changed} changed, {left} left{rest}{kept}."
 
 
 def difference_table(difference: Difference) -> Table:
-    """Who joined, changed and left, each with the values that come and go."""
-    table = plain("", "Employee", Column("What the inventory will say", overflow="fold", ratio=1))
+    """Return a table of who joined, changed and left, with old and new values."""
+    table = plain("", "Employee", Column("Change in the inventory", overflow="fold", ratio=1))
     for person in difference.joined[:MOST_JOINED]:
         values = [*dict.fromkeys(person.groups.values()), *_facts(person.name, dict(leaves(person.variables)))]
         table.add_row(Text("joined", "green"), Text(visible(person.name)), Text(visible(" · ".join(values))))
     more = len(difference.joined) - MOST_JOINED
     if more > 0:
-        table.add_row(Text("joined", "green"), Text(f"and {more} more", "dim"), Text("--output json names all", "dim"))
+        table.add_row(Text("joined", "green"), Text(f"and {more} more", "dim"), Text("--output json lists all", "dim"))
     for changed in difference.changed:
         what = Text()
         for number, change in enumerate(changed.changes):
@@ -104,8 +104,8 @@ def difference_table(difference: Difference) -> Table:
 
 
 def authority_table(authorities: Sequence[Authority]) -> Table:
-    """Each mandate and each account of the company's that an import writes, changes or removes, person by person."""
-    table = plain("Authority", Column("What the export gives", overflow="fold", ratio=1))
+    """Return a table of the mandates and company accounts that an import writes, changes or removes, by employee."""
+    table = plain("Authority", Column("Value in the export", overflow="fold", ratio=1))
     for one in authorities:
         what = Text(visible(one.after))
         if one.before:
@@ -115,7 +115,7 @@ def authority_table(authorities: Sequence[Authority]) -> Table:
 
 
 def _facts(name: str, values: Mapping[tuple[str, ...], Any]) -> Iterator[str]:
-    """What tells people apart; an address that says no more than the name is left out."""
+    """Yield the values that identify people; an address that repeats the name is omitted."""
     for path, value in values.items():
         is_name = path == ("fleet_email",) and str(value).partition("@")[0].lower() == name.lower()
         if value is not None and len(path) == 1 and not is_name:
@@ -128,14 +128,14 @@ def _facts(name: str, values: Mapping[tuple[str, ...], Any]) -> Iterator[str]:
 
 
 def _called(path: tuple[str, ...]) -> str:
-    """The way to a value as people say it: `fleet_accounts.linkedin.profile` is `linkedin.profile`."""
+    """Return a value's path for people: `fleet_accounts.linkedin.profile` becomes `linkedin.profile`."""
     names = {"fleet_email": "email", "fleet_locale": "locale", "fleet_mandate": "mandate"}
     steps = path[1:] if path[0] == "fleet_accounts" else (names.get(path[0], path[0]), *path[1:])
     return ".".join(steps)
 
 
 def import_fields(found: Import, *, is_written: bool) -> dict[str, Any]:
-    """An import for programs."""
+    """Return an import for programs."""
     difference = found.difference
     return {
         "inventory": str(found.hr_file.path),
@@ -170,17 +170,17 @@ def import_fields(found: Import, *, is_written: bool) -> dict[str, Any]:
 
 
 def leavers_table(found: Leavers) -> Table:
-    """Who is in no inventory any more, and what is kept of them."""
+    """Return a table of the employees who are in no inventory any more, and what is kept about them."""
     counts = (Column(heading, justify="right") for heading in ("Sessions", "Pictures"))
     table = plain("Employee", *counts, Column("Mandate", overflow="fold", ratio=1))
     for one in found.people:
-        mandate = f"withdrawn on {one.revoked_on.isoformat()}; that stays" if one.revoked_on else ""
+        mandate = f"revoked on {one.revoked_on.isoformat()}; stays revoked" if one.revoked_on else ""
         table.add_row(Text(visible(one.employee)), str(one.sessions or "-"), str(one.evidence or "-"), mandate)
     return table
 
 
 def leavers_fields(found: Leavers, *, is_removed: bool) -> dict[str, Any]:
-    """The same for programs."""
+    """Return the same for programs."""
     return {
         "known": found.known,
         "left": [

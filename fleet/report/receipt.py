@@ -1,4 +1,4 @@
-"""What one employee gets to keep: what was read, changed and read back, when, by what authority, how to check it."""
+"""A receipt for one employee: what was read, changed and read back, when, on what authority, and how to check it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Receipt:
-    """The same content twice."""
+    """The same content in two formats."""
 
     text: str
     html: str
@@ -62,7 +62,7 @@ def entries_of(
     catalog: Catalog,
     prove: Callable[[int], Proof],
 ) -> list[Entry]:
-    """Of each of a person's controls the last change that was tried and the last record, each proved, oldest first."""
+    """Return the last attempted change and the last record of each of a person's controls, proved, oldest first."""
     changed: dict[tuple[str, str], Mapping[str, Any]] = {}
     newest: dict[tuple[str, str], Mapping[str, Any]] = {}
     intended: dict[tuple[str, str, str], Mapping[str, Any]] = {}
@@ -109,7 +109,7 @@ def render_receipt(
     *,
     rehearsal: bool = False,
 ) -> Receipt:
-    """The receipt as a text and as one HTML page; the text holds the proofs, the page offers them as files."""
+    """Return the receipt as text and as one HTML page; the text contains the proofs, the page offers them as files."""
     content = {
         "employee": employee,
         "subject": subject,
@@ -136,8 +136,8 @@ def render_receipt(
 
 
 def _sentence(entry: Entry, words: Translator) -> str:
-    """What happened, in one sentence; nothing is claimed that was not read."""
-    # After an intent nobody knows whether it was we who changed it.
+    """Return what happened in one sentence; only what was read is claimed."""
+    # After an intent it is unknown whether we caused the change.
     is_pressed_in_vain = entry.is_pressed and entry.outcome is Outcome.ALREADY_OPTED_OUT
     said = NOT_OURS if is_pressed_in_vain else SENTENCES.get(entry.outcome, NOT_TOUCHED)
     return words(said, outcome=words(entry.outcome.replace("_", " ")), when=words.moment(entry.at))

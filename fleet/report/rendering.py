@@ -1,4 +1,4 @@
-"""What all pages and texts for people are made with: one environment of templates, and the files that pages embed."""
+"""Jinja environment and embedded files for all pages and texts for people."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from fleet.model import Outcome
 from fleet.report.translations import Translator, visible
 
 SHADES = {0: "done", 3: "person", 4: "in", 5: "failed"}
-"""How an outcome is marked, by its exit code."""
+"""Style class of an outcome by its exit code."""
 
 
 def shade(outcome: Outcome) -> str:
-    """The style class of an outcome."""
+    """Return the style class of an outcome."""
     return SHADES[outcome.exit_code]
 
 
 def templates(words: Translator, *, is_page: bool) -> Environment:
-    """The templates in one language; what comes from outside is escaped in pages, and stays as it is in plain text."""
+    """Return the templates in one language; outside content is escaped in pages and unchanged in plain text."""
     environment = Environment(
         loader=PackageLoader("fleet.report"),
         autoescape=is_page,  # noqa: S701 - the other one is plain text
@@ -39,10 +39,10 @@ def templates(words: Translator, *, is_page: bool) -> Environment:
 
 
 def asset(name: str) -> str:
-    """A style sheet or script of ours, to be put into a page."""
+    """Return one of our style sheets or scripts, for embedding into a page."""
     return files("fleet.report").joinpath("templates", name).read_text("utf-8")
 
 
 def digest(text: str) -> str:
-    """How a Content-Security-Policy names it."""
+    """Return a text's hash source for a Content-Security-Policy."""
     return f"sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}"

@@ -1,4 +1,4 @@
-"""The results of a run as `fleet run --output json` has them."""
+"""The results of a run for `fleet run --output json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fleet.run.run_report import RunReport
 
 
 def report_fields(report: RunReport) -> dict[str, Any]:
-    """What the object says of a run beside its exit code and errors, also of one that failed before it began."""
+    """Return a run's fields beside exit code and errors, also for a run that failed before it began."""
     return {
         "run_id": report.run_id,
         "check": report.check,

@@ -1,4 +1,4 @@
-"""The fleet today, from what was read last: how much is out, how old that knowledge is, and who must do what."""
+"""The fleet's current state from the last readings: how much is out, how old the readings are, and the next steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fleet.next_steps import next_step
 
 @dataclass(frozen=True)
 class Row:
-    """One control that there is, or was when a run met it; `current` is None where none ever has."""
+    """One control in the inventory or in an earlier run; `current` is None if no run has covered it."""
 
     employee: str
     service: str | None
@@ -26,12 +26,12 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What people call the control."""
+        """The control's display name."""
         return control_name(self.service, self.control, "(unreadable account)")
 
     @property
     def state(self) -> str:
-        """`out`, `in`, `not offered`, or `not known`: nothing that was not read."""
+        """`out`, `in`, `not offered`, or `not known`: only what was read."""
         current = self.current
         if current is None:
             return "not known"
@@ -40,7 +40,7 @@ class Row:
         return "not offered" if current.outcome is Outcome.NOT_OFFERED else "not known"
 
     def age(self, now: datetime) -> timedelta | None:
-        """How long ago it was read."""
+        """Return the time since it was read."""
         read = self.current.read if self.current else None
         return None if read is None else max(now - read.at, timedelta())
 
@@ -53,36 +53,36 @@ class Coverage:
     rows: tuple[Row, ...]
 
     def count(self, state: str) -> int:
-        """How many are in that state."""
+        """Return how many controls are in that state."""
         return sum(row.state == state for row in self.rows)
 
     @property
     def share_out(self) -> float | None:
-        """Of those that the services offer, the share that was read out; None if there are none."""
+        """Share of the offered controls that were read as out; None if no control is offered."""
         offered = len(self.rows) - self.count("not offered")
         return self.count(Reading.OUT) / offered if offered else None
 
     def oldest(self, now: datetime) -> timedelta | None:
-        """The age of the oldest reading that is relied upon."""
+        """Return the age of the oldest reading in use."""
         return max((age for row in self.rows if (age := row.age(now)) is not None), default=None)
 
     def stale(self, now: datetime, after: timedelta) -> int:
-        """How many readings are older than that."""
+        """Return how many readings are older than that."""
         return sum((row.age(now) or timedelta()) > after for row in self.rows)
 
 
 def by_service(rows: Iterable[Row]) -> list[Coverage]:
-    """One for each service."""
+    """Return one coverage per service."""
     return _grouped((row.service or "(unreadable)", row) for row in rows)
 
 
 def by_group(rows: Iterable[Row]) -> list[Coverage]:
-    """One for each group of the inventory; an employee counts in each of theirs."""
+    """Return one coverage per inventory group; an employee counts in each of their groups."""
     return _grouped((group, row) for row in rows for group in row.groups)
 
 
 def by_language(rows: Iterable[Row]) -> list[Coverage]:
-    """One for each language."""
+    """Return one coverage per language."""
     return _grouped((row.language, row) for row in rows)
 
 
@@ -94,11 +94,11 @@ def _grouped(pairs: Iterable[tuple[str, Row]]) -> list[Coverage]:
 
 
 def next_steps(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
-    """Who must do what, for each row that is not done; one that no run has met needs a run."""
+    """Yield the next step of each row that is not done; a row that no run has covered needs a run."""
     for row in rows:
         current = row.current
         if current is None:
-            yield row, "Run: no run has looked at this account yet."
+            yield row, "Run: no run has covered this account yet."
             continue
         result = Result(
             row.employee,
@@ -114,7 +114,7 @@ def next_steps(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
 
 
 def status_fields(rows: list[Row], now: datetime, stale: timedelta) -> dict[str, Any]:
-    """The same for programs; ages are in seconds."""
+    """Return the same for programs; ages are in seconds."""
     steps = {id(row): step for row, step in next_steps(rows)}
 
     def coverage(one: Coverage) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A run's results for a terminal: what is done in one line, what is not with who must do what."""
+"""A run's results for a terminal: one line for what is done, the next step for what is not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STYLE: dict[int, str] = {0: "green", 3: "yellow", 4: "magenta", 5: "red"}
 
 
 def plain(*headings: Column | str, has_header: bool = True) -> Table:
-    """A table without lines, as every verb prints it; a heading alone is a column whose long words are folded."""
+    """Return a table without borders, as every command prints it; a plain heading is a column that folds long words."""
     columns = (Column(one, overflow="fold") if isinstance(one, str) else one for one in headings)
     return Table(*columns, box=None, padding=(0, 2, 0, 0), header_style="bold", show_header=has_header)
 
@@ -30,13 +30,13 @@ def _outcome(outcome: Outcome) -> Text:
 
 
 def _rows(results: list[Result]) -> Iterator[list[Result]]:
-    """Controls of one account that ended alike are one row."""
+    """Yield rows; controls of one account with the same outcome and reason share a row."""
     for _, alike in groupby(results, lambda one: (one.employee, one.service, one.outcome, one.reason)):
         yield list(alike)
 
 
 def results_table(results: list[Result]) -> Table:
-    """Every planned control with its outcome; a row that is not done says who must do what."""
+    """Return every planned control with its outcome; a row that is not done shows the next step."""
     outcome = Column("Outcome and next step", overflow="fold", ratio=1)
     table = plain(Column("Employee", no_wrap=True), "Control", outcome)
     before = None
@@ -54,12 +54,12 @@ def results_table(results: list[Result]) -> Table:
 
 
 def shown(path: Path) -> str:
-    """A path as people read it, the home folder as ~."""
+    """Return a path for people, with the home folder as ~."""
     return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
 def print_report(console: Console, report: RunReport, log: Path, evidence: Path) -> None:
-    """Print the table, the counts, the meaning of the exit code, and where log and evidence are."""
+    """Print the table, the counts, the meaning of the exit code, and the paths of log and evidence."""
     console.print()
     console.print(results_table(report.results))
     console.print()
@@ -74,6 +74,6 @@ def print_report(console: Console, report: RunReport, log: Path, evidence: Path)
         ("Audit log", shown(log)),
         ("Evidence", shown(evidence)),
     ):
-        # Paths are not broken into lines: they are there to be copied.
+        # Paths are not wrapped, so that they can be copied.
         console.print(Text(f"{name:10} {words}"), soft_wrap=True)
     console.print()

@@ -1,4 +1,4 @@
-"""What reports and receipts say, in the reader's language. The English text is the key (gettext's way)."""
+"""Texts of reports and receipts in the reader's language, keyed by the English text (as in gettext)."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ class Translator:
     language: str
 
     def __call__(self, text: str, **values: object) -> str:
-        """The text in this language, its {placeholders} filled in."""
+        """Return the text in this language, its {placeholders} filled in."""
         said = _texts(self.language).get(text) or text
         return said.format(**values) if values else said
 
     def number(self, value: int) -> str:
-        """With this language's digits grouped."""
+        """Return a number with this language's digit grouping."""
         return str(format_decimal(value, locale=self.language))
 
     def percent(self, share: float) -> str:
-        """Whole percents, in this language's spelling."""
+        """Return a share as whole percent, in this language's format."""
         return str(format_percent(whole_percents(share) / 100, locale=self.language))
 
     def moment(self, at: datetime) -> str:
-        """Day and time in UTC."""
+        """Return day and time in UTC."""
         day, time = format_date(at, "long", locale=self.language), format_time(at, "HH:mm", locale=self.language)
         return f"{day}, {time} UTC"
 
     def age(self, age: timedelta) -> str:
-        """Roughly, such as `3 days`."""
+        """Return a rough age, such as `3 days`."""
         return str(format_timedelta(age, locale=self.language))
 
 
 def whole_percents(share: float) -> int:
-    """Rounded down: 100 is said of all alone."""
+    """Return percent rounded down: only all is 100."""
     return floor(share * 100 + 1e-9)
 
 
 def translator_for(language: str | None) -> Translator:
-    """The words of a language, such as `de` or `de-AT`; English for those that nobody has translated to yet."""
+    """Return the translator for a language, such as `de` or `de-AT`; English for languages without a translation."""
     base = _base(language or "en")
     return Translator(base if base in LANGUAGES else "en")
 
 
 def requested_translator(language: str | None, otherwise: str | None = None) -> Translator:
-    """The words of the language that somebody asked for, else of `otherwise`. Raises InputError if there are none."""
+    """Return the translator for a requested language, else for `otherwise`. Raises InputError for an unknown one."""
     if language is not None and _base(language) not in LANGUAGES:
-        raise InputError(f"--language {language}: there are {', '.join(LANGUAGES)}.")
+        raise InputError(f"--language {language}: unknown language; available: {', '.join(LANGUAGES)}.")
     return translator_for(language or otherwise)
 
 
@@ -78,5 +78,5 @@ def _texts(language: str) -> dict[str, str]:
 
 
 def visible(text: str) -> str:
-    """A name without what nobody sees: control characters and marks that turn the direction of writing."""
+    """Return text with control characters and marks of writing direction replaced."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

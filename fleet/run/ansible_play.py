@@ -24,24 +24,24 @@ from fleet.orphans import PLAY, held_folder, sweep
 from fleet.paths import ansible_content, runtime_dir
 
 MAX_EMPLOYEES_PER_PLAY = 500
-"""Ansible's cost per host grows with the failed hosts of the play."""
+"""Ansible's cost per host grows with the number of failed hosts in the play."""
 PLAYS_PER_WORKER = 4
-"""A play takes some 2 s to begin, and the last one is what the other workers wait for."""
+"""A play takes about 2 s to start, and at the end the other workers wait for the last one."""
 MAX_ANSIBLE_WORDS = 600
-"""Characters of Ansible's own output that an error may carry."""
+"""Characters of Ansible's output that an error may quote."""
 MAX_ANSIBLE_OUTPUT = 16 * 1024
-"""Characters of it that are looked through for its error."""
+"""Characters of that output that are searched for its error."""
 MAX_EVENT = 16 * 1024 * 1024
 """Bytes of one event of a play."""
 PR_SET_TIMERSLACK, PR_GET_TIMERSLACK = 29, 30
 
 _DISPLAY = str(Path(ansible_runner.__file__).parent / "display_callback")
 _RUNNERS_OWN = ("ANSIBLE_STDOUT_CALLBACK", "AWX_ISOLATED_DATA_DIR", "RUNNER_OMIT_EVENTS", "RUNNER_ONLY_FAILED_EVENTS")
-"""What Runner tells its display in the environment of a play."""
+"""Variables that Runner sets for its display plugin in the environment of a play."""
 
 
 def shards(employees: Sequence[str], workers: int = 0, forks: int = 1) -> Iterator[Sequence[str]]:
-    """The employees in plays; where several workers share them, in smaller ones, so that they end together."""
+    """Yield the employees of each play; with several workers, smaller plays, so that they end together."""
     size = MAX_EMPLOYEES_PER_PLAY
     if workers > 1:
         share = math.ceil(len(employees) / workers)
@@ -60,9 +60,9 @@ def run_play(
     on_employee: Callable[[str], None],
     is_canceled: Callable[[], bool],
 ) -> None:
-    """Run playbooks/optout.yml for these employees against a running agent; their outcomes are the agent's to tell.
+    """Run playbooks/optout.yml for these employees against a running agent, which reports their outcomes.
 
-    `on_employee` is called with each name when that employee's turn has ended. Returns when the play has ended, also
+    `on_employee` is called with each name when that employee is done. Returns when the play has ended, also
     when it was canceled. Raises FleetError if Ansible could not run the play at all.
     """
     heard = _Heard(employees, on_employee)
@@ -73,7 +73,7 @@ def run_play(
             event_handler=heard,
             cancel_callback=is_canceled,
         )
-        # Runner hands on (and writes down) the whole environment, and builds its own settings upon the caller's.
+        # Runner passes on (and writes down) the whole environment, and derives its settings from the caller's.
         runner.config.env = {
             **_environment(agent_socket, private),
             **{key: runner.config.env[key] for key in _RUNNERS_OWN},
@@ -95,9 +95,9 @@ def run_play_at(
     on_employee: Callable[[str], None],
     is_canceled: Callable[[], bool],
 ) -> None:
-    """The same at the other end of a `session`, the pipes to `serve_play`: Runner's transmit, worker and process.
+    """Run a play at the other end of a `session`, the pipes to `serve_play`: Runner's transmit, worker and process.
 
-    Returns when the play has ended or was canceled; ends the session. Raises FleetError if it did not come to its end.
+    Returns when the play has ended or was canceled; ends the session. Raises FleetError if it did not complete.
     """
     assert session.stdin is not None
     assert session.stdout is not None
@@ -106,7 +106,7 @@ def run_play_at(
     def watch() -> None:
         while not ended.wait(0.2):
             if is_canceled():
-                session.kill()  # Runner itself does not look while it processes
+                session.kill()  # Runner itself does not check while it processes
 
     watching = threading.Thread(target=watch, daemon=True)
     watching.start()
@@ -128,11 +128,11 @@ def run_play_at(
             )
         if not is_canceled():
             if process.status == "error":
-                raise FleetError("its play was cut off.")
+                raise FleetError("the connection to its play was cut off.")
             if not heard.seen and process.status != "successful":
                 raise FleetError(f"Ansible could not run the play ({process.status}). {heard.in_short()}")
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise FleetError("What came back is no play of Ansible's.") from None
+        raise FleetError("The worker's answer is not an Ansible play.") from None
     finally:
         ended.set()
         watching.join()
@@ -142,11 +142,11 @@ def run_play_at(
 
 
 def serve_play(agent_socket: Path) -> None:
-    """Be Runner's worker: play what comes in on stdin, stream what happens to stdout."""
+    """Act as Runner's worker: run the play received on stdin, stream its events to stdout."""
     output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever else is printed must not get into the stream
+    os.dup2(2, 1)  # other output must not get into the stream
     try:
-        # Ansible's own workers are no part of its process group: they go with the folder.
+        # Ansible's own workers are not in its process group: they are killed with the folder.
         with held_folder(agent_socket.parent, PLAY) as private, output, _coarse_sleep():
             environment = _environment(agent_socket, private)
             os.environ.clear()
@@ -158,11 +158,11 @@ def serve_play(agent_socket: Path) -> None:
                 playbook=str(ansible_content() / "playbooks" / "optout.yml"),
             ).run()
     finally:
-        sweep(runtime_dir())  # if the worker was killed, nobody else here tidies up after it
+        sweep(runtime_dir())  # if the worker was killed, nothing else here cleans up after it
 
 
 class _Heard:
-    """Hears the events of a play: whose turn has ended, and what Ansible said before the first of them."""
+    """Receives the events of a play: which employees are done, and Ansible's output before the first of them."""
 
     def __init__(self, employees: Sequence[str], on_employee: Callable[[str], None]) -> None:
         self._employees = frozenset(employees)
@@ -175,7 +175,7 @@ class _Heard:
         is_end = event.get("event") in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable")
         if is_end and data.get("task_action") == "optout" and data["host"] in self._employees:
             self.seen.add(data["host"])
-            # A failure without outcomes: there was no agent to ask any more.
+            # A failure without outcomes: the agent was gone.
             if event["event"] == "runner_on_ok" or data["res"].get("outcomes"):
                 self._on_employee(data["host"])
         elif not self.seen and event.get("stdout") and len(self._output) < MAX_ANSIBLE_OUTPUT:
@@ -183,27 +183,27 @@ class _Heard:
         return False  # keeps events off the disk
 
     def in_short(self) -> str:
-        """What Ansible said first of why it failed, on one line."""
+        """Return the first error in Ansible's output, on one line."""
         said = " ".join(self._output.encode(errors="replace").decode().split())
         start = max(said.find("fatal:"), said.find("ERROR"), 0)
         return said[start : start + MAX_ANSIBLE_WORDS]
 
 
 class _WorkerWithoutFiles(ansible_runner.streaming.Worker):  # type: ignore[misc] # Runner has no types
-    """Runner's worker, which sends events and no files: those hold its environment, and nobody needs them."""
+    """Runner's worker, sending events but no files: those contain its environment and are not needed."""
 
     def artifacts_handler(self, artifact_dir: str) -> None:
         """Send nothing."""
 
 
 class _WithoutFiles:
-    """What comes from a worker, with no way for files: Runner would unpack them wherever their links lead."""
+    """Input from a worker with files refused: Runner would unpack them wherever their links lead."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
 
     def readline(self) -> bytes:
-        """The next line. Raises OSError, which Runner takes for the end, for one that no worker of ours sends."""
+        """Return the next line. Raises OSError, which ends Runner's loop, for a line that our workers never send."""
         line = self._stream.readline(MAX_EVENT)
         try:
             if line and "zipfile" in json.loads(line):
@@ -214,10 +214,10 @@ class _WithoutFiles:
 
 
 def _arguments(private: Path, employees: Sequence[str], run_id: str, *, check: bool, forks: int) -> dict[str, Any]:
-    """What Runner is told of a play, the files of which are written here."""
+    """Return Runner's arguments for a play, after writing the play's files."""
     inventory = private / "employees.ini"
     inventory.write_text("[employees]\n" + "".join(f"{name}\n" for name in employees), "utf-8")
-    # Ansible asks for finished workers every millisecond; while browsers work that is a core's time for nothing.
+    # By default Ansible polls for finished workers every millisecond, which wastes a core while browsers work.
     # `play_environment` names this file as the play's configuration.
     (private / "ansible.cfg").write_text("[defaults]\ninternal_poll_interval = 0.02\n", "utf-8")
     return {
@@ -225,23 +225,23 @@ def _arguments(private: Path, employees: Sequence[str], run_id: str, *, check: b
         "ident": run_id,
         "inventory": str(inventory),
         "cmdline": f"--forks {forks}" + (" --check" if check else ""),
-        "settings": {"pexpect_timeout": 1},  # how long a cancel waits to be noticed
+        "settings": {"pexpect_timeout": 1},  # seconds until a cancel is noticed
         "suppress_env_files": True,
         "quiet": True,
     }
 
 
 def _environment(agent_socket: Path, private: Path) -> dict[str, str]:
-    """What a play is given: nothing of the caller's Ansible, and the agent to ask."""
+    """Return a play's environment: nothing of the caller's Ansible, and the agent's socket."""
     return {**play_environment(private), "FLEET_AGENT": str(agent_socket)}
 
 
 @contextlib.contextmanager
 def _coarse_sleep() -> Iterator[None]:
-    """Let what is started meanwhile sleep in steps of 20 ms.
+    """Make processes started meanwhile sleep in steps of 20 ms.
 
     While all forks are busy, Ansible looks for a free one every 0.1 ms (ansible-core 2.19, strategy/__init__.py,
-    `_queue_task`): a third of a core for nothing. The timer slack of Linux is inherited, and makes those sleeps longer.
+    `_queue_task`), which wastes a third of a core. Linux's timer slack is inherited and lengthens those sleeps.
     """
     libc = ctypes.CDLL(None)
     before = libc.prctl(PR_GET_TIMERSLACK)

@@ -1,4 +1,4 @@
-"""A whole run from this side: start the agent, run the plays, end the run, and read the results from the log."""
+"""A whole run seen from `fleet run`: start the agent, run the plays, end the run, and read the results from the log."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from fleet.run.signals import Interrupted, interruptible
 from fleet.run.workers import Workers
 
 FINISH_WITHIN = 60.0
-"""Seconds in which an agent has let go of its browsers and written the end of what was not reached."""
+"""Seconds the agent gets to close its browsers and record what was not reached."""
 
 
 def execute(spec: RunSpec, catalog: Catalog, on_employee: Callable[[str], None] = lambda _name: None) -> RunReport:
-    """Do the run that was planned with `catalog`. `on_employee` hears each name when that employee's turn has ended.
+    """Carry out the run planned with `catalog`. `on_employee` gets each name when that employee is done.
 
-    Ctrl-C ends the run in good order: what is under way is recorded as `unknown` or `not_run`, the exit code is 130.
+    Ctrl-C ends the run in good order: what is in progress is recorded as `unknown` or `not_run`, the exit code is 130.
     Raises FleetError if the run could not begin; nothing was touched then.
     """
     crew = Workers(spec.settings.workers)
@@ -85,7 +85,7 @@ def execute(spec: RunSpec, catalog: Catalog, on_employee: Callable[[str], None] 
                 if watch.is_agent_hung:
                     agent.kill()
                 errors += _finish(agent, client, interrupted=interruption.asked)
-        # An agent that ended in good order left the log open only if it could not write it.
+        # An agent that ended in good order leaves the log open only if it could not write to it.
         why_open = Reason.AGENT_ENDED if agent.returncode else Reason.AUDIT_FAILED
         return _report(spec, catalog, errors, why_open, interrupted=interruption.asked)
 
@@ -94,7 +94,7 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
     errors: list[str] = []
     try:
         if interrupted:
-            agent.terminate()  # the agent records what is under way as interrupted
+            agent.terminate()  # the agent records what is in progress as interrupted
         elif agent.poll() is None and "error" in (answer := client.ask("finish", within=FINISH_WITHIN)):
             errors.append(answer["error"])
         elif agent.returncode:
@@ -106,14 +106,14 @@ def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted:
     except subprocess.TimeoutExpired:
         agent.kill()
         agent.wait()
-        errors.append("The agent did not end in time and was killed; the log is closed from its plan.")
-    # The agent removes its folder itself, and its browsers end with it, unless it was killed.
+        errors.append("The agent did not end in time and was killed; the log was closed from its plan.")
+    # Unless killed, the agent removes its folder itself, and its browsers end with it.
     reap(client.socket_path.parent)
     return errors
 
 
 def _report(spec: RunSpec, catalog: Catalog, errors: list[str], why_open: Reason, *, interrupted: bool) -> RunReport:
-    """The results as the log has them; a run that is still open there is closed first, for the reason `why_open`."""
+    """Return the results in the log; a run that is still open there is closed first, for the reason `why_open`."""
     folder = spec.settings.state_dir.audit.log
     run_state = RunState.replay(spec.run_id, read_last_run(folder, rehearsal=None))
     if run_state.is_open:

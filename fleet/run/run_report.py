@@ -1,4 +1,4 @@
-"""What a run came to, as everything that prints, exports or sends it takes it."""
+"""The result of a run, in the form that all printing, exporting and sending code uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fleet.model import (
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run came to. `errors` are sentences about the tool itself; times are UTC, as the log has them."""
+    """The result of a run. `errors` are sentences about the tool itself; times are UTC, as in the log."""
 
     run_id: str | None
     check: bool
@@ -29,16 +29,16 @@ class RunReport:
     exit_code: int = 0
     errors: list[str] = field(default_factory=list)
     fail_on: frozenset[Outcome] = FAILING
-    """The outcomes that the exit code counts."""
+    """The outcomes that count for the exit code."""
 
     @property
     def uncounted(self) -> list[Result]:
-        """The results that are not done, and that --fail-on leaves out."""
+        """The results that are not done and that --fail-on excludes."""
         return [result for result in self.results if result.outcome in FAILING - self.fail_on]
 
     @property
     def meaning(self) -> str:
-        """What the exit code says; where --fail-on decided it, that it did, and how many results it left out."""
+        """Meaning of the exit code; if --fail-on decided it, also that and how many results it excludes."""
         said = EXIT_MEANING[self.exit_code]
         if self.fail_on == FAILING or self.exit_code in (EXIT_TOOL_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED):
             return said
@@ -48,7 +48,7 @@ class RunReport:
         return f"{said} (decided by --fail-on {named}; {counted(len(self.uncounted), 'other result')} not done)"
 
     def having(self, errors: list[str]) -> RunReport:
-        """The same with further sentences about the tool itself, if there are any: it failed then."""
+        """Return the report with further sentences about the tool itself; if there are any, the tool failed."""
         if not errors:
             return self
         exit_code = EXIT_INTERRUPTED if self.exit_code == EXIT_INTERRUPTED else EXIT_TOOL_FAILED

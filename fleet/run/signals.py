@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to end in good order, which no wait of the main thread can miss."""
+"""Ctrl-C and SIGTERM as a request for an orderly end, which interrupts every wait of the main thread."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _AGAIN_EVERY = 0.05
 
 
 class Interrupted(FleetError):
-    """Somebody has asked for the end before the run had begun."""
+    """The end was requested before the run had begun."""
 
     exit_code = EXIT_INTERRUPTED
 
 
 @dataclass
 class Interruption:
-    """Whether somebody has asked for the end."""
+    """Whether the end was requested."""
 
     asked: bool = False
     _is_at_once: bool = False
 
     def ask(self, _number: int, _frame: FrameType | None) -> None:
-        """Ask for the end; the handler of both signals."""
+        """Request the end; the handler of both signals."""
         self.asked = True
         if self._is_at_once:
             self._is_at_once = False
-            raise Interrupted("The run was interrupted before anybody was visited; run it again.")
+            raise Interrupted("The run was interrupted before any account was visited; run it again.")
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """Raise Interrupted as soon as somebody asks, whatever the main thread is waiting for."""
+        """Raise Interrupted as soon as the end is requested, whatever the main thread is waiting for."""
         self._is_at_once = True
         try:
             yield
@@ -49,10 +49,10 @@ class Interruption:
             self._is_at_once = False
 
     def _listen(self, heard: socket.socket) -> None:
-        """Pass each signal on to the main thread until it is taken there.
+        """Forward each signal to the main thread until it is handled there.
 
-        Python runs a handler between two steps of the main thread only. A signal that comes just before that thread
-        begins to wait, or that the system gives to another thread, does not end the wait.
+        Python runs a handler only between two steps of the main thread. A signal that arrives just before that thread
+        starts to wait, or that the system delivers to another thread, does not end the wait.
         """
         main = threading.main_thread().ident
         assert main is not None

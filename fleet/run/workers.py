@@ -1,4 +1,4 @@
-"""The workers of a run, from this side: connects them by SSH, brings them to the agent, and runs plays on them."""
+"""The workers of a run as `fleet run` uses them: connects over SSH, attaches them to the agent, runs plays on them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from fleet.run.ansible_play import run_play_at
 from fleet.ssh import WHERE_TO_INSTALL, Connection, LastWords, WorkerAddress
 
 ENDS_WITHIN = 5.0
-"""Seconds in which a session ends by itself once the agent has hung up."""
+"""Seconds for a session to end by itself after the agent has closed it."""
 ANSWERS_WITHIN = 10.0
-"""Seconds in which an agent whose run is open answers."""
+"""Seconds for an agent with an open run to answer."""
 LOOKS_EVERY = 1.0
-"""Seconds between two questions which workers the agent still has."""
+"""Seconds between two requests for the agent's list of workers."""
 _BAD_USAGE, _NOT_FOUND = 2, 127
-"""What a `fleet` without workers ends with, and a shell without `fleet`."""
+"""Exit codes of a `fleet` without workers, and of a shell without `fleet`."""
 
 
 class _Roll:
-    """Which workers the agent has, and whom it lets each of them visit."""
+    """The agent's list of workers, and which employees each may visit."""
 
     def __init__(self, client: AgentClient) -> None:
         self._client = client
@@ -42,14 +42,14 @@ class _Roll:
         self._names = self._client.require("ready", ANSWERS_WITHIN)["workers"]
 
     def has(self, name: str, *, now: bool = False) -> bool:
-        """True if the agent still has the worker, `now` or about a second ago."""
+        """Return True if the agent still has the worker, checked `now` or about a second ago."""
         if now or time.monotonic() - self._looked_at > LOOKS_EVERY:
-            with suppress(FleetError):  # an agent that has ended, or hangs, is told by others
+            with suppress(FleetError):  # an agent that ended or hangs is reported elsewhere
                 self._look()
         return name in self._names
 
     def assign(self, name: str, employees: Sequence[str]) -> str:
-        """Let a worker visit these employees; returns where its plays ask. Raises WorkerError if it is gone."""
+        """Let a worker visit these employees; return the socket for its plays. Raises WorkerError if it is gone."""
         return str(self._client.require("assign", ANSWERS_WITHIN, worker=name, employees=list(employees))["socket"])
 
 
@@ -57,14 +57,14 @@ class WorkerConnection:
     """One worker of a run: its connection, and the session in which it serves the agent."""
 
     def __init__(self, address: WorkerAddress, control: Path) -> None:
-        """`control` is the socket for ssh, in the run's private folder."""
+        """`control` is the path of the ssh socket, in the run's private folder."""
         self.name = address.name
         self._connection = Connection(address, control)
         self._serving: subprocess.Popen[bytes] | None = None
         self._said: LastWords | None = None
 
     def join(self, client: AgentClient, loopback: Sequence[str], is_over: Callable[[], bool]) -> None:
-        """Sign in and bring the worker to the agent; it shall reach `loopback`, addresses of this machine.
+        """Sign in and attach the worker to the agent; it must be able to reach `loopback`, addresses of this machine.
 
         Raises WorkerError, and AgentError if the agent has ended.
         """
@@ -73,14 +73,14 @@ class WorkerConnection:
         with client.connected(ANSWERS_WITHIN) as agent:
             request = {"v": VERSION, "op": "work", "worker": self.name, "ways": ways}
             agent.sendall(json.dumps(request).encode() + b"\n")
-            agent.settimeout(None)  # the file is blocking again, as ssh wants it
+            agent.settimeout(None)  # makes the file blocking again, as ssh needs it
             self._serving, self._said = self._connection.start(
                 "worker", "serve", stdin=agent.fileno(), stdout=agent.fileno()
             )
 
     @property
     def why_gone(self) -> str | None:
-        """What ssh or the worker said of why its session has ended, in a sentence; None if nothing."""
+        """Why the session ended, in a sentence from ssh or the worker; None if neither gave a reason."""
         status = self._serving.poll() if self._serving is not None else None
         words = self._said.sentence() if self._said is not None and status is not None else ""
         if not words:
@@ -96,7 +96,7 @@ class WorkerConnection:
         on_employee: Callable[[str], None],
         is_over: Callable[[], bool],
     ) -> None:
-        """Run a play for these employees there. Raises WorkerError if it, or the worker, did not come to its end."""
+        """Run a play for these employees there. Raises WorkerError if the play did not complete."""
         agent_socket, said = roll.assign(self.name, employees), None
         try:
             session, said = self._connection.start(
@@ -109,22 +109,22 @@ class WorkerConnection:
                 check=spec.check,
                 forks=spec.settings.forks,
                 on_employee=on_employee,
-                is_canceled=lambda: is_over() or not roll.has(self.name),  # a play of one that hangs would hang
+                is_canceled=lambda: is_over() or not roll.has(self.name),  # the play of a hung worker would hang
             )
             if is_over() or roll.has(self.name, now=True):
                 return
             why = f"Worker {self.name}: its connection has ended."
         except FleetError as error:
             if is_over():
-                return  # others tell why
+                return  # the reason is reported elsewhere
             why = f"Worker {self.name}: {(said and said.sentence()) or error}"
         raise WorkerError(
-            f"{self.why_gone or why} Whom it had not begun with are left to the other workers, or to the next run.",
+            f"{self.why_gone or why} Accounts it had not started go to the other workers or to the next run.",
             self.name,
         )
 
     def close(self) -> None:
-        """Let go of session and connection; what the worker had begun ends with them."""
+        """Close session and connection; visits in progress on the worker end with them."""
         if self._serving is not None:
             with suppress(subprocess.TimeoutExpired):
                 self._serving.wait(ENDS_WITHIN)
@@ -132,7 +132,7 @@ class WorkerConnection:
 
 
 class Workers:
-    """All workers of a run; there may be none."""
+    """All workers of a run; possibly none."""
 
     def __init__(self, addresses: Sequence[WorkerAddress]) -> None:
         self._addresses = addresses
@@ -142,9 +142,9 @@ class Workers:
         return len(self._addresses)
 
     def join(self, client: AgentClient, is_over: Callable[[], bool]) -> None:
-        """Bring all workers to an agent that waits for them, side by side.
+        """Attach all workers, in parallel, to an agent that waits for them.
 
-        Raises WorkerError for the first that cannot be had, and what keeps the run from opening.
+        Raises WorkerError for the first that is unreachable, and what keeps the run from opening.
         """
         if not self._addresses:
             return
@@ -155,7 +155,7 @@ class Workers:
             list(pool.map(lambda session: session.join(client, loopback, is_over), self._sessions))
 
     def explained(self, error: FleetError) -> FleetError:
-        """An error of the agent's; where it is about a worker that is gone, with that one's own words."""
+        """Return an error of the agent; if it is about a lost worker, with the reason from that worker."""
         worker = error.worker if isinstance(error, WorkerError) else None
         session = next((session for session in self._sessions if session.name == worker), None)
         words = session.why_gone if session else None
@@ -169,9 +169,9 @@ class Workers:
         on_employee: Callable[[str], None],
         is_over: Callable[[], bool],
     ) -> list[str]:
-        """Run plays for all batches, each worker the next one as soon as it is free; returns what went wrong.
+        """Run plays for all batches, giving each worker the next one as soon as it is free; return the errors.
 
-        A worker that is lost plays no more; whom it had not begun with are left to the others.
+        A lost worker gets no more plays; accounts it had not started go to the others.
         """
         left, errors, roll = list(reversed(batches)), list[str](), _Roll(client)
 
@@ -180,7 +180,7 @@ class Workers:
                 try:
                     batch, done = left.pop(), set[str]()
                 except IndexError:
-                    break  # another one has taken the last
+                    break  # another worker took the last batch
 
                 def on_done(name: str, done: set[str] = done) -> None:
                     done.add(name)
@@ -197,12 +197,12 @@ class Workers:
 
         sound: list[WorkerConnection] = self._sessions
         with ThreadPoolExecutor(len(self._sessions)) as pool:
-            # Once more for what was given back after the others had ended.
+            # Once more, for batches returned after the others had ended.
             while left and sound and not is_over():
                 sound = [session for session in pool.map(work, sound) if session]
         return errors
 
     def close(self) -> None:
-        """Let go of all."""
+        """Close all sessions and connections."""
         with ThreadPoolExecutor(len(self._sessions) or 1) as pool:
             list(pool.map(WorkerConnection.close, self._sessions))

@@ -1,7 +1,7 @@
-"""Exported sessions: read as people's own tools write them, and believed only if a browser would take them.
+"""Reads exported sessions in the formats of common tools, and accepts only what a browser would accept.
 
-Read are Playwright's storage state, cookies as JSON (Cookie-Editor, EditThisCookie, Puppeteer, Selenium) and
-Netscape's cookies.txt. No message holds a value of a cookie.
+Supported are Playwright's storage state, cookies as JSON (Cookie-Editor, EditThisCookie, Puppeteer, Selenium) and
+Netscape's cookies.txt. No message contains a cookie's value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HOW = "export a Playwright storage state, or the cookies as JSON or cookies.txt"
 
 @dataclass(frozen=True)
 class Imported:
-    """A session that was read, and in words what of the file was left out."""
+    """A session read from a file, and sentences about what was left out."""
 
     state: StorageState
     left_out: tuple[str, ...]
@@ -35,14 +35,14 @@ class Imported:
 
 @dataclass(frozen=True)
 class _Export:
-    """Cookies with their places in the file, and origins, as they were written."""
+    """Cookies with their places in the file, and origins, as exported."""
 
     cookies: list[tuple[str, Mapping[str, Any]]]
     origins: list[tuple[str, Mapping[str, Any]]]
 
 
 def read_session(data: bytes, path: str, recipe: Recipe) -> Imported:
-    """What a file holds of a session of the recipe's service.
+    """Return the session of the recipe's service in a file.
 
     Raises InputError that names the file, the place and the fix, and never a value.
     """
@@ -105,12 +105,12 @@ def _validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:
 
 
 def _called(name: object) -> str:
-    """A cookie's name for a message, if it can stand in one."""
+    """Return a cookie's name for a message; empty if it is not printable or too long."""
     return f" '{name}'" if isinstance(name, str) and name.isprintable() and 0 < len(name) <= 60 else ""
 
 
 def _require_session(state: StorageState, path: str, recipe: Recipe) -> None:
-    """Raise InputError if something is missing without which nobody is signed in."""
+    """Raise InputError if anything required for being signed in is missing."""
     parts, again = recipe.session, f"sign in to {recipe.name} and export again"
     for name in recipe.session_cookies:
         named = [cookie for cookie in state.cookies if cookie.name == name]
@@ -138,7 +138,7 @@ def _require_session(state: StorageState, path: str, recipe: Recipe) -> None:
 
 
 def _require_taken(cookie: Cookie, where: str, recipe: Recipe) -> None:
-    """Raise InputError with the fix if a browser would drop the cookie without a word."""
+    """Raise InputError with the fix if a browser would silently drop the cookie."""
     wrong = fault(cookie, recipe.name)
     if wrong is not None:
         raise InputError(f"{where}{_called(cookie.name)}: {wrong}.")
@@ -170,7 +170,7 @@ def _objects(items: list[Any], what: str, path: str) -> Iterator[tuple[str, dict
 
 
 def _netscape(text: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The cookies of a cookies.txt: domain, subdomains, path, secure, expires, name, value, parted by tabs."""
+    """Yield the cookies of a cookies.txt: domain, subdomains, path, secure, expires, name, value, separated by tabs."""
     lines = [line.rstrip("\r") for line in text.split("\n")]
     if not any("\t" in line for line in lines):
         raise InputError(f"{path} is not a session; {HOW}.")

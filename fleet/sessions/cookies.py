@@ -1,4 +1,4 @@
-"""One cookie: read in the spellings of people's tools, and judged by the rules of browsers."""
+"""One cookie: read in the spellings of common tools, and checked by the rules of browsers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _SAME_SITE = {
     "unspecified": "Lax",
     "": "Lax",
 }
-"""As browsers' extensions write it; what was never said is Lax to a browser."""
+"""Spellings in browser extensions; a browser treats an unspecified value as Lax."""
 
 _EXPIRES = "must be seconds since 1970, or -1 for a session cookie"
 MAX_NAME_AND_VALUE = 4096
 MAX_PATH = 1024
-"""Bytes that Chromium takes (net/cookies/parsed_cookie.h)."""
+"""Maximum bytes in Chromium (net/cookies/parsed_cookie.h)."""
 
 _REFUSED = re.compile(r"[\x00-\x1f\x7f;\ud800-\udfff]|^[ \t]|[ \t]$")
-"""What Chromium takes in no name and no value."""
+"""Characters that Chromium rejects in names and values."""
 
 
 class ExportedCookie(Cookie):
@@ -49,7 +49,7 @@ class ExportedCookie(Cookie):
         domain = str(found["domain"]).lower()
         if "hostOnly" in found:
             domain = ("" if found["hostOnly"] else ".") + domain.lstrip(".")
-        # No browser holds SameSite=None without Secure: where this word stands for it, nothing was said.
+        # Browsers reject SameSite=None without Secure: here the word means unspecified.
         if found.get("sameSite") == "no_restriction" and not found.get("secure"):
             found["sameSite"] = "unspecified"
         partition = found.get("partitionKey")
@@ -72,7 +72,7 @@ class ExportedCookie(Cookie):
             return -1
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(_EXPIRES)
-        seconds = value / 1000 if value > LATEST else value  # milliseconds, of any moment since 1978
+        seconds = value / 1000 if value > LATEST else value  # milliseconds, for any time since 1978
         if not 0 < seconds <= LATEST:
             raise ValueError(_EXPIRES)
         return seconds
@@ -94,14 +94,14 @@ class ExportedCookie(Cookie):
 
     @model_validator(mode="after")
     def _partition_of_its_own_site(self) -> Self:
-        # Older tools do not say it; Playwright would take a cookie of a frame for it, which no page is sent.
+        # Older tools omit it; Playwright would then assume a cookie of an embedded frame, which no page is sent.
         if self.partition_key is not None and self.has_cross_site_ancestor is None:
             self.has_cross_site_ancestor = False
         return self
 
 
 def _moment(text: str) -> float | None:
-    """Seconds since 1970 from a text: a number, a date in ISO 8601 or HTTP's form with its time zone, or none."""
+    """Return the seconds since 1970 of a number, an ISO 8601 date or an HTTP date with its time zone; None if empty."""
     text = text.strip()
     if text.lower() in ("", "session"):
         return None
@@ -121,7 +121,7 @@ def _iso_seconds(text: str) -> float:
 
 
 def fault(cookie: Cookie, service: str) -> str | None:
-    """Why Chromium would not take a cookie, with the fix; None if it would (RFC 6265bis, 5.7)."""
+    """Return why Chromium would reject a cookie, with the fix; None if it would not (RFC 6265bis, 5.7)."""
     again = f"sign in to {service} and export it again"
     if 0 < cookie.expires <= time.time():
         return f"has expired; {again}"
@@ -160,7 +160,7 @@ def _begins(cookie: Cookie, prefix: str) -> bool:
 
 
 def is_sent(cookie: Cookie, page: str, recipe: Recipe) -> bool:
-    """True if a browser sends a cookie with the request for a page (RFC 6265bis, 5.8.3)."""
+    """Return True if a browser sends a cookie with the request for a page (RFC 6265bis, 5.8.3)."""
     parts, domain = urlsplit(page), cookie.domain.lower()
     host, path = parts.hostname or "", parts.path
     on_host = host == domain.removeprefix(".") or (domain.startswith(".") and host.endswith(domain))
@@ -173,7 +173,7 @@ def is_sent(cookie: Cookie, page: str, recipe: Recipe) -> bool:
 
 
 def host_of(address: str) -> str:
-    """The host of an address; empty if it has none."""
+    """Return the host of an address; empty if it has none."""
     try:
         return urlsplit(address).hostname or ""
     except ValueError:

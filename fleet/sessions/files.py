@@ -1,4 +1,4 @@
-"""A folder of exported sessions: whose each file is, by its name."""
+"""A folder of exported sessions; each file's name gives its account."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from fleet.errors import InputError
 
 _EXPORT = re.compile(r"(?P<employee>.+?)\.(?P<service>[^.]+?)( ?\(\d+\))?(\.(json|txt))+", re.IGNORECASE)
-"""EMPLOYEE.SERVICE.json or .txt, and what systems make of it: `.JSON`, `.json.txt`, `x (1).json`."""
+"""EMPLOYEE.SERVICE.json or .txt, and variants that systems create: `.JSON`, `.json.txt`, `x (1).json`."""
 
 
 @dataclass(frozen=True)
 class SessionFile:
-    """One file and the account that its name says."""
+    """One file and the account in its name."""
 
     employee: str
     service: str
@@ -23,7 +23,7 @@ class SessionFile:
 
 @dataclass(frozen=True)
 class SessionFiles:
-    """What lies in a folder: files to be read, sentences for those that cannot be told, and what holds no session."""
+    """A folder's contents: session files, sentences about files with unclear names, and files without a session."""
 
     files: tuple[SessionFile, ...]
     refused: tuple[str, ...]
@@ -31,7 +31,7 @@ class SessionFiles:
 
 
 def session_files(folder: Path) -> SessionFiles:
-    """Every entry of a folder, in the order of their names. Raises InputError if there is no file in it."""
+    """Return every entry of a folder, sorted by name. Raises InputError if the folder contains no file."""
     files: dict[tuple[str, str], list[SessionFile]] = {}
     refused, ignored = [], []
     for path in sorted(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""Storage states: what a browser keeps of a signed-in person, in Playwright's format; and which of it is a session."""
+"""Storage states: a signed-in person's browser data in Playwright's format, and which part of it is the session."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from fleet.recipes.recipe import Recipe
 
 MAX_BYTES = 5 * 1024 * 1024
-"""Browsers keep at most 5 MB of stored data per origin; a larger file is no session."""
+"""Browsers keep at most 5 MB of stored data per origin; a larger file is not a session."""
 
 LATEST = 253402300799
-"""The end of the year 9999, in seconds since 1970: Playwright takes no later expiry."""
+"""The end of the year 9999, in seconds since 1970: Playwright accepts no later expiry."""
 
 
 class _Part(BaseModel):
-    # Other keys come and go with Playwright versions; what is not known here is dropped.
+    # Other keys vary with the Playwright version; unknown keys are dropped.
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
 
 def _origin(value: str) -> str:
-    urlsplit(value)  # raises ValueError for what is no address
+    urlsplit(value)  # raises ValueError if it is not an address
     return value
 
 
@@ -43,7 +43,7 @@ class Cookie(_Part):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What a browser knows it by: two cookies with one key are one."""
+        """A cookie's identity in a browser: two cookies with the same key are one."""
         return self.name, self.domain, self.path, self.partition_key or ""
 
 
@@ -70,7 +70,7 @@ class _Store(_Part):
 
 
 class Database(_Part):
-    """One IndexedDB database with all that is in it, as Playwright exports it with `indexedDB: true`."""
+    """One IndexedDB database with its contents, as Playwright exports it with `indexedDB: true`."""
 
     name: str
     version: int = Field(ge=1)
@@ -78,7 +78,7 @@ class Database(_Part):
 
 
 class Origin(_Part):
-    """What one origin has stored."""
+    """The storage of one origin."""
 
     origin: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,300}$"), AfterValidator(_origin)]
     local_storage: list[_Item] = Field(default_factory=list, alias="localStorage")
@@ -90,7 +90,7 @@ class Origin(_Part):
         return urlsplit(self.origin).hostname or ""
 
     def named_by(self, recipe: Recipe) -> Origin:
-        """What the recipe names of it."""
+        """Return the parts of it that the recipe names."""
         items = [item for item in self.local_storage if item.name in recipe.session.local_storage]
         databases = [one for one in self.indexed_db or () if one.name in recipe.session.databases]
         return self.model_copy(update={"local_storage": items, "indexed_db": databases or None})
@@ -102,29 +102,29 @@ class Origin(_Part):
 
 
 class StorageState(_Part):
-    """Playwright's storage state, strictly."""
+    """Playwright's storage state, validated strictly."""
 
     cookies: list[Cookie] = Field(default_factory=list)
     origins: list[Origin] = Field(default_factory=list)
 
     def as_playwright(self) -> dict[str, Any]:
-        """The dictionary that `browser.new_context(storage_state=…)` takes."""
+        """Return the dictionary for `browser.new_context(storage_state=…)`."""
         return self.model_dump(by_alias=True, exclude_none=True)
 
     def own_part(self, recipe: Recipe) -> StorageState:
-        """What the recipe calls a session: the cookies of its domains, and there the storage and databases it names.
+        """Return the session as the recipe defines it: cookies of its domains, and the storage and databases it names.
 
-        Whatever else a page keeps in the browser could make it show what the service does not say any more.
+        Other data that a page stores in the browser could make it show a state that is no longer the service's.
         """
         cookies = [cookie for cookie in self.cookies if recipe.owns_host(cookie.domain)]
         origins = [origin.named_by(recipe) for origin in self.origins if recipe.owns_host(origin.host)]
         return StorageState(cookies=cookies, origins=[origin for origin in origins if not origin.is_empty])
 
     def left_by_visit(self, recipe: Recipe, given: StorageState) -> StorageState:
-        """The session after a visit that began with `given`.
+        """Return the session after a visit that began with `given`.
 
-        Of cookies that the recipe does not name, those that came with the session stay: as they were where scripts can
-        write them, since a page may keep there what it has shown.
+        Cookies that the recipe does not name are kept only if they came with the session. Those writable by scripts get
+        their old values back, since a page may store there what it has shown.
         """
         state, came = self.own_part(recipe), {cookie.key: cookie for cookie in given.cookies}
         state.cookies = [
@@ -135,14 +135,14 @@ class StorageState(_Part):
         return state
 
     def foreign_to(self, recipe: Recipe) -> list[str]:
-        """The hosts and origins in it that are not the service's."""
+        """Return the hosts and origins in it that do not belong to the service."""
         foreign = {cookie.domain.lstrip(".") for cookie in self.cookies if not recipe.owns_host(cookie.domain)}
         return sorted(foreign | {origin.origin for origin in self.origins if not recipe.owns_host(origin.host)})
 
     def expires_at(self, recipe: Recipe) -> float | None:
-        """When the session ends by its cookies, in seconds since 1970; None if they do not say.
+        """Return when the session expires by its cookies, in seconds since 1970; None if they do not say.
 
-        The earliest of the recipe's session cookies; where it names none, the latest of all.
+        This is the earliest expiry of the recipe's session cookies or, if it names none, the latest of all cookies.
         """
         named = [cookie.expires for cookie in self.cookies if cookie.name in recipe.session.cookies]
         lasting = [expires for expires in named if expires > 0]
@@ -152,10 +152,10 @@ class StorageState(_Part):
 
 
 def as_json(content: object) -> bytes:
-    """JSON in UTF-8, no longer than it was when it was read: `\\u00e9` for each é would treble it."""
+    """Return JSON in UTF-8, no longer than when it was read: `\\u00e9` for each é would triple it."""
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 def is_storable(state: Any) -> bool:
-    """True if a storage state (a dictionary, or None) is no larger than one that would be taken again."""
+    """Return True if a storage state (a dictionary, or None) is small enough to be read again."""
     return state is not None and len(as_json(state)) <= MAX_BYTES

@@ -1,8 +1,8 @@
 """Sessions: signed-in browser data (Playwright's storage state), one sealed file per account.
 
-Sealed with age to the organization's recipients; opened only inside the agent. The sealed text names its account,
-so that a file renamed to somebody else's opens nothing. What must be known without opening (age, expiry) stands
-beside it in clear.
+Sealed with age to the organization's recipients; opened only inside the agent. The sealed text contains the account's
+name, so a file renamed to another account does not open. Data needed without opening (age, expiry) is stored next to it
+in clear text.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from fleet.sessions.storage_state import LATEST, MAX_BYTES, StorageState, as_jso
 
 MAX_IDENTITY_BYTES = 64 * 1024
 MAX_CONTENT = 2 * MAX_BYTES
-"""Bytes of a session before it is sealed: an import with every default written out."""
+"""Maximum bytes of a session before sealing: an import with every default written out."""
 
 MAX_SEALED = MAX_CONTENT + MAX_BYTES
-"""Bytes of a sealed session: age adds a line for each recipient, and 16 bytes to each 64 KiB."""
+"""Maximum bytes of a sealed session: age adds a line for each recipient, and 16 bytes to each 64 KiB."""
 
 
 def is_over(expires_at: float | None) -> bool:
-    """True if that moment (seconds since 1970) has come; None is not known, and counts as still to come."""
+    """Return True if that time (seconds since 1970) has passed; None is unknown and counts as not passed."""
     return expires_at is not None and expires_at <= time.time()
 
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """What is known of a sealed session without opening it. Times in seconds since 1970."""
+    """Data of a sealed session that is readable without opening it. Times in seconds since 1970."""
 
     employee: str
     service: str
@@ -51,12 +51,12 @@ class SessionInfo:
 
     @property
     def is_expired(self) -> bool:
-        """True if its own cookies say that it is over."""
+        """True if its own cookies have expired."""
         return is_over(self.expires_at)
 
 
 def new_identity(path: Path) -> str:
-    """Make an age identity at `path` (0600) and return its public recipient. An existing one is kept and read."""
+    """Create an age identity at `path` (0600) and return its public recipient. An existing one is kept and read."""
     if is_there(path):
         return str(read_identity(path).to_public())
     identity = pyrage.x25519.Identity.generate()
@@ -68,13 +68,13 @@ def new_identity(path: Path) -> str:
 
 
 def make_private_dir_if_missing(path: Path) -> None:
-    """Make a folder privately where there is none; one that exists is somebody's choice and stays as it is."""
+    """Create a private folder if it is missing. An existing folder's mode is left as its owner chose it."""
     if not is_folder(path):
         make_private_dir(path)
 
 
 def read_identity(path: Path) -> pyrage.x25519.Identity:
-    """Read an age identity file. Raises InputError if it is missing, open to others, or holds no identity."""
+    """Read an age identity file. Raises InputError if it is missing, readable by others, or contains no identity."""
     if not is_there(path):
         raise InputError(f"There is no age identity at {path}; run 'fleet init', or give one with --identity.")
     for line in read_private(path, MAX_IDENTITY_BYTES).decode("utf-8", "replace").splitlines():
@@ -87,7 +87,7 @@ def read_identity(path: Path) -> pyrage.x25519.Identity:
 
 
 class _Times(BaseModel):
-    """What stands in clear beside a sealed session."""
+    """The clear-text data next to a sealed session."""
 
     sealed_at: float = Field(ge=0, le=LATEST)
     expires_at: float | None = Field(ge=0, le=LATEST)
@@ -95,7 +95,7 @@ class _Times(BaseModel):
 
 @dataclass(frozen=True)
 class Opened:
-    """A session that was opened, and the digest of the sealed file that it came from."""
+    """An opened session, and the digest of the sealed file it came from."""
 
     state: StorageState
     sealed_sha256: str
@@ -103,14 +103,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class Resealed:
-    """How many sessions were sealed anew, and the files that the identity did not open."""
+    """Number of sessions sealed again, and the files that the identity could not open."""
 
     count: int
     unopened: tuple[Path, ...]
 
 
 class SessionStore:
-    """The sealed sessions of one state directory. What it seals and opens is what the recipe calls a session."""
+    """The sealed sessions of one state directory. Only what the recipe calls a session is sealed and opened."""
 
     def __init__(self, state: StateDir) -> None:
         self._state = state
@@ -120,14 +120,14 @@ class SessionStore:
         return self._state.sessions / f"{employee}.{service}.age"
 
     def seal(self, employee: str, recipe: Recipe, state: StorageState, *, durable: bool = True) -> SessionInfo:
-        """Seal a session over an older one of the same account. Raises InputError if it is too large."""
+        """Seal a session, replacing an older one of the same account. Raises InputError if it is too large."""
         sealed, info = self._sealed(employee, recipe, state)
         with self._locked():
             self._write(sealed, info, durable=durable)
         return info
 
     def seal_back(self, employee: str, recipe: Recipe, opened: Opened, state: StorageState) -> bool:
-        """Seal what a visit has left of a session; False if it was removed or replaced since it was opened."""
+        """Seal the session a visit has left; False if it was removed or replaced since it was opened."""
         sealed, info = self._sealed(employee, recipe, state.left_by_visit(recipe, opened.state))
         with self._locked():
             try:
@@ -155,7 +155,7 @@ class SessionStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Nobody else seals or removes meanwhile: a visit must not seal over what was just imported or removed."""
+        """Lock out other writers: a visit must not overwrite a session just imported or removed."""
         make_private_dir_if_missing(self._state.sessions)
         folder = os.open(self._state.sessions, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -167,9 +167,9 @@ class SessionStore:
     def open(
         self, employee: str, recipe: Recipe, identity: pyrage.x25519.Identity, known: Opened | None = None
     ) -> Opened | None:
-        """The session of an account, or None if there is none; `known` itself if the sealed file is still the same.
+        """Return an account's session, or None if it has none; `known` itself if the sealed file is unchanged.
 
-        Raises SessionError if it cannot be opened with this identity or is another account's.
+        Raises SessionError if it cannot be opened with this identity or belongs to another account.
         """
         path = self._path(employee, recipe.service)
         try:
@@ -194,11 +194,11 @@ class SessionStore:
         return Opened(state.own_part(recipe), digest)
 
     def reseal(self, identity: pyrage.x25519.Identity) -> Resealed:
-        """Seal every session anew to the recipients that the state names now, one file at a time.
+        """Seal every session again to the state's current recipients, one file at a time.
 
-        A file that does not open is left as it is; an interruption leaves each session whole, under the old recipients
-        or the new ones. Nothing else may use the sessions meanwhile: a visit would not seal back what it was left with.
-        Raises InputError if the recipients cannot be read, OSError if a session cannot be written.
+        A file that does not open is left unchanged. After an interruption each session is intact, sealed to the old or
+        the new recipients. Nothing else may use the sessions meanwhile: a visit could not seal its session back. Raises
+        InputError if the recipients cannot be read, OSError if a session cannot be written.
         """
         recipients, count, unopened = list(self.recipients()), 0, []
         for path in sorted(self._state.sessions.glob("*.age")):
@@ -215,7 +215,7 @@ class SessionStore:
         return Resealed(count, tuple(unopened))
 
     def list(self) -> Iterator[SessionInfo]:
-        """All sessions, by employee and service. Nothing is opened."""
+        """Yield all sessions, sorted by employee and service. Nothing is opened."""
         for path in sorted(self._state.sessions.glob("*.age")):
             employee, _, service = path.stem.rpartition(".")
             try:
@@ -225,16 +225,16 @@ class SessionStore:
                 yield SessionInfo(employee, service, path.stat().st_mtime, None)
 
     def remove(self, employee: str, service: str) -> bool:
-        """Remove a session. Returns whether there was one."""
+        """Remove a session. Returns True if it existed."""
         path = self._path(employee, service)
         with self._locked():
             existed = is_there(path)
             path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink(missing_ok=True)  # last: as long as it is there, the session is listed
+            path.unlink(missing_ok=True)  # last: as long as it exists, the session is listed
         return existed
 
     def recipients(self) -> Sequence[pyrage.x25519.Recipient]:
-        """The public keys that sessions are sealed to, as the state names them. Raises InputError."""
+        """Return the state's public keys to which sessions are sealed. Raises InputError."""
         if self._recipients is None:
             path = self._state.recipients
             try:

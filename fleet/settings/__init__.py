@@ -1,1 +1,1 @@
-"""Settings: what fleet.yml, the environment and the command line say, and which of them counts."""
+"""Settings from fleet.yml, the environment and the command line, and which of them takes precedence."""

@@ -1,4 +1,4 @@
-"""fleet.yml: its form, and where it is looked for."""
+"""fleet.yml: its format, and where it is looked up."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from fleet.yamlfile import YamlFile, read_model
 
 FILE = "fleet.yml"
 VERSION = 1
-"""Of the form of fleet.yml."""
+"""Of the format of fleet.yml."""
 
 
 class _Form(Strict):
-    """What holds for the file as a whole."""
+    """Rules for the file as a whole."""
 
     version: int = Field(default=VERSION, strict=True)
 
@@ -47,24 +47,24 @@ _FORM = create_model("fleet.yml", __base__=_Form, **_KEYS)
 
 
 def read_config(path: Path) -> tuple[Mapping[str, Any], YamlFile]:
-    """The settings that a fleet.yml names, and the document, which knows their lines.
+    """Return the settings in a fleet.yml, and the document, for line numbers.
 
-    Raises InputError that lists every mistake with its line.
+    Raises InputError that lists every error with its line.
     """
     form, document = read_model(path, _FORM)
     return {name: getattr(form, name) for name in form.model_fields_set}, document
 
 
 def expanded(value: str, source: object) -> Path:
-    """A path with ~ expanded. Raises InputError, which names `source`, for the ~ of an unknown user."""
+    """Return a path with ~ expanded. Raises InputError that names `source` for the ~ of an unknown user."""
     try:
         return Path(value).expanduser()
     except RuntimeError:
-        raise InputError(f"{source}: {value}: there is no such user here; write the folder out.") from None
+        raise InputError(f"{source}: {value}: no such user on this machine; write the folder out.") from None
 
 
 def config_places(sources: Sequence[str], cwd: Path) -> list[Path]:
-    """Where a fleet.yml is looked for: beside each inventory, or inside a folder; without an inventory in `cwd`."""
+    """Return where to search fleet.yml: beside each inventory or inside its folder; without an inventory, in `cwd`."""
     places = [cwd / source for source in sources if "," not in source]
     folders = [place if _is_folder(place) and look(place / FILE) else place.parent for place in places] or [cwd]
     return list({folder.resolve(): folder / FILE for folder in folders}.values())
@@ -76,10 +76,10 @@ def _is_folder(path: Path) -> bool:
 
 
 def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
-    """FLEET_CONFIG, the fleet.yml beside an inventory, or without one the fleet.yml in `cwd`.
+    """Return FLEET_CONFIG, the fleet.yml beside an inventory, or, without an inventory, the fleet.yml in `cwd`.
 
-    Raises InputError where it may not look, for a file that others could have written, and where two could be meant:
-    a command must not act on another state than the next one in the same folder.
+    Raises InputError if access is denied, if others can write the file, and if two files could be meant: all commands
+    in a folder must use the same state.
     """
     named = os.environ.get("FLEET_CONFIG")
     if named:
@@ -88,10 +88,10 @@ def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
         if there is None or not stat.S_ISREG(there.st_mode):
             raise InputError(f"FLEET_CONFIG names {named}, which is not a file; fix or unset it.")
         return path
-    # One that is there and cannot be read is refused, not passed over.
+    # An existing file that cannot be read is an error, never skipped.
     found = [path for path in config_places(sources, cwd) if look(path) is not None]
     if len(found) > 1:
-        raise InputError(f"Both {found[0]} and {found[1]} could be meant; name one with FLEET_CONFIG.")
+        raise InputError(f"Both {found[0]} and {found[1]} could be meant; choose one with FLEET_CONFIG.")
     here = cwd / FILE
     if not found and look(here) is not None:
         _require_unshared(here)
@@ -107,14 +107,14 @@ def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
 
 
 def _names(path: Path, sources: Sequence[str], cwd: Path) -> bool:
-    """True if a fleet.yml names all these inventories as its own."""
+    """Return True if a fleet.yml names all these inventories as its own."""
     values, _ = read_config(path)
     own = {(path.parent / expanded(one, path)).resolve() for one in values.get("inventory") or ()}
     return own.issuperset((cwd / source).resolve() for source in sources if "," not in source)
 
 
 def _require_unshared(path: Path) -> None:
-    """Refuse a file that is found without being named, and that somebody else may have written. Raises InputError."""
+    """Refuse a file that was found, not named, and that another user may have written. Raises InputError."""
     for place in (path, path.parent):
         info = look(place)
         if info is None:
@@ -122,7 +122,7 @@ def _require_unshared(path: Path) -> None:
         if {info.st_uid, place.lstat().st_uid} - {0, os.getuid()}:
             why = f"{place} belongs to another user"
         elif info.st_mode & 0o002 and not stat.S_ISLNK(info.st_mode):
-            why = f"everybody may write to {place}"
+            why = f"{place} is writable by others"
         else:
             continue
-        raise InputError(f"{path} is not used, for {why}; fix its owner or mode, or name the file with FLEET_CONFIG.")
+        raise InputError(f"{path} is not used: {why}; fix its owner or mode, or name the file with FLEET_CONFIG.")

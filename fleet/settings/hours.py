@@ -12,33 +12,33 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Hours:
-    """From `opens` until before `closes`, every day; through midnight where it closes before it opens."""
+    """Daily from `opens` until just before `closes`; past midnight if it closes before it opens."""
 
     opens: time
     closes: time
 
     @classmethod
     def parse(cls, text: str) -> Hours:
-        """Read `08:00-18:00`. Raises ValueError for anything else, and for two equal times."""
+        """Parse `08:00-18:00`. Raises ValueError for anything else, and for two equal times."""
         form = _FORM.fullmatch(text)
         if form is None:
             raise ValueError("must be HH:MM-HH:MM, such as 08:00-18:00")
         opens = time(int(form[1]), int(form[2]))
         closes = time(int(form[3]), int(form[4])) if form[3] else time()
         if opens == closes:
-            raise ValueError("must begin and end at different times; leave the service out for the whole day")
+            raise ValueError("must start and end at different times; omit the service to allow the whole day")
         return cls(opens, closes)
 
     def __str__(self) -> str:
         return f"{self.opens:%H:%M}-{self.closes:%H:%M}"
 
     def opens_in(self, now: datetime) -> float:
-        """Seconds from `now` (local, without a zone) until visits may begin; 0 while they may."""
+        """Return seconds from `now` (local, without a zone) until visits may begin; 0 while they may."""
         opens, closes = self._window(now)
         return 0.0 if opens <= now < closes else _seconds(now, opens)
 
     def takes(self, seconds: float, now: datetime) -> float:
-        """Seconds that `seconds` of visits take from `now` on, with the hours in which none may begin."""
+        """Return seconds until `seconds` of visits are done, starting at `now` and counting the closed hours."""
         at, left = now, seconds
         while True:
             opens, closes = self._window(at)
@@ -49,7 +49,7 @@ class Hours:
             at = closes
 
     def _window(self, now: datetime) -> tuple[datetime, datetime]:
-        """The window that `now` is in, or the next one."""
+        """Return the window that `now` is in, or the next one."""
         opens = datetime.combine(now.date(), self.opens) - _DAY
         while True:
             closes = datetime.combine(opens.date() + (_DAY if self.closes <= self.opens else timedelta()), self.closes)
@@ -59,5 +59,5 @@ class Hours:
 
 
 def _seconds(start: datetime, end: datetime) -> float:
-    """Seconds between two local times, an hour more or less where clocks change in between."""
+    """Return seconds between two local times, correct across a clock change."""
     return end.timestamp() - start.timestamp()

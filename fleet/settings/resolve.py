@@ -1,4 +1,4 @@
-"""Settings of a run, and the source of each: the command line above the environment above fleet.yml."""
+"""Settings of a run and their sources: the command line overrides the environment, which overrides fleet.yml."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fleet.ssh import WorkerAddress
 
 
 class SourceKind(StrEnum):
-    """The places that a setting can come from."""
+    """Kinds of places that a setting can come from."""
 
     OPTION = "option"
     ROLE_VARIABLE = "role variable"
@@ -34,7 +34,7 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a value came from: `name` is an option, a variable or a file's path; only a file has a line."""
+    """Where a value came from: `name` is an option, a variable or a file path; only a file has a line."""
 
     kind: SourceKind
     name: str = ""
@@ -45,9 +45,9 @@ class Source:
 
 
 class Given:
-    """What was passed on the command line, or as role variables: a value for each setting that was.
+    """What was passed on the command line or as role variables: one value per setting.
 
-    None, an empty text and an empty list mean that it was not passed.
+    None, an empty string or an empty list means that it was not passed.
     """
 
     def __init__(self, kind: SourceKind = SourceKind.OPTION, **values: Any) -> None:
@@ -60,7 +60,7 @@ class Given:
         return self._values.get(name)
 
     def source(self, setting: Setting) -> Source:
-        """The option or the variable that passes a setting."""
+        """Return the option or variable that passes a setting."""
         if self._kind is SourceKind.ROLE_VARIABLE and setting.role_variable:
             return Source(self._kind, setting.role_variable)
         return Source(SourceKind.OPTION, setting.option.name if setting.option else setting.name)
@@ -68,9 +68,9 @@ class Given:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run acts on. `inventory` is what `ansible -i` takes, as it was given or as fleet.yml names it.
+    """Settings that a run acts on. `inventory` is what `ansible -i` takes, as passed or as named in fleet.yml.
 
-    Each field but `network` is the setting of its name.
+    Each field except `network` is the setting of that name.
     """
 
     state: Path
@@ -84,7 +84,7 @@ class Settings:
     workers: tuple[WorkerAddress, ...] = ()
     network: Network = field(default_factory=Network)
     breaker: BreakerLimits | None = field(default_factory=BreakerLimits)
-    """None while the circuit breaker is off."""
+    """None if the circuit breaker is off."""
     pause: Pause = field(default_factory=Pause)
     hours: dict[str, Hours] = field(default_factory=dict)
     terms_accepted: dict[str, str] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Settings:
         return StateDir(self.state)
 
     def of_kind(self, *, rehearsal: bool) -> Settings:
-        """The same for a live run; for a rehearsal with a state and keys of its own, wherever the state comes from."""
+        """Return the same for a live run; for a rehearsal, with a separate state and keys next to these."""
         if not rehearsal:
             return self
         identity, log_key = (path.with_name(f"rehearsal-{path.name}") for path in (self.identity, self.log_key))
@@ -115,25 +115,25 @@ class Value:
 
 
 Layer = Callable[[Setting], Value | None]
-"""Returns what one place says of a setting, None if it says nothing."""
+"""Returns the value that one place has for a setting, or None."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Every setting with its source; `file` is the fleet.yml that was read, None if there is none."""
+    """Every setting with its source; `file` is the fleet.yml that was read, or None."""
 
     values: Mapping[str, Value]
     file: Path | None = None
 
     def parsed(self, name: str) -> Any:
-        """A setting as the code works with it. Raises InputError that names the source of a value that cannot be."""
+        """Return a parsed setting. Raises InputError that names the source of an invalid value."""
         found = self.values[name]
         setting = next(one for one in SETTINGS if one.name == name)
         return None if found.value is None else setting.parse(found.value, str(found.source))
 
     @property
     def settings(self) -> Settings:
-        """What a run acts on. Raises InputError as `parsed` does."""
+        """Return what a run acts on. Raises InputError as `parsed` does."""
         proxy = self.values["proxy"]
         network = Network(
             dict(self.parsed("resolve")),
@@ -145,7 +145,7 @@ class Configuration:
 
     @property
     def channels(self) -> Channels:
-        """Whom a run notifies. Never part of the settings: those cross to the agent, and addresses hold secrets.
+        """Return whom a run notifies. Not part of the settings: those cross to the agent, and addresses hold secrets.
 
         Raises InputError as `parsed` does, also for an address that holds a password.
         """
@@ -153,7 +153,7 @@ class Configuration:
 
 
 def configure(given: Given, cwd: Path | None = None) -> Configuration:
-    """Each setting from the strongest place that has a value for it.
+    """Return each setting from the place with the highest precedence that has a value.
 
     Raises InputError for a broken fleet.yml and as `find_config` does.
     """
@@ -164,7 +164,7 @@ def configure(given: Given, cwd: Path | None = None) -> Configuration:
 
 
 def resolve_settings(given: Given, cwd: Path | None = None) -> Settings:
-    """The settings alone. Raises InputError as `configure` and `Configuration.settings` do."""
+    """Return only the settings. Raises InputError as `configure` and `Configuration.settings` do."""
     return configure(given, cwd).settings
 
 
@@ -203,7 +203,7 @@ def _of_file(path: Path, cwd: Path) -> Layer:
 
 
 def _inventory(value: str, folder: Path, cwd: Path, source: Source) -> str:
-    """An inventory as `-i` would have it in `cwd`; a list of hosts (with a comma) is no path."""
+    """Return an inventory as `-i` takes it in `cwd`; a host list (with a comma) is not a path."""
     if "," in value:
         return value
     path = folder / expanded(value, source)
@@ -215,7 +215,7 @@ def _of_defaults(setting: Setting) -> Value | None:
 
 
 def _value(setting: Setting, value: Any, source: Source, folder: Path) -> Value | None:
-    """A value with its paths taken from `folder`; None for an empty text or list."""
+    """Return a value with its paths relative to `folder` made absolute; None for an empty string or list."""
     if value in (None, "", ()):
         return None
     if setting.is_path:

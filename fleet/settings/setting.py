@@ -1,4 +1,4 @@
-"""What a setting is: where it can be given, what its value may be, and how a value is read from text."""
+"""What a setting is: where it can be given, which values it allows, and how it is parsed from text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fleet.errors import InputError
 from fleet.validation import mistakes
 
 Parser = Callable[[Any, str], Any]
-"""Turns a checked value into what the code works with; gets the source to name in an InputError."""
+"""Converts a checked value to the code's type; gets the source to name in an InputError."""
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -24,13 +24,13 @@ class Option:
     flags: tuple[str, ...]
     metavar: str | None = None
     type: Any = None
-    """Where the option takes other values than fleet.yml."""
+    """Type of the option's value if it differs from fleet.yml's."""
     default: Any = None
-    """What means that the option was not passed."""
+    """The option's value that means it was not passed."""
 
     @property
     def name(self) -> str:
-        """The long form."""
+        """The long option."""
         return self.flags[-1]
 
 
@@ -40,11 +40,11 @@ class Setting:
 
     name: str
     type: Any
-    """What the value (in a list: each entry) may be, as pydantic takes it."""
+    """Allowed value (in a list: of each entry), as a pydantic type."""
     help: str
-    """For --help, the role and docs/reference.md."""
+    """Help text for --help, the role and docs/reference.md."""
     details: str = ""
-    """More about it, for docs/reference.md."""
+    """Further help for docs/reference.md."""
     option: Option | None = None
     environment: str | None = None
     in_role: bool = False
@@ -52,28 +52,27 @@ class Setting:
     is_path: bool = False
     default: Callable[[], Any] = lambda: None
     default_text: str | None = None
-    """The default as people write it, where it depends on the user."""
+    """The default as shown to people, if it depends on the user."""
     parse: Parser = lambda value, _source: value
 
     @property
     def role_variable(self) -> str | None:
-        """The variable of the role, None if it has none."""
+        """The role variable, or None."""
         return f"optout_{self.name}" if self.in_role else None
 
     @property
     def plain_type(self) -> Any:
-        """The type of the value (in a list: each entry) without what restricts it, such as str or int."""
+        """The type of the value (in a list: of each entry) without its constraints, such as str or int."""
         return get_args(self.type)[0] if get_origin(self.type) is Annotated else self.type
 
     @property
     def whole_type(self) -> Any:
-        """What fleet.yml takes: the type, or a list of it, where a single entry needs no brackets."""
+        """The type in fleet.yml: the value's type, or a list of it, in which a single entry needs no brackets."""
         entry: Any = self.type
         return Annotated[tuple[entry, ...], BeforeValidator(_listed)] if self.is_list else entry
 
     def check(self, value: Any, source: str) -> Any:
-        """The value, if the setting can have it. Raises InputError that names the source and not the value, which may
-        be a secret."""
+        """Return the value if the setting allows it. Raises InputError without the value: it may be secret."""
         accepted = (self.option and self.option.type) or self.whole_type
         try:
             return TypeAdapter(accepted).validate_python(value)
@@ -81,8 +80,10 @@ class Setting:
             raise InputError("\n".join(f"{source}: {what}." for _, what in mistakes(error))) from None
 
     def from_text(self, value: Any, source: str) -> Any:
-        """The value that a text stands for, as the environment or `ansible-playbook -e` has it: commas divide the
-        entries of a list. None for an empty text. Raises InputError."""
+        """Parse a value from text, as in the environment or `ansible-playbook -e`: commas separate list entries.
+
+        Returns None for an empty text. Raises InputError.
+        """
         if value in (None, "", [], ()):
             return None
         if self.is_list:

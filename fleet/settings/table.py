@@ -1,4 +1,4 @@
-"""Every setting, declared once. fleet.yml, environment, options, role variables and docs/reference.md follow from here.
+"""Every setting, declared once: the source of fleet.yml, environment, options, role variables and docs/reference.md.
 
 To add a setting, add one entry to SETTINGS; if a run acts on it, add a field of the same name to `Settings`
 (resolve.py).
@@ -156,9 +156,8 @@ SETTINGS: tuple[Setting, ...] = (
         "breaker",
         BreakerLimits,
         "Circuit breaker: stop visiting a service that challenges accounts or whose page has changed.",
-        "A service is left alone for the rest of a run once so many employees among its last `visits` were challenged, "
-        "found the page changed, or were told to come less often (HTTP 429). `--breaker off` is accepted on loopback "
-        "only.",
+        "Once that many employees among a service's last `visits` were challenged, found the page changed, or were "
+        "rate limited (HTTP 429), the run stops visiting it. `--breaker off` is accepted on loopback only.",
         option=Option(("--breaker",), type=Switch, default=Switch.ON),
         default=BreakerLimits,
         parse=lambda value, _source: None if value == Switch.OFF else value,
@@ -177,7 +176,7 @@ SETTINGS: tuple[Setting, ...] = (
         dict[Name, HoursText],
         "Hours in which visits to a live service may begin, such as `{linkedin: 08:00-18:00}`; default: any time.",
         "In the local time of the machine that runs `fleet` (`TZ`); they may span midnight. Outside these hours a run "
-        "says that it waits, and visits the other services meanwhile.",
+        "reports that it waits, and visits the other services meanwhile.",
         default=dict,
         parse=lambda value, _source: {service: Hours.parse(text) for service, text in value.items()},
     ),
@@ -185,7 +184,7 @@ SETTINGS: tuple[Setting, ...] = (
         "notify",
         Address,
         "Send a summary (counts only) to a webhook, `mailto:` address or Apprise URL.",
-        "Plain `ansible-playbook` notifies nobody.",
+        "Plain `ansible-playbook` sends no notifications.",
         option=_option("--notify", metavar="URL"),
         is_list=True,
         default=tuple,
@@ -236,7 +235,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("accepted_by", Name, "Name of the person who accepted the risk of `sandbox: false`."),
 )
-"""In the order in which people read them."""
+"""In the order of the documentation."""
 
 SELECTION: tuple[Setting, ...] = (
     Setting(
@@ -269,9 +268,9 @@ SELECTION: tuple[Setting, ...] = (
         in_role=True,
     ),
 )
-"""What one run is about: these are options and role variables, never in fleet.yml."""
+"""Settings of a single run: options and role variables, never in fleet.yml."""
 
 
 def setting_named(name: str) -> Setting:
-    """The setting of this name, in fleet.yml or of one run."""
+    """Return the setting of this name, in fleet.yml or of one run."""
     return next(setting for setting in (*SETTINGS, *SELECTION) if setting.name == name)

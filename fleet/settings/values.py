@@ -1,4 +1,4 @@
-"""What the values of settings may be: counts, names, paths, pauses, hours, limits of the circuit breaker."""
+"""Types of setting values: counts, names, paths, pauses, hours, limits of the circuit breaker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fleet.settings.hours import Hours
 
 MAX_FORKS = 64
 MIN_PAUSE = 5.0
-"""Seconds, where a service's terms do not allow automation."""
+"""Minimum seconds for services whose terms do not allow automation."""
 MAX_PAUSE = 3600.0
 
 _VISIBLE = r"^[^\x00-\x1f\x7f]+$"
@@ -23,12 +23,12 @@ Address = Annotated[str, StringConstraints(min_length=1, max_length=2000, patter
 
 def _path(text: str) -> str:
     if not text or "\x00" in text:
-        raise ValueError("must not be empty, nor hold a null character")
+        raise ValueError("must not be empty or contain a null character")
     return text
 
 
 PathText = Annotated[str, AfterValidator(_path)]
-"""A path as somebody wrote it; it may hold bytes that are not UTF-8 (as lone surrogates)."""
+"""A path as entered; it may contain non-UTF-8 bytes (as lone surrogates)."""
 
 
 def _hours(text: str) -> str:
@@ -47,14 +47,14 @@ class Switch(StrEnum):
 
 
 class Strict(BaseModel):
-    """Keys and values that are written by hand: unknown keys are refused."""
+    """Hand-written keys and values: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class BreakerLimits(Strict):
-    """The circuit of a service opens once this many employees of its last visits were challenged, found the page
-    changed, or were told to come less often (HTTP 429)."""
+    """A service's circuit opens once this many employees among its last visits were challenged, found the page changed,
+    or were rate limited (HTTP 429)."""
 
     challenges: Count = 3
     page_changes: Count = 3
@@ -81,7 +81,7 @@ class ServicePause(_InOrder):
 
 
 class Pause(_InOrder):
-    """Seconds between two visits to one live service, drawn anew each time; `services` have their own."""
+    """Seconds between two visits to one live service, drawn anew each time; `services` overrides them."""
 
     shortest: float = Field(default=15, ge=MIN_PAUSE, le=MAX_PAUSE)
     longest: float = Field(default=25, ge=MIN_PAUSE, le=MAX_PAUSE)

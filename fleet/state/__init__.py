@@ -1,1 +1,1 @@
-"""The state directory: how it is made, what is done to it beside a run, and what is erased from it."""
+"""The state directory: how it is created, what changes it outside a run, and what is erased from it."""

@@ -1,7 +1,8 @@
-"""Acts on a state beside its runs, such as renewing a mandate: what each does, and the record that it leaves.
+"""Acts on a state outside a run, such as renewing a mandate: what each does, and the record it leaves.
 
-Whoever holds the audit log carries them out: the command itself, or the agent of a run that the command asks.
-What opens something is recorded first; what shuts something counts first, and is recorded by whoever writes next.
+The holder of the audit log carries them out: the command itself, or the agent of a run that the command asks. An act
+that permits something is recorded first; an act that forbids something takes effect first and is recorded by the next
+writer.
 """
 
 from __future__ import annotations
@@ -41,19 +42,19 @@ class _Act(BaseModel):
 
 
 class Settle(_Act):
-    """Record what was shut and is not in the log yet. Every other act does this first."""
+    """Record revocations and stops that are not in the log yet. Every other act does this first."""
 
     act: Literal["settle"] = "settle"
 
 
 class Checkpoint(_Act):
-    """Record a sign of life, and sign the log."""
+    """Record a heartbeat and sign the log."""
 
     act: Literal["checkpoint"] = "checkpoint"
 
 
 class Renew(_Act):
-    """Let a mandate count again."""
+    """Make a revoked mandate valid again."""
 
     act: Literal["renew"] = "renew"
     employee: Name
@@ -62,7 +63,7 @@ class Renew(_Act):
 
 
 class Start(_Act):
-    """Open a service again that was stopped."""
+    """Allow a stopped service again."""
 
     act: Literal["start"] = "start"
     service: Service
@@ -71,14 +72,14 @@ class Start(_Act):
 
 
 class Erase(_Act):
-    """Delete what leads to these people."""
+    """Delete all data that leads to these people."""
 
     act: Literal["erase"] = "erase"
     employees: Annotated[list[Annotated[str, StringConstraints(max_length=1000)]], Field(max_length=100_000)]
 
 
 class Prune(_Act):
-    """Take out the records of runs that ended before a day (UTC)."""
+    """Remove the records of runs that ended before a day (UTC)."""
 
     act: Literal["prune"] = "prune"
     before: Annotated[date, Field(strict=False)]
@@ -86,12 +87,12 @@ class Prune(_Act):
 
 Act = Settle | Checkpoint | Renew | Start | Erase | Prune
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
-"""An act as it crosses to an agent."""
+"""An act as sent to an agent."""
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Whoever holds the audit log of a state."""
+    """The holder of a state's audit log."""
 
     state: StateDir
     log: AuditLog
@@ -99,14 +100,14 @@ class Writer:
 
     @cached_property
     def revocations(self) -> Revocations:
-        """The mandates taken back; from here on a folder that is gone shuts everybody."""
+        """The revoked mandates. From here on, a missing folder counts as all revoked."""
         revocations = Revocations(self.state.revocations)
         revocations.prepare()
         return revocations
 
     @cached_property
     def stopped(self) -> Blocklist:
-        """The services that are stopped; from here on a folder that is gone shuts all."""
+        """The stopped services. From here on, a missing folder counts as all stopped."""
         stopped = Blocklist(self.state.stopped_services)
         stopped.prepare()
         return stopped
@@ -114,14 +115,14 @@ class Writer:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, state: StateDir, log_key: Path, owner: str, patience: float = 0.0) -> Iterator[Writer]:
-        """The writer of a state, for as long as the block lasts. Raises as `AuditLog` and `Subjects` do."""
+        """Open the writer of a state for the duration of the block. Raises as `AuditLog` and `Subjects` do."""
         log = AuditLog(state.audit, owner, read_signing_key(state.audit, log_key), patience=patience)
         with contextlib.closing(log), contextlib.closing(Subjects(state.audit.subjects)) as subjects:
             yield cls(state, log, subjects)
 
 
 async def perform(act: Act, writer: Writer, needs: Callable[[str], str | None] = lambda _: None) -> dict[str, Any]:
-    """Carry out an act, and sign the log. `needs` says why an employee cannot be erased now, or None.
+    """Carry out an act and sign the log. `needs` returns why an employee cannot be erased now, or None.
 
     Raises InputError if there is nothing to do or it cannot be done now, AuditError if it cannot be recorded.
     """
@@ -155,7 +156,7 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
 
 
 async def settle(writer: Writer) -> None:
-    """Record what was shut and is not in the log yet, each once. Raises InputError and AuditError."""
+    """Record each revocation and stop that is not in the log yet, once. Raises InputError and AuditError."""
     revoked = _not_recorded(writer.revocations)
     known = writer.subjects.everybody() if revoked else {}
     fields = [_revoked(entry, known.get(entry.name)) for entry in revoked]
@@ -173,7 +174,7 @@ async def _record(
 ) -> None:
     await asyncio.gather(*(writer.log.append(event, None, **each) for each in fields))
     for entry in entries:
-        # Only what cannot be noted is recorded again by the next writer.
+        # An entry that cannot be marked as recorded is recorded again by the next writer.
         with contextlib.suppress(OSError):
             register.note_recorded(entry)
 

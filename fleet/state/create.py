@@ -1,4 +1,4 @@
-"""Making a state directory, and outside it the keys that open and sign what lies in it."""
+"""Creates a state directory and, outside it, the keys that open and sign its contents."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fleet.sessions.store import new_identity
 
 
 def make_state(state: StateDir, identity: Path, log_key: Path, *, rehearsal: bool = False) -> tuple[str, str]:
-    """Make the folders, the age identity and the log's key, each only where missing; returns the public halves.
+    """Create the folders, the age identity and the log's key, each only if missing. Returns the public halves.
 
-    The identity's recipient is added to those that sessions are sealed to. Raises InputError if a key would lie in the
-    state's own tree, one that is there cannot be used, or the state is of the other kind.
+    The identity's recipient is added to those that sessions are sealed to. Raises InputError if a key would be inside
+    the state directory, if an existing one cannot be used, or if the state is of the other kind (rehearsal or live).
     """
     for path, what in ((identity, "identity apart from what it opens"), (log_key, "key apart from what it signs")):
         if path.resolve().is_relative_to(state.root.resolve()):

@@ -1,6 +1,6 @@
-"""What is deleted on purpose: everything that leads to a person, and records that are older than they may become.
+"""Deletes data on purpose: all data that leads to a person, and records past their retention date.
 
-Both are recorded first. The log stays whole and can still be verified afterwards.
+Both are recorded first. The log stays complete and can still be verified afterwards.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from fleet.paths import StateDir, sync_folder, write_private
 from fleet.sessions.store import SessionStore
 
 CUT_OFF = 40
-"""Temporary names once kept no more than so many characters of the file's."""
+"""Older versions kept at most this many characters of a file's name in its temporary name."""
 
 
 @dataclass(frozen=True)
 class Erased:
-    """What was deleted of a person. `pseudonym` is None for somebody whom no run has met."""
+    """Number of files deleted for a person. `pseudonym` is None for a person no run has met."""
 
     pseudonym: str | None
     sessions: int
@@ -39,7 +39,7 @@ class Erased:
 
 @dataclass
 class _Traces:
-    """What leads to one person. `services` are those of their sessions; `rests` is what a crash has left of these."""
+    """Data that leads to one person. `services` are those with a session; `rests` are side files left by a crash."""
 
     pseudonym: str | None
     services: list[str] = field(default_factory=list)
@@ -48,10 +48,10 @@ class _Traces:
 
 
 async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
-    """Delete what leads to each of these people: row, key, sessions and pictures. A withdrawn mandate stays withdrawn.
+    """Delete each person's row, key, sessions and pictures. A revoked mandate stays revoked.
 
-    Those of whom nothing is known are not in the answer. All are recorded before anything of theirs goes. Raises as
-    `AuditLog` and `Subjects` do: who is not erased by then is still known, and can be erased again.
+    People without any data are not in the answer. All erasures are recorded before anything is deleted. Raises as
+    `AuditLog` and `Subjects` do; a person not erased by then is still known and can be erased again.
     """
     known = subjects.everybody()
     wanted = {name: _Traces(known[name].pseudonym if name in known else None) for name in employees}
@@ -65,7 +65,7 @@ async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: I
     except BaseException:
         subjects.unlock()
         raise
-    # Last: as long as the row is there, an erasure that was cut short can be given again.
+    # Last: as long as the row exists, an interrupted erasure can be repeated.
     subjects.forget(found)
     return erased
 
@@ -76,12 +76,12 @@ async def _record(log: AuditLog, erased: Erased) -> None:
 
 
 def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
-    """Find the traces of all at once: each folder is listed once, however many they are."""
+    """Find all people's traces at once: each folder is listed only once."""
     for session in SessionStore(state).list():
         if session.employee in wanted:
             wanted[session.employee].services.append(session.service)
     by_pseudonym = {one.pseudonym: one for one in wanted.values() if one.pseudonym}
-    # With what a crash may have left of them: temporary files begin with a dot.
+    # Includes files left by a crash: temporary names begin with a dot.
     for path in state.evidence.glob("*/*"):
         if (one := by_pseudonym.get(path.name.lstrip(".").partition(".")[0])) is not None:
             one.pictures.append(path)
@@ -107,21 +107,21 @@ def _delete(state: StateDir, found: Mapping[str, _Traces]) -> None:
 
 
 def _is_rest_of(name: str, employee: str) -> bool:
-    """True for a side file, or a temporary one, of one of this employee's sessions; not of `anna.keller` for `anna`."""
+    """Return True for a side or temporary file of one of this employee's sessions; not of `anna.keller` for `anna`."""
     own = rf"\.?{re.escape(employee)}\.[a-z0-9_]+(\.(age|json))?(\.[a-z0-9_]{{8}})?"
     cut = rf"(?=.{{50}}$)\.{re.escape(f'{employee}.'[:CUT_OFF])}[a-z0-9_]*(\.[a-z]*)?\.[a-z0-9_]{{8}}"
     return re.fullmatch(f"{own}|{cut}", name) is not None
 
 
 async def prune(state: StateDir, log: AuditLog, before: date) -> int:
-    """Take out the records of runs that ended before a day (UTC), with their pictures and diagnostics.
+    """Remove the records of runs that ended before a day (UTC), with their pictures and diagnostics.
 
-    Their hashes stay. Returns the first record that is still there. Raises as `AuditLog` does.
+    Their hashes stay. Returns the number of the first record still present. Raises as `AuditLog` does.
     """
     places = state.audit
     cut, runs = await asyncio.to_thread(lambda: _cut(read_records(places.log), before.isoformat()))
     if cut > _first(places.log):
-        # The keys stand here again: the records that introduced them may be among those that go.
+        # Repeat the keys: the records that introduced them may be among those removed.
         keys = [str(key) for key in read_keys(places.vkey)]
         await log.append(records.LOG_PRUNED, None, operator=os.getuid(), before=cut, keys=keys)
         await asyncio.to_thread(log.sign)
@@ -130,7 +130,7 @@ async def prune(state: StateDir, log: AuditLog, before: date) -> int:
         state.diagnostics(run).unlink(missing_ok=True)
 
     def take_out() -> None:
-        # Also what an earlier prune that was cut short has left.
+        # Also completes an earlier prune that was interrupted.
         for segment in segments(places.log):
             if segment.first < cut:
                 _take_out(segment, cut)
@@ -141,7 +141,7 @@ async def prune(state: StateDir, log: AuditLog, before: date) -> int:
 
 
 def _cut(everything: Iterator[Mapping[str, Any]], day: str) -> tuple[int, list[str]]:
-    """The first record that stays, and the runs before it. No run is cut in two."""
+    """Return the first record that stays, and the runs before it. No run is split."""
     cut, open_run, runs, found = 0, False, [], []
     for record in everything:
         if record["at"] >= day:
@@ -161,7 +161,7 @@ def _first(folder: Path) -> int:
 
 
 def _take_out(segment: Segment, cut: int) -> None:
-    """Hashes first, then the lines: a crash in between leaves both, and they agree."""
+    """Write the hashes first, then remove the lines: after a crash in between both exist and agree."""
     entries = list(segment.entries())
     gone, stays = entries[: cut - segment.first], entries[cut - segment.first :]
     if any(line is not None for _, line in gone):

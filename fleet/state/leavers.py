@@ -1,4 +1,4 @@
-"""People whom the state knows and no inventory names any more: what is kept of them, and letting it go."""
+"""People known to the state but missing from every inventory: what is stored about them, and how to remove it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fleet.sessions.store import SessionStore
 
 @dataclass(frozen=True)
 class Leaver:
-    """What the state has of somebody. `is_met` is True if a run has met them: they have a pseudonym and a key."""
+    """The data stored about one person. `is_met` is True if a run has met them: they have a pseudonym and a key."""
 
     employee: str
     is_met: bool
@@ -25,27 +25,27 @@ class Leaver:
 
     @property
     def is_removable(self) -> bool:
-        """False where a withdrawn mandate is all there is: that stays."""
+        """False if a revoked mandate is the only entry: that stays."""
         return self.is_met or self.sessions > 0
 
 
 @dataclass(frozen=True)
 class Leavers:
-    """Everybody who is in no inventory any more, by name, and how many people the state knows at all."""
+    """Everyone who is no longer in any inventory, by name, and the number of people the state knows."""
 
     people: tuple[Leaver, ...]
     known: int
 
     @property
     def removable(self) -> tuple[Leaver, ...]:
-        """Those of whom something can go."""
+        """Those with data that can be removed."""
         return tuple(one for one in self.people if one.is_removable)
 
 
 def find_leavers(state: StateDir, present: Collection[str]) -> Leavers:
-    """Whom the state knows and `present` does not name. Nothing is opened or changed.
+    """Return the people the state knows and `present` does not name. Nothing is opened or changed.
 
-    Raises InputError and AuditError where revocations or the side store cannot be read.
+    Raises InputError and AuditError if revocations or the side store cannot be read.
     """
     subjects, revoked = known_subjects(state.audit.subjects), Revocations(state.revocations).all()
     sessions = Counter(session.employee for session in SessionStore(state).list())

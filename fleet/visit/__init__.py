@@ -1,1 +1,1 @@
-"""One visit: read a control, set it, load the page afresh, and read it back."""
+"""One visit: read a control, set it, load the page again, and read it back."""

@@ -1,4 +1,4 @@
-"""Judging what a page shows: is it the declared page, for the right person, with exactly one control?
+"""Judges a snapshot: is it the declared page, for the right person, with exactly one control?
 
 Pure functions over a Snapshot; nothing here touches a browser.
 """
@@ -16,7 +16,7 @@ from fleet.recipes.recipe import PROFILE, Control, Recipe, Sign, fill_profile, h
 
 
 class Stop(Exception):
-    """The page answered otherwise than hoped: this is the control's outcome. `label` is what another one is called."""
+    """The page did not behave as required: this is the control's outcome. `label` is an unexpected control's label."""
 
     def __init__(self, outcome: Outcome, reason: Reason | None = None, label: str | None = None) -> None:
         super().__init__(outcome.value)
@@ -26,9 +26,9 @@ class Stop(Exception):
 
 
 def what_to_look_for(recipe: Recipe, control: Control | None, *, is_proof: bool = False) -> Wanted:
-    """What a snapshot of a control's page (or, without one, of the identity page) must tell.
+    """Return what a snapshot of a control's page (or, without a control, of the identity page) must collect.
 
-    After a press the property alone decides: some pages leave an attribute as it was for ever.
+    After a press only the property counts: some pages never update the attribute.
     """
     identity = recipe.identity
     read_here = identity.css is not None and (identity.page is None or control is None)
@@ -44,16 +44,16 @@ def what_to_look_for(recipe: Recipe, control: Control | None, *, is_proof: bool 
 
 
 def reading_of(seen: Seen, control: Control) -> Reading:
-    """What a control's state means by its recipe's polarity."""
+    """Return the reading of a control's state, by its recipe's polarity."""
     return Reading.OUT if seen.state is (control.opted_out == "on") else Reading.IN
 
 
 def barrier(recipe: Recipe, snapshot: Snapshot, wanted: Wanted, profile: str) -> Stop | None:
-    """Challenged, signed out, or somebody else signed in; None if the way is free."""
+    """Return a Stop if the account is challenged, signed out, or signed in as someone else; None otherwise."""
     shown = {sign for sign, is_shown in zip(wanted.signs, snapshot.signs, strict=True) if is_shown}
     for challenge in recipe.challenges:
         if challenge in shown or matches_sign(snapshot.address, challenge, recipe.page_hosts):
-            # The address often says only that there is a challenge; the page says which.
+            # The address often shows only that there is a challenge; the page shows which.
             kinds = [sign.reason for sign in recipe.challenges if sign in shown]
             return Stop(Outcome.CHALLENGED, kinds[0] if kinds else challenge.reason)
     for sign in recipe.signed_out:
@@ -68,7 +68,7 @@ def barrier(recipe: Recipe, snapshot: Snapshot, wanted: Wanted, profile: str) ->
 
 
 def missing(snapshot: Snapshot, control: Control, address: str, locale: str | None, *, to_press: bool) -> Stop | None:
-    """What keeps a snapshot from being a reading, or None. Any of it may still come while the page is built."""
+    """Return what keeps a snapshot from being a reading, or None. Missing parts may still load."""
     reason = _missing_reason(snapshot, control, address, locale, to_press)
     label = shown_label(snapshot.controls[0].label) if reason is Reason.LABEL else None
     return Stop(Outcome.PAGE_CHANGED, reason, label) if reason else None
@@ -92,7 +92,7 @@ def _missing_reason(
         return Reason.LABEL
     if seen.state is None:
         return Reason.STATE_UNREADABLE
-    # A control that is greyed out may be waiting for what is stored, so neither state of it is believed.
+    # A disabled control may be waiting for the stored state, so neither of its states is trusted.
     if to_press and not seen.enabled:
         return Reason.DISABLED
     if to_press and reading_of(seen, control) is Reading.IN and not seen.uncovered:
@@ -101,12 +101,12 @@ def _missing_reason(
 
 
 def is_not_offered(snapshot: Snapshot, control: Control) -> bool:
-    """True if the page says that this account does not have the control."""
+    """Return True if the page shows that this account does not have the control."""
     return any(snapshot.signs[len(snapshot.signs) - len(control.not_offered) :])
 
 
 def leads_to_person(recipe: Recipe, landed: str, profile: str) -> bool:
-    """True if the identity page led to the address of this very profile, and that is not the page's own."""
+    """Return True if the identity page led to this profile's own address, other than the page's own."""
     template = recipe.identity.landed or ""
     if recipe.identity.is_page_itself(profile):
         return False
@@ -114,7 +114,7 @@ def leads_to_person(recipe: Recipe, landed: str, profile: str) -> bool:
 
 
 def leads_to_somebody(recipe: Recipe, landed: str, page: str) -> bool:
-    """True if it led to the address of some profile, the identity page itself apart."""
+    """Return True if the identity page led to the address of any profile, other than its own."""
     template = recipe.identity.landed or ""
     before, _, after = landing_key(template, template).partition(PROFILE)
     key = landing_key(landed, template)
@@ -122,7 +122,7 @@ def leads_to_somebody(recipe: Recipe, landed: str, page: str) -> bool:
 
 
 def sign_in_host(recipe: Recipe, refused_hosts: Sequence[str]) -> bool:
-    """True if the page led to a sign-in host that the recipe names only as a sign: it is never loaded."""
+    """Return True if the page led to a sign-in host that the recipe names only as a sign: it is never loaded."""
     hosts = {host.removesuffix(":443") for host in refused_hosts}
     return any(
         sign.address is not None and any(sign.address.startswith(f"https://{host}/") for host in hosts)
@@ -131,7 +131,7 @@ def sign_in_host(recipe: Recipe, refused_hosts: Sequence[str]) -> bool:
 
 
 def same_address(landed: str, declared: str) -> bool:
-    """True if scheme, host, port, path, query and fragment are all as declared."""
+    """Return True if scheme, host, port, path, query and fragment are all as declared."""
     one, other = urlsplit(landed), urlsplit(declared)
     return (
         one.scheme == other.scheme
@@ -143,7 +143,7 @@ def same_address(landed: str, declared: str) -> bool:
 
 
 def matches_sign(address: str, sign: Sign, page_hosts: frozenset[str]) -> bool:
-    """True if `address` is the one that an address sign describes."""
+    """Return True if `address` matches an address sign."""
     if sign.address is None:
         return False
     parts = urlsplit(address)
@@ -158,5 +158,5 @@ def matches_sign(address: str, sign: Sign, page_hosts: frozenset[str]) -> bool:
 
 
 def _fold(text: str) -> str:
-    # No casefold and no NFKC: they would make one person of `strasse` and `straße`.
+    # No casefold and no NFKC: they would make `strasse` and `straße` the same person.
     return " ".join(unicodedata.normalize("NFC", text).split()).lower()

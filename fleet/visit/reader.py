@@ -1,4 +1,4 @@
-"""Reading one control: load its page as a new document, see who is signed in, wait until its state can be believed."""
+"""Reads one control: load its page as a new document, check who is signed in, wait until its state can be trusted."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Reader:
     profile: str
     locale: str | None = None
     _is_person_seen: bool = field(default=False, init=False)
-    """True from a look at the identity page until the next reading begins."""
+    """True after a check of the identity page, until the next reading begins."""
 
     async def read(self, control: Control, *, is_proof: bool) -> Seen:
-        """Load the control's page as a new document and wait for one stable reading of the right person's control.
+        """Load the control's page as a new document and wait for a stable reading of the right person's control.
 
         Raises Stop with the outcome that the page calls for, or BrowserGone.
         """
@@ -64,10 +64,10 @@ class Reader:
         return await self._stable(control, address, status, is_proof)
 
     async def see_person(self) -> None:
-        """See on the recipe's identity page, where it has one, that the right person is signed in.
+        """Check on the recipe's identity page, if it has one, that the right person is signed in.
 
-        A reading proves something of the employee only between two such looks: somebody else may have been signed in
-        meanwhile. Does nothing if no reading has begun since the last one. Raises Stop, or BrowserGone.
+        A reading proves the employee's state only between two such checks: someone else may have signed in since. Does
+        nothing if no reading has begun since the last check. Raises Stop, or BrowserGone.
         """
         page = self.recipe.identity.page
         if page is None or self._is_person_seen:
@@ -78,18 +78,18 @@ class Reader:
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
-        """What a page that cannot be loaded means for a visit, as Stop."""
+        """Turn a page that cannot be loaded into a Stop."""
         try:
             yield
         except Unreachable as problem:
             if sign_in_host(self.recipe, sorted(self.tab.refused_hosts)):
                 raise Stop(Outcome.SIGN_IN_NEEDED, Reason.SIGNED_OUT) from None
-            # A file in place of the page is not the declared page.
+            # A download in place of the page is not the declared page.
             outcome = Outcome.PAGE_CHANGED if problem.reason is Reason.ADDRESS else Outcome.ERROR
             raise Stop(outcome, problem.reason) from None
 
     async def _stable(self, control: Control, address: str, status: int, is_proof: bool) -> Seen:
-        """Look until the page has stood still for long enough to show what is stored."""
+        """Take snapshots until the page has been stable long enough to show the stored state."""
         wanted, to_press = what_to_look_for(self.recipe, control, is_proof=is_proof), not is_proof
         previous: Snapshot | None = None
         longest, since, is_dead = USUALLY.answers, 0.0, False
@@ -132,10 +132,10 @@ class Reader:
             await asyncio.sleep(pause)
 
     async def _is_alive(self, control: Control, seen: Seen) -> bool:
-        """False while a press would be lost: many a page shows a control before its scripts listen to it.
+        """Return False while a press would be lost: many pages show a control before their scripts listen to it.
 
-        What nobody listens to proves nothing either, be it a page from a cache or the picture of a control. An input
-        needs no script where its own form sends it, or where a Save button is at work.
+        A control without listeners proves nothing either: it may be a cached page or a picture of a control. An input
+        needs no script if its own form submits it or if a Save button is ready.
         """
         has_save, is_out = control.save is not None, reading_of(seen, control) is Reading.OUT
         if seen.acts or (seen.is_sent and (has_save or is_out)):
@@ -145,13 +145,13 @@ class Reader:
         return control.save is not None and seen.is_input and await self.tab.is_heard(control.save, BUTTON)
 
     def _dead(self, waits: Waits) -> Stop:
-        """What a control that nobody listens to means: the page has not got all, or is not as the recipe has it."""
+        """Return the Stop for a control without listeners: the page is incomplete, or differs from the recipe."""
         if self.tab.lacks_data(waits.answers) or self.tab.lacks_script:
             return Stop(Outcome.ERROR, Reason.DATA_MISSING)
         return Stop(Outcome.PAGE_CHANGED, Reason.DEAD)
 
     async def _lacks_data(self, control: Control, waits: Waits) -> bool:
-        """True if the page may not have got what is stored: its data did not come, or the script that reacts."""
+        """Return True if the page may lack the stored state: a data request or the script that uses it failed."""
         if self.tab.lacks_data(waits.answers):
             return True
         return (
@@ -159,7 +159,7 @@ class Reader:
         )
 
     async def _identify(self, page: str) -> None:
-        """See on the recipe's identity page who is signed in. Raises Stop unless it is the right person."""
+        """Check on the recipe's identity page who is signed in. Raises Stop unless it is the right person."""
         wanted = what_to_look_for(self.recipe, None)
         by_landing = self.recipe.identity.landed is not None
         if by_landing:
@@ -186,7 +186,7 @@ class Reader:
 
 
 def _refused_with(status: int) -> Stop:
-    """What an HTTP status of 400 and above means for a visit, where the page shows no sign of its own."""
+    """Return the Stop for an HTTP status of 400 and above, if the page shows no sign of its own."""
     if status == 401:
         return Stop(Outcome.SIGN_IN_NEEDED, Reason.SIGNED_OUT)
     if status == 403:

@@ -1,4 +1,4 @@
-"""How long a page is waited for, and why; all times are in seconds, most of them since the page was loaded."""
+"""How long a visit waits for a page, and why. All times are in seconds, most of them since the page was loaded."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from fleet.model import Outcome
 from fleet.recipes.recipe import SHOWS_WITHIN
 
 POLL = 0.3
-"""Between two looks at a page."""
+"""Between two snapshots of a page."""
 CALM = 3.0
-"""For so long a page must have stood still before anything that it shows is believed: it may show off first and the
-stored on two seconds later, or offer to sign in until it has seen who is there."""
+"""A page must be stable this long before it is trusted: it may show off first and the stored state two seconds later,
+or offer to sign in until it has recognized the person."""
 CALM_WHEN_OTHER = 4.0
-"""The same before somebody else is believed to be signed in: until then the name may be a placeholder."""
+"""The same before a different signed-in person is accepted: until then the name may be a placeholder."""
 GRACE = 15.0
-"""For so much longer a page may take to come to rest, once it shows all."""
+"""Extra time for a page to settle once it shows everything."""
 SECOND_LOAD_AFTER = 5.0
-"""Until a page that still shows `in` after a good save is loaded once more: some serve the old for a while."""
+"""Before a page that still shows `in` after a good save is loaded again: some services briefly serve the old state."""
 LIMIT = 180.0
-"""For one control in all; a page whose scripts never end must not hold up everybody."""
+"""For one control in total; a page whose scripts never end must not delay the others."""
 LOADS = 3
-"""So often the page of a control is loaded at most: to read it, to prove it, and to prove it once more."""
+"""Maximum loads of a control's page: to read it, to prove it, and to prove it once more."""
 
 
 @dataclass(frozen=True)
 class Waits:
-    """From when a reading is believed; until when it waits for answers that the page itself waits for, and for what
-    the page may be told over a WebSocket or an event stream."""
+    """How long a page must be stable before a reading counts (`calm`), and how long to wait for answers to its own
+    requests (`answers`) and for data over a WebSocket or an event stream (`pushes`)."""
 
     calm: float = CALM
     answers: float = 15.0
@@ -36,16 +36,16 @@ class Waits:
 
 USUALLY = Waits()
 BEFORE_OUT = Waits(answers=60.0)
-"""Before an `out` is believed, which may be no more than what the page shows until it has its data."""
+"""Before an `out` is trusted: it may be what the page shows until its data arrives."""
 BEFORE_OUT_UNPRESSED = Waits(calm=6.0, answers=60.0, pushes=15.0)
-"""The same of a control that was not pressed: nothing would correct it any more."""
+"""The same for a control that was not pressed: nothing would correct a wrong reading later."""
 
 
 def limit(shows_within: float) -> float:
-    """For one control in all, whose page may take so long to show it each time that it is loaded."""
+    """Total time for one control whose page may take `shows_within` seconds to show it on each load."""
     return LIMIT + LOADS * max(0.0, shows_within - SHOWS_WITHIN)
 
 
 def calm_before(stop: Outcome) -> float:
-    """For so long a barrier must stand; one that flickers by while a page is built is none."""
+    """How long a barrier must persist; one that appears briefly while a page loads does not count."""
     return CALM_WHEN_OTHER if stop is Outcome.WRONG_ACCOUNT else CALM

@@ -1,6 +1,6 @@
-"""One account at one service: recognize, read, intend, set, load afresh, read, result.
+"""One account at one service: recognize, read, intend, set, load again, read, result.
 
-Knows nothing of Ansible, of files or of the log's format: what must be asked and recorded goes through `Journal`.
+Knows nothing of Ansible, files or the log's format: permissions and records go through `Journal`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SAVE_TROUBLE = {Sent.REFUSED: Reason.SAVE_REFUSED, Sent.UNANSWERED: Reason.SAVE
 
 @dataclass(frozen=True)
 class ControlResult:
-    """How one control ended. `read_back` is True if `after` was read from a document loaded after the press."""
+    """The outcome of one control. `read_back` is True if `after` was read from a document loaded after the press."""
 
     control: str
     outcome: Outcome
@@ -38,28 +38,28 @@ class ControlResult:
     read_back: bool = False
     picture: bytes | None = None
     label: str | None = None
-    """What the page calls the control, where that is none of the recipe's names."""
+    """The page's label for the control, if it is none of the recipe's names."""
     http_status: int | None = None
     refused_hosts: tuple[str, ...] = ()
     duration_ms: int = 0
 
 
 class Journal(Protocol):
-    """What a visit asks of the one who keeps the records."""
+    """What a visit needs from the record keeper."""
 
     async def permit(self, control: str) -> Reason | None:
-        """Look at mandate and service now; why the control must not be touched, or None."""
+        """Check mandate and service now. Returns why the control must not be touched, or None."""
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
-        """Record that the control is about to be pressed; returns once that is durable."""
+        """Record that the control is about to be pressed; returns once the record is durable."""
 
     async def finish(self, finding: ControlResult) -> None:
-        """Record how the control ended; returns once that is durable."""
+        """Record the control's outcome; returns once the record is durable."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a visit is to do: data alone, so that it can be done on another machine as well."""
+    """The work of one visit: data only, so that another machine can carry it out."""
 
     recipe: Recipe
     profile: str
@@ -71,35 +71,35 @@ class Order:
 
 @dataclass
 class Ending:
-    """What a visit leaves behind beside its findings."""
+    """What a visit leaves besides its results."""
 
     rotated_state: dict[str, Any] | None = None
-    """The session after the last good reading, to be sealed back; None if there was none."""
+    """The session after the last good reading, to be sealed again; None without a good reading."""
     retry_after: float | None = None
-    """Seconds for which the service asks to be left alone (429); 0 if it did not say, None if it did not ask."""
+    """Seconds the service asks to be left alone (429); 0 if it gave no time, None if it did not ask."""
 
 
 class VisitorLost(Exception):
-    """The machine that did a visit is gone, or is not to be believed."""
+    """The machine that ran a visit is gone or not trusted."""
 
 
 class NotBegun(VisitorLost):
-    """It was gone before the visit began: another one may do it."""
+    """The machine was gone before the visit began: another one may run it."""
 
 
 class Visitor(Protocol):
-    """Where visits are done: with browsers of this machine, or of another."""
+    """Where visits run: browsers on this machine or on another."""
 
     @property
     def is_gone(self) -> bool:
-        """True once it does no more visits."""
+        """True once it accepts no more visits."""
 
     @property
     def name(self) -> str | None:
-        """What the log calls the other machine; None for this one."""
+        """Name of the other machine in the log; None for this one."""
 
     async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
-        """Finish every control of an order; `ending` is filled in as far as it came.
+        """Finish every control of an order; `ending` is filled in as far as the visit got.
 
         Raises what the journal raises, and VisitorLost.
         """
@@ -107,14 +107,14 @@ class Visitor(Protocol):
 
 @dataclass(frozen=True)
 class Here:
-    """Visits with the browsers of this machine."""
+    """Runs visits with this machine's browsers."""
 
     engine: Engine
     name: None = None
     is_gone: bool = False
 
     async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
-        """As Visitor has it."""
+        """See Visitor."""
         await Visit(self.engine, order, journal, ending).run()
 
 
@@ -134,7 +134,7 @@ class Visit:
         return self.order.recipe
 
     async def run(self) -> None:
-        """Finish every control: exactly one `journal.finish` each. After a crash the browser is started once more.
+        """Finish every control with exactly one `journal.finish` each. After a crash the browser is restarted once.
 
         Raises what the journal raises (a log that cannot be written stops everything).
         """
@@ -187,7 +187,7 @@ class Visit:
         tab, control = reader.tab, self.recipe.controls[name]
         before = self._intended.get(name)
         if before is not None:
-            # Pressed before a crash: never pressed again, only read. This tab has seen nothing of the press.
+            # Pressed before a crash: only read it, never press again. This tab has not seen the press.
             return await self._prove(reader, name, before, _not_saved(Reason.BROWSER_CRASHED), is_sent=True)
         try:
             first = await reader.read(control, is_proof=False)
@@ -208,7 +208,7 @@ class Visit:
         return await self._prove(reader, name, before, trouble, pressed=pressed, is_sent=tab.has_sent)
 
     async def _set(self, tab: Tab, control: Control) -> tuple[bool, Stop | None]:
-        """Press the control, then Save where there is one; whether anything was pressed, and what went wrong."""
+        """Press the control, then Save if there is one. Returns whether anything was pressed, and what went wrong."""
         reads_in = control.opted_out == "off"
         pressed = await _eventually(lambda: tab.press(control.find, control.kind, reads_in))
         if pressed is None:
@@ -219,16 +219,16 @@ class Visit:
         sent = await tab.saved()
         trouble = trouble or (Reason.DIALOG if tab.has_asked else _SAVE_TROUBLE.get(sent))
         wanted = what_to_look_for(self.recipe, control)
-        # A page may answer a press with a challenge in its own place; the next load would not show it any more.
+        # A page may answer a press with a challenge in place; the next load would no longer show it.
         asked = barrier(self.recipe, await tab.look(wanted), wanted, self.order.profile)
         return True, asked or (_not_saved(trouble) if trouble else None)
 
     async def _prove(
         self, reader: Reader, name: str, before: Reading, trouble: Stop | None, *, pressed: bool = True, is_sent: bool
     ) -> ControlResult:
-        """Load afresh, read back, and see that it still is the right person's.
+        """Load the page again, read the control back, and check that the same person is signed in.
 
-        Whatever was seen to go wrong on the way, the reading decides. `is_sent` is False if the press sent nothing.
+        The reading decides, whatever went wrong before. `is_sent` is False if the press sent nothing.
         """
         tab, control = reader.tab, self.recipe.controls[name]
         try:
@@ -237,7 +237,7 @@ class Visit:
                 await asyncio.sleep(SECOND_LOAD_AFTER)
                 second = await reader.read(control, is_proof=True)
             after, picture = reading_of(second, control), await tab.picture(second.box)
-            # What the page sends while it is left counts as well.
+            # Requests sent while leaving the page count as well.
             is_sent = is_sent or tab.has_sent
             await reader.see_person()
         except Stop as stop:
@@ -245,10 +245,10 @@ class Visit:
             reason = reason or (trouble.reason if trouble else None)
             return ControlResult(name, Outcome.UNKNOWN, before, reason=reason, label=stop.label)
         if after is Reading.OUT and pressed and not is_sent:
-            # Nothing left the browser, so what the page shows can only come from what the browser keeps.
+            # Nothing left the browser, so the new state can only come from the browser's own storage.
             return ControlResult(name, Outcome.UNKNOWN, before, after, Reason.NOT_SENT, read_back=True, picture=picture)
         if after is Reading.OUT and not pressed:
-            # Somebody else's doing; the next run reads it for what it is.
+            # Changed by someone else; the next run reads the actual state.
             return ControlResult(
                 name, Outcome.UNKNOWN, before, after, Reason.CLICK_FAILED, read_back=True, picture=picture
             )
@@ -263,7 +263,7 @@ def _not_saved(reason: Reason) -> Stop:
 
 
 async def _eventually(press: Callable[[], Awaitable[bool | None]], within: float = 3.0) -> bool | None:
-    """Repeat a press that found nothing to press, until it did something (its answer) or time is over (None)."""
+    """Retry a press that found nothing to press, until it returns a result or time is over (None)."""
     deadline = time.monotonic() + within
     while (pressed := await press()) is None and time.monotonic() < deadline:
         await asyncio.sleep(0.1)

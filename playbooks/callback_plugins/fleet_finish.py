@@ -16,11 +16,11 @@ description: Remembers the agent that the play's results name, and tells it at t
 """
 
 
-FINISH_WITHIN = 120  # seconds in which an agent lets go of its browsers and closes the log
+FINISH_WITHIN = 120  # seconds for an agent to release its browsers and close the log
 
 
 class CallbackModule(CallbackBase):
-    """Does nothing under `fleet run`, which ends its own run: results then name no agent."""
+    """Does nothing under `fleet run`, which ends its own run: its results name no agent."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"

@@ -158,18 +158,18 @@ _spec.loader.exec_module(people)
 
 PAGED = "1.2.840.113556.1.4.319"  # RFC 2696
 EMPTY_PAGES = 100
-"""In a row. A page may be empty and not the last, RFC 2696 says; for ever it may not."""
+"""In a row. By RFC 2696 a page may be empty and not the last, so an endless series must be cut off."""
 ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?:;[A-Za-z0-9-]+)*|[0-9]+(?:\.[0-9]+)+")
 """An attribute description of RFC 4512, 2.5."""
 WITHOUT_PEOPLE = re.compile(r"(?:DC=(?:Forest|Domain)DnsZones|(?:CN=Schema,)?CN=Configuration),DC=.+", re.IGNORECASE)
-"""Partitions that Active Directory refers to from the root of a domain: DNS, and its own configuration."""
+"""Partitions that Active Directory refers to from a domain's root: DNS, and its own configuration."""
 
 
 class InventoryModule(people.People):
-    """Searches in pages, over one connection; what is not a whole answer is none."""
+    """Searches in pages, over one connection; an incomplete answer is refused."""
 
     NAME = "fleet_ldap"
-    defaults = {  # noqa: RUF012 - plugins are made once, and nothing changes it
+    defaults = {  # noqa: RUF012 - plugins are created once, and nothing changes it
         "name": ["uid", "sAMAccountName"],
         "email": ["mail"],
         "locale": ["preferredLanguage"],
@@ -232,12 +232,12 @@ class InventoryModule(people.People):
             ) from None
 
     def _connection(self):
-        """A connection on which the server is known and we are, too."""
+        """Return a connection on which the server is verified and we are bound."""
         url, seconds = self.get_option("url"), self.get_option("timeout")
         parts = people.safe_url(url, ("ldaps", "ldap"))
         is_tls, ca_file, tls = parts.scheme == "ldaps", self.file("ca_file"), None
         if is_tls or self.get_option("start_tls"):
-            self.trust()  # ldap3 loads them again, and has no word for what is wrong with them
+            self.trust()  # ldap3 loads them again, but does not report what is wrong with them
             trusted = str(ca_file) if ca_file else None
             tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=trusted, sni=parts.hostname)
         server = ldap3.Server(
@@ -269,7 +269,7 @@ class InventoryModule(people.People):
         return connection
 
     def _entries(self, connection, attributes):
-        """Each entry that the search finds, once. Raises DirectoryError."""
+        """Yield each entry that the search finds, once. Raises DirectoryError."""
         url, most, seen, empty, cookie = self.get_option("url"), self.get_option("max_people"), set(), 0, None
         while True:
             connection.search(
@@ -314,7 +314,7 @@ class InventoryModule(people.People):
                 return
 
     def _refusal(self, connection):
-        """What a result other than success means (RFC 4511, 4.1.9)."""
+        """Return what a result other than success means (RFC 4511, 4.1.9)."""
         code, base = _code(connection), people.shown(self.get_option("base"))
         reader = people.shown(self.get_option("bind_dn") or "everybody")
         return {
@@ -331,7 +331,7 @@ class InventoryModule(people.People):
 
 
 def _is_without_people(uri):
-    """True for a reference (RFC 4516) to a partition of Active Directory in which nobody is."""
+    """Return True for a reference (RFC 4516) to a partition of Active Directory without people."""
     try:
         return bool(WITHOUT_PEOPLE.fullmatch(unquote(urlsplit(uri).path).lstrip("/")))
     except ValueError:
@@ -339,19 +339,19 @@ def _is_without_people(uri):
 
 
 def _code(connection):
-    """The name of a result as RFC 4511 has it; the server's own text may be anything."""
+    """Return a result's name from RFC 4511; the server's own text is not trusted."""
     return people.shown(connection.result["description"]).strip("'")
 
 
 def _broken(url, error):
-    """The sentence for a certificate that is not trusted, or None; ldap3 keeps of its cause the text alone."""
+    """Return the sentence for an untrusted certificate, or None; ldap3 keeps only the text of its cause."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return f"{url} cannot be trusted (its certificate is not signed by one that is); name its authority in ca_file."
     return None
 
 
 def _reader(entry):
-    """Answers with the values of an entry's attribute, whose case does not count; options must be asked for."""
+    """Return a function that gives an entry's values for an attribute, ignoring case; options must be requested."""
     held = {name.lower(): values for name, values in entry["raw_attributes"].items()}
 
     def read(attribute):

@@ -132,20 +132,20 @@ _spec.loader.exec_module(people)
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 MAX_PAGE = 32 * 1024 * 1024  # bytes
 JSON_TYPE = re.compile(r"(?:application|text)/(?:[\w.-]+\+)*json(?:\+[\w.-]+)*")
-"""application/scim+json (RFC 7644, 3.1), and what others call it."""
+"""application/scim+json (RFC 7644, 3.1), and variants that servers send."""
 SCIM_TYPES = ("invalidFilter", "tooMany", "invalidPath", "invalidValue", "sensitive", "invalidSyntax")
 ATTRIBUTE = re.compile(
     r"(?:(?P<schema>urn:[A-Za-z0-9:._-]+):)?(?P<name>[A-Za-z$][\w$-]*)"
     r'(?:\[(?P<key>[A-Za-z$]\w*) eq (?:"(?P<text>[^"\\]*)"|(?P<flag>true|false))\])?(?:\.(?P<sub>[A-Za-z$]\w*))?'
 )
-"""An attribute path of RFC 7644, figure 6, with `eq` alone."""
+"""An attribute path of RFC 7644, figure 6, with `eq` only."""
 
 
 class InventoryModule(people.People):
-    """Reads /Users page by page; a page that does not follow from the one before ends it."""
+    """Reads /Users page by page; a page that does not follow from the previous one ends it."""
 
     NAME = "fleet_scim"
-    defaults = {  # noqa: RUF012 - plugins are made once, and nothing changes it
+    defaults = {  # noqa: RUF012 - plugins are created once, and nothing changes it
         "name": ["userName"],
         "email": ["emails"],
         "locale": ["preferredLanguage", "locale"],
@@ -176,7 +176,7 @@ class InventoryModule(people.People):
         while True:
             page = self._page(open_page, {"startIndex": len(found) + 1, **parameters}, total)
             users, count = self._read(page)
-            # Whatever was counted, only a page with nobody new on it is the end: some servers count each page.
+            # Whatever the total, only a page without new people is the end: some servers count per page.
             if not users or (total == len(found) and self._is_all_again(users, found)):
                 if max(count, total or 0) > len(found):
                     told = (
@@ -190,7 +190,7 @@ class InventoryModule(people.People):
         return [(one, _reader(user)) for one, user in found.items() if str(_get(user, "active")).lower() != "false"]
 
     def _read(self, page):
-        """The people of a page, and how many there are in all as it says. Raises DirectoryError."""
+        """Return the people on a page and the total it states. Raises DirectoryError."""
         users, count = _get(page, "Resources") or [], _get(page, "totalResults")
         if type(count) is not int or count < 0 or not isinstance(users, list):
             url = self.get_option("url")
@@ -198,7 +198,7 @@ class InventoryModule(people.People):
         return users, count
 
     def _is_all_again(self, users, found):
-        """True if a server that sends everybody at once, whatever was asked for, has done so again."""
+        """Return True if a server that always sends everyone, whatever was requested, has done so again."""
         is_all = len(users) == len(found) != self.get_option("page_size")
         return is_all and all(_get(user, "id") in found for user in users)
 
@@ -216,7 +216,7 @@ class InventoryModule(people.People):
             found[identity] = user
 
     def _checked(self, count, before, found):
-        """How many people there are, if that can be. Raises DirectoryError."""
+        """Return the number of people, if plausible. Raises DirectoryError."""
         url, most = self.get_option("url"), self.get_option("max_people")
         if before not in (None, count):
             raise people.DirectoryError(f"{url} first counted {before} people, then {count}; {people.AGAIN}")
@@ -229,7 +229,7 @@ class InventoryModule(people.People):
         return count
 
     def _opener(self):
-        """What opens a page, with the token. It knows no redirects: the token is for this one server."""
+        """Return a function that opens a page with the token. Redirects fail: the token is for this server."""
         url = self.get_option("url")
         headers = {"Accept": "application/scim+json", "User-Agent": self.NAME}
         token = self.file("token_file")
@@ -251,9 +251,9 @@ class InventoryModule(people.People):
         return open_page
 
     def _page(self, open_page, parameters, total):
-        """One answer, as JSON. Raises DirectoryError with a sentence for each way in which there is none.
+        """Return one answer, as JSON. Raises DirectoryError with a sentence for each kind of failure.
 
-        Asked for people beyond the `total` that it counted, a server may refuse: that is a page without people.
+        A server may refuse a request for people beyond the `total` it stated: that counts as a page without people.
         """
         url = self.get_option("url")
         try:
@@ -286,7 +286,7 @@ class InventoryModule(people.People):
         return page
 
     def _refusal(self, error):
-        """What an answer other than 200 means; of its text nothing is repeated but a code that RFC 7644 knows."""
+        """Return what an answer other than 200 means; its text is not repeated except for a code from RFC 7644."""
         if error.code in (401, 403):
             token = self.file("token_file")
             return f"refused ({error.code}): " + (
@@ -311,7 +311,7 @@ class InventoryModule(people.People):
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """An answer that points elsewhere is an error like others."""
+    """Treats a redirect as an error."""
 
     def redirect_request(self, *args):
         return None
@@ -329,14 +329,14 @@ def _broken(url, reason):
 
 
 def _get(node, name):
-    """A member by its name, whose case does not count (RFC 7643, 2.1)."""
+    """Return a member by its name, ignoring case (RFC 7643, 2.1)."""
     if isinstance(node, dict):
         return next((value for key, value in node.items() if key.lower() == name.lower()), None)
     return None
 
 
 def _reader(user):
-    """Answers with the values that a person has for an attribute path."""
+    """Return a function that gives a person's values for an attribute path."""
 
     def read(attribute):
         path = ATTRIBUTE.fullmatch(attribute)

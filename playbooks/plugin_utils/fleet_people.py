@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What fleet_scim and fleet_ldap share: the people of a directory become Ansible hosts, all of them or none.
+"""Shared by fleet_scim and fleet_ldap: the people in a directory become Ansible hosts, all of them or none.
 
-Ansible has no place for what plugins share (module_utils is for modules), so each plugin loads this file by its path.
+Ansible has no location for code shared by such plugins (module_utils is for modules), so each plugin loads this file by
+path.
 """
 
 from __future__ import annotations
@@ -28,47 +29,47 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible.utils.unsafe_proxy import wrap_var
 
 SAFE_NAME = re.compile(r"(?!(?:localhost|127\.0\.0\.1|all|ungrouped)\Z)[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
-"""As in fleet/inventory/employee.py; the names at the front are Ansible's own, as the machine or as groups."""
+"""As in fleet/inventory/employee.py; the excluded names are Ansible's own, for the local machine or for groups."""
 LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 VARIABLE = re.compile(r"(?!fleet_|ansible_)[a-z_][a-z0-9_]{0,99}")
 FIELDS = ("name", "email", "locale", "department", "country")
 TOLD = 20  # people named in one sentence
-MAX_VALUE = 1000  # characters; nothing about a person that is of use here is longer
+MAX_VALUE = 1000  # characters; no useful value about a person is longer
 AGAIN = "nothing was taken from it; run again, and if it stays so, its paging is broken."
 MAX_SECRET = 64 * 1024  # bytes
 
 Read = Callable[[str], list[str]]
-"""The values that one entry of a directory has for an attribute."""
+"""Returns the values that one directory entry has for an attribute."""
 Answer = TypeVar("Answer")
 
 
 class DirectoryError(Exception):
-    """The directory cannot be used, or not as it was asked for; the text says what to do now."""
+    """The directory cannot be used, or not as requested; the text says what to do now."""
 
 
 class People(BaseInventoryPlugin, Constructable, Cacheable):
-    """An inventory plugin whose hosts are people. What comes from the directory or the cache is never trusted."""
+    """An inventory plugin whose hosts are people. Data from the directory or the cache is never trusted."""
 
     trusted_by_default = False
     defaults: dict[str, list[str]]
-    """The attributes that are read for each of FIELDS unless the option `attributes` says otherwise."""
+    """The attributes read for each of FIELDS, unless the option `attributes` overrides them."""
 
     @staticmethod
     def _sanitize_group_name(name):
-        # Whatever ansible.cfg says of names of groups: braces in one would be a template to Ansible before 2.19.
+        # Regardless of ansible.cfg: Ansible before 2.19 would evaluate braces in a group name as a template.
         return re.sub(r"^(?=\d)|\W", "_", unicodedata.normalize("NFC", str(name)))
 
     @abstractmethod
     def check_options(self) -> None:
-        """Refuse options that do not go together, before anything is asked or read from the cache."""
+        """Reject conflicting options before anything is requested or read from the cache."""
 
     @abstractmethod
     def fetch(self, attributes: list[str]) -> Iterable[tuple[str, Read]]:
-        """All people of the directory, each with the id by which its admin finds them. Raises DirectoryError."""
+        """Return all people in the directory, each with the id its admin knows. Raises DirectoryError."""
 
     @abstractmethod
     def check_attribute(self, attribute: str) -> None:
-        """Refuse the name of an attribute that cannot be one."""
+        """Reject an invalid attribute name."""
 
     def parse(self, inventory, loader, path, cache=True):
         super().parse(inventory, loader, path, cache)
@@ -86,12 +87,12 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(f"{self.NAME}: {error}") from None
 
     def file(self, option: str) -> Path | None:
-        """The file that an option names: beside this inventory, unless the path is absolute."""
+        """Return the file named by an option, relative to this inventory unless the path is absolute."""
         name = self.get_option(option)
         return self.folder / Path(name).expanduser() if name else None
 
     def trust(self) -> ssl.SSLContext:
-        """The certificates that a server must have: the system's, or those of `ca_file`. Raises DirectoryError."""
+        """Return a context that trusts the system's certificates, or those in `ca_file`. Raises DirectoryError."""
         ca_file = self.file("ca_file")
         try:
             return ssl.create_default_context(cafile=ca_file)
@@ -116,7 +117,7 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
                 )
 
     def _wanted(self) -> dict[str, list[str]]:
-        """`email`, `accounts.SERVICE.profile`, `variables.NAME`: the attributes that may hold it, best first."""
+        """Return the attributes, best first, for `email`, `accounts.SERVICE.profile` and `variables.NAME`."""
         wanted = {field: self.defaults[field] for field in FIELDS}
         for field, attributes in _mapping("attributes", self.get_option("attributes")):
             if field not in FIELDS:
@@ -155,7 +156,7 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
     def _people(self, path, cache, config, wanted) -> list[dict[str, str]]:
         if not self.get_option("cache"):
             return self._fetched(wanted)
-        # What was read with other options, from another server perhaps, is no answer to these.
+        # A cache entry for other options, perhaps from another server, does not apply here.
         asked = json.dumps(config, sort_keys=True, default=str)
         key = f"{self.get_cache_key(path)}_{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
         if cache:
@@ -229,7 +230,7 @@ def _mapping(where, value):
 
 
 def _person(read: Read, wanted: dict[str, list[str]]) -> dict[str, str]:
-    """What is wanted of one entry and not empty. Raises ValueError if it cannot be a host."""
+    """Return the wanted fields of one entry that are not empty. Raises ValueError if it cannot be a host."""
     person = {}
     for field, attributes in wanted.items():
         values = next((values for attribute in attributes if (values := [one for one in read(attribute) if one])), [])
@@ -238,8 +239,8 @@ def _person(read: Read, wanted: dict[str, list[str]]) -> dict[str, str]:
         if values:
             if len(values[0]) > MAX_VALUE:
                 raise ValueError(f"a value for {field} of {len(values[0])} characters")
-            person[field] = values[0].encode("utf-8", "backslashreplace").decode()  # half a character is spelled out
-    if "locale" in person:  # Accept-Language's form is allowed: de-CH,de;q=0.9
+            person[field] = values[0].encode("utf-8", "backslashreplace").decode()  # lone surrogates are escaped
+    if "locale" in person:  # the form of Accept-Language is allowed: de-CH,de;q=0.9
         person["locale"] = re.split("[,;]", person["locale"])[0].strip()
     if not SAFE_NAME.fullmatch(person.get("name", "")):
         raise ValueError(
@@ -268,7 +269,7 @@ def _variables(person: dict[str, str]) -> dict[str, object]:
 
 
 def _checked(people: object, wanted: dict[str, list[str]]) -> list[dict[str, str]]:
-    """What a cache holds is whatever somebody wrote there: it must look as if it had been fetched."""
+    """Validate the cache, which anyone may have written: it must look like freshly fetched data."""
     fields = {"id", *wanted}
     if isinstance(people, list) and people:
         people = [dict(person) if isinstance(person, dict) else {} for person in people]
@@ -284,9 +285,9 @@ def _checked(people: object, wanted: dict[str, list[str]]) -> list[dict[str, str
 
 
 def within(seconds: int, work: Callable[[], Answer], url: str) -> Answer:
-    """The answer of `work`, which a server may draw out byte by byte: no timeout of a socket ends that.
+    """Return the result of `work` within a time limit; socket timeouts do not stop a server that sends byte by byte.
 
-    Raises DirectoryError when the time is over; what `work` still does is then nobody's business.
+    Raises DirectoryError on timeout; the thread that runs `work` is then abandoned.
     """
     done: list[Answer] = []
     failed: list[BaseException] = []
@@ -308,13 +309,13 @@ def within(seconds: int, work: Callable[[], Answer], url: str) -> Answer:
 
 
 def shown(text: object) -> str:
-    """A foreign text as one short piece of a line; nothing in it moves a terminal."""
+    """Return a foreign text as one short piece of a line, without terminal control characters."""
     plain = "".join(letter if letter.isprintable() else "?" for letter in str(text))
     return f"'{plain[:120]}{'…' if len(plain) > 120 else ''}'"
 
 
 def safe_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
-    """The parts of an address with a host and without a password, a query or a fragment. Raises DirectoryError."""
+    """Return the parts of an address with a host and without password, query or fragment. Raises DirectoryError."""
     try:
         parts = urlsplit(text)
         is_good = parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -326,7 +327,7 @@ def safe_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
 
 
 def is_loopback(host: str) -> bool:
-    """True if what is sent to a host does not leave this machine."""
+    """Return True if data sent to a host stays on this machine."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -334,7 +335,7 @@ def is_loopback(host: str) -> bool:
 
 
 def read_secret(path: Path) -> str:
-    """The one line of a file that nobody else can read, looked at as it was opened. Raises DirectoryError."""
+    """Return the one line of a file private to its owner, checked on the open descriptor. Raises DirectoryError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -62,4 +62,4 @@ def test_doctor_says_whether_the_sandbox_works() -> None:
     broken.chmod(0o755)
     said = " ".join(run_as_ordinary_user("sandbox.doctor", {"FLEET_BROWSER": str(broken)}))
     shutil.rmtree(broken.parent)
-    assert "missing Sandbox not usable the browser does not start in its sandbox; let users make namespaces" in said
+    assert "missing Sandbox not usable the browser does not start in its sandbox; allow user namespaces" in said

@@ -134,7 +134,7 @@ def test_what_the_system_refuses_is_an_error_of_the_tool(
     code = ended(monkeypatch, "audit", "show", "--output", "json")
     answer = json.loads(capsys.readouterr().out)
     assert (code, answer["exit_code"]) == (1, 1)
-    assert "make room there and run again" in answer["errors"][0]["message"]
+    assert "free space there and run again" in answer["errors"][0]["message"]
 
 
 def test_mistakes_of_an_inventory_have_their_places(

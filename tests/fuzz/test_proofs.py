@@ -114,7 +114,7 @@ def test_anchors_are_found_in_any_text_that_holds_some(case: str) -> None:
     try:
         anchors = read_anchors(path)
     except InputError as error:
-        assert "holds no checkpoint" in str(error)
+        assert "contains no checkpoint" in str(error)
         return
     assert all(anchor.source == str(path) and anchor.note.endswith("\n") for anchor in anchors)
 

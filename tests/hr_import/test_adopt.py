@@ -91,7 +91,7 @@ def test_ansible_reads_the_same_and_the_file_is_untouched() -> None:
     done = CliRunner().invoke(app, ["inventory", "adopt", "-i", "staff.yml"])
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
-    assert "hr.yml has 3 employees, staff.yml has what was written by hand" in said
+    assert "hr.yml has 3 employees, staff.yml has the entries made by hand" in said
     assert "brian.walsh: fleet_accounts stays by hand as a whole" in said
     assert Path("staff.yml").read_text() == STAFF
     assert sorted(path.name for path in Path("staff").iterdir()) == [".hr.import.yml", "hr.yml", "staff.yml"]
@@ -139,7 +139,7 @@ def test_the_next_import_has_nothing_to_change() -> None:
         remembered.read_text().replace("email:", "first_name: First Name\n  last_name: Last Name\n  email:")
     )
     done = CliRunner().invoke(app, ["inventory", "import", "people.csv", "-i", "staff"])
-    assert (done.exit_code, done.stdout) == (0, "Nothing to change in hr.yml: 3 as they are.\n"), done.output
+    assert (done.exit_code, done.stdout) == (0, "Nothing to change in hr.yml: 3 unchanged.\n"), done.output
 
 
 def test_host_vars_beside_the_file_come_along() -> None:

@@ -397,7 +397,7 @@ class TestPeople:
         [
             ("M-1,linkedin,15.01.2026,2099-12-31", "mandate granted on: not a date; write it as YYYY-MM-DD."),
             ("M-1,linkedin,2026-02-30,2099-12-31", "mandate granted on: not a date; write it as YYYY-MM-DD."),
-            ("M-1,linkedin,2026-01-01,2025-01-01", "mandate expires on: expires_on lies before granted_on"),
+            ("M-1,linkedin,2026-01-01,2025-01-01", "mandate expires on: expires_on is before granted_on"),
             ("M-1,myspace,2026-01-01,2027-01-01", "mandate services: unknown service 'myspace'"),
             ("M-1,,2026-01-01,2027-01-01", "mandate services: is empty, and the mandate's other cells are not"),
         ],

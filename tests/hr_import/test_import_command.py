@@ -112,7 +112,7 @@ class TestImport:
         assert fleet("inventory", "check", "-i", "staff").stdout == "3 employees, 2 accounts, 0 mistakes\n"
         before = Path("staff/hr.yml").stat()
         again = bring_in()
-        assert (again.returncode, again.stdout) == (0, "Nothing to change in hr.yml: 3 as they are.\n")
+        assert (again.returncode, again.stdout) == (0, "Nothing to change in hr.yml: 3 unchanged.\n")
         after = Path("staff/hr.yml").stat()
         assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
 
@@ -183,9 +183,9 @@ class TestImport:
         assert "2 of 3 people would leave hr.yml: see that people.csv is the whole export" in refusal("--yes")
         assert bring_in("--yes", "--keep-left").stdout.startswith("Nothing to change")
         kept = bring_in("--yes", "--keep", "brian.walsh")
-        assert kept.returncode == 0 and "0 joined, 0 changed, 1 left, 1 as they are, 1 kept" in kept.stdout
+        assert kept.returncode == 0 and "0 joined, 0 changed, 1 left, 1 unchanged, 1 kept" in kept.stdout
         assert "fleet inventory prune -i staff" in kept.stderr
-        assert bring_in("--yes").stdout.startswith("Nothing to change in hr.yml: 1 as they are, 1 kept")
+        assert bring_in("--yes").stdout.startswith("Nothing to change in hr.yml: 1 unchanged, 1 kept")
         Path("people.csv").write_text(PEOPLE.replace("anna.keller", "anna.meyer").replace("brian", "bri"), "utf-8")
         assert "1 of 2 people would leave" in refusal("--yes")
         assert bring_in("--yes", "--accept-shrink").returncode == 0
@@ -233,7 +233,7 @@ class TestImport:
         Path("people.csv").write_text(PEOPLE[:-5], "utf-8")
         assert "people.csv:4: has 5 cells where the header has 6" in refusal("--yes")
         Path("people.csv").write_text(PEOPLE.rstrip("\n"), "utf-8")
-        assert "people.csv:4: the last line has no end" in bring_in("--check").stderr
+        assert "people.csv:4: the last line has no line end" in bring_in("--check").stderr
 
     def test_the_next_command_can_be_pasted(self) -> None:
         """The path as it was given, in quotes where a shell needs them."""
@@ -337,7 +337,7 @@ class TestRowsThatAreNotRead:
         assert done.returncode == 3
         assert "people.csv:2: anna.keller is left out: LinkedIn URL: is no profile" in done.stderr
         assert "people.csv:5: Dora Lind is left out: Work Email: is empty" in done.stderr
-        assert "1 joined, 0 changed, 0 left, 2 as they are, 1 kept whose rows are left out." in done.stdout
+        assert "1 joined, 0 changed, 0 left, 2 unchanged, 1 kept whose rows are left out." in done.stdout
         assert "anna.keller:" in Path("staff/hr.yml").read_text()
         done = bring_in("--check", "--output", "json", "--on-bad-row", "skip")
         assert [(one["line"], one["who"]) for one in json.loads(done.stdout)["left_out"]] == [
@@ -357,9 +357,9 @@ class TestRowsThatAreNotRead:
         assert done.returncode == 0 and "1 joined" in done.stdout
         assert "not read: Status, Termination Date" in done.stderr
         done = bring_in("--yes", "--leavers", "skip")
-        assert "people.csv: 1 row left out, because somebody has left: line 3 (Status: Terminated)." in done.stderr
-        assert bring_in("--yes").stdout == "Nothing to change in hr.yml: 1 as they are.\n"
-        assert bring_in("--yes", "--leavers", "take").stdout.endswith("1 joined, 0 changed, 0 left, 1 as they are.\n")
+        assert "people.csv: 1 row left out (employee has left): line 3 (Status: Terminated)." in done.stderr
+        assert bring_in("--yes").stdout == "Nothing to change in hr.yml: 1 unchanged.\n"
+        assert bring_in("--yes", "--leavers", "take").stdout.endswith("1 joined, 0 changed, 0 left, 1 unchanged.\n")
         assert "1 of 2 rows say that somebody has left" in refusal("--yes", "--leavers", "refuse")
 
     def test_titles_and_totals_are_told(self) -> None:
@@ -369,8 +369,8 @@ class TestRowsThatAreNotRead:
         )
         done = bring_in("--check")
         assert done.returncode == 0 and "1 joined" in done.stdout
-        assert "people.csv:4: this line is taken as the header; passed over above it: 1, 2." in done.stderr
-        assert "people.csv:7: 'Row Count 1' is a total, so nobody was read from this line." in done.stderr
+        assert "people.csv:4: this line is used as the header; lines above it were skipped: 1, 2." in done.stderr
+        assert "people.csv:7: 'Row Count 1' is a total; no employee was read from this line." in done.stderr
 
 
 class TestInput:
@@ -407,4 +407,4 @@ class TestInput:
         done = fleet("inventory", "import", "people.csv", "-i", ":smile:/:fire:.yml", "--yes", *OWN)
         assert "not read: :fire:" in done.stderr and "wagtail [red]x" in words(done.stdout)
         done = fleet("inventory", "import", "people.csv", "-i", ":smile:/:fire:.yml", *OWN)
-        assert done.stdout == "Nothing to change in :fire:.yml: 1 as they are.\n"
+        assert done.stdout == "Nothing to change in :fire:.yml: 1 unchanged.\n"

@@ -120,7 +120,7 @@ class TestList:
         Path("more.yml").write_text("all:\n  hosts:\n    bob:\n    gone:\n    zoe:\n")
         done = prune("-i", "more.yml", "--remove", "--yes")
         assert (done.returncode, done.stdout) == (0, "")
-        assert "Everybody whom the state knows (6) is in the inventory." in done.stderr
+        assert "All people in the state (6) are in the inventory." in done.stderr
 
     def test_a_script_gets_one_object(self, state: StateDir) -> None:
         """With what is kept, and whether it went."""
@@ -140,7 +140,10 @@ class TestRemove:
         """Sessions, pictures, pseudonym and key; a withdrawn mandate and everybody else stay; the log verifies."""
         done = prune("--remove", "--yes")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == f"2 removed from {state.root}: 3 sessions, 1 picture. It is in the log."
+        assert (
+            done.stdout.splitlines()[-1]
+            == f"2 removed from {state.root}: 3 sessions, 1 picture. This is recorded in the log."
+        )
         assert known(state) == set(NAMES) - {"bob"}
         assert {path.stem for path in state.sessions.iterdir()} == {"anna.linkedin"}
         assert len(list(state.evidence.rglob("*.png"))) == 4
@@ -160,7 +163,7 @@ class TestRemove:
         """Three of six are refused; told otherwise they go."""
         Path("staff.yml").write_text(STAFF.replace("    emil:\n", ""))
         done = prune("--remove", "--yes")
-        assert done.returncode == 2 and "3 of the 6 people that the state knows would go" in done.stderr
+        assert done.returncode == 2 and "3 of the 6 people in the state would be removed" in done.stderr
         assert known(state) == set(NAMES) and last_events(state) == []
         assert prune("--remove", "--yes", "--accept-shrink").returncode == 0
         assert known(state) == set(NAMES) - {"bob", "emil"}

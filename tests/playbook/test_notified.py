@@ -170,7 +170,7 @@ def test_a_run_that_is_interrupted_before_it_begins_is_told(
     wait_until(reading.exists)
     run.send_signal(number)
     report = json.loads(run.communicate(timeout=60)[0])
-    sentence = "The run was interrupted before anybody was visited; run it again."
+    sentence = "The run was interrupted before any account was visited; run it again."
     assert (run.returncode, report["results"]) == (130, [])
     assert [one["message"] for one in report["errors"]] == [sentence]
     [[case]] = JUnitXml.fromfile(str(junit))
@@ -183,7 +183,7 @@ def test_nothing_to_do_is_not_told(hook: Webhook) -> None:
     """Neither a run that plans nothing nor one that has nothing to go on with."""
     fleet("run", "-i", EXAMPLE, "-l", "brian.walsh", "--control", "research", "--notify", hook.url)
     done = fleet("run", "-i", EXAMPLE, "-l", "brian.walsh", "--resume", "--notify", hook.url)
-    assert "Nothing is left to go on with" in done.stderr
+    assert "Nothing to resume" in done.stderr
     assert hook.raw == []
 
 

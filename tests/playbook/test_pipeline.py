@@ -134,7 +134,7 @@ class TestFleetRun:
         assert all(writes <= 1 for value, writes in stored().values() if value == "out")
         again = fleet("run", "-i", EXAMPLE, "--resume")
         assert again.returncode == 0
-        assert f"Nothing is left to go on with: run {resumed['run_id']} came to its end." in again.stderr
+        assert f"Nothing to resume: run {resumed['run_id']} completed." in again.stderr
 
 
 def key(row: dict[str, str]) -> tuple[str, str, str]:

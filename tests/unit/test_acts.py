@@ -157,7 +157,7 @@ class Under:
 async def under(state: StateDir) -> AsyncIterator[Under]:
     folder = Path(tempfile.mkdtemp(prefix="acts-"))  # short: a socket's path may not be long
     under = Under(state, folder)
-    agent = Agent(under.socket, under.open, belongs_to_play=False)
+    agent = Agent(under.socket, under.open, lambda _path: None, belongs_to_play=False)
     serving = asyncio.create_task(agent.serve([]))
     await asyncio.wait_for(under.is_open.wait(), 10)
     yield under
@@ -176,9 +176,9 @@ class TestAlone:
         [day] = Revocations(state.revocations).all().values()
         assert told(fleet("mandates", "list")) == f"anna  {day.isoformat()}  LETTER-12\n"
         assert told(fleet("mandates", "renew", "anna", "--reference", "M-2")) == (
-            f"The mandate of anna in the inventory counts again, in the state {state.root}.\n"
+            f"The mandate of anna in the inventory is valid again, in the state {state.root}.\n"
         )
-        assert told(fleet("mandates", "list")) == "Nobody has revoked.\n"
+        assert told(fleet("mandates", "list")) == "There are no revocations.\n"
         subjects = Subjects(state.audit.subjects)
         anna = subjects.of({"anna": None})["anna"]
         subjects.close()
@@ -203,13 +203,13 @@ class TestAlone:
         assert "(OPS-311): no run visits it." in fleet("services", "list").stderr
         assert (
             told(fleet("services", "start", "linkedin", "--reference", "OPS-312"))
-            == f"linkedin is visited again, in the state {state.root}.\n"
+            == f"Runs visit linkedin again, in the state {state.root}.\n"
         )
         assert fleet("services", "list").stderr == ""
         fields = [(each["event"], each["service"], each["reference"]) for each in everything(state)]
         assert fields == [("service.stopped", "linkedin", "OPS-311"), ("service.started", "linkedin", "OPS-312")]
         shown = " ".join(told(fleet("audit", "show")).split())
-        assert "linkedin is shut to all runs since" in shown and "reference OPS-312" in shown
+        assert "linkedin is stopped for all runs since" in shown and "reference OPS-312" in shown
 
     def test_what_was_never_shut_is_not_opened(self, state: StateDir) -> None:
         """Nor is a service stopped that does not exist: the right one would go on being visited."""
@@ -303,7 +303,7 @@ class TestBesideARun:
         await under.log.append(records.RUN_STARTED, later, **STARTED)
         assert (
             told(await beside("audit", "prune", "--before", "2999-01-01"))
-            == f"The log in {state.root} begins with record 3 now.\n"
+            == f"The log in {state.root} now begins with record 3.\n"
         )
         await finish(under.log, run=later, subject=under.anna)
         assert events(state) == ["run.started", "log.pruned", "control.finished"]

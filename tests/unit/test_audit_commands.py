@@ -87,8 +87,8 @@ class TestVerify:
         said = told("audit", "verify")
         assert "Records 18, of which 18 signed" in said
         assert "OK: all records are present and match their signatures." in said
-        assert "Nothing here excludes that the log once went on differently" in said
-        assert "The public key lay beside the log" in said
+        assert "This does not rule out another history of the log" in said
+        assert "The public key was read from the log's folder" in said
 
     def test_an_anchor_and_a_key_from_elsewhere_leave_no_doubt(self, state: StateDir, tmp_path: Path) -> None:
         """As far as the anchor reaches."""
@@ -96,7 +96,7 @@ class TestVerify:
         (tmp_path / "key").write_bytes(state.audit.vkey.read_bytes())
         said = told("audit", "verify", "--anchor", str(tmp_path / "anchor"), "--key", str(tmp_path / "key"))
         assert "Anchors 1, up to record 18" in said
-        assert "Nothing here excludes" not in said and "lay beside" not in said
+        assert "This does not rule out" not in said and "log's folder" not in said
 
     @pytest.mark.parametrize(
         ("change", "exit_code", "verdict"),
@@ -119,7 +119,7 @@ class TestVerify:
     def test_bad_input_is_said(self, state: StateDir, tmp_path: Path) -> None:
         """A key and an anchor that are none."""
         (tmp_path / "none").write_text("hello\n")
-        assert "holds no checkpoint" in refusal("audit", "verify", "--anchor", str(tmp_path / "none"))
+        assert "contains no checkpoint" in refusal("audit", "verify", "--anchor", str(tmp_path / "none"))
         assert "give the file log.vkey of the log" in refusal("audit", "verify", "--key", str(tmp_path / "none"))
         state.audit.vkey.unlink()
         assert "give the public key of the log with --key" in refusal("audit", "verify")
@@ -145,7 +145,7 @@ class TestShow:
         """With what would be right."""
         assert "give a day or a time" in refusal("audit", "show", "--since", "yesterday")
         assert "The log has no run 'r9'" in refusal("audit", "show", "--run", "r9")
-        assert "The log has nothing of 'nobody'" in refusal("audit", "show", "--employee", "nobody")
+        assert "The log has no records of 'nobody'" in refusal("audit", "show", "--employee", "nobody")
 
     def test_it_can_be_followed(self, state: StateDir) -> None:
         """What is written meanwhile comes too, each record as one line."""
@@ -206,7 +206,7 @@ class TestProof:
         (tmp_path / "proof").write_text(text.replace("index 3", "index 4"))
         assert "NOT PROVED" in told("audit", "verify-proof", str(tmp_path / "proof"), *key, exit_code=15)
         (tmp_path / "proof").write_text("hello")
-        assert "holds no proof" in refusal("audit", "verify-proof", str(tmp_path / "proof"), *key)
+        assert "contains no proof" in refusal("audit", "verify-proof", str(tmp_path / "proof"), *key)
 
     def test_a_record_that_is_not_there_has_none(self, state: StateDir) -> None:
         """The sentence says which there are."""
@@ -232,8 +232,8 @@ class TestReceipt:
         assert (tmp_path / "ciara.byrne.receipt.txt").read_text().startswith("Receipt for ciara.byrne")
         told("audit", "receipt", "ciara.byrne", "-o", str(tmp_path), "--language", "fr")
         assert (tmp_path / "ciara.byrne.receipt.txt").read_text().startswith("Reçu pour ciara.byrne")
-        assert "The log has nothing of 'nobody'" in refusal("audit", "receipt", "nobody")
-        assert "there are en, fr, de, it" in refusal("audit", "receipt", "ciara.byrne", "--language", "tlh")
+        assert "The log has no records of 'nobody'" in refusal("audit", "receipt", "nobody")
+        assert "available: en, fr, de, it" in refusal("audit", "receipt", "ciara.byrne", "--language", "tlh")
 
 
 class TestUpkeep:
@@ -257,14 +257,14 @@ class TestUpkeep:
         assert said == f"anna.keller is erased from the state {state.root}: 0 sessions, 0 pictures."
         assert "anna.keller" not in told("audit", "show")
         assert "OK" in told("audit", "verify")
-        assert "Nothing is known of 'anna.keller'" in refusal("audit", "erase", "anna.keller")
+        assert "There is no data about 'anna.keller'" in refusal("audit", "erase", "anna.keller")
 
     def test_pruning_leaves_a_whole_log(self, state: StateDir) -> None:
         """Nothing is old today; by tomorrow everything is."""
         today = time.strftime("%Y-%m-%d", time.gmtime())
-        assert told("audit", "prune", "--before", today) == "Nothing is that old."
-        assert told("audit", "prune", "--before", "2999-01-01") == f"The log in {state.root} begins with record 18 now."
-        assert "Records 19, of which 19 signed; of the first 18 only the hashes, as they were pruned" in told(
+        assert told("audit", "prune", "--before", today) == "No records are that old."
+        assert told("audit", "prune", "--before", "2999-01-01") == f"The log in {state.root} now begins with record 18."
+        assert "Records 19, of which 19 signed; of the first 18 only the hashes remain (pruned)" in told(
             "audit", "verify"
         )
 
@@ -286,8 +286,8 @@ class TestStatus:
     def test_drift_has_an_exit_code_of_its_own(self, state: StateDir) -> None:
         """6; who and which since when; those who could not be looked at stand apart, and are counted."""
         said = told("status", "--drift", exit_code=6)
-        drift, _, apart = said.partition("Not looked at")
-        assert "1 control found in again after being read out. 2 of 3 controls could not be looked at since" in said
+        drift, _, apart = said.partition("Not checked")
+        assert "1 control found in again after being read out. 2 of 3 controls could not be checked since" in said
         assert "brian.walsh" in drift and "r1" in drift and "r2" in drift
         assert "anna.keller" not in drift and "anna.keller" in apart and "brian.walsh" not in apart
         answer = json.loads(told("status", "--drift", "--output", "json", exit_code=6))
@@ -306,10 +306,10 @@ class TestStatus:
         challenged = {"outcome": "challenged", "reason": "captcha", "before": None, "after": None}
         asyncio.run(write(state, {"r3": {"brian.walsh": out}}))
         said = told("status", "--drift")
-        assert "Nothing that was read out was found in again. 2 of 3 controls could not be looked at since" in said
+        assert "No control that was read out was found in again. 2 of 3 controls could not be checked since" in said
         asyncio.run(write(state, {"r4": {"brian.walsh": challenged}}))
         said = told("status", "--drift")
-        assert "Whether anything has drifted is not known. 3 of 3 controls could not be looked at since" in said
+        assert "It is unknown whether anything has drifted. 3 of 3 controls could not be checked since" in said
 
     def test_drift_is_notified_in_counts(self, state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where there is any, or where somebody could not be looked at; else nobody is told. No name goes out."""
@@ -340,7 +340,7 @@ class TestStatus:
         out = {"outcome": "already_opted_out", "before": "out", "after": "out", "read_back": False}
         asyncio.run(write(state, {"r3": {"brian.walsh": out}}))
         assert fleet(*nowhere).returncode == 1
-        assert "--notify: goes with --drift" in refusal("status", "--notify", "https://localhost:1/")
+        assert "--notify works only with --drift" in refusal("status", "--notify", "https://localhost:1/")
 
     def test_an_inventory_adds_those_whom_no_run_has_met(self, state: StateDir, tmp_path: Path) -> None:
         """With their groups."""
@@ -351,7 +351,7 @@ class TestStatus:
         answer = json.loads(told("status", "-i", str(tmp_path / "staff.yml"), "--output", "json"))
         rows = {row["employee"]: row for row in answer["controls"]}
         assert {name: row["state"] for name, row in rows.items()} == {"new.person": "not_known", "anna.keller": "out"}
-        assert rows["new.person"]["next"] == "Run: no run has looked at this account yet."
+        assert rows["new.person"]["next"] == "Run: no run has covered this account yet."
         assert [(part["name"], part["out"]) for part in answer["groups"]] == [("dublin", 1)]
 
 
@@ -403,10 +403,10 @@ class TestLabel:
         """Only what was recorded is."""
         kept.write_text("Use my data", "utf-8")
         said = told("audit", "show", "--run", "r3")
-        assert "label not kept any more" in said and "Use my data" not in said
+        assert "label no longer kept" in said and "Use my data" not in said
 
     def test_it_is_erased_with_its_person(self, kept: Path) -> None:
         """As their pictures are."""
         fleet("audit", "erase", "anna.keller").check_returncode()
         assert not kept.exists()
-        assert "label not kept any more" in told("audit", "show", "--run", "r3")
+        assert "label no longer kept" in told("audit", "show", "--run", "r3")

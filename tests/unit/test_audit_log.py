@@ -250,7 +250,7 @@ class TestOneWriter:
         """No traceback: the path and the system's reason."""
         make_private_dir(folder)
         (folder / "lock").mkdir()
-        with pytest.raises(AuditError, match=r"audit cannot be opened for writing \(Is a directory\); make room"):
+        with pytest.raises(AuditError, match=r"audit cannot be opened for writing \(Is a directory\); free space"):
             open_log(folder, "run r1")
 
 
@@ -375,7 +375,7 @@ class TestReading:
         await finish(log)
         with log_path(folder).open("ab") as file:
             file.write(b"[1]\n")
-        with pytest.raises(AuditError, match=r"000000000000\.jsonl holds a line that is no record"):
+        with pytest.raises(AuditError, match=r"000000000000\.jsonl has a line that is not a record"):
             list(read_records(folder / "log"))
 
 

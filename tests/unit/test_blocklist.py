@@ -104,9 +104,7 @@ class TestWhatCannotBeRead:
         asked = [*OBEYING_MODES, sys.executable, "-c", code, str(folder)]
         said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout
         folder.chmod(0o700)
-        assert (
-            said == f"{folder}/anna cannot be looked at (Permission denied); see that this user may enter its folder.\n"
-        )
+        assert said == f"{folder}/anna cannot be accessed (Permission denied); let this user enter its folder.\n"
 
 
 class TestOlderVersions:

@@ -100,7 +100,7 @@ class TestPipeline:
 
     def test_a_file_that_cannot_be_written_is_told_before_anybody_is_visited(self, tmp_path: Path) -> None:
         """With what to do."""
-        with pytest.raises(InputError, match=r"cannot be written.*choose another place"):
+        with pytest.raises(InputError, match=r"cannot be written.*choose another path"):
             CiOutputs(tmp_path / "missing" / "fleet.xml").expect()
 
     def test_a_file_that_cannot_be_written_afterwards_hides_no_result(self, tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ class TestFullDisk:
             assert (lines(folder)[-1]["event"], lines(folder)[-1]["stopped"]) == ("run.finished", "audit_failed")
             places = AuditDir(folder)
             assert verify(places, read_keys(places.vkey)).verdict is Verdict.OK
-            with pytest.raises(AuditError, match="make room"):  # no room for ballast, no run
+            with pytest.raises(AuditError, match="free space"):  # no room for ballast, no run
                 open_log(folder)
             room.give_back()
             open_log(folder).close()

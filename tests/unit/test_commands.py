@@ -79,7 +79,7 @@ class TestInit:
         folder = tmp_path / "folder"
         (folder / "letters").mkdir(parents=True)
         folder.chmod(0o700)
-        assert "holds other things; choose a folder of its own" in refusal("init", "--state", str(folder))
+        assert "holds other things; choose an empty or new folder" in refusal("init", "--state", str(folder))
         assert [path.name for path in folder.iterdir()] == ["letters"]
         (folder / "letters").rename(folder / "rehearsal")
         (folder / "demo").mkdir()
@@ -132,12 +132,12 @@ class TestSessions:
         assert imported.returncode == 0, imported.stderr
         assert "left out what belongs to shop.example" in " ".join(imported.stderr.split())
         assert imported.stdout == (
-            "Sealed the session of anna.keller at LinkedIn, which live runs leave unused until fleet.yml has "
-            f"personal_sessions: {{linkedin: REFERENCE}}. Delete {file}: it is still open.\n"
+            "Sealed the session of anna.keller at LinkedIn, which live runs do not use until fleet.yml has "
+            f"personal_sessions: {{linkedin: REFERENCE}}. Delete {file}: it is not encrypted.\n"
         )
         Path(staff).with_name("fleet.yml").write_text("personal_sessions: {linkedin: DPO-7}\n")
         again = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
-        assert again.stdout == f"Sealed the session of anna.keller at LinkedIn. Delete {file}: it is still open.\n"
+        assert again.stdout == f"Sealed the session of anna.keller at LinkedIn. Delete {file}: it is not encrypted.\n"
         [sealed] = Path(os.environ["HOME"]).rglob("*.age")
         assert sealed.name == "anna.keller.linkedin.age"
         assert oct(sealed.stat().st_mode & 0o777) == "0o600"
@@ -165,10 +165,10 @@ class TestSessions:
         said = " ".join(done.stderr.split())
         assert done.returncode == 2
         assert "1 of 4 imported" in said
-        assert "'carl' is no employee" in said
+        assert "'carl' is not an employee" in said
         assert "bob.stone.linkedin.JSON is not a session" in said
         assert "notes.md: its name does not say whose it is; rename it to EMPLOYEE.SERVICE.json." in said
-        assert ".DS_Store was passed over" in said
+        assert ".DS_Store was skipped" in said
         assert "anna.keller" in fleet("sessions", "list").stdout
 
     def test_a_session_of_another_service_is_refused(self, staff: str, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ class TestFilesThatCannotBeRead:
         closed.chmod(0)
         for command in (("run", "--plan"), ("config", "show"), ("inventory", "check")):
             said = refusal(*command, "-i", str(closed / "staff.yml"), by=OBEYING_MODES)
-            assert f"{closed}/staff.yml cannot be looked at (Permission denied); see that this user may enter" in said
+            assert f"{closed}/staff.yml cannot be accessed (Permission denied); let this user enter" in said
         closed.chmod(0o700)
 
     def test_ansibles_own_causes_are_told(self, staff: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +320,7 @@ class TestOutputs:
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
         for place in (str(pipe), str(tmp_path), ""):
-            assert "is no file that can be written anew" in refusal("run", "-i", staff, "--junit", place)
+            assert "is not a file that can be replaced" in refusal("run", "-i", staff, "--junit", place)
         assert pipe.is_fifo()
 
     def test_a_link_stays_one(self, staff: str, tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ class TestPlan:
         assert done.returncode == 0, done
         assert "anna.keller linkedin.ai_training sign in needed" in said
         assert f"There is no state directory at {home}/.local/state/fleet; run: fleet init" in said
-        assert f"There is no age identity at {home}/.config/fleet/identity.txt; 'fleet init' makes one." in said
+        assert f"There is no age identity at {home}/.config/fleet/identity.txt; 'fleet init' creates one." in said
         assert not (home / ".local/state/fleet").exists()
 
     def test_it_says_the_pace_of_each_service(
@@ -557,7 +557,7 @@ class TestConfigShow:
             ("resolve: [x]", "x: write it as HOST:PORT=ADDR:PORT"),
             ("trust_spki: [x]", "x: not the base64 SHA-256 of a public key"),
             ("proxy: http://ann:s3cret@proxy:1", "leave user and password out"),
-            ("state: ~nobody-here/x", "there is no such user here"),
+            ("state: ~nobody-here/x", "no such user on this machine"),
             ("forks: true", "forks: must be a whole number"),
             ('forks: "4"', "forks: must be a whole number"),
             ("forks: 99", "forks: must be 64 or less"),
@@ -627,7 +627,7 @@ class TestAuditShow:
         assert "no_mandate_given" in shown
         assert "run.started" not in shown
         assert "The log has no run 'nope'" in refusal("audit", "show", "--rehearsal", "--run", "nope")
-        assert "nothing of 'dora'" in refusal("audit", "show", "--rehearsal", "--employee", "dora")
+        assert "no records of 'dora'" in refusal("audit", "show", "--rehearsal", "--employee", "dora")
 
 
 class TestMandates:
@@ -638,7 +638,7 @@ class TestMandates:
             said = refusal("mandates", "revoke", "ana.keller", *given)
             assert "'ana.keller' is not in the log of" in said and "nothing was revoked" in said
             assert "--unknown" in said and ("staff.yml" in said) is bool(given)
-        assert fleet("mandates", "list").stdout == "Nobody has revoked.\n"
+        assert fleet("mandates", "list").stdout == "There are no revocations.\n"
 
     def test_a_name_of_the_inventory_is_revoked_in_the_state_that_is_named(self, staff: str) -> None:
         """No run need have met her."""
@@ -655,6 +655,6 @@ class TestMandates:
         fleet("init")
         Path(staff).write_text("all: [")
         said = refusal("mandates", "revoke", "anna.keller", "-i", staff)
-        assert "Nothing was revoked; --unknown revokes without looking." in said
+        assert "Nothing was revoked; --unknown revokes without checking the name." in said
         assert fleet("mandates", "revoke", "anna.keller", "-i", staff, "--unknown").returncode == 0
         assert "anna.keller" in fleet("mandates", "list").stdout

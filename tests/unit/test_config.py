@@ -126,7 +126,7 @@ class TestFile:
         (tmp_path / "fleet.yml").write_text("forks: 3\n")
         (tmp_path / place).chmod(0o777)
         for given in (Given(), Given(inventory=("staff.yml",))):
-            with pytest.raises(InputError, match=r"fleet\.yml is not used, for everybody may write to "):
+            with pytest.raises(InputError, match=r"fleet\.yml is not used: .* is writable by others"):
                 configure(given, tmp_path)
         monkeypatch.setenv("FLEET_CONFIG", "fleet.yml")
         assert configure(Given(), tmp_path).settings.forks == 3
@@ -137,7 +137,7 @@ class TestFile:
         """Or lies in a folder of theirs, where they can exchange it."""
         (tmp_path / "fleet.yml").write_text("forks: 3\n")
         os.chown(tmp_path / place, 65534, 65534)
-        with pytest.raises(InputError, match=r"fleet\.yml is not used, for .* belongs to another user"):
+        with pytest.raises(InputError, match=r"fleet\.yml is not used: .* belongs to another user"):
             configure(Given(), tmp_path)
 
 

@@ -318,9 +318,7 @@ class TestPrune:
             await prune(state, key, date(2026, 4, 1))
         found = verify(state.audit, read_keys(state.audit.vkey))
         assert found.verdict is Verdict.GAP
-        assert [one.what for one in found.findings] == [
-            "records 0 to 11: taken out, and no signed record says that they were pruned"
-        ]
+        assert [one.what for one in found.findings] == ["records 0 to 11: deleted without a signed record of pruning"]
 
 
 async def _nothing() -> None:

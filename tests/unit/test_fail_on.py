@@ -59,7 +59,9 @@ class TestValues:
     @pytest.mark.parametrize("word", ["drift", "opted_out", "1", "", "error,"])
     def test_what_fails_no_run_is_refused(self, word: str) -> None:
         """A mistyped name must not let everything pass; the message has those that there are."""
-        with pytest.raises(InputError, match=r"^--fail-on: '\w*' is no outcome that fails a run; give some of .*error"):
+        with pytest.raises(
+            InputError, match=r"^--fail-on: '\w*' is not an outcome that fails a run; give one or more of .*error"
+        ):
             parse_fail_on([word], "--fail-on")
 
     def test_the_file_names_its_line(self, tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ class TestValues:
         assert configure(Given(), tmp_path).settings.fail_on == DRIFT
         assert configure(Given(fail_on=("error",)), tmp_path).settings.fail_on == {Outcome.ERROR}
         (tmp_path / "fleet.yml").write_text("forks: 1\nfail_on: drift\n")
-        with pytest.raises(InputError, match=r"fleet\.yml:2: 'drift' is no outcome"):
+        with pytest.raises(InputError, match=r"fleet\.yml:2: 'drift' is not an outcome"):
             _ = configure(Given(), tmp_path).settings
 
 

@@ -149,7 +149,7 @@ class TestForecast:
 
     def test_what_a_run_would_refuse_is_refused(self, settings: Settings) -> None:
         """The breaker cannot be off for live services."""
-        with pytest.raises(InputError, match="--breaker off is for loopback only"):
+        with pytest.raises(InputError, match="--breaker off works on loopback only"):
             look(replace(settings, breaker=None), person("anna"))
 
     @pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_an_empty_plan_is_said_in_words(settings: Settings, capsys: pytest.Captu
     spec = RunSpec("r1", False, Inventory(("staff.yml",), (person("anna"),), rehearsal=False, digest="0"), settings)
     print_forecast(Console(), spec, forecast(spec, load_catalog()))
     said = capsys.readouterr().out
-    assert "not permitted" in said and said.rstrip().endswith("Nobody would be visited.")
+    assert "not permitted" in said and said.rstrip().endswith("No account would be visited.")

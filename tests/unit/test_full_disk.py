@@ -106,7 +106,7 @@ def test_each_command_says_in_a_sentence_that_the_disk_is_full(
 def test_what_nothing_else_has_a_word_for_names_place_cause_and_fix() -> None:
     """The sentence of the last resort, for whatever the system refuses."""
     assert told(OSError(28, "No space left on device", "/state/x")) == (
-        "/state/x: No space left on device; make room there and run again."
+        "/state/x: No space left on device; free space there and run again."
     )
     assert told(OSError(5, "Input/output error")) == "Input/output error; check the disk."
     assert told(TimeoutError()) == "TimeoutError; fix that and run again."

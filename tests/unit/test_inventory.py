@@ -312,7 +312,7 @@ class TestMistakes:
                 "staff.yml:4: eve: fleet_accounts.linkedin.profile: names nobody at LinkedIn; take it from",
             ),
             ("fleet_accounts: {linkedin: {profile: 12}}", "fleet_accounts.linkedin.profile: must be text"),
-            ("fleet_accounts: {linkedin: {profile: 'a/../b'}}", "holds characters that are not allowed"),
+            ("fleet_accounts: {linkedin: {profile: 'a/../b'}}", "contains characters that are not allowed"),
             ("fleet_accounts: [linkedin]", "fleet_accounts: must map services to accounts"),
             ("fleet_email: eve", "fleet_email: not an e-mail address"),
             ("fleet_email: \"{{ lookup('pipe', 'id') }}\"", "fleet_email: holds a Jinja template"),

@@ -156,13 +156,13 @@ class TestStateDirectory:
         tmp_path.chmod(0o1777)
         state.check()
         tmp_path.chmod(0o777)
-        with pytest.raises(InputError, match=f"others can exchange what lies in {tmp_path} "):
+        with pytest.raises(InputError, match=f"others can replace the contents of {tmp_path} "):
             state.check()
-        with pytest.raises(InputError, match=f"others can exchange what lies in {tmp_path} "):
+        with pytest.raises(InputError, match=f"others can replace the contents of {tmp_path} "):
             StateDir(tmp_path / "new").create()
         tmp_path.chmod(0o700)
         os.chown(tmp_path, NOBODY, NOBODY)
-        with pytest.raises(InputError, match=f"others can exchange what lies in {tmp_path} "):
+        with pytest.raises(InputError, match=f"others can replace the contents of {tmp_path} "):
             state.check()
 
     @needs_root
@@ -172,7 +172,7 @@ class TestStateDirectory:
         link.symlink_to(tmp_path)
         StateDir(link / "state").check()
         os.lchown(link, NOBODY, NOBODY)
-        with pytest.raises(InputError, match=f"others can exchange what lies in {link} "):
+        with pytest.raises(InputError, match=f"others can replace the contents of {link} "):
             StateDir(link / "state").check()
 
     def test_writing_never_goes_through_a_link(self, state: StateDir, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ class TestPipesInPlaceOfFiles:
         os.mkfifo(segment.root_path)
         with deadline(5):
             assert segment.remembered_root() is None
-            with pytest.raises(FleetError, match="is not a file of the log's own"):
+            with pytest.raises(FleetError, match="is not a file written by the log"):
                 segment.start()
 
     def test_of_a_session_a_recipe_and_an_inventory(self, state: StateDir, tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ class TestTerminals:
     def test_of_mistakes_in_an_inventory(self, tmp_path: Path) -> None:
         """As `fleet inventory check` names them, and as an error of any command does."""
         (tmp_path / "staff.yml").write_text('all: {hosts: {"a\\e]0;owned\\ab": {"fleet_\\e[2J": 1}}}')
-        for arguments in (["inventory", "check"], ["run", "--service", "\x1b[2J"]):
+        for arguments in (["inventory", "check"], ["run", "-l", "\x1b[2J"]):
             done = subprocess.run(
                 [Path(sys.executable).with_name("fleet"), *arguments, "-i", tmp_path / "staff.yml"],
                 capture_output=True,

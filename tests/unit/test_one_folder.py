@@ -60,7 +60,7 @@ def test_every_verb_acts_on_the_state_of_the_folder(folder: Path, tmp_path: Path
     assert "log.heartbeat" in done("audit", "show", *given)
     assert "log.heartbeat" in done("audit", "export", *given)
     assert "c2sp.org/tlog-proof@v1" in done("audit", "prove", "0", *given)
-    assert done("audit", "prune", "--before", YESTERDAY, *given) == "Nothing is that old."
+    assert done("audit", "prune", "--before", YESTERDAY, *given) == "No records are that old."
     assert "0 of 2 controls read out" in done("status", *given)
     events = [one["event"] for one in read_records(StateDir(state).audit.log)]
     assert events == ["mandate.revoked", "mandate.renewed", "log.heartbeat", "log.key_rotated"]

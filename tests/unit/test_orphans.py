@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.orphans import PLAY, WORKER, held_folder, hold, reap, sweep
+from fleet.orphans import AGENT, PLAY, WORKER, held_folder, hold, reap, sweep
+from tests.hr_import.test_adopt import REMEMBERED
 from tests.playbook.helpers import BIN, wait_until
 
 HOUR_AGO = time.time() - 3600
@@ -30,13 +31,14 @@ def folder(runtime: Path, name: str, *, is_old: bool = True) -> Path:
 class TestSweep:
     def test_what_nobody_holds_is_removed(self, tmp_path: Path) -> None:
         """The folders of an agent, of an agent without `fleet run`, and of a play, however young."""
-        for name in ("20260101T000000Z-0a1b2c", "4711-1234567", ".play-x1y2z3", ".worker-x1y2z3"):
+        for name in ("20260101T000000Z-0a1b2c", ".agent-x1y2z3", ".play-x1y2z3", ".worker-x1y2z3"):
             folder(tmp_path, name)
         folder(tmp_path, "play-x1y2z3", is_old=False)
+        folder(tmp_path, "agent-x1y2z3", is_old=False)
         sweep(tmp_path)
         assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == []
 
-    @pytest.mark.parametrize("prefix", [PLAY, WORKER])
+    @pytest.mark.parametrize("prefix", [AGENT, PLAY, WORKER])
     def test_a_folder_is_not_swept_away_before_it_is_held(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
     ) -> None:
@@ -99,20 +101,21 @@ class InventoryModule(BaseInventoryPlugin):
 
 
 def test_a_command_that_is_ended_leaves_no_copy_of_the_staff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM while Ansible reads what an import is about to write: nothing is written, and nothing is left."""
+    """SIGTERM while Ansible reads what `inventory adopt` is to split: nothing is written, and nothing is left."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "slow.py").write_text(SLOW.format(marker=str(tmp_path / "reading")))
     monkeypatch.setenv("ANSIBLE_INVENTORY_PLUGINS", str(tmp_path / "plugins"))
     monkeypatch.setenv("ANSIBLE_INVENTORY_ENABLED", "slow, yaml")
-    (tmp_path / "people.csv").write_text("Work Email\nanna.keller@company.example\n")
-    command = [str(BIN / "fleet"), "inventory", "import", "people.csv", "-i", "staff.yml", "--yes"]
+    (tmp_path / "staff.yml").write_text("all: {hosts: {anna.keller: {fleet_email: anna.keller@company.example}}}\n")
+    (tmp_path / "staff.import.yml").write_text(REMEMBERED)
+    command = [str(BIN / "fleet"), "inventory", "adopt", "-i", "staff.yml"]
     with tempfile.TemporaryDirectory(prefix="fleet-") as runtime:  # short enough for sockets
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
-        importing = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        monkeypatch.setenv("TMPDIR", runtime)
+        adopting = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         wait_until((tmp_path / "reading").exists)
-        assert [path.name for path in Path(runtime).rglob("*.yml")] == ["staff.yml"]
-        importing.terminate()
-        assert importing.wait(30) == 143
-        assert [*Path(runtime, "fleet").iterdir()] == []
-    assert not (tmp_path / "staff.yml").exists()
+        adopting.terminate()
+        assert adopting.wait(30) == 143
+        assert [path for path in Path(runtime).rglob("*") if path.is_file()] == []
+    assert {path.name for path in tmp_path.iterdir()} == {"plugins", "staff.yml", "staff.import.yml", "reading", "home"}

@@ -104,7 +104,7 @@ def test_what_cannot_be_proved_is_refused(place: AuditDir, keys: list[VerifierKe
         Prover(place, keys).prove(43)
     lines = log_path(place.root).read_bytes().replace(b'"c5"', b'"c6"')
     log_path(place.root).write_bytes(lines)
-    with pytest.raises(AuditError, match="is not what was signed"):
+    with pytest.raises(AuditError, match="does not match its signature"):
         Prover(place, keys).prove(7)
     for path in place.checkpoints.iterdir():
         path.unlink()
@@ -123,7 +123,7 @@ def test_another_log_s_proof_is_not_this_log_s(place: AuditDir, keys: list[Verif
     text, signature = proof.note.rsplit("\n\n", 1)
     raw = base64.b64decode(signature.split()[2])
     relabeled = f"{text}\n\n— {keys[0].name} {base64.b64encode(keys[0].id + raw[4:]).decode()}\n"
-    with pytest.raises(NoteError, match="is of another log"):
+    with pytest.raises(NoteError, match="belongs to another log"):
         Proof(proof.line, 3, proof.hashes, relabeled).check(keys)
 
 

@@ -47,7 +47,7 @@ class TestCatalog:
 
     def test_a_second_recipe_of_one_service_is_refused(self, folder: Path) -> None:
         """Two recipes for one service would make it a matter of luck which one counts."""
-        assert "a recipe for 'linkedin' stands in" in refusal(folder, LINKEDIN, "linkedin.yml")
+        assert "already has a recipe for 'linkedin'; keep one of them" in refusal(folder, LINKEDIN, "linkedin.yml")
 
     def test_the_file_is_named_after_its_service(self, folder: Path) -> None:
         """A recipe is found by its file name."""
@@ -71,7 +71,7 @@ class TestCatalog:
 
     def test_an_empty_folder_is_refused(self, folder: Path) -> None:
         """A mistyped --recipes must not silently mean no recipes."""
-        with pytest.raises(InputError, match="holds no recipe"):
+        with pytest.raises(InputError, match="contains no recipe"):
             load_catalog([folder])
 
 
@@ -115,7 +115,7 @@ class TestRefusals:
             (
                 "page: https://www.linkedin.com/in/me/",
                 "page: https://www.linkedin.com/in/{profile}",
-                "everybody is led",
+                "page leads everyone there",
             ),
             ("pattern: '(", "pattern: '((", "profile.pattern: must be a regular expression"),
             (
@@ -128,7 +128,7 @@ class TestRefusals:
             ("domains: [linkedin.com]", "domains: []", "domains: must not be empty"),
             ("weak: [es]", "weak: [sv]", "weak: there are no names in sv"),
             ("    kind: switch", "    kind: switch\n    shows_within: 600", "shows_within: must be 90 or less"),
-            ("    kind: switch", "    kind: switch\n    save: yes", "save: must hold keys and values"),
+            ("    kind: switch", "    kind: switch\n    save: yes", "save: must be a mapping of keys to values"),
         ],
     )
     def test_each_mistake_is_named_with_its_key(self, folder: Path, before: str, after: str, message: str) -> None:

@@ -157,7 +157,7 @@ class TestCommands:
         (rehearsed.root / MARK).unlink()
         before = content(rehearsed)
         done = fleet(*command, "--state", str(state.root))
-        assert done.returncode == 2 and "counts as real and is left alone" in " ".join(done.stderr.split())
+        assert done.returncode == 2 and "counts as real and is not used" in " ".join(done.stderr.split())
         assert content(rehearsed) == before
 
     def test_a_second_run_stages_nothing_under_the_first(self, state: StateDir) -> None:
@@ -228,7 +228,7 @@ class TestMixedLog:
         assert Selection(only_failed="last").of(spec, load_catalog()).only == frozenset()
         assert Selection(resume=True).of(spec, load_catalog()).resumes == "real"
         assert History(spec).turns() == ["anna.keller", "brian.walsh", "ciara.byrne"]
-        with pytest.raises(InputError, match="Run 'tried' was a rehearsal, and tells nothing of real accounts"):
+        with pytest.raises(InputError, match="Run 'tried' was a rehearsal, so it has no real accounts"):
             Selection(only_failed="tried").of(spec, load_catalog())
 
     def test_a_rehearsal_s_selection_is_of_rehearsals(self, state: StateDir) -> None:

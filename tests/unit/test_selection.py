@@ -90,7 +90,7 @@ class TestResume:
     @pytest.mark.parametrize("other", [{"new": True}, {"only_failed": "last"}, {"stale_days": 0}])
     def test_it_stands_alone(self, stopped: Path, other: dict[str, Any]) -> None:
         """What else was asked for would be lost."""
-        with pytest.raises(InputError, match="leave --new, --only-failed, --stale out"):
+        with pytest.raises(InputError, match="omit --new, --only-failed and --stale"):
             Selection(resume=True, **other).of(spec(stopped), CATALOG)
 
 

@@ -28,7 +28,7 @@ class TestASignalThatAnotherThreadIsGiven:
         """At once, and not when the wait is over."""
         began = time.monotonic()
         with interruptible() as interruption:
-            with pytest.raises(Interrupted, match="before anybody was visited"), interruption.at_once():
+            with pytest.raises(Interrupted, match="before any account was visited"), interruption.at_once():
                 threading.Timer(0.1, signal.pthread_kill, (other_thread, number)).start()
                 threading.Event().wait(20)
             assert interruption.asked and time.monotonic() - began < 15

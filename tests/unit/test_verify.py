@@ -175,7 +175,7 @@ class TestTampering:
     def test_a_changed_record(self, folder: Path) -> None:
         """The range between the last checkpoint that fits and the first that does not."""
         edit(log_path(folder), lambda lines: [*lines[:7], flip(lines[7]), *lines[8:]])
-        assert says(folder) == (Verdict.MODIFIED, ["records 5 to 9: not as they were signed"])
+        assert says(folder) == (Verdict.MODIFIED, ["records 5 to 9: different from what was signed"])
 
     def test_a_record_that_is_taken_out(self, folder: Path) -> None:
         """The next one has the wrong number."""
@@ -183,8 +183,8 @@ class TestTampering:
         assert says(folder) == (
             Verdict.MODIFIED,
             [
-                "record 34 says that it is record 35",
-                "records 32 to 36: not as they were signed",
+                "record 34 has the number 35",
+                "records 32 to 36: different from what was signed",
             ],
         )
 
@@ -196,7 +196,7 @@ class TestTampering:
     def test_two_records_that_change_places(self, folder: Path) -> None:
         """Also with their numbers mended."""
         edit(log_path(folder), lambda lines: renumbered([lines[1], lines[0], *lines[2:]], 0))
-        assert says(folder) == (Verdict.MODIFIED, ["records 0 to 4: not as they were signed"])
+        assert says(folder) == (Verdict.MODIFIED, ["records 0 to 4: different from what was signed"])
 
     def test_a_record_that_is_put_in(self, folder: Path) -> None:
         """The segment is too long, and nothing after it can be in its place."""
@@ -206,7 +206,7 @@ class TestTampering:
     def test_a_tail_that_is_cut(self, folder: Path) -> None:
         """Fewer records than were signed."""
         edit(folder / "log" / "000000000032.jsonl", lambda lines: lines[:-1])
-        what = "39 records are there, and a checkpoint signs 40: the last one is gone"
+        what = "there are 39 records, and a checkpoint signs 40: the last one is missing"
         assert says(folder) == (Verdict.TRUNCATED, [what])
 
     def test_a_last_segment_that_is_gone(self, folder: Path) -> None:
@@ -235,7 +235,7 @@ class TestTampering:
         """What a crash leaves; nothing that was signed is lost."""
         with (folder / "log" / "000000000032.jsonl").open("ab") as file:
             file.write(b'{"v":1,"se')
-        assert says(folder) == (Verdict.TORN_TAIL, ["10 bytes after the last record: a write that was cut short"])
+        assert says(folder) == (Verdict.TORN_TAIL, ["10 bytes after the last record: an interrupted write"])
 
     def test_a_tear_may_be_long(self, folder: Path) -> None:
         """What a power cut leaves of a whole batch is no tampering."""
@@ -247,7 +247,7 @@ class TestTampering:
         """No crash does that."""
         with log_path(folder).open("ab") as file:
             file.write(b'{"v":1,"se')
-        assert says(folder) == (Verdict.MODIFIED, ["000000000000.jsonl ends in 10 bytes that are no record"])
+        assert says(folder) == (Verdict.MODIFIED, ["000000000000.jsonl ends in 10 bytes that are not a record"])
 
     def test_a_line_that_is_longer_than_any_record(self, folder: Path) -> None:
         """It is not read into memory."""
@@ -276,7 +276,7 @@ class TestTampering:
         newest = check(folder).newest
         assert newest is not None
         (folder / "ckpt" / "000000000040").write_text(newest.signed([SigningKey(name, key.private)]))
-        assert says(folder) == (Verdict.UNKNOWN_KEY, ["checkpoint 40 is signed by no key that this log had then"])
+        assert says(folder) == (Verdict.UNKNOWN_KEY, ["checkpoint 40 is not signed with a key that this log had then"])
         assert check(folder).signed == 37
 
     @pytest.mark.parametrize("change", ["a record", "the tail", "the checkpoint", "a segment"])
@@ -293,7 +293,7 @@ class TestTampering:
         else:
             (folder / "log" / "000000000016.jsonl").unlink()
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
-        with pytest.raises(AuditError, match=r"was changed: .*'fleet audit verify' tells more"):
+        with pytest.raises(AuditError, match=r"was changed: .*Run 'fleet audit verify' for details"):
             open_log(folder)
         after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
         assert after == before
@@ -342,7 +342,7 @@ class TestAnchors:
         (folder / "ckpt" / "000000000040").unlink()
         edit(folder / "log" / "000000000032.jsonl", lambda lines: lines[:5])
         assert says(folder) == (Verdict.OK, [])
-        what = "37 records are there, and the anchor in a mail signs 40: the last 3 are gone"
+        what = "there are 37 records, and the anchor in a mail signs 40: the last 3 are missing"
         assert says(folder, anchor) == (Verdict.TRUNCATED, [what])
 
     def test_a_rewritten_history_is_found_by_an_anchor_alone(self, folder: Path) -> None:
@@ -387,7 +387,7 @@ class TestAnchors:
     def test_a_file_without_anchor_is_refused(self, tmp_path: Path) -> None:
         """With what to give instead."""
         (tmp_path / "kept").write_text("nothing\n")
-        with pytest.raises(InputError, match="holds no checkpoint; give a file with its lines"):
+        with pytest.raises(InputError, match="contains no checkpoint; give a file with its lines"):
             read_anchors(tmp_path / "kept")
         with pytest.raises(InputError, match="cannot be read"):
             read_anchors(tmp_path / "missing")
@@ -436,7 +436,7 @@ class TestKeys:
             read_signing_key(place, tmp_path / "other" / "log-key.pem")
         path = tmp_path / "other" / "log-key.pem"
         path.write_text("hello")
-        with pytest.raises(InputError, match="is no private key in PEM form"):
+        with pytest.raises(InputError, match="is not a private key in PEM format"):
             read_signing_key(place, path)
         path.chmod(0o644)
         with pytest.raises(InputError, match="chmod 600"):
@@ -539,14 +539,14 @@ class TestForgery:
         for _ in range(2):
             verdict, findings = says(place.root)
             assert verdict is Verdict.GAP
-            assert "records 0 to 11: taken out, and no signed record says that they were pruned" in findings
+            assert "records 0 to 11: deleted without a signed record of pruning" in findings
             asyncio.run(write(place.root, 1))
 
     def test_a_log_without_any_checkpoint_is_not_as_it_was(self, place: AuditDir) -> None:
         """The first is written before any record, so there is always one."""
         shutil.rmtree(place.checkpoints)
         assert says(place.root)[0] is Verdict.MODIFIED
-        with pytest.raises(AuditError, match="it has records and no checkpoint"):
+        with pytest.raises(AuditError, match="it has records but no checkpoint"):
             open_log(place.root)
 
     def test_what_was_signed_only_by_the_next_writer_is_named(self, place: AuditDir) -> None:
@@ -575,7 +575,7 @@ class TestForgery:
         with (place.log / "000000000032.jsonl").open("ab") as file:
             file.write(line + b"\n")
         self.sign_as_thief(place, read_signing_key(place, place.root.parent / "log-key.pem"))
-        with pytest.raises(AuditError, match="holds a line that is no record"):
+        with pytest.raises(AuditError, match="has a line that is not a record"):
             list(segments.read_records(place.log))
         assert says(place.root) == (Verdict.MODIFIED, ["record 40 is not a record"])
 
@@ -606,7 +606,7 @@ class TestForgery:
         assert check(place.root).verdict is Verdict.MODIFIED
         log_path(place.root).rename(place.root / "aside")
         log_path(place.root).symlink_to(place.root / "aside")
-        assert any("is not a file of the log's own" in what for what in says(place.root)[1])
+        assert any("is not a file written by the log" in what for what in says(place.root)[1])
 
     def test_a_link_in_the_lock_s_place_is_not_written_to(self, place: AuditDir) -> None:
         """The signing key must not be overwritten with a run's name."""

@@ -177,7 +177,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("worker", "message"),
         [
-            pytest.param("milan", "Worker milan cannot be reached: ssh: Could not resolve hostname milan", marks=FULL),
+            pytest.param("milan", "Worker milan is unreachable: ssh: Could not resolve hostname milan", marks=FULL),
             ("ssh://paris/nowhere/fleet", "/nowhere/fleet: No such file or directory. Install Fleet Opt-Out there"),
             ("ssh://paris/bin/echo", "Worker paris cannot be used: it does not speak as it should. 'fleet doctor"),
             pytest.param(
@@ -210,7 +210,7 @@ class TestRefused:
         report = json.loads(output)
         assert report["exit_code"] == 130
         assert [one["message"] for one in report["errors"]] == [
-            "The run was interrupted before anybody was visited; run it again."
+            "The run was interrupted before any account was visited; run it again."
         ]
         assert 'type="interrupted"' in junit.read_text()
         assert records() == []
@@ -242,10 +242,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("option", "message"),
         [
-            ("-oProxyCommand=x", "is no worker; write [USER@]HOST"),
-            ("paris:22", "is no worker; write [USER@]HOST"),
-            ("ssh://paris/a b", "is no worker; write [USER@]HOST"),
-            ("ssh://paris:99999", "is no worker; write [USER@]HOST"),
+            ("-oProxyCommand=x", "is not a worker address; write [USER@]HOST"),
+            ("paris:22", "is not a worker address; write [USER@]HOST"),
+            ("ssh://paris/a b", "is not a worker address; write [USER@]HOST"),
+            ("ssh://paris:99999", "is not a worker address; write [USER@]HOST"),
             ("rome", "--worker: rome is named twice; name each worker once."),
         ],
     )
@@ -281,7 +281,7 @@ class TestLost:
         report = json.loads(output)
         assert report["exit_code"] == 1
         [error] = [one["message"] for one in report["errors"]]
-        assert error.startswith(f"Worker {pressed_at}: ") and "Whom it had not begun with are left to" in error
+        assert error.startswith(f"Worker {pressed_at}: ") and "Accounts it had not started go to" in error
         found = ends(report)
         assert found["held.proof"] == ("unknown", "worker_lost")
         assert {name: found[name][0] for name in rest} == dict.fromkeys(rest, "already_opted_out")

@@ -1,4 +1,4 @@
-"""`fleet audit`: read, check and look after the audit log. One file for each verb."""
+"""`fleet audit`: read, verify and maintain the audit log. One file per command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fleet audit diff`: what two runs saw differently."""
+"""`fleet audit diff`: differences between two runs."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def checkpoint(
 ) -> None:
     """Record a heartbeat, sign the log, and print the checkpoint. Keep it elsewhere, as an anchor.
 
-    Run it daily from cron: if somebody truncates the log, the missing days show.
+    Run it daily from cron: if the log is truncated, the missing days show.
     """
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     carry_out(settings, "fleet audit checkpoint", Checkpoint())
@@ -35,6 +35,6 @@ def rotate_key(
     say(f"The log in {settings.state} is signed with a new key.")
     typer.echo(str(verifier))
     people.print(
-        "Keep the first public key too: it proves all later ones, and this one alone does not prove what came before.",
+        "Keep the first public key too: it proves all later ones. This one does not prove earlier records.",
         soft_wrap=True,
     )

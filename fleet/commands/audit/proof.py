@@ -46,12 +46,14 @@ def verify_proof(
     """
     try:
         if file.stat().st_size > MAX_TEXT_BYTES:
-            raise InputError(f"{file} is longer than {MAX_TEXT_BYTES} bytes, and no receipt; give one with proofs.")
+            raise InputError(
+                f"{file} is longer than {MAX_TEXT_BYTES} bytes, more than a receipt; give a file with proofs."
+            )
         proofs = find_proofs(file.read_text("utf-8", "replace"))
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}).") from None
     if not proofs:
-        raise InputError(f"{file} holds no proof; a proof begins with the line c2sp.org/tlog-proof@v1.")
+        raise InputError(f"{file} contains no proof; a proof begins with the line c2sp.org/tlog-proof@v1.")
     keys, console, failed = read_keys(key), screen(), False
     for text in proofs:
         try:

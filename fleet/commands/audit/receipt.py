@@ -1,4 +1,4 @@
-"""`fleet audit receipt`: what one employee gets to keep."""
+"""`fleet audit receipt`: an employee's record of what was done."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def receipt(
     places = settings.state_dir.audit
     subject = known_subjects(places.subjects).get(employee)
     if subject is None:
-        raise InputError(f"The log has nothing of '{employee}'; mend the name.")
+        raise InputError(f"The log has no records of '{employee}'; correct the name.")
     keys = read_keys(places.vkey)
     catalog = catalog_for(settings, rehearsal=rehearsal)
     log = of_kind(read_records(places.log), rehearsal=rehearsal)

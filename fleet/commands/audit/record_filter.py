@@ -1,4 +1,4 @@
-"""Which records a verb is about."""
+"""Filters that select the records of a command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SINCE = Annotated[
 
 
 def run_named(places: AuditDir, name: str, *, rehearsal: bool) -> str:
-    """The run id that `last` stands for (the newest of this kind), or `name` itself."""
+    """Return the id of the newest run of this kind for `last`, else `name` itself."""
     if name != "last":
         return name
     newest = next(read_last_run(places.log, rehearsal=rehearsal), None)
@@ -35,7 +35,7 @@ def run_named(places: AuditDir, name: str, *, rehearsal: bool) -> str:
 
 @dataclass(frozen=True)
 class Choice:
-    """The filters of the command line. `names` gives the employee of a pseudonym; `others` are runs to leave out."""
+    """The filters of the command line. `names` maps pseudonyms to employees; `others` are runs to exclude."""
 
     names: Mapping[str, str]
     run: str | None = None
@@ -59,11 +59,12 @@ class Choice:
         rehearsal: bool,
         with_others: bool = False,
     ) -> Choice:
-        """What the options choose: of real runs or of rehearsals, which `last` means too; `with_others` of both.
+        """Return the filters for real runs or rehearsals, also for `last`; `with_others` selects both kinds.
 
-        Raises InputError for an employee, a run or a time that cannot be."""
+        Raises InputError for an unknown employee or run, and for an invalid time.
+        """
         if employee is not None and employee not in names.values():
-            raise InputError(f"The log has nothing of '{employee}'; mend the name, or leave --employee out.")
+            raise InputError(f"The log has no records of '{employee}'; correct the name, or omit --employee.")
         if run is not None:
             wanted = run_named(places, run, rehearsal=rehearsal)
             if all(record.get("run") != wanted for _, record in read_lines(places.log)):
@@ -71,17 +72,15 @@ class Choice:
             run = wanted
         others = frozenset() if with_others else runs_of_kind(places.log, rehearsal=not rehearsal)
         if run in others:
-            raise InputError(
-                f"Run '{run}' was {'no' if rehearsal else 'a'} rehearsal; name another, or leave --run out."
-            )
+            raise InputError(f"Run '{run}' was {'not a' if rehearsal else 'a'} rehearsal; name another, or omit --run.")
         return cls(names, run, employee, service, outcome, None if since is None else _utc(since), others)
 
     def read(self, places: AuditDir, first: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        """The chosen records from number `first` on, each with its line."""
+        """Yield the selected records from number `first` on, each with its line."""
         return ((line, record) for line, record in read_lines(places.log, first) if self.includes(record))
 
     def includes(self, record: Mapping[str, Any]) -> bool:
-        """True if a record is chosen."""
+        """Return True if a record is selected."""
         return (
             (self.run is None or record.get("run") == self.run)
             and (self.service is None or record.get("service") == self.service)
@@ -93,10 +92,10 @@ class Choice:
 
 
 def _utc(text: str) -> str:
-    """A time in the form that the log has, so that texts can be compared."""
+    """Return a time in the log's format, so that the texts can be compared."""
     try:
         moment = datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise InputError(f"--since {text}: give a day or a time, as 2026-11-03 or 2026-11-03T09:00.") from None
+        raise InputError(f"--since {text}: give a day or a time, such as 2026-11-03 or 2026-11-03T09:00.") from None
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

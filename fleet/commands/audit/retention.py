@@ -1,4 +1,4 @@
-"""`fleet audit erase` and `fleet audit prune`: what is deleted on purpose."""
+"""`fleet audit erase` and `fleet audit prune`: deliberate deletion."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def erase(
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     erased = carry_out(settings, "fleet audit erase", Erase(employees=[employee]))["erased"].get(employee)
     if erased is None:
-        raise InputError(f"Nothing is known of '{employee}': no run has met them, and there is no session.")
-    # Not the pseudonym: what is printed may be kept, and would lead from the log to the person again.
-    met = "" if erased["pseudonym"] else " No run had met them."
+        raise InputError(f"There is no data about '{employee}': no run has included them, and there is no session.")
+    # Do not print the pseudonym: kept output would link the log to the person again.
+    met = "" if erased["pseudonym"] else " No run had included them."
     gone = f"{erased['sessions']} sessions, {erased['evidence']} pictures"
     typer.echo(f"{employee} is erased from the state {settings.state}: {gone}.{met}")
 
@@ -50,4 +50,4 @@ def prune(
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     day = date(before.year, before.month, before.day)
     first = carry_out(settings, "fleet audit prune", Prune(before=day))["first"]
-    typer.echo(f"The log in {settings.state} begins with record {first} now." if first else "Nothing is that old.")
+    typer.echo(f"The log in {settings.state} now begins with record {first}." if first else "No records are that old.")

@@ -1,4 +1,4 @@
-"""`fleet audit show`: read the records."""
+"""`fleet audit show`: print the records."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def show(
     if follow:
         try:
             _follow(state_dir, choice, output)
-        except KeyboardInterrupt:  # its usual end; a program was given one record a line, and gets nothing else
+        except KeyboardInterrupt:  # the usual way to end; a program got one record per line and gets no envelope
             raise typer.Exit(EXIT_INTERRUPTED) from None
     chosen = [record for _, record in choice.read(places)]
     return Answer({"records": [known.named(record) for record in chosen]}, partial(_print, chosen, known))
@@ -68,17 +68,17 @@ def _print(chosen: list[dict[str, Any]], known: Known) -> None:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known outside of the log of those whom it names by pseudonyms."""
+    """What the state, outside the log, holds about the log's pseudonyms."""
 
     names: Mapping[str, str]
     subjects: Mapping[str, Subject]
     evidence: Path
     rehearsals: frozenset[str]
-    """The runs whose records say nothing of real accounts."""
+    """The runs whose records say nothing about real accounts."""
 
     @classmethod
     def at(cls, state: StateDir) -> Known:
-        """All that a state knows now."""
+        """Read it from a state."""
         people_there = known_subjects(state.audit.subjects)
         subjects = {subject.pseudonym: subject for subject in people_there.values()}
         return cls(
@@ -89,7 +89,7 @@ class Known:
         )
 
     def named(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """A record with its employee, the kind of its run, and what the service calls a control called otherwise."""
+        """Return a record with its employee, the kind of its run, and the service's label of a renamed control."""
         record = dict(record) | ({"rehearsal": record["run"] in self.rehearsals} if record["run"] else {})
         if "subject" not in record:
             return record
@@ -98,7 +98,7 @@ class Known:
         return {**record, "employee": self.names.get(record["subject"] or ""), **more}
 
     def label(self, record: Mapping[str, Any]) -> str | None:
-        """What the service calls the control, if that was kept and is what was recorded."""
+        """Return the service's label of the control, if it was kept and matches the record."""
         if record.get("label") is None:
             return None
         who, folder = self.subjects.get(record["subject"]), self.evidence / (record["run"] or "")
@@ -107,14 +107,14 @@ class Known:
 
 
 def _follow(state: StateDir, choice: Choice, output: Output) -> NoReturn:
-    """Print each new record until Ctrl-C. The file is polled: a file that grows notifies nobody."""
+    """Print each new record until Ctrl-C. Polls the file, because appending sends no notification."""
     console, log, is_headed = screen(), Growing(state.audit.log), True
     known = Known.at(state)
     while True:
         read = [record for _, record in log.new()]
         about = {record["subject"] for record in read if record.get("subject")}
         if about - known.names.keys() or any(record["event"] in _CHANGES_KNOWN for record in read):
-            known = Known.at(state)  # a run has met somebody new, or somebody is nobody any more
+            known = Known.at(state)  # a run may have added employees, or an employee was erased
         found = [record for record in read if choice.includes(record)]
         for record in found:
             if output is Output.JSON:
@@ -170,7 +170,7 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
             yield f"HTTP {record['http_status']}"
         if record.get("label"):
             label = known.label(record)
-            yield "label not kept any more" if label is None else f"label there: “{label}”"
+            yield "label no longer kept" if label is None else f"label there: “{label}”"
         if record["refused_hosts"]:
             yield f"refused hosts: {', '.join(record['refused_hosts'])}"
         if record["worker"]:
@@ -181,19 +181,19 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
             yield f"stopped: {record['stopped']}"
     elif event == records.LOG_RECOVERED:
         if record["bytes"]:
-            yield f"a torn last line of {counted(record['bytes'], 'byte')} was put aside"
+            yield f"a torn last line of {counted(record['bytes'], 'byte')} was set aside"
         if record["unsigned"]:
             yield f"{counted(record['unsigned'], 'record')} had not been signed"
     elif event == records.LOG_KEY_ROTATED:
-        yield f"signed from here on with {record['vkey']}"
+        yield f"signed from now on with {record['vkey']}"
     elif event == records.LOG_PRUNED:
-        yield f"records before {record['before']} were taken out"
+        yield f"records before {record['before']} were deleted"
     elif event == records.SUBJECT_ERASED:
         yield f"{counted(record['sessions'], 'session')}, {counted(record['evidence'], 'picture')}"
     elif event == records.LOG_HEARTBEAT:
         yield f"operator uid {record['operator']}"
     elif event == records.MANDATE_MET:
-        yield f"for {', '.join(record['services']) or 'no service that can be named'}"
+        yield f"for {', '.join(record['services']) or 'no nameable service'}"
         yield f"from {record['granted_on']} to {record['expires_on']}"
         if record["revoked_on"]:
             yield f"revoked on {record['revoked_on']}"
@@ -203,23 +203,23 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
 
 
 def _words_of_authority(record: Mapping[str, Any]) -> Iterator[str]:
-    """What an act of an operator opened or shut, on what reference, and by whom."""
+    """Yield what an operator's act blocked or allowed, on what reference, and by whom."""
     event = record["event"]
     if event == records.MANDATE_REVOKED:
         yield f"since {record['revoked_on']}"
     elif event == records.MANDATE_RENEWED:
-        yield "counts again"
+        yield "valid again"
     elif event == records.SERVICE_STOPPED:
-        yield f"{record['service']} is shut to all runs since {record['stopped_on']}"
+        yield f"{record['service']} is stopped for all runs since {record['stopped_on']}"
     else:
-        yield f"{record['service']} is open again"
+        yield f"{record['service']} is no longer stopped"
     if record.get("reference"):
         yield f"reference {record['reference']}"
     elif record.get("reference_hmac"):
         yield "with a reference"
     yield "operator unknown" if record["operator"] is None else f"operator uid {record['operator']}"
     if record["operator_claimed"]:
-        yield f"said to be {record['operator_claimed']}"
+        yield f"claims to be {record['operator_claimed']}"
 
 
 def _name(service: str | None, control: str | None) -> str:

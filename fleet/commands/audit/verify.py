@@ -1,4 +1,4 @@
-"""`fleet audit verify`: is the log whole, and is it what was signed?"""
+"""`fleet audit verify`: whether the log is complete and matches its signatures."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def verify(
 
 
 def _estimate(places: AuditDir) -> int:
-    """About how many records there are: the last segment is guessed from its size."""
+    """Estimate the number of records: that of the last segment follows from its size."""
     present = segments(places.log)
     rest = present[-1].path.stat().st_size // 400 if present and present[-1].path.exists() else 0
     return max(0, len(present) - 1) * SEGMENT_RECORDS + rest
@@ -75,7 +75,7 @@ def _estimate(places: AuditDir) -> int:
 def _print(places: AuditDir, found: Verification, *, is_key_from_elsewhere: bool) -> None:
     table = plain(Column(no_wrap=True), "", has_header=False)
     table.add_row("Log", f"{places.root}\n{found.keys[0].name}")
-    pruned = f"; of the first {found.pruned:,} only the hashes, as they were pruned" if found.pruned else ""
+    pruned = f"; of the first {found.pruned:,} only the hashes remain (pruned)" if found.pruned else ""
     table.add_row("Records", f"{found.records:,}, of which {found.signed:,} signed{pruned}")
     table.add_row("Checkpoints", f"{found.checkpoints:,} checked against the records")
     table.add_row(
@@ -102,17 +102,17 @@ def _doubts(found: Verification, *, is_key_from_elsewhere: bool) -> list[str]:
     if found.anchored < found.records:
         what = f"the records after the first {found.anchored:,}" if found.anchored else "the log"
         doubts.append(
-            f"Nothing here excludes that {what} once went on differently: records at the end may be gone together with "
-            "their checkpoints, or whoever had the signing key may have written them anew. Only a checkpoint that was "
-            "kept elsewhere does (--anchor)."
+            f"This does not rule out another history of {what}: records at the end may be gone together with "
+            "their checkpoints, or rewritten by someone with the signing key. Only a checkpoint kept elsewhere rules "
+            "that out (--anchor)."
         )
     if found.recovered:
         doubts.append(
-            "Records that were recovered may be what a crash left, or what somebody added: nothing proves what they "
+            "Recovered records may be left from a crash or added by someone: nothing proves what they "
             "were before the next writer signed them."
         )
     if not is_key_from_elsewhere:
-        doubts.append("The public key lay beside the log; whoever can rewrite the one can replace the other (--key).")
+        doubts.append("The public key was read from the log's folder; write access allows replacing both (--key).")
     return doubts
 
 

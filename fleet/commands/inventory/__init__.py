@@ -1,4 +1,4 @@
-"""`fleet inventory`: check, import and prune the employees. One file for each verb."""
+"""`fleet inventory`: check, import and prune the employees. One file per command."""
 
 from __future__ import annotations
 

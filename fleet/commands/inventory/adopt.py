@@ -1,4 +1,4 @@
-"""`fleet inventory adopt`: from one file that imports and people wrote into, to a folder with a file for each."""
+"""`fleet inventory adopt`: splits a file that both imports and people edited into a folder with a file for each."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def adopt(
     Exit codes: 0 split, 2 refused; nothing was written.
     """
     done = split(inventory, folder or inventory.with_suffix(""))
-    by_hand = f"{done.by_hand.name} has what was written by hand" if done.by_hand else "nothing was written by hand"
-    say(f"{done.folder} says what {inventory} says: {HR_FILE} has {counted(len(done.entries), 'employee')}, {by_hand}.")
+    by_hand = f"{done.by_hand.name} has the entries made by hand" if done.by_hand else "no entry was made by hand"
+    say(f"{done.folder} equals {inventory}: {HR_FILE} has {counted(len(done.entries), 'employee')}, {by_hand}.")
     for name in done.whole_accounts:
-        say(f"{name}: fleet_accounts stays by hand as a whole, because HR does not export all of it.", "yellow")
+        say(f"{name}: fleet_accounts stays by hand as a whole: HR does not export all of it.", "yellow")
     say(
-        f"Next: write {done.folder} in place of {inventory} in fleet.yml ('inventory:'), jobs and scripts, and import "
+        f"Next: put {done.folder} in place of {inventory} in fleet.yml ('inventory:'), jobs and scripts, and import "
         f"with -i {done.folder} --check. Then delete {inventory.name} and {inventory.stem}.import.yml."
     )

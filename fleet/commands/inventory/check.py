@@ -1,4 +1,4 @@
-"""`fleet inventory check`: every mistake in an inventory, before a browser opens."""
+"""`fleet inventory check`: every error in an inventory, before a browser opens."""
 
 from __future__ import annotations
 

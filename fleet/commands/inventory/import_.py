@@ -1,4 +1,4 @@
-"""`fleet inventory import`: from an HR system's export to an inventory."""
+"""`fleet inventory import`: turns an HR system's export into an inventory."""
 
 from __future__ import annotations
 
@@ -112,20 +112,20 @@ def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) ->
     difference, name = found.difference, found.hr_file.path.name
     if difference.losses and not accept_shrink:
         raise InputError(
-            f"{' and '.join(map(str, difference.losses))} would leave {name}: see that {found.export.path} is the "
-            "whole export. Nothing was written; --accept-shrink writes it, --keep-left lets nobody leave."
+            f"{' and '.join(map(str, difference.losses))} would leave {name}: check that {found.export.path} is the "
+            "whole export. Nothing was written; --accept-shrink writes it, --keep-left keeps everyone."
         )
     if not difference.is_nothing and not yes:
         held = counted(len({one.employee for one in difference.authority}), "employee")
         given = f", with authority for the accounts of {held}" if difference.authority else ""
-        left = f", and take {len(difference.left)} out of it" if difference.left else ""
+        left = f", and remove {len(difference.left)} from it" if difference.left else ""
         confirm(f"Write {name}{given}{left}?", "--yes")
     found.write()
     if difference.is_nothing:
         return
-    say(f"{found.hr_file.path} is written; the columns are remembered in {remembered_path(found.hr_file.path).name}.")
+    say(f"{found.hr_file.path} was written; the columns are remembered in {remembered_path(found.hr_file.path).name}.")
     if difference.left:
-        say(f"What the state still has of those who left: fleet inventory prune -i {shlex.quote(str(inventory))}")
+        say(f"To list what the state has of those who left: fleet inventory prune -i {shlex.quote(str(inventory))}")
 
 
 def _show(found: Import) -> None:
@@ -136,7 +136,7 @@ def _show(found: Import) -> None:
         say(line, "yellow")
     if not found.export.ends_with_line_end:
         last = max(row.line for row in (*found.export.rows, *found.export.totals))
-        say(f"{found.export.path}:{last}: the last line has no end; see that it was not cut.", "yellow")
+        say(f"{found.export.path}:{last}: the last line has no line end; check that the file is complete.", "yellow")
     if not found.difference.is_nothing:
         console.print()
         console.print(difference_table(found.difference))

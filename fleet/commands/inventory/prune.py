@@ -64,17 +64,17 @@ def prune(
         _show(found, read)
     for folder in (Path(source) for source in settings.inventory if Path(source).is_dir()):
         for what in check_folder(folder).unknown_to_hr:
-            say(what, "yellow")  # not a leaver until the entry is gone
+            say(what, "yellow")  # counts as employed until the entry is gone
     gone = found.removable
     if remove and gone:
         if shrinks_by_half(len(gone), found.known) and not accept_shrink:
             raise InputError(
-                f"{len(gone)} of the {found.known} people that the state knows would go: see that every inventory is "
-                "given with -i. Nothing was removed; --accept-shrink does."
+                f"{len(gone)} of the {found.known} people in the state would be removed: check that every inventory is "
+                "given with -i. Nothing was removed; --accept-shrink removes them."
             )
         if not yes:
-            confirm(f"Delete all that leads to {len(gone)} of them?", "--yes")
-        # A withdrawn mandate stays withdrawn: a person who comes back under that name must give a new one.
+            confirm(f"Delete all data that identifies {len(gone)} of them?", "--yes")
+        # A revoked mandate stays revoked: a person who returns under that name must give a new one.
         act = Erase(employees=[one.employee for one in gone])
         erased = carry_out(settings, "fleet inventory prune", act)["erased"]
         if output is Output.JSON:
@@ -83,19 +83,19 @@ def prune(
             sessions = sum(each["sessions"] for each in erased.values())
             pictures = sum(each["evidence"] for each in erased.values())
             removed = f"{counted(sessions, 'session')}, {counted(pictures, 'picture')}"
-            typer.echo(f"{len(erased)} removed from {settings.state}: {removed}. It is in the log.")
+            typer.echo(f"{len(erased)} removed from {settings.state}: {removed}. This is recorded in the log.")
     elif gone and output is Output.TEXT:
         rest = "".join(f" -i {shlex.quote(source)}" for source in read.sources) + " --rehearsal" * rehearsal
-        say(f"Delete all that leads to them: fleet inventory prune{rest} --remove")
+        say(f"To delete all data that identifies them: fleet inventory prune{rest} --remove")
     return Answer(leavers_fields(found, is_removed=remove and bool(gone)))
 
 
 def _show(found: Leavers, read: Inventory) -> None:
     if not found.people:
-        people.print(f"Everybody whom the state knows ({found.known}) is in the inventory.")
+        people.print(f"All people in the state ({found.known}) are in the inventory.")
         return
     screen().print(leavers_table(found))
     say(
-        f"{len(found.people)} in no inventory any more; the state knows {found.known} people, the inventory names "
+        f"{len(found.people)} in no inventory any more; the state has {found.known} people, the inventory names "
         f"{len(read.employees)}."
     )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One call per employee over the agent's socket: a name in, what Ansible is to say out. The agent knows all else.
+"""One request per employee over the agent's socket: a name in, Ansible's result out. The agent knows everything else.
 
-Standard library and Ansible only, because Ansible and Fleet Opt-Out may live in different environments.
-`ansible-doc -M roles/optout/library optout` documents it.
+Standard library and Ansible only, because Ansible and Fleet Opt-Out may be installed in different environments.
+`ansible-doc -M roles/optout/library optout` shows its documentation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ansible.plugins.action import ActionBase
 
 START_TIMEOUT = 60  # seconds until a new agent listens
 LOOK_EVERY = 5  # seconds between two checks of the agent while it visits
-SILENCE = 120  # seconds; a working agent answers at once, one that plans ten thousand employees in some 30
+SILENCE = 120  # seconds; a working agent answers at once; planning ten thousand employees takes about 30
 INSTALL = (
     "The command 'fleet' was not found. Install Fleet Opt-Out on this machine (pip install fleet-optout) "
     "and put it on PATH, or name it with FLEET_BIN."
@@ -39,7 +39,7 @@ class AgentUnavailable(Exception):
 
 
 class ActionModule(ActionBase):
-    """Opts one employee out of what is planned for them."""
+    """Carries out one employee's planned opt-outs."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
         return {**result, **answer["task"]}
 
     def _play(self, task_vars):
-        """What the agent must know to make the plan itself: names and places, no values of employees."""
+        """Return what the agent needs to make the plan itself: names and places, no employee data."""
         return {
             "cwd": str(Path.cwd()),
             "inventory_sources": list(task_vars.get("ansible_inventory_sources") or []),
@@ -71,7 +71,7 @@ class ActionModule(ActionBase):
 
 
 def ask(path, request, is_own):
-    """The agent's answer, which may take as long as the visit does. `fleet run` watches its agent; a play its own."""
+    """Return the agent's answer; a visit may take long. `fleet run` watches its own agent, a play watches its own."""
     try:
         with send(path, request) as connection:
             while is_own and not select.select([connection], [], [], LOOK_EVERY)[0]:
@@ -82,7 +82,7 @@ def ask(path, request, is_own):
 
 
 def send(path, request, within=None):
-    """A connection on which the request has gone out."""
+    """Connect, send a request and return the connection."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(within)
     connection.connect(path)
@@ -91,7 +91,7 @@ def send(path, request, within=None):
 
 
 def require_alive(path, connection):
-    """Kill an agent that hangs: it holds the log, and each employee of this play would wait for it."""
+    """Kill an agent that hangs: it holds the log, and every employee of this play would wait for it."""
     try:
         with send(path, {"v": 1, "op": "alive"}, within=SILENCE) as look:
             look.makefile("rb").readline()
@@ -105,7 +105,7 @@ def require_alive(path, connection):
 
 
 def find_agent(play):
-    """The socket of this play's agent. The first task to lock Ansible's private folder of the play starts it."""
+    """Return the socket of this play's agent. The first task to lock the play's private Ansible folder starts it."""
     with (Path(constants.DEFAULT_LOCAL_TMP) / "fleet-agent.json").open("a+") as known:
         fcntl.flock(known, fcntl.LOCK_EX)
         known.seek(0)
@@ -114,7 +114,7 @@ def find_agent(play):
             try:
                 answer = start_agent(play)
             except AgentUnavailable as error:
-                answer = {"error": str(error)}  # for all others, too
+                answer = {"error": str(error)}  # for all other tasks, too
             json.dump(answer, known)
     if "error" in answer:
         raise AgentUnavailable(answer["error"])
@@ -122,7 +122,7 @@ def find_agent(play):
 
 
 def start_agent(play):
-    """Start `fleet agent`, which outlives this worker but not the play; what it says once it listens."""
+    """Start `fleet agent` and return its answer once it listens. It outlives this worker but not the play."""
     beside = Path(sys.executable).with_name("fleet")
     program = os.environ.get("FLEET_BIN") or (str(beside) if beside.exists() else shutil.which("fleet"))
     if not program:
@@ -137,12 +137,12 @@ def start_agent(play):
                 [program, "agent", "--owner-fd", str(owner)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=complaints,  # until it listens; then it lets go of it
+                stderr=complaints,  # until it listens; then it closes this file
                 pass_fds=(owner,),
                 start_new_session=True,  # Ansible ends a worker's whole process group
                 cwd="/",
             )
-            with contextlib.suppress(BrokenPipeError), agent.stdin:  # one that has ended already says nothing below
+            with contextlib.suppress(BrokenPipeError), agent.stdin:  # one that has ended prints nothing below
                 agent.stdin.write(json.dumps({"play": play}, default=str).encode())
             with agent.stdout:
                 if select.select([agent.stdout], [], [], START_TIMEOUT)[0] and (line := agent.stdout.readline()):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Documentation only: the work is done by the action plugin of the same name.
+# Documentation only: the action plugin of the same name does the work.
 
 DOCUMENTATION = r"""
 module: optout
