@@ -180,7 +180,7 @@ class TestImport:
         """A cut or a filtered export looks like that; --keep-left and --keep let people stay."""
         bring_in("--yes")
         Path("people.csv").write_text("\n".join(PEOPLE.splitlines()[:2]) + "\n", "utf-8")
-        assert "2 of 3 people would leave hr.yml: see that people.csv is the whole export" in refusal("--yes")
+        assert "2 of 3 people would leave hr.yml: check that people.csv is the whole export" in refusal("--yes")
         assert bring_in("--yes", "--keep-left").stdout.startswith("Nothing to change")
         kept = bring_in("--yes", "--keep", "brian.walsh")
         assert kept.returncode == 0 and "0 joined, 0 changed, 1 left, 1 unchanged, 1 kept" in kept.stdout

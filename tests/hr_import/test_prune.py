@@ -66,7 +66,7 @@ async def run(state: StateDir, key: Path) -> None:
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
-    """Five people whom a run has met, sessions of two of them and of somebody else, two withdrawn mandates."""
+    """Five people whom a run has met, sessions of two of them and of somebody else, two revoked mandates."""
     monkeypatch.chdir(tmp_path)
     assert fleet("init").returncode == 0
     state = StateDir(default_state())
@@ -98,8 +98,8 @@ class TestList:
         done = prune()
         assert done.returncode == 0, done.stderr
         assert [line.split() for line in done.stdout.splitlines()[1:]] == [
-            ["bob", "2", "1", "withdrawn", "on", "2026-03-01;", "that", "stays"],
-            ["gone", "-", "-", "withdrawn", "on", "2026-03-01;", "that", "stays"],
+            ["bob", "2", "1", "revoked", "on", "2026-03-01;", "stays", "revoked"],
+            ["gone", "-", "-", "revoked", "on", "2026-03-01;", "stays", "revoked"],
             ["zoe", "1", "-"],
         ]
         assert "fleet inventory prune -i staff.yml --remove" in done.stderr
@@ -137,7 +137,7 @@ class TestList:
 
 class TestRemove:
     def test_what_leads_to_them_goes_and_is_recorded(self, state: StateDir) -> None:
-        """Sessions, pictures, pseudonym and key; a withdrawn mandate and everybody else stay; the log verifies."""
+        """Sessions, pictures, pseudonym and key; a revoked mandate and everybody else stay; the log verifies."""
         done = prune("--remove", "--yes")
         assert done.returncode == 0, done.stderr
         assert (
