@@ -139,7 +139,7 @@ class TestImport:
         code, screen = answer("\x03")
         assert code in (1, 130) and not Path("staff").exists()
         code, screen = answer("y\n")
-        assert code == 0 and "Write hr.yml? [y/N]" in screen and "is written" in screen
+        assert code == 0 and "Write hr.yml? [y/N]" in screen and "was written" in screen
         assert screen.index("joined") < screen.index("[y/N]")
         assert Path("staff").exists()
 
