@@ -303,7 +303,7 @@ class TestRecipes:
         assert "intranet.circular" in fleet("run", "--plan").stdout
         for command in (
             ("inventory", "check"),
-            ("inventory", "import", "people.csv", "-i", "staff.yml", "--check"),
+            ("inventory", "import", "people.csv", "-i", "hr.yml", "--check"),
             ("inventory", "prune"),
             ("status",),
         ):
