@@ -163,7 +163,7 @@ class TestHours:
     )
     def test_what_are_no_hours_is_refused(self, text: str) -> None:
         """A typing error must not open the night."""
-        with pytest.raises(ValueError, match="must (be|start)"):
+        with pytest.raises(ValueError, match=r"must (be|start)"):
             Hours.parse(text)
 
 
