@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 
 from fleet import __version__
-from fleet.commands.options import say
-from fleet.commands.verbs import Verbs
-from fleet.errors import FleetError, told
+from fleet.commands.options import complain
+from fleet.commands.verbs import Verbs, failure
+from fleet.errors import FleetError
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
 
 _VERBS = Verbs(
@@ -89,9 +89,6 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)  # the default leaves private files behind
     try:
         app()
-    except FleetError as error:
-        say(f"Error: {error}", "red")
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
@@ -100,6 +97,7 @@ def main() -> None:
         # The reader of our output (a pager, head) has gone: there is nothing to report.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_TOOL_FAILED)
-    except OSError as error:
-        say(f"Error: {told(error)}", "red")
-        sys.exit(EXIT_TOOL_FAILED)
+    except (FleetError, OSError) as error:
+        exit_code, sentences = failure(error)
+        complain(sentences)
+        sys.exit(exit_code)

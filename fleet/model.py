@@ -40,7 +40,7 @@ class Outcome(StrEnum):
     @property
     def is_done(self) -> bool:
         """Return True if nothing is left to do today."""
-        return self in DONE
+        return self.exit_code == EXIT_OK
 
     @property
     def is_failed(self) -> bool:
@@ -58,15 +58,6 @@ class Outcome(StrEnum):
         return EXIT_CODE_OF[self]
 
 
-DONE = frozenset(
-    {
-        Outcome.ALREADY_OPTED_OUT,
-        Outcome.OPTED_OUT,
-        Outcome.NOT_OFFERED,
-        Outcome.SUBMITTED,
-        Outcome.WAIVED,
-    }
-)
 FAILED = frozenset(
     {
         Outcome.SIGN_IN_NEEDED,
@@ -266,7 +257,7 @@ def count_outcomes(results: Iterable[Result]) -> dict[str, int]:
     return {outcome.value: found[outcome] for outcome in Outcome if found[outcome]}
 
 
-FAILING = frozenset(outcome for outcome in Outcome if outcome.exit_code != EXIT_OK)
+FAILING = frozenset(outcome for outcome in Outcome if not outcome.is_done)
 """The outcomes that fail a run, unless --fail-on names some of them."""
 
 

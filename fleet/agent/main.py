@@ -36,7 +36,8 @@ def run_agent(socket_path: Path | None, owners: list[int], order: dict[str, Any]
     """
     if socket_path is None:
         with held_folder(runtime_dir(), AGENT) as folder:
-            return run_agent(folder / "agent.sock", owners, order)
+            run_agent(folder / "agent.sock", owners, order)
+        return
     settle(socket_path.parent)
 
     async def open_run(workers: RemoteVisitors) -> Run:
@@ -53,7 +54,6 @@ def run_agent(socket_path: Path | None, owners: list[int], order: dict[str, Any]
     agent = Agent(socket_path, open_run, announce, belongs_to_play="play" in order)
     asyncio.run(agent.serve(owners))
     sweep(runtime_dir())  # a killed owner may have left its play running
-    return None
 
 
 def announce(socket_path: Path) -> None:

@@ -32,20 +32,20 @@ _EITHER_WAY = {Outcome.SIGN_IN_NEEDED, Outcome.CHALLENGED, Outcome.WRONG_ACCOUNT
 T = TypeVar("T")
 
 ORDER = TypeAdapter(Order)
-_FINDING = TypeAdapter(ControlResult)
+_RESULT = TypeAdapter(ControlResult)
 _ENDING = TypeAdapter(Ending)
 
 
-def dump_result(finding: ControlResult) -> dict[str, Any]:
+def dump_result(result: ControlResult) -> dict[str, Any]:
     """Return a control's result as a JSON-compatible dict."""
-    picture = finding.picture
-    return asdict(finding) | {"picture": base64.b64encode(picture).decode() if picture is not None else None}
+    picture = result.picture
+    return asdict(result) | {"picture": base64.b64encode(picture).decode() if picture is not None else None}
 
 
 def load_result(fields: Mapping[str, Any]) -> ControlResult:
     """Return the result that `dump_result` wrote. Raises ValueError or TypeError if invalid."""
     picture = fields["picture"]
-    found = _FINDING.validate_python({**fields, "picture": None if picture is None else _load_picture(picture)})
+    found = _RESULT.validate_python({**fields, "picture": None if picture is None else _load_picture(picture)})
     hosts, status = found.refused_hosts, found.http_status
     if len(hosts) > MAX_REFUSED_HOSTS or not all(map(_HOST.fullmatch, hosts)):
         raise ValueError("refused hosts that are none")

@@ -46,7 +46,7 @@ class Verb(TyperCommand):
             answer = super().invoke(ctx)
         except (FleetError, OSError, KeyboardInterrupt) as error:
             if is_json and not isinstance(error, BrokenPipeError):
-                _print_failure(_names(ctx), *_failure(error))
+                _print_failure(_names(ctx), *failure(error))
             raise
         if not isinstance(answer, Answer):
             return answer
@@ -70,8 +70,8 @@ def _names(ctx: Any) -> list[str]:
     return [*_names(ctx.parent), ctx.info_name] if ctx.parent is not None else []
 
 
-def _failure(error: BaseException) -> tuple[int, list[str]]:
-    """Return the exit code that `fleet.cli` uses for an error, and its sentences."""
+def failure(error: BaseException) -> tuple[int, list[str]]:
+    """Return the exit code of an error that ends a command, and its sentences."""
     if isinstance(error, FleetError):
         return error.exit_code, [str(error)]
     if isinstance(error, OSError):

@@ -12,7 +12,7 @@ from typing import Any
 from fleet.model import EXIT_OK
 
 VERSION = 2
-"""Version of the fields that every object has; README.md lists them."""
+"""Version of the fields that every object has; docs/monitoring.md lists them."""
 
 # The format of compilers (https://www.gnu.org/prep/standards/html_node/Errors.html), used by every message here.
 _PLACE = re.compile(r"(?P<file>[^\s:][^:\n]*):(?P<line>[1-9][0-9]{0,8})?[: ]")

@@ -17,7 +17,7 @@ from fleet.paths import StateDir
 from fleet.settings.file import expanded, find_config, read_config
 from fleet.settings.hours import Hours
 from fleet.settings.setting import Setting
-from fleet.settings.table import SETTINGS
+from fleet.settings.table import SETTINGS, setting_named
 from fleet.settings.values import BreakerLimits, Pause
 from fleet.ssh import WorkerAddress
 
@@ -128,8 +128,7 @@ class Configuration:
     def parsed(self, name: str) -> Any:
         """Return a parsed setting. Raises InputError that names the source of an invalid value."""
         found = self.values[name]
-        setting = next(one for one in SETTINGS if one.name == name)
-        return None if found.value is None else setting.parse(found.value, str(found.source))
+        return None if found.value is None else setting_named(name).parse(found.value, str(found.source))
 
     @property
     def settings(self) -> Settings:

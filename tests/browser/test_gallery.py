@@ -119,7 +119,8 @@ def accounts() -> list[RehearsalAccount]:
     ]
 
 
-WALKED = [case if case in in_every_run() else pytest.param(*case, marks=FULL) for case in gallery()]
+_IN_EVERY_RUN = in_every_run()
+WALKED = [case if case in _IN_EVERY_RUN else pytest.param(*case, marks=FULL) for case in gallery()]
 
 
 @dataclass
