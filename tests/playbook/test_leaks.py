@@ -344,4 +344,5 @@ class TestLeaks:
     def test_it_was_looked_there(self, stage: Stage, where: str) -> None:
         """What was not searched could not be found."""
         assert stage.loud_play
+        check_that_nothing_leaked(stage)  # searches what is on disk now
         assert stage.place.has_seen(where)
