@@ -1,4 +1,4 @@
-"""What a run would do and how long it would take, from inventory, gates and pacing, before anything is touched."""
+"""Forecast of a run: what it would visit and how long it would take, from inventory, gates and pacing."""
 
 from __future__ import annotations
 

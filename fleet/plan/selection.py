@@ -57,7 +57,7 @@ class Selection:
     def _resumed(self, spec: RunSpec) -> RunSpec:
         last = next(read_last_run(spec.settings.state_dir.audit.log, rehearsal=spec.inventory.rehearsal), None)
         if last is None:
-            raise InputError("--resume: no run is in the log yet; run without it.")
+            raise InputError("--resume: the log has no run yet; omit it.")
         left = frozenset(_whose(result) for result in _results(spec, "last") if result.outcome in _LEFT)
         return replace(
             spec,
@@ -147,8 +147,8 @@ def require_no_shrink(spec: RunSpec) -> None:
         if inventory.total * 2 <= before:
             today = counted(inventory.total, "employee")
             raise InputError(
-                f"{', '.join(inventory.sources)} names {today}; it named {before} in run {record['run']}. Check what "
-                "is missing, or accept it with --accept-shrink (in a play optout_accept_shrink). Nothing was done."
+                f"{', '.join(inventory.sources)} lists {today}, but {before} in run {record['run']}. Check what is "
+                "missing, or accept it with --accept-shrink (optout_accept_shrink in a play). Nothing was done."
             )
         return
 
