@@ -1,4 +1,4 @@
-"""The changes an export makes to `hr.yml`: who joined, whose entry changed and how, who left."""
+"""Compares an export with `hr.yml`: who joined, which entries changed and how, who left."""
 
 from __future__ import annotations
 

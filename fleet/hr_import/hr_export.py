@@ -113,7 +113,7 @@ def read_export(
         raise InputError(f"{path} is empty; export it again.")
     if "\0" in text:
         line = _line(text, text.index("\0"))
-        raise InputError(f"{path}:{line}: a NUL byte: the file is damaged, or not text; export it again as CSV.")
+        raise InputError(f"{path}:{line}: contains a NUL byte, so it is damaged or not text; export it again as CSV.")
     skipped, separators, first = 0, ",;\t", re.match(r"sep=([^\r\n]*)(?:\r\n?|\n)", text)
     if first:
         skipped, separators, text = 1, first[1], text[first.end() :]

@@ -1,4 +1,4 @@
-"""Rows that an import skips: those excluded by `--where`, and those that mark a person as having left."""
+"""Rows that an import may skip: those excluded by `--where`, and those of people who have left."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def without_leavers(export: Export, leavers: Collection[Leaver], wanted: OnLeave
     if wanted is OnLeaver.REFUSE:
         told = ", ".join(map(str, list(leavers)[:5])) + (", …" if len(leavers) > 5 else "")
         raise InputError(
-            f"{export.path}: {len(leavers)} of {len(export.rows)} rows are of people who have left: {told}. Nothing "
+            f"{export.path}: {len(leavers)} of {len(export.rows)} rows are for people who have left: {told}. Nothing "
             "was written. Add --leavers skip to leave them out, --leavers take to import them, or --where COLUMN=VALUE."
         )
     lines = {one.line for one in leavers}

@@ -198,7 +198,7 @@ def _without_a_group(readings: Iterable[_Reading], columns: Columns) -> Iterator
                 told.add((key, value))
                 yield (
                     one.row.line,
-                    f"{columns.name(key)}: '{value}' cannot be a group's name, so it has no group; use letters or "
+                    f"{columns.name(key)}: '{value}' cannot be a group name, so it has no group; use letters or "
                     "digits, at most 100 characters.",
                 )
 

@@ -46,7 +46,7 @@ class Import:
     warnings: tuple[str, ...]
     difference: Difference
     still_written: tuple[str, ...]
-    """People who leave but are still in another file of the folder, each with its place."""
+    """People who leave but still have an entry in another file of the folder, each with its place."""
     text: str
     remembered: Remembered
     was_remembered: Remembered
@@ -150,7 +150,7 @@ def _still_written(difference: Difference, place: Path) -> Iterator[str]:
     for hand in entries_beside(place.parent) if left and place.name == HR_FILE else ():
         if hand.is_host and hand.name in left:
             where = f"{place.parent.name}/{hand.source}"
-            yield f"{where}: {hand.name} leaves, but still has a hand-written entry here; remove it."
+            yield f"{where}: {hand.name} is no longer in the export, but still has an entry here; remove it."
 
 
 def _require_known(keep: Collection[str], known: Collection[str], place: Path, export: Path) -> None:

@@ -128,6 +128,7 @@ def read_employee(
     services: Mapping[str, Recipe],
     lines: SourceLines,
 ) -> Employee:
+    """Return a host as an employee; only the locale may come from `inherited`, the variables of its groups."""
     own = {whole(key): _plain(value) for key, value in variables.items() if key.startswith("fleet_")}
     problems: list[Problem] = []
 
@@ -207,7 +208,7 @@ def _read_accounts(data: Any, services: Mapping[str, Recipe], refuse: Any) -> di
             continue
         if account.owner == "company" and services[service].accounts == "personal":
             name = services[service].name
-            what = f"{name}'s terms make accounts the members' own; remove owner, and add a mandate."
+            what = f"by {name}'s terms, accounts belong to their members; remove owner, and add a mandate."
             refuse(f"{path}.owner", what, service)
             continue
         accounts[service] = account

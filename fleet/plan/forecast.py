@@ -55,7 +55,7 @@ class ServiceForecast:
 class Forecast:
     """`visits` in their order; `left_alone` with the outcome that each would get without a visit.
 
-    `lacking` lists, in sentences, what a run needs and this machine does not have.
+    `lacking` lists, in sentences, requirements that this machine does not meet.
     """
 
     visits: tuple[PlannedAccount, ...]

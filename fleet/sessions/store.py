@@ -127,7 +127,7 @@ class SessionStore:
         return info
 
     def seal_back(self, employee: str, recipe: Recipe, opened: Opened, state: StorageState) -> bool:
-        """Seal the session a visit has left; False if it was removed or replaced since it was opened."""
+        """Seal the session again after a visit; False if it was removed or replaced meanwhile."""
         sealed, info = self._sealed(employee, recipe, state.left_by_visit(recipe, opened.state))
         with self._locked():
             try:

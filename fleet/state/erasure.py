@@ -30,7 +30,7 @@ CUT_OFF = 40
 
 @dataclass(frozen=True)
 class Erased:
-    """Number of files deleted for a person. `pseudonym` is None for a person no run has met."""
+    """Number of files deleted for a person. `pseudonym` is None for a person who was in no run."""
 
     pseudonym: str | None
     sessions: int

@@ -231,7 +231,7 @@ class InventoryModule(people.People):
             why = people.shown(type(error).__name__)
             raise people.DirectoryError(
                 _broken(url, error)
-                or f"{url} is unreachable, or closed the connection ({why}); check that it is up, and url."
+                or f"{url} is unreachable, or closed the connection ({why}); check url, and that the server is up."
             ) from None
 
     def _connection(self):

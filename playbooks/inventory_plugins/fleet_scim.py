@@ -325,7 +325,7 @@ def _broken(url, reason):
     if isinstance(reason, http.client.HTTPException):
         return f"{url} closed the connection early; no hosts were added, run again."
     why = getattr(reason, "strerror", None) or type(reason).__name__
-    return f"{url} is unreachable, or closed the connection ({why}); check that it is up, and url."
+    return f"{url} is unreachable, or closed the connection ({why}); check url, and that the server is up."
 
 
 def _get(node, name):

@@ -313,7 +313,7 @@ def within(seconds: int, work: Callable[[], Answer], url: str) -> Answer:
 
 
 def shown(text: object) -> str:
-    """Return a foreign text as one short piece of a line, without terminal control characters."""
+    """Return untrusted text in quotes, at most 120 characters of one line, without control characters."""
     plain = "".join(letter if letter.isprintable() else "?" for letter in str(text))
     return f"'{plain[:120]}{'…' if len(plain) > 120 else ''}'"
 
@@ -341,7 +341,7 @@ def is_loopback(host: str) -> bool:
 
 
 def read_secret(path: Path) -> str:
-    """Return the one line of a file private to its owner, checked on the open descriptor. Raises DirectoryError."""
+    """Return the one line of a private file, checked on the open file descriptor. Raises DirectoryError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -49,7 +49,7 @@ def test_somebody_whom_hr_does_not_know_is_a_mistake_until_kept() -> None:
     by_hand("more.ini", "[pilot]\ncarl fleet_locale=fr\n")
     Path("people.csv").write_text(CSV.replace("bob@b.example,Lyon,fr,bob-b\n", ""))
     done = fleet("inventory", "import", "people.csv", "-i", "staff", "--yes")
-    assert "staff/staff.yml:3: bob leaves, but still has a hand-written entry here; remove it." in done.stderr
+    assert "staff/staff.yml:3: bob is no longer in the export, but still has an entry here; remove it." in done.stderr
     done = fleet("inventory", "check", "-i", "staff")
     assert done.exit_code == 2
     assert done.stderr.splitlines() == [

@@ -119,7 +119,7 @@ class TestCutFiles:
             (b"\xef\xbb\xbf\n", "people.csv is empty"),
             ('a,b\n1,2\n3,"4\n5,6\n', "people.csv:3: a quote opened here is never closed"),
             ('a,b\n1,"2" x\n', "people.csv:2: a quote in the middle"),
-            ("a,b\n1,\0\n", "people.csv:2: a NUL byte"),
+            ("a,b\n1,\0\n", "people.csv:2: contains a NUL byte"),
             (TEXT.encode("utf-16-le"), "people.csv looks like UTF-16 without a BOM"),
             (b"\xff\xfe" + TEXT.encode("utf-16-le")[:-1], "people.csv ends in the middle of a character"),
             (f"a,b\n1,{'x' * 10_001}\n", "people.csv:2: a cell has more than 10,000"),

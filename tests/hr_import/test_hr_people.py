@@ -430,7 +430,7 @@ class TestPeople:
         assert [one.groups for one in found.persons] == [{}, {}]
         [said] = found.warnings
         assert said.replace(f"{tmp_path}/", "") == (
-            f"people.csv:2: Site: '{value}' cannot be a group's name, so it has no group; use letters or digits, at "
+            f"people.csv:2: Site: '{value}' cannot be a group name, so it has no group; use letters or digits, at "
             "most 100 characters."
         )
 

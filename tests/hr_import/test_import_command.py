@@ -351,7 +351,7 @@ class TestRowsThatAreNotRead:
             "Work Email,Status,Termination Date\nanna@b.example,Active,\nbrian@b.example,Terminated,2026-06-30\n"
         )
         said = refusal("--yes")
-        assert "1 of 2 rows are of people who have left: line 3 (Status: Terminated). Nothing was written." in said
+        assert "1 of 2 rows are for people who have left: line 3 (Status: Terminated). Nothing was written." in said
         done = bring_in("--check", "--where", "Status=Active")
         assert done.returncode == 0 and "1 joined" in done.stdout
         assert "not read: Status, Termination Date" in done.stderr
@@ -359,7 +359,7 @@ class TestRowsThatAreNotRead:
         assert "people.csv: 1 row left out (employee has left): line 3 (Status: Terminated)." in done.stderr
         assert bring_in("--yes").stdout == "Nothing to change in hr.yml: 1 unchanged.\n"
         assert bring_in("--yes", "--leavers", "take").stdout.endswith("1 joined, 0 changed, 0 left, 1 unchanged.\n")
-        assert "1 of 2 rows are of people who have left" in refusal("--yes", "--leavers", "refuse")
+        assert "1 of 2 rows are for people who have left" in refusal("--yes", "--leavers", "refuse")
 
     def test_titles_and_totals_are_told(self) -> None:
         """So that nobody wonders which lines were people."""

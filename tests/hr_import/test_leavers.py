@@ -93,7 +93,7 @@ class TestLeavers:
         with pytest.raises(InputError) as error:
             without_leavers(found, leavers, OnLeaver.REFUSE)
         assert str(error.value).replace(f"{tmp_path}/", "") == (
-            "people.csv: 1 of 2 rows are of people who have left: line 3 (Status: Terminated). Nothing was written. "
+            "people.csv: 1 of 2 rows are for people who have left: line 3 (Status: Terminated). Nothing was written. "
             "Add --leavers skip to leave them out, --leavers take to import them, or --where COLUMN=VALUE."
         )
         assert emails(without_leavers(found, leavers, OnLeaver.SKIP)) == ["a@b.example"]

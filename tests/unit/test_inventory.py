@@ -220,7 +220,7 @@ class TestAuthority:
         press = employee(read(tmp_path, f"all:\n  hosts:\n    press:\n      fleet_accounts: {accounts}\n"), "press")
         assert list(press.accounts) == ["intranet"]
         assert [str(problem) for problem in press.problems] == [
-            "staff.yml:4: press: fleet_accounts.linkedin.owner: LinkedIn's terms make accounts the members' own; "
+            "staff.yml:4: press: fleet_accounts.linkedin.owner: by LinkedIn's terms, accounts belong to their members; "
             "remove owner, and add a mandate."
         ]
         assert press.problem_for("linkedin") is not None and press.problem_for("intranet") is None

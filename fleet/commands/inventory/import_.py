@@ -118,8 +118,8 @@ def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) ->
         )
     if not difference.is_nothing and not yes:
         held = counted(len({one.employee for one in difference.authority}), "employee")
-        given = f", with authority for the accounts of {held}" if difference.authority else ""
-        left = f", and remove {len(difference.left)} from it" if difference.left else ""
+        given = f", changing authority over the accounts of {held}" if difference.authority else ""
+        left = f", removing {counted(len(difference.left), 'employee')}" if difference.left else ""
         confirm(f"Write {name}{given}{left}?", "--yes")
     found.write()
     if difference.is_nothing:
