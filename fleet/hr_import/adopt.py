@@ -203,8 +203,8 @@ def _require_same(source: Path, folder: Path) -> None:
             names = [name for name in {**parts[0], **parts[1]} if parts[0].get(name) != parts[1].get(name)]
             name = next(one for one in (*reversed(names), "_meta"))
             raise InputError(
-                f"{source}: Ansible would read '{name}' differently after the split (an anchor, a range, or one "
-                "variable in two places), so nothing was written. Write that entry out in one place."
+                f"{source}: Ansible would read '{name}' differently after the split (an anchor, a range, or a "
+                "variable set twice), so nothing was written. Write that entry out in one place."
             )
 
 

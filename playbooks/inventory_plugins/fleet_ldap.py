@@ -133,7 +133,7 @@ password_file: ldap.password
 base: ou=people,dc=company,dc=example
 accounts:
   linkedin:
-    profile: companyLinkedin  # the attribute that holds it in your directory
+    profile: companyLinkedin  # the attribute that holds the profile in your directory
 
 # Active Directory, without disabled accounts, cached for an hour in a private folder. Where people are in several
 # domains of a forest: ldaps://dc1.company.example:3269, its global catalog

@@ -107,7 +107,7 @@ url: https://directory.company.example/scim/v2
 token_file: scim.token
 accounts:
   linkedin:
-    profile: nickName  # the attribute that holds it in your directory
+    profile: nickName  # the attribute that holds the profile in your directory
 
 # Only Lyon, by work address, named by e-mail, cached for an hour in a private folder
 # plugin: fleet_scim

@@ -306,7 +306,7 @@ class TestAuthority:
                 "after": "mandate M-3 for linkedin, wagtail, 2026-01-15 to 2099-12-31",
             }
         ]
-        assert "authority for the accounts of 1 employee? There is no terminal" in refusal(*OWN)
+        assert "authority over the accounts of 1 employee? There is no terminal" in refusal(*OWN)
 
 
 class TestRowsThatAreNotRead:
