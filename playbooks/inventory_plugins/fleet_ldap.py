@@ -44,7 +44,7 @@ options:
     required: true
     choices: [fleet_ldap]
   url:
-    description: C(ldaps://HOST) or, with C(start_tls), C(ldap://HOST). Plain ldap is allowed only to this machine.
+    description: C(ldaps://HOST) or, with C(start_tls), C(ldap://HOST). Plain ldap is allowed only to loopback.
     type: str
     required: true
   start_tls:
@@ -96,7 +96,7 @@ options:
     default: 600
   attributes:
     description:
-      - Attributes to read C(name), C(email), C(locale), C(department) and C(country) from. In a list, the first with a
+      - Attributes that hold C(name), C(email), C(locale), C(department) and C(country). In a list, the first with a
         value is used.
       - C(name) becomes the host's name. The others become C(fleet_email), C(fleet_locale), C(department), C(country).
       - C(department), C(country) and the language of C(locale) also create the groups C(department_X),
@@ -107,12 +107,12 @@ options:
     default: {}
   accounts:
     description:
-      - Attributes to read the C(profile), and optionally the C(name), of a person's account at a service from.
+      - Attributes that hold the C(profile), and optionally the C(name), of a person's account at a service.
       - Sets C(fleet_accounts). A person without a profile has no account there.
     type: dict
     default: {}
   variables:
-    description: Further host variables, each with the attribute to read it from, for C(keyed_groups) and the like.
+    description: Further host variables, each with the attribute that holds it, for C(keyed_groups) and the like.
     type: dict
     default: {}
   on_bad_person:

@@ -136,8 +136,8 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
         for variable, attributes in _mapping("variables", self.get_option("variables")):
             if not VARIABLE.fullmatch(str(variable)) or variable in FIELDS:
                 raise DirectoryError(
-                    f"variables: {shown(variable)}: must be a plain name without the prefix fleet_ or ansible_, and "
-                    f"not {', '.join(FIELDS)}."
+                    f"variables: {shown(variable)}: must be a plain name without the prefix fleet_ or ansible_, "
+                    f"other than {', '.join(FIELDS)}."
                 )
             wanted[f"variables.{variable}"] = attributes
         for where, attributes in wanted.items():
