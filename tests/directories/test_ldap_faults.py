@@ -5,43 +5,46 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.directories import servers
-from tests.directories.conftest import ldap_options
-from tests.directories.desks import Desk
+from tests.directories.desks import Desk, not_told, people_of, told
+from tests.sizes import cases
+
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"bind_dn": "cn=nobody,dc=company,dc=example"}, "does not let in 'cn=nobody,dc=company,dc=example' with the"),
+    ({"bind_dn": None, "password_file": None}, "has no 'ou=people,dc=company,dc=example' (noSuchObject)"),
+    ({"bind_dn": None}, "bind_dn and password_file belong together"),
+    ({"base": "ou=none,dc=company,dc=example"}, "has no 'ou=none,dc=company,dc=example' (noSuchObject)"),
+    ({"base": "people"}, "base: 'people' names no entry"),
+    ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "an Active Directory's port 3269."),
+    ({"bind_dn": "cn=limited,dc=company,dc=example", "page_size": 100}, "does not show everybody (sizeLimitExceeded)"),
+    ({"filter": "(mail=*"}, "filter: '(mail=*' is no LDAP filter; write one as in RFC 4515."),
+    ({"filter": "(mail=nobody@company.example)"}, "has nobody who matches"),
+    ({"ca_file": None}, "cannot be trusted (its certificate is not signed by one that is)"),
+    ({"ca_file": "missing.pem"}, "holds no certificates to trust"),
+    ({"url": "ldap://directory.company.example"}, "would send people and password in clear"),
+    ({"url": "ldaps://localhost:1"}, "cannot be reached, or went away"),
+    ({"url": "ldaps://localhost/ou=people"}, "names more than a server; the rest belongs into base."),
+    ({"start_tls": True}, "has TLS from the start; leave out start_tls."),
+    ({"attributes": {"name": "uid)(x"}}, "'uid)(x' is no attribute of LDAP"),
+]
+"""Options that are changed, and what is told of them."""
 
 
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"bind_dn": "cn=nobody,dc=company,dc=example"}, "does not let in 'cn=nobody,dc=company,dc=example' with the"),
-        ({"bind_dn": None, "password_file": None}, "has no 'ou=people,dc=company,dc=example' (noSuchObject)"),
-        ({"bind_dn": None}, "bind_dn and password_file belong together"),
-        ({"base": "ou=none,dc=company,dc=example"}, "has no 'ou=none,dc=company,dc=example' (noSuchObject)"),
-        ({"base": "people"}, "base: 'people' names no entry"),
-        ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "an Active Directory's port 3269."),
-        ({"bind_dn": "cn=limited,dc=company,dc=example"}, "does not show everybody (sizeLimitExceeded)"),
-        ({"filter": "(mail=*"}, "filter: '(mail=*' is no LDAP filter; write one as in RFC 4515."),
-        ({"filter": "(mail=nobody@company.example)"}, "has nobody who matches"),
-        ({"ca_file": None}, "cannot be trusted (its certificate is not signed by one that is)"),
-        ({"ca_file": "missing.pem"}, "holds no certificates to trust"),
-        ({"url": "ldap://directory.company.example"}, "would send people and password in clear"),
-        ({"url": "ldaps://localhost:1"}, "cannot be reached, or went away"),
-        ({"url": "ldaps://localhost/ou=people"}, "names more than a server; the rest belongs into base."),
-        ({"start_tls": True}, "has TLS from the start; leave out start_tls."),
-        ({"attributes": {"name": "uid)(x"}}, "'uid)(x' is no attribute of LDAP"),
-    ],
-)
-def test_each_fault_has_its_sentence(ldap: Desk, changed: dict[str, Any], said: str) -> None:
+def test_each_fault_has_its_sentence(ldap: Desk) -> None:
+    """Before any host is made."""
+    expected = [(ldap.another(str(number), **changed), said) for number, (changed, said) in enumerate(FAULTS)]
+    assert not_told(expected) == []
+
+
+@pytest.mark.parametrize(("changed", "said"), cases(FAULTS, FAULTS[:1]))
+def test_fleet_says_the_same(ldap: Desk, changed: dict[str, Any], said: str) -> None:
     """Ended with 2, before any host is made."""
-    if changed.get("bind_dn") == "cn=limited,dc=company,dc=example":
-        changed = changed | {"page_size": 100}
     assert said in ldap.refusal(**changed)
 
 
@@ -54,20 +57,20 @@ def test_a_wrong_password_is_told(ldap: Desk) -> None:
     """With the file that holds it, and without what it holds."""
     (ldap.folder / "secret").write_text("wrong-9Xq\n")
     ldap.secret = "wrong-9Xq"
-    assert "secret (invalidCredentials); mend one of them." in ldap.refusal()
+    assert "secret (invalidCredentials); mend one of them." in told([ldap])[0]
 
 
 def test_a_certificate_of_another_name_is_refused(ldap: Desk) -> None:
     """It is for `localhost`, and 127.0.0.1 is another name."""
-    assert "shows a certificate of another name" in ldap.refusal(
-        url=ldap.options["url"].replace("localhost", "127.0.0.1")
-    )
+    ldap.options["url"] = ldap.options["url"].replace("localhost", "127.0.0.1")
+    assert "shows a certificate of another name" in told([ldap])[0]
 
 
 def test_a_connection_that_changes_to_tls_is_as_good(ldap: Desk, ldap_server: servers.Directory) -> None:
     """STARTTLS; and in clear on this machine."""
-    assert len(ldap.hosts(url=ldap_server.clear_url, start_tls=True)) == 24
-    assert len(ldap.hosts(url=ldap_server.clear_url)) == 24
+    changed = ldap.another("changed", url=ldap_server.clear_url, start_tls=True)
+    read = people_of({"changed": changed, "clear": ldap.another("clear", url=ldap_server.clear_url)})
+    assert {way: len(people) for way, people in read.items()} == {"changed": 24, "clear": 24}
 
 
 def test_where_ldap3_is_missing_it_is_named(ldap: Desk) -> None:
@@ -168,18 +171,13 @@ def renumbered(answer: bytes, number: int) -> bytes:
     return b"".join(changed)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        ("silent", "fell silent or went away; nothing was taken from it, run again."),
-        ("away", "went away"),
-        ("for ever", "twice; nothing was taken from it; run again"),
-    ],
-)
-def test_a_server_that_does_not_come_to_an_end_is_left(
-    ldap_server: servers.Directory, tmp_path: Path, spoil: str, said: str
-) -> None:
+def test_a_server_that_does_not_come_to_an_end_is_left(ldap: Desk, ldap_server: servers.Directory) -> None:
     """Silent, gone after the first page, or the first page for ever: no smaller inventory."""
-    with between(ldap_server, spoil) as url:
-        desk = Desk(tmp_path, ldap_options(ldap_server, tmp_path) | {"url": url, "timeout": 3}, servers.PASSWORD)
-        assert said in desk.refusal()
+    faults = {
+        "silent": "fell silent or went away; nothing was taken from it, run again.",
+        "away": "went away",
+        "for ever": "twice; nothing was taken from it; run again",
+    }
+    with ExitStack() as relays:
+        urls = {spoil: relays.enter_context(between(ldap_server, spoil)) for spoil in faults}
+        assert not_told([(ldap.another(spoil, url=urls[spoil], timeout=3), faults[spoil]) for spoil in faults]) == []
