@@ -37,7 +37,7 @@ Preferences = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Size:
-    """How many are offered the checkbox, who of them have unticked it when the site starts, how many are not offered it.
+    """How many are offered the checkbox, who of them have unticked it before, and how many are not offered it.
 
     The first seven have a language each.
     """
