@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.playbook.helpers import BIN
 
@@ -41,7 +42,9 @@ class Desk:
         return path
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """One of the programs beside Python, in the folder."""
+        """`fleet`, or one of Ansible's programs beside Python, in the folder."""
+        if command[0] == "fleet":
+            return fleet(*command[1:], cwd=self.folder, env=os.environ | self.environ)
         return subprocess.run(
             [str(BIN / command[0]), *command[1:]],
             cwd=self.folder,

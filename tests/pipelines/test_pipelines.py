@@ -25,6 +25,7 @@ from fleet.paths import StateDir
 from fleet.recipes.catalog import load_catalog
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.sessions.store import SessionStore, StorageState
+from tests import commands
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
 from tests.pipelines.pages import environment_of
@@ -106,9 +107,9 @@ class Machine:
         """One of our commands by hand."""
         if arguments[0] == "run":
             self._serve()
-        return subprocess.run(
-            [str(BIN / "fleet"), *arguments], env=os.environ | self.environ, check=True, capture_output=True, text=True
-        ).stdout
+        done = commands.fleet(*arguments, env=os.environ | self.environ)
+        done.check_returncode()
+        return done.stdout
 
     def job(self, path: str | None = None, *, is_served: bool = True) -> Job:
         """A job on this machine."""
@@ -178,7 +179,7 @@ def allowed_on_gitlab(name: str) -> set[int]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home after `fleet init`."""
     home = tmp_path_factory.mktemp("home")
-    subprocess.run([str(BIN / "fleet"), "init"], env=environment_of(home), check=True, capture_output=True)
+    commands.fleet("init", env=environment_of(home)).check_returncode()
     return home
 
 

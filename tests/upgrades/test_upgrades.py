@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
 from fleet.rehearsal.account import RehearsalAccount
 from fleet.rehearsal.process import Rehearsal, start_rehearsal
+from tests import commands
 
 pytestmark = pytest.mark.xdist_group("upgrades")
 
-FLEET = str(Path(sys.executable).with_name("fleet"))
 HERE = Path(__file__).parent
 VERSIONS = ("b030b23",)
 
@@ -33,11 +32,9 @@ def company(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return copy
 
 
-def fleet(company: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def fleet(company: Path, *arguments: str) -> CompletedProcess[str]:
     """A command in the folder of the inventory; its fleet.yml names state and keys."""
-    return subprocess.run(
-        [FLEET, *arguments], cwd=company / "people", capture_output=True, text=True, timeout=120, check=False
-    )
+    return commands.fleet(*arguments, cwd=company / "people")
 
 
 def log_of(company: Path) -> list[dict[str, Any]]:
