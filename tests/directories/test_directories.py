@@ -16,6 +16,7 @@ from tests.directories import people, servers
 from tests.directories.desks import Desk, not_told, told
 from tests.sizes import cases
 
+pytestmark = pytest.mark.xdist_group("directories")  # one server of each kind
 STAFF = {f"person{number:02}" for number in range(24)}
 MANDATE = {"employee": "person01", "reference": "M-1", "services": ["linkedin"]}
 MANDATE |= {"granted_on": "2026-01-15", "expires_on": "2099-12-31"}

@@ -15,6 +15,7 @@ from tests.directories import servers
 from tests.directories.desks import Desk, not_told, people_of, told
 from tests.sizes import cases
 
+pytestmark = pytest.mark.xdist_group("directories")  # one server of each kind
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"bind_dn": "cn=nobody,dc=company,dc=example"}, "does not let in 'cn=nobody,dc=company,dc=example' with the"),
     ({"bind_dn": None, "password_file": None}, "has no 'ou=people,dc=company,dc=example' (noSuchObject)"),
