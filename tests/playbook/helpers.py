@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,19 @@ EXAMPLE_COUNTS = {
 
 Entry = tuple[str, str, str]
 """Employee, service, control."""
+
+
+@dataclass(frozen=True)
+class ExampleRun:
+    """What a first run of the example company left and told."""
+
+    home: Path
+    report: dict[str, Any]
+    records: list[dict[str, Any]]
+    notices: list[dict[str, Any]]
+    letters: list[EmailMessage]
+    sent: list[bytes]
+    """The notices and letters as they arrived."""
 
 
 def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -85,8 +85,9 @@ def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def export(folder: Path, who: str, value: str) -> str:
-    """A file with a session of this value."""
-    path = folder / f"{who}.json"
+    """A file with a session of this value, named as `sessions import --from` finds it."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{who}.portal.json"
     path.write_text(json.dumps({"cookies": [{"name": "sid", "value": f"{who}-{value}", "domain": "localhost"}]}))
     return str(path)
 
@@ -105,13 +106,14 @@ def test_what_was_done_during_a_visit_stays(tmp_path: Path) -> None:
         given = ("-i", staff, "--recipes", str(recipes))
         assert fleet("init").returncode == 0
         for who in PEOPLE:
-            done = fleet("sessions", "import", *given, who, "portal", export(tmp_path, who, "old"))
-            assert done.returncode == 0, done.stderr
+            export(tmp_path / "old", who, "old")
+        done = fleet("sessions", "import", *given, "--from", str(tmp_path / "old"))
+        assert done.returncode == 0, done.stderr
         command = [FLEET, "run", *given, "--check", "--output", "json"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
             portal.arrived.wait()
             acts = [
-                fleet("sessions", "import", *given, "imported", "portal", export(tmp_path, "imported", "new")),
+                fleet("sessions", "import", *given, "imported", "portal", export(tmp_path / "new", "imported", "new")),
                 fleet("sessions", "remove", "removed", "portal"),
                 fleet("mandates", "revoke", "revoked"),
             ]
