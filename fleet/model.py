@@ -43,6 +43,11 @@ class Outcome(StrEnum):
         return self.exit_code == EXIT_OK
 
     @property
+    def is_excused(self) -> bool:
+        """Return True if nothing is left to do because of an agreement, not of a reading."""
+        return self is Outcome.WAIVED
+
+    @property
     def is_failed(self) -> bool:
         """Return True if Ansible reports the host as failed for it."""
         return self in FAILED

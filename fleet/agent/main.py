@@ -20,6 +20,7 @@ from fleet.agent.role_variables import accept_shrink_from_variables, given_from_
 from fleet.agent.run import Run
 from fleet.agent.server import Agent
 from fleet.agent.start import KEPT, SPEC
+from fleet.agent.watch import watched_process
 from fleet.errors import InputError
 from fleet.orphans import AGENT, held_folder, hold, sweep
 from fleet.paths import require_private, runtime_dir
@@ -35,7 +36,7 @@ def run_agent(socket_path: Path | None, owners: list[int], order: dict[str, Any]
     Without a path the agent listens in a new folder. Raises InputError if other users can enter the socket's folder.
     """
     if socket_path is None:
-        with held_folder(runtime_dir(), AGENT) as folder:
+        with held_folder(runtime_dir(), AGENT) as folder, watched_process(folder / "agent.sock"):
             run_agent(folder / "agent.sock", owners, order)
         return
     settle(socket_path.parent)

@@ -1,10 +1,16 @@
-"""Watches, from the process that owns a run, for an agent that hangs and for Ansible no longer asking."""
+"""Watches for an agent that hangs: in `fleet run`, and in a second process for a play without `fleet run`."""
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from fleet.agent.client import AgentClient
+from fleet.agent.client import AgentClient, AgentHangs
 from fleet.errors import AgentError
 
 EVERY = 2.0
@@ -48,3 +54,43 @@ class Watch:
             idle = 0.0 if answer.get("visiting") else idle + EVERY
             if idle > self._idleness:
                 self.trouble = f"Ansible asked for nobody for {self._idleness:.0f} s, so its play was ended."
+
+
+@contextmanager
+def watched_process(socket_path: Path) -> Iterator[None]:
+    """Have a child process kill this one, an agent that will listen on `socket_path`, if it hangs.
+
+    A hung agent holds the audit log, and a play without `fleet run` would wait for it forever. Call this before any
+    thread is started.
+    """
+    agent = os.pidfd_open(os.getpid())
+    watcher = os.fork()
+    if watcher == 0:
+        try:
+            kill_if_hung(agent, AgentClient(socket_path))
+        finally:
+            os._exit(0)
+    os.close(agent)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(watcher, signal.SIGKILL)
+        os.waitpid(watcher, 0)
+
+
+def kill_if_hung(agent: int, client: AgentClient, *, every: float = EVERY, silence: float = SILENCE) -> None:
+    """Wait until an agent, given by its pidfd, has ended; kill it if it leaves a request unanswered for `silence`."""
+    with suppress(AgentError):  # it ended
+        client.wait_for_socket(lambda: not _has_ended(agent, 0))
+        while not _has_ended(agent, every):
+            try:
+                client.ask("alive", within=silence)
+            except AgentHangs:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(agent, signal.SIGKILL)
+                return
+
+
+def _has_ended(process: int, within: float) -> bool:
+    return bool(select.select([process], [], [], within)[0])

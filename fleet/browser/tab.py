@@ -243,13 +243,21 @@ class Tab:
         Returns True if it was pressed; None if there was nothing to press (safe to retry); False if the press failed
         midway and may or may not have arrived (must not be retried). Raises BrowserGone.
 
-        Writes that follow are tracked from before the press on (`saved`).
+        Writes that follow are tracked from before the press on (`saved`), so press only what sets or saves.
         """
         try:
             if not self._kept.is_remembered:
                 self._traffic.begin()
                 self.has_asked = False
                 await self._kept.remember()
+        except PlaywrightError as error:
+            self._raise_if_gone(error)
+            return None
+        return await self._click(find, kind, state)
+
+    async def _click(self, find: Find, kind: ControlKind | str, state: bool | None) -> bool | None:
+        """Click the one enabled match of `find`; returns as `press` does."""
+        try:
             point = await self._aim(find, kind, state)
         except PlaywrightError as error:
             self._raise_if_gone(error)

@@ -23,8 +23,8 @@ _OLD_YAML = re.compile(
 )
 _NO_LOCALE = re.compile(r"^ERROR: (Ansible (?:could not initialize the|requires the \w+) .+)$", re.MULTILINE)
 
-_LOSSES = ("fleet_scim: ", "fleet_ldap: ", "Skipping unexpected key ")
-"""Prefixes of warnings about a host or value that was left out."""
+_LOSSES = ("fleet_", "Skipping unexpected key ")
+"""Prefixes of warnings about a host or value that was left out: our inventory plugins' and Ansible's."""
 _IDLE = ("Invalid characters were found in group names but not replaced",)
 """Prefixes of warnings that do not concern employees."""
 

@@ -124,8 +124,8 @@ def past(log: Iterable[Mapping[str, Any]]) -> dict[ControlKey, Past]:
             known.looked_at = datetime.fromisoformat(record["at"])
         if record["run"] in setting:
             outcome = Outcome(record["outcome"])
-            known.is_waived = known.is_waived or outcome is Outcome.WAIVED
-            known.is_done = known.is_done or (outcome.is_done and outcome is not Outcome.WAIVED)
+            known.is_waived = known.is_waived or outcome.is_excused
+            known.is_done = known.is_done or (outcome.is_done and not outcome.is_excused)
     return found
 
 

@@ -69,7 +69,7 @@ def _case(result: Result, waivers: Iterable[Waiver], fail_on: Container[Outcome]
     outcome = result.outcome
     step = next_step(result) or ""
     said = ": ".join(filter(None, (outcome.value.replace("_", " "), step)))
-    if outcome is Outcome.WAIVED:
+    if outcome.is_excused:
         agreed = (w for w in waivers if w.service == result.service and w.control in (None, result.control))
         because = [f"{waiver.rationale} ({waiver.owner}, until {waiver.expires_on})" for waiver in agreed]
         case.append(_element("skipped", message=": ".join([said, *because[-1:]])))

@@ -10,13 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from fleet.cli import app
-from fleet.errors import FleetError
+from tests.commands import FLEET, fleet
 from tests.conftest import ROOT
 
-FLEET = str(Path(sys.executable).with_name("fleet"))
 PEOPLE = """Work Email,Location,LinkedIn URL,First Name,Last Name,Salary
 anna.keller@company.example,Dublin,https://www.linkedin.com/in/anna-keller-4b1a2/,Anna,Keller,"1,000"
 brian.walsh@company.example,Dublin,,Brian,Walsh,=2
@@ -28,17 +25,6 @@ chloe.martin@company.example,Lyon,chloe-martin,Chloé,Martin,3
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("people.csv").write_text(PEOPLE, "utf-8")
-
-
-def fleet(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    """What a command says and ends with, in this process: starting one takes longer than most tests."""
-    done = CliRunner().invoke(app, arguments, input=typed)
-    code, errors = done.exit_code, done.stderr
-    if isinstance(done.exception, FleetError):
-        code, errors = done.exception.exit_code, f"{errors}Error: {done.exception}\n"
-    elif done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return subprocess.CompletedProcess(arguments, code, done.stdout, errors)
 
 
 def bring_in(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -24,19 +23,13 @@ from fleet.state import erasure
 from fleet.state.acts import Writer
 from fleet.state.erasure import Erased
 from fleet.state.leavers import Leaver, find_leavers
+from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.logs import FINISHED, STARTED
 
-FLEET = str(Path(sys.executable).with_name("fleet"))
 RUN = "20260115T120000Z-abcdef"
 NAMES = ("anna", "bob", "carl", "dora", "emil")
 STAFF = "all:\n  hosts:\n    anna:\n    carl:\n    dora:\n    emil:\n"
-
-
-def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [FLEET, *arguments], capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
-    )
 
 
 async def remove(state: StateDir, leavers: tuple[Leaver, ...]) -> dict[str, Erased]:

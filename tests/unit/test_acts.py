@@ -8,7 +8,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -46,11 +45,11 @@ from fleet.sessions.store import Opened, SessionStore
 from fleet.state.acts import Writer
 from fleet.state.create import make_state
 from fleet.visit.visit import ControlResult, Ending, Journal, Order
+from tests.commands import fleet
 from tests.logs import STARTED, finish
 from tests.unit.stopped_run import spec
 from tests.visits import ORDER
 
-FLEET = str(Path(sys.executable).with_name("fleet"))
 RUN = "20260315T120000Z-abcdef"
 
 
@@ -70,10 +69,6 @@ def state() -> StateDir:
     state = StateDir(default_state())
     make_state(state, default_identity(), default_log_key())
     return state
-
-
-def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([FLEET, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 async def beside(*arguments: str) -> subprocess.CompletedProcess[str]:

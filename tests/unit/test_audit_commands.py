@@ -23,9 +23,10 @@ from fleet.audit.pseudonyms import Subjects, known_subjects
 from fleet.audit.segments import Segment
 from fleet.paths import StateDir, default_log_key
 from fleet.state.create import make_state
+from tests.commands import fleet
 from tests.logs import FINISHED, INTENDED, STARTED
 from tests.receivers import webhook
-from tests.unit.test_commands import fleet, refusal
+from tests.unit.test_commands import refusal
 
 RUNS: dict[str, dict[str, dict[str, Any]]] = {
     "r1": {

@@ -17,10 +17,10 @@ from fleet.commands.run import _notified
 from fleet.notify.send import Notifier
 from fleet.paths import CATALOG
 from fleet.run.run_report import RunReport
+from tests.commands import FLEET, fleet
 from tests.conftest import OBEYING_MODES, ROOT
 from tests.receivers import Webhook, webhook
 
-FLEET = str(Path(sys.executable).with_name("fleet"))
 STAFF = """
 all:
   hosts:
@@ -34,13 +34,10 @@ all:
 """
 
 
-def fleet(*arguments: str, cwd: Path | None = None, by: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*by, FLEET, *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=cwd)
-
-
 def refusal(*arguments: str, by: tuple[str, ...] = ()) -> str:
     """The sentence of a refused command, on one line: exit code 2, nothing on stdout, no traceback."""
-    done = fleet(*arguments, by=by)
+    command = [*by, FLEET, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False) if by else fleet(*arguments)
     assert (done.returncode, done.stdout) == (2, ""), done
     assert done.stderr.startswith("Error: ")
     return " ".join(done.stderr.split())

@@ -10,7 +10,8 @@ import pytest
 
 from fleet.audit.segments import read_records
 from fleet.paths import StateDir
-from tests.unit.test_commands import STAFF, cookie, fleet
+from tests.commands import fleet
+from tests.unit.test_commands import STAFF, cookie
 
 YESTERDAY = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 86400))
 

@@ -1,16 +1,20 @@
-"""The thin ends in Ansible: neither waits for an agent that is dead, or hangs."""
+"""The thin ends in Ansible, and who ends an agent that hangs: no play waits for one that does or that is dead."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from fleet.agent.client import AgentClient
+from fleet.agent.watch import kill_if_hung
 from tests.conftest import ROOT
 
 
@@ -36,27 +40,28 @@ print("listening", flush=True)
 time.sleep(600)
 """
 SLOW = """
-import json, socket, sys, threading, time
+import json, socket, sys, time
 listening = socket.socket(socket.AF_UNIX)
 listening.bind(sys.argv[1])
 listening.listen()
 print("listening", flush=True)
-visiting, _ = listening.accept()
-for _ in range(3):
-    looking, _ = listening.accept()
-    assert json.loads(looking.makefile().readline())["op"] == "alive"
-    looking.sendall(b"{}\\n")
-visiting.sendall(b'{"task": {}}\\n')
-time.sleep(600)
+checks, visiting = 0, None
+while True:
+    asking, _ = listening.accept()
+    if json.loads(asking.makefile().readline())["op"] == "visit":
+        visiting = asking
+        continue
+    asking.sendall(b"{}\\n")
+    checks += 1
+    if checks >= 3 and visiting:
+        visiting.sendall(b'{"task": {}}\\n')
 """
 
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where an agent listens; the plugins look at once, and do not wait long."""
-    # The real ones are minutes: nothing else about them is tested here.
-    monkeypatch.setattr(PLUGIN, "LOOK_EVERY", 0.05)
-    monkeypatch.setattr(PLUGIN, "SILENCE", 2)
+    # The real one is a minute: nothing else about it is tested here.
     monkeypatch.setattr(FINISH, "FINISH_WITHIN", 0.2)
     return str(tmp_path / "agent.sock")
 
@@ -81,19 +86,48 @@ def slow(path: str) -> Iterator[subprocess.Popen[bytes]]:
     yield from serving(SLOW, path)
 
 
-class TestActionPlugin:
+class TestWatcher:
+    """Of the agent of a play without `fleet run`, where nobody else checks."""
+
+    def watch(self, agent: subprocess.Popen[bytes], path: str) -> None:
+        """Check at once, and do not wait long."""
+        kill_if_hung(os.pidfd_open(agent.pid), AgentClient(Path(path)), every=0.05, silence=2)
+
     def test_an_agent_that_hangs_is_killed(self, path: str, hung: subprocess.Popen[bytes]) -> None:
-        """It holds the log, and a play without `fleet run` has nobody else who looks."""
-        with pytest.raises(PLUGIN.AgentUnavailable, match="did not answer for 2 s, so it was killed"):
-            PLUGIN.ask(path, VISIT, is_own=True)
+        """It holds the log, and every employee of the play would wait for it; each then learns that it has ended."""
+        self.watch(hung, path)
         assert hung.wait(10) == -9
         with pytest.raises(PLUGIN.AgentUnavailable, match="the agent ended before this employee's turn"):
-            PLUGIN.ask(path, VISIT, is_own=True)
+            PLUGIN.ask(path, VISIT)
 
     def test_a_visit_may_take_its_time(self, path: str, slow: subprocess.Popen[bytes]) -> None:
-        """Pauses are long: as long as the agent says that it lives, it is waited for."""
-        assert PLUGIN.ask(path, VISIT, is_own=True) == {"task": {}}
+        """Pauses are long: an agent that answers in between is left alone, and so is one that has ended."""
+        watching = threading.Thread(target=self.watch, args=(slow, path))
+        visit = threading.Thread(target=lambda: answers.append(PLUGIN.ask(path, VISIT)))
+        answers: list[object] = []
+        visit.start()
+        watching.start()
+        visit.join(30)
+        assert answers == [{"task": {}}] and slow.poll() is None
+        slow.terminate()
+        watching.join(30)
+        assert not watching.is_alive() and slow.wait(10) == -15
 
+    def test_it_ends_with_its_agent(self, tmp_path: Path) -> None:
+        """It is a process of its own, forked before the agent has a thread, and is gone when the agent is."""
+        program = (
+            "import os, pathlib, sys\n"
+            "from fleet.agent.watch import watched_process\n"
+            "with watched_process(pathlib.Path(sys.argv[1])):\n"
+            "    children = pathlib.Path(f'/proc/self/task/{os.getpid()}/children').read_text().split()\n"
+            "    print(*children)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "s")], capture_output=True, text=True)
+        [watcher] = done.stdout.split()
+        assert not Path("/proc", watcher).exists()
+
+
+class TestActionPlugin:
     def test_an_agent_that_dies_at_once_is_told_with_its_last_words(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

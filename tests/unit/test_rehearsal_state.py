@@ -27,11 +27,12 @@ from fleet.rehearsal.stage import raise_stage, raise_stage_alone
 from fleet.sessions.store import SessionStore, StorageState
 from fleet.settings.resolve import Settings
 from fleet.state.create import make_state
+from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
 from tests.logs import STARTED
 from tests.unit.test_audit_commands import LOCALES, told, write
-from tests.unit.test_commands import STAFF, fleet, refusal
+from tests.unit.test_commands import STAFF, refusal
 
 EXAMPLE = str(ROOT / "inventory.example.yml")
 LINKEDIN = load_catalog().recipes["linkedin"]
