@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import fleet
 from tests.conftest import live_in
-from tests.playbook.helpers import EXAMPLE, ExampleRun, fleet, records
+from tests.playbook.helpers import EXAMPLE, ExampleRun, records
 from tests.receivers import Mailbox, Webhook, mailbox, webhook
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import fleet
 from tests.conftest import ROOT
-from tests.playbook.helpers import BIN, fleet, has_intent, nothing_runs, records, wait_until
+from tests.playbook.helpers import BIN, has_intent, nothing_runs, records, wait_until
 from tests.sizes import cases
 
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)

@@ -25,13 +25,13 @@ from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.settings.resolve import Given, resolve_settings
 from fleet.state.create import make_state
+from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.full_disk import NEEDS_ROOT, FullDisk, SizeLimit
 from tests.playbook.helpers import (
     BIN,
     EXAMPLE,
     entries,
-    fleet,
     has_intent,
     nothing_runs,
     processes,

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ import pytest
 
 from fleet.audit import records as schema
 from fleet.paths import runtime_dir
+from tests.commands import fleet
 from tests.inventories import at_linkedin
-from tests.playbook.helpers import BIN, Entry, entries, fleet, processes, records, stored, wait_until
+from tests.playbook.helpers import BIN, Entry, entries, processes, records, stored, wait_until
 from tests.sizes import FULL, cases
 
 STEPS = {
@@ -74,13 +76,16 @@ def everybody_stands() -> bool:
 
 def of_run() -> list[psutil.Process]:
     """All processes of this test, renderers too (their environment does not tell, their parents do)."""
-    found = {process.pid: psutil.Process(process.pid) for process in processes() if psutil.pid_exists(process.pid)}
-    for process in list(found.values()):
-        try:
-            found |= {child.pid: child for child in process.children(recursive=True)}
-        except psutil.NoSuchProcess:
-            continue
-    return list(found.values())
+    found = {process.pid for process in processes()}
+    if not found:
+        return []
+    everybody, parents = {process.pid: process for process in psutil.process_iter()}, {}
+    for process in everybody.values():
+        with suppress(psutil.Error):
+            parents[process.pid] = process.ppid()
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return [everybody[pid] for pid in found if pid in everybody]
 
 
 def running(*words: str) -> list[psutil.Process]:

@@ -17,8 +17,9 @@ import yaml
 from junitparser import JUnitXml
 
 from fleet.audit import records as schema
+from tests.commands import fleet
 from tests.conftest import ROOT
-from tests.playbook.helpers import BIN, EXAMPLE, ExampleRun, entries, fleet, state, wait_until
+from tests.playbook.helpers import BIN, EXAMPLE, ExampleRun, entries, state, wait_until
 from tests.receivers import Webhook
 from tests.sizes import cases
 

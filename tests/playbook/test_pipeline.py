@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fleet.audit import records as schema
+from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
 from tests.playbook.helpers import (
@@ -19,7 +20,6 @@ from tests.playbook.helpers import (
     EXAMPLE_COUNTS,
     ExampleRun,
     entries,
-    fleet,
     has_intent,
     nothing_runs,
     processes,

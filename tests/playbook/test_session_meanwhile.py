@@ -6,7 +6,6 @@ import http.server
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ import yaml
 from fleet.paths import StateDir
 from fleet.recipes.catalog import load_catalog
 from fleet.sessions.store import SessionStore, read_identity
+from tests.commands import FLEET, fleet
 from tests.inventories import mandate
 
-FLEET = str(Path(sys.executable).with_name("fleet"))
 PEOPLE = ("imported", "removed", "revoked", "untouched")
 RECIPE = """\
 service: portal
@@ -78,10 +77,6 @@ class Portal:
             self.release.set()
             server.shutdown()
             server.server_close()
-
-
-def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([FLEET, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
 def export(folder: Path, who: str, value: str) -> str:

@@ -18,12 +18,12 @@ import pytest
 
 from fleet.audit import records as schema
 from fleet.paths import runtime_dir
+from tests.commands import FLEET, fleet
 from tests.inventories import at_linkedin
 from tests.playbook.helpers import (
     BIN,
     EXAMPLE,
     EXAMPLE_COUNTS,
-    fleet,
     has_intent,
     nothing_runs,
     processes,
@@ -40,7 +40,6 @@ pytestmark = [
     pytest.mark.xdist_group("workers"),
     pytest.mark.skipif(SSHD is None, reason="sshd is missing: install openssh-server"),
 ]
-FLEET = BIN / "fleet"
 PARIS, ROME = f"ssh://paris{FLEET}", f"ssh://rome{FLEET}"
 HELD = {"held.proof": "slow_proof", "held.page": "slow_page_long"}
 """Employee to the case that holds a visit in the middle: after the press, and before it."""
@@ -61,14 +60,7 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
 
 def at(home: Path) -> list[psutil.Process]:
     """Processes of one of the machines."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("HOME") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+    return [psutil.Process(process.pid) for process in processes(home) if psutil.pid_exists(process.pid)]
 
 
 def serving(home: Path) -> psutil.Process:
@@ -78,9 +70,9 @@ def serving(home: Path) -> psutil.Process:
 
 def nothing_is_left(machines: Sshd) -> bool:
     """True if no process of a run is left here or there, and no folder."""
-    there = [process for home in machines.homes.values() for process in at(home)]
     folders = [path for home in machines.homes.values() for path in (home / "fleet").glob("*")]
-    return not (there or folders or processes() or list(runtime_dir().iterdir()))
+    running = processes(*machines.homes.values(), Path(os.environ["HOME"]))
+    return not (running or folders or list(runtime_dir().iterdir()))
 
 
 def cookie_found_at(home: Path) -> list[Path | psutil.Process]:
