@@ -169,8 +169,8 @@ class TestCache:
 
 
 SPOILED = {
-    "chmod 644 secret": "secret is open to other users (mode 0644); run: chmod 600",
-    "chmod 640 secret": "secret is open to other users (mode 0640); run: chmod 600",
+    "chmod 644 secret": "secret is accessible to other users (mode 0644); run: chmod 600",
+    "chmod 640 secret": "secret is accessible to other users (mode 0640); run: chmod 600",
     "mv secret real; ln -s real secret": "secret is a symbolic link; use the file that it points to.",
     "rm secret": "secret cannot be read (No such file or directory)",
     "rm secret; mkdir secret": "secret is not a regular file",

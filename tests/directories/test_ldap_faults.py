@@ -18,9 +18,9 @@ from tests.sizes import cases
 pytestmark = pytest.mark.xdist_group("directories")  # one server of each kind
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"bind_dn": "cn=nobody,dc=company,dc=example"}, "refused 'cn=nobody,dc=company,dc=example' with the"),
-    ({"bind_dn": None, "password_file": None}, "has no 'ou=people,dc=company,dc=example' (noSuchObject)"),
+    ({"bind_dn": None, "password_file": None}, "has no entry 'ou=people,dc=company,dc=example' (noSuchObject)"),
     ({"bind_dn": None}, "bind_dn and password_file need each other"),
-    ({"base": "ou=none,dc=company,dc=example"}, "has no 'ou=none,dc=company,dc=example' (noSuchObject)"),
+    ({"base": "ou=none,dc=company,dc=example"}, "has no entry 'ou=none,dc=company,dc=example' (noSuchObject)"),
     ({"base": "people"}, "base: 'people' is not a DN"),
     ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "Active Directory's port 3269."),
     ({"bind_dn": "cn=limited,dc=company,dc=example", "page_size": 100}, "does not return everyone (sizeLimitExceeded)"),
