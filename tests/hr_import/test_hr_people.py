@@ -158,8 +158,8 @@ class TestColumns:
             (
                 "Email,Name,Name",
                 {"display_name": "Name"},
-                "people.csv:1: 2 columns are named 'Name' (display_name); rename all but one, choose another with --map "
-                "'display_name=COLUMN', or leave it out with --map display_name=",
+                "people.csv:1: 2 columns are named 'Name' (display_name); rename all but one, choose another with "
+                "--map 'display_name=COLUMN', or leave it out with --map display_name=",
             ),
             ("Email", {"phone": "Email"}, "--map phone: unknown field; known fields: name, email"),
             ("Email,R", {"mandate__reference": "R"}, "people.csv:1: a mandate also needs mandate.services and"),
