@@ -157,7 +157,7 @@ class TestImport:
         said = refusal("--yes")
         for part in (
             "people.csv:5: Work Email: not an e-mail address.",
-            "people.csv:6: Location: begins like a formula",
+            "people.csv:6: Location: starts like a formula",
             "people.csv:7: Work Email: the same address as in line 2; keep one",
         ):
             assert part in said
