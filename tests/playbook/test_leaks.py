@@ -27,6 +27,7 @@ from tests.markers import Markers
 from tests.playbook.helpers import nothing_runs, processes, records, wait_until
 from tests.playbook.marked_service import CHANNELS, HOST, RECIPE, MarkedService
 from tests.playbook.watched_place import Place, role_of
+from tests.sizes import cases
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
@@ -42,6 +43,7 @@ OUTCOMES = {
 }
 FEW = ("good", "fails", "code")
 CASES = (*OUTCOMES, "held", "silent")
+KILLED = "browser and fleet killed"
 TALKATIVE = {
     "DEBUG": "pw:*",
     "DEBUG_FILE": "{cwd}/playwright.log",
@@ -96,8 +98,8 @@ class Stage:
         (given / "exports").mkdir()
         (given / "vault.txt").write_text(MARKERS["vault"])
         inventories = {"all": CASES, "most": tuple(OUTCOMES), "few": FEW, "held": ("held",), "silent": ("silent",)}
-        for name, cases in inventories.items():
-            inventory = {"all": {"hosts": hosts(service, cases)}}
+        for name, treated in inventories.items():
+            inventory = {"all": {"hosts": hosts(service, treated)}}
             (given / f"{name}.yml").write_text(json.dumps(inventory, ensure_ascii=False), "utf-8")
         for case in CASES:
             export = given / "exports" / f"{employee(case)}.marked.json"
@@ -282,33 +284,22 @@ class TestLeaks:
         subprocess.run([sys.executable, "-c", "import os; os.abort()"], cwd=tmp_path, check=False)
         assert [path for path in tmp_path.iterdir() if path.is_file() and path.stat().st_size > 0]
 
-    def test_browser_and_fleet_are_killed(self, stage: Stage) -> None:
-        """One after the other, in the middle of a visit."""
-        run = stage.run("held")
+    @pytest.mark.parametrize("end", cases([KILLED, "agent of a play killed", "Ctrl-C"], {KILLED}))
+    def test_an_end_in_the_middle_of_a_visit(self, stage: Stage, end: str) -> None:
+        """Killed, or told to end: what is left behind, the browser's folder among it, holds nothing."""
+        run = stage.play("held", "-vvv") if "play" in end else stage.run("held")
         wait_until(stage.service.arrived.is_set)
-        for pid in find("browser"):
-            os.kill(pid, signal.SIGABRT)
-        os.kill(run.pid, signal.SIGKILL)
+        if end == KILLED:
+            for pid in find("browser"):
+                os.kill(pid, signal.SIGABRT)
+            os.kill(run.pid, signal.SIGKILL)
+        elif end == "Ctrl-C":
+            os.kill(run.pid, signal.SIGINT)
+        else:
+            [agent] = find("agent of a play")
+            os.kill(agent, signal.SIGKILL)
         stage.place.end(run)
-        wait_until(nothing_runs)
-        check_that_nothing_leaked(stage)
-
-    def test_ctrl_c(self, stage: Stage) -> None:
-        """An orderly end in the middle of a visit."""
-        run = stage.run("held")
-        wait_until(stage.service.arrived.is_set)
-        os.kill(run.pid, signal.SIGINT)
-        stage.place.end(run)
-        assert run.returncode == 130
-        check_that_nothing_leaked(stage)
-
-    def test_the_agent_of_a_play_is_killed(self, stage: Stage) -> None:
-        """What it leaves behind, the browser's folder among it, holds nothing."""
-        play = stage.play("held", "-vvv")
-        wait_until(stage.service.arrived.is_set)
-        [agent] = find("agent of a play")
-        os.kill(agent, signal.SIGKILL)
-        stage.place.end(play)
+        assert end != "Ctrl-C" or run.returncode == 130
         wait_until(nothing_runs)
         check_that_nothing_leaked(stage)
 

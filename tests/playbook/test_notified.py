@@ -155,9 +155,11 @@ def test_a_run_that_is_interrupted_before_it_begins_is_told(
 
 def test_nothing_to_do_is_not_told(hook: Webhook) -> None:
     """Neither a run that plans nothing nor one that has nothing to go on with."""
-    fleet("run", "-i", EXAMPLE, "-l", "brian.walsh", "--control", "research", "--notify", hook.url)
-    done = fleet("run", "-i", EXAMPLE, "-l", "brian.walsh", "--resume", "--notify", hook.url)
-    assert "Nothing to resume" in done.stderr
+    run = ("run", "-i", EXAMPLE, "-l", "brian.walsh", "--notify", hook.url)
+    first = json.loads(fleet(*run, "--control", "research", "--output", "json").stdout)
+    done = fleet(*run, "--resume")
+    assert done.returncode == 0
+    assert f"Nothing to resume: run {first['run_id']} completed." in done.stderr
     assert hook.raw == []
 
 
