@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from cryptography.hazmat.primitives import serialization
 
@@ -302,7 +303,8 @@ class TestLeaks:
         elif end == "Ctrl-C":
             os.kill(run.pid, signal.SIGINT)
         else:
-            [agent] = find("agent of a play")
+            agents = find("agent of a play")  # and its child, which watches it
+            [agent] = [pid for pid in agents if psutil.Process(pid).ppid() not in agents]
             os.kill(agent, signal.SIGKILL)
         stage.place.end(run)
         assert end != "Ctrl-C" or run.returncode == 130
