@@ -19,11 +19,11 @@ from tests.markers import Markers
 from tests.playbook.helpers import BIN
 
 EVERYTHING = frozenset({"*"})
-STATE = "home*/.local/state/fleet"
+STATE = "home/.local/state/fleet"
 ALLOWED: tuple[tuple[str, frozenset[str], str], ...] = (
     ("given/*", EVERYTHING, "what the operator has, and hands to the commands"),
-    ("home*/.config/fleet/identity.txt", frozenset({"identity"}), "the identity's own file"),
-    ("home*/.config/fleet/log-key.pem", frozenset({"log key"}), "the signing key's own file"),
+    ("home/.config/fleet/identity.txt", frozenset({"identity"}), "the identity's own file"),
+    ("home/.config/fleet/log-key.pem", frozenset({"log key"}), "the signing key's own file"),
     (f"{STATE}/audit/subjects.sqlite*", frozenset({"name"}), "the side store, which alone leads to a person"),
     (f"{STATE}/sessions/*", frozenset({"name"}), "a session's file is named for its employee; it is sealed"),
     (f"{STATE}/audit/log/*", frozenset({"host"}), "refused hosts are recorded so that a recipe can be mended"),
@@ -101,7 +101,7 @@ class Place:
         self._foreign: dict[str, _Foreign] = {}
         self._seen_bytes: set[tuple[str, bytes]] = set()
         self._found: set[tuple[str, str]] = set()
-        for name in ("home", "home-apart", "run", "tmp", "cwd", "given"):
+        for name in ("home", "run", "tmp", "cwd", "given"):
             (self.path / name).mkdir(mode=0o700)
         self._over = threading.Event()
         self._watching = threading.Thread(target=self._watch)
