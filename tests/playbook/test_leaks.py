@@ -168,7 +168,7 @@ class Stage:
     @cached_property
     def first_run(self) -> dict[str, Any]:
         """What `fleet run` says of everybody who is not held; whichever test needs it first starts it."""
-        report: dict[str, Any] = json.loads(self.place.end(self.run("most", "--output", "json")).stdout)
+        report: dict[str, Any] = json.loads(self.place.end(self.run("most", "--output", "json"), within=180).stdout)
         return report
 
     @cached_property
