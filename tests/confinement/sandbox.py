@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,20 +13,10 @@ from fleet.browser.engine import Engine
 from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
 
-FLEET = str(Path(sys.executable).with_name("fleet"))
-
 
 def status() -> dict[str, Any]:
     """Our own uid, what the kernel says of us and of the page's process, and Chromium's status page if it has one."""
     return asyncio.run(_status())
-
-
-def doctor() -> list[str]:
-    """What `fleet doctor` says, in words."""
-    done = subprocess.run(
-        [FLEET, "doctor"], capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"}
-    )
-    return done.stdout.split()
 
 
 async def _status() -> dict[str, Any]:

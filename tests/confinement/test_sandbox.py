@@ -48,18 +48,18 @@ def test_browsers_that_are_somebody_elses_alone_are_passed_over() -> None:
     """Playwright's folder may be closed to this user; the system's browser is then the one."""
     closed = Path(tempfile.mkdtemp())
     closed.chmod(0)  # asked of an ordinary user: root reads it all the same
-    said = " ".join(run_as_ordinary_user("sandbox.doctor", {"PLAYWRIGHT_BROWSERS_PATH": str(closed)}))
+    said = " ".join(run_as_ordinary_user("doctor.words", {"PLAYWRIGHT_BROWSERS_PATH": str(closed)}))
     closed.rmdir()
     assert "ok Sandbox the browser starts in it" in said
 
 
 def test_doctor_says_whether_the_sandbox_works() -> None:
     """For the user who asks; a browser that does not start in it is named with the mend."""
-    assert "ok Sandbox the browser starts in it" in " ".join(run_as_ordinary_user("sandbox.doctor", {}))
+    assert "ok Sandbox the browser starts in it" in " ".join(run_as_ordinary_user("doctor.words", {}))
     broken = Path(tempfile.mkdtemp()) / "browser"  # the test's own folder is closed to others
     broken.parent.chmod(0o755)
     broken.write_text("#!/bin/sh\ntest $# = 1 && echo Chromium 1\n")
     broken.chmod(0o755)
-    said = " ".join(run_as_ordinary_user("sandbox.doctor", {"FLEET_BROWSER": str(broken)}))
+    said = " ".join(run_as_ordinary_user("doctor.words", {"FLEET_BROWSER": str(broken)}))
     shutil.rmtree(broken.parent)
     assert "missing Sandbox not usable the browser does not start in its sandbox; allow user namespaces" in said

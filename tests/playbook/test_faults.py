@@ -167,8 +167,9 @@ def ansible_alone(request: pytest.FixtureRequest) -> Path:
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the tests run in several processes
         if not (place / "ready").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
-            subprocess.run([place / "bin/pip", "install", "--quiet", requirement], check=True)
+            subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(place)], check=True)
+            pip = [sys.executable, "-m", "pip", "--python", str(place / "bin/python")]
+            subprocess.run([*pip, "install", "--quiet", "--no-compile", requirement], check=True)
             (place / "ready").touch()
     return Path(place / "bin")
 

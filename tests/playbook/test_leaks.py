@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from cryptography.hazmat.primitives import serialization
 
@@ -27,8 +28,9 @@ from tests.markers import Markers
 from tests.playbook.helpers import nothing_runs, processes, records, wait_until
 from tests.playbook.marked_service import CHANNELS, HOST, RECIPE, MarkedService
 from tests.playbook.watched_place import Place, role_of
+from tests.sizes import cases
 
-pytestmark = pytest.mark.xdist_group("pipeline")
+pytestmark = pytest.mark.xdist_group("leaks")
 
 MARKERS = Markers([*CHANNELS, "imported", "display", "email", "mandate", "name", "env", "vault"])
 OUTCOMES = {
@@ -39,9 +41,26 @@ OUTCOMES = {
     "over": "sign_in_needed",
     "code": "challenged",
     "asks": "not_saved",
+    "silent": "error",
 }
+"""How each account's visit ends; the last one's by its time limit."""
 FEW = ("good", "fails", "code")
-CASES = (*OUTCOMES, "held", "silent")
+CASES = (*OUTCOMES, "held")
+AFTERWARDS_IN_EVERY_RUN = (
+    "audit show --output json",
+    "audit export --format ecs --with-names",
+    "audit receipt EMPLOYEE",
+    "audit prove 5 -o proof",
+    "status",
+    "report -o report.html",
+    "doctor",
+)
+AFTERWARDS = (
+    *AFTERWARDS_IN_EVERY_RUN,
+    *("audit show", "audit export --format jsonl", "audit verify", "status --output json", "sessions list"),
+    "inventory check",
+)
+KILLED = "browser and fleet killed"
 TALKATIVE = {
     "DEBUG": "pw:*",
     "DEBUG_FILE": "{cwd}/playwright.log",
@@ -95,20 +114,16 @@ class Stage:
         (given / "recipes" / "marked.yml").write_text(RECIPE)
         (given / "exports").mkdir()
         (given / "vault.txt").write_text(MARKERS["vault"])
-        inventories = {"all": CASES, "most": tuple(OUTCOMES), "few": FEW, "held": ("held",), "silent": ("silent",)}
-        for name, cases in inventories.items():
-            inventory = {"all": {"hosts": hosts(service, cases)}}
+        inventories = {"all": CASES, "most": tuple(OUTCOMES), "few": FEW, "held": ("held",)}
+        for name, treated in inventories.items():
+            inventory = {"all": {"hosts": hosts(service, treated)}}
             (given / f"{name}.yml").write_text(json.dumps(inventory, ensure_ascii=False), "utf-8")
         for case in CASES:
             export = given / "exports" / f"{employee(case)}.marked.json"
             export.write_text(json.dumps(service.storage_state(case), ensure_ascii=False), "utf-8")
         self.recipes = ("--recipes", str(given / "recipes"))
-        for home in ("home", "home-apart"):
-            self.do("init", home=home)
-            exports = ("--from", str(given / "exports"))
-            self.do("sessions", "import", "-i", str(given / "all.yml"), *self.recipes, *exports, home=home)
-        # It takes as long as a page is waited for, so it has a home of its own and runs beside all others.
-        self.silent = self.run("silent", "--output", "json", home="home-apart")
+        self.do("init")
+        self.do("sessions", "import", "-i", str(given / "all.yml"), *self.recipes, "--from", str(given / "exports"))
         keys = self.place.path / "home/.config/fleet"
         [identity] = re.findall(r"AGE-SECRET-KEY-1(\w+)", (keys / "identity.txt").read_text())
         pem = (keys / "log-key.pem").read_bytes()
@@ -117,23 +132,23 @@ class Stage:
         MARKERS.watch("identity", identity.encode())
         MARKERS.watch("log key", key)
 
-    def environment(self, home: str = "home") -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """A talkative one."""
         places = {name: str(self.place.path / name) for name in ("cwd", "given")}
         talkative = {name: value.format(**places, env=MARKERS.plain("env")) for name, value in TALKATIVE.items()}
-        return talkative | {"HOME": str(self.place.path / home)}
+        return talkative | {"HOME": str(self.place.path / "home")}
 
-    def do(self, *arguments: str, home: str = "home") -> None:
+    def do(self, *arguments: str) -> None:
         """One of our commands, to its end."""
-        done = self.place.do("fleet", *arguments, **self.environment(home))
+        done = self.place.do("fleet", *arguments, **self.environment())
         assert done.returncode in (0, 3, 4, 5), done
 
-    def run(self, inventory: str, *arguments: str, home: str = "home") -> subprocess.Popen[bytes]:
+    def run(self, inventory: str, *arguments: str) -> subprocess.Popen[bytes]:
         """`fleet run`, started."""
         reach = ("--resolve", f"{HOST}:443={self.service.address}", "--trust-spki", self.service.spki)
         path = self.place.path / "given" / f"{inventory}.yml"
         return self.place.start(
-            "fleet", "run", "-i", str(path), *self.recipes, *reach, *arguments, **self.environment(home)
+            "fleet", "run", "-i", str(path), *self.recipes, *reach, *arguments, **self.environment()
         )
 
     def play(self, inventory: str, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
@@ -152,8 +167,8 @@ class Stage:
 
     @cached_property
     def first_run(self) -> dict[str, Any]:
-        """What `fleet run` says of everybody who ends at once; whichever test needs it first starts it."""
-        report: dict[str, Any] = json.loads(self.place.end(self.run("most", "--output", "json")).stdout)
+        """What `fleet run` says of everybody who is not held; whichever test needs it first starts it."""
+        report: dict[str, Any] = json.loads(self.place.end(self.run("most", "--output", "json"), within=180).stdout)
         return report
 
     @cached_property
@@ -221,28 +236,21 @@ def test_agents_are_told_apart() -> None:
 class TestLeaks:
     """Of one state directory and one place, which is watched all the time."""
 
-    def test_a_run_of_all_outcomes_and_all_that_shows_it_afterwards(self, stage: Stage) -> None:
-        """Opted out, not saved, refused and changed: nothing of it in files, lists of processes, or what is said."""
+    def test_a_run_of_all_outcomes(self, stage: Stage) -> None:
+        """Opted out, not saved, refused, never answered: nothing of it in files, in lists of processes, or said."""
         report = stage.first_run
         outcomes = {row["employee"]: row["outcome"] for row in report["results"]}
         assert outcomes == {employee(case): outcome for case, outcome in OUTCOMES.items()}, report
-        inventory = ("-i", str(stage.place.path / "given/most.yml"), *stage.recipes)
-        for command in (
-            ("audit", "show"),
-            ("audit", "show", "--output", "json"),
-            ("audit", "export", "--format", "jsonl"),
-            ("audit", "export", "--format", "ecs", "--with-names"),
-            ("audit", "verify"),
-            ("audit", "receipt", employee("good")),
-            ("audit", "prove", "5", "-o", "proof"),
-            ("status", *inventory),
-            ("status", *inventory, "--output", "json"),
-            ("report", "-o", "report.html"),
-            ("sessions", "list"),
-            ("inventory", "check", *inventory),
-            ("doctor",),
-        ):
-            stage.do(*command)
+        assert [row["reason"] for row in report["results"] if row["employee"] == employee("silent")] == ["timeout"]
+        check_that_nothing_leaked(stage)
+
+    @pytest.mark.parametrize("command", cases(AFTERWARDS, AFTERWARDS_IN_EVERY_RUN))
+    def test_what_shows_a_run_afterwards(self, stage: Stage, command: str) -> None:
+        """Each command that reads what a run of all outcomes has left, in its words and its files."""
+        assert stage.first_run
+        staff = ("-i", str(stage.place.path / "given/most.yml"), *stage.recipes)
+        reads_staff = command.startswith(("status", "inventory"))
+        stage.do(*command.replace("EMPLOYEE", employee("good")).split(), *(staff if reads_staff else ()))
         check_that_nothing_leaked(stage)
 
     def test_a_play_that_tells_everything(self, stage: Stage) -> None:
@@ -282,40 +290,24 @@ class TestLeaks:
         subprocess.run([sys.executable, "-c", "import os; os.abort()"], cwd=tmp_path, check=False)
         assert [path for path in tmp_path.iterdir() if path.is_file() and path.stat().st_size > 0]
 
-    def test_browser_and_fleet_are_killed(self, stage: Stage) -> None:
-        """One after the other, in the middle of a visit."""
-        run = stage.run("held")
+    @pytest.mark.parametrize("end", cases([KILLED, "agent of a play killed", "Ctrl-C"], {KILLED}))
+    def test_an_end_in_the_middle_of_a_visit(self, stage: Stage, end: str) -> None:
+        """Killed, or told to end: what is left behind, the browser's folder among it, holds nothing."""
+        run = stage.play("held", "-vvv") if "play" in end else stage.run("held")
         wait_until(stage.service.arrived.is_set)
-        for pid in find("browser"):
-            os.kill(pid, signal.SIGABRT)
-        os.kill(run.pid, signal.SIGKILL)
+        if end == KILLED:
+            for pid in find("browser"):
+                os.kill(pid, signal.SIGABRT)
+            os.kill(run.pid, signal.SIGKILL)
+        elif end == "Ctrl-C":
+            os.kill(run.pid, signal.SIGINT)
+        else:
+            agents = find("agent of a play")  # and its child, which watches it
+            [agent] = [pid for pid in agents if psutil.Process(pid).ppid() not in agents]
+            os.kill(agent, signal.SIGKILL)
         stage.place.end(run)
+        assert end != "Ctrl-C" or run.returncode == 130
         wait_until(nothing_runs)
-        check_that_nothing_leaked(stage)
-
-    def test_ctrl_c(self, stage: Stage) -> None:
-        """An orderly end in the middle of a visit."""
-        run = stage.run("held")
-        wait_until(stage.service.arrived.is_set)
-        os.kill(run.pid, signal.SIGINT)
-        stage.place.end(run)
-        assert run.returncode == 130
-        check_that_nothing_leaked(stage)
-
-    def test_the_agent_of_a_play_is_killed(self, stage: Stage) -> None:
-        """What it leaves behind, the browser's folder among it, holds nothing."""
-        play = stage.play("held", "-vvv")
-        wait_until(stage.service.arrived.is_set)
-        [agent] = find("agent of a play")
-        os.kill(agent, signal.SIGKILL)
-        stage.place.end(play)
-        wait_until(nothing_runs)
-        check_that_nothing_leaked(stage)
-
-    def test_a_page_that_never_answers(self, stage: Stage) -> None:
-        """The visit has ended by its time limit."""
-        report = json.loads(stage.place.end(stage.silent).stdout)
-        assert [(row["outcome"], row["reason"]) for row in report["results"]] == [("error", "timeout")]
         check_that_nothing_leaked(stage)
 
     def test_the_secrets_were_there(self, stage: Stage) -> None:

@@ -100,7 +100,7 @@ def test_a_run_tells_counts_that_add_up_and_nothing_of_anybody(
 
 
 def test_what_a_service_switches_on_again_is_found_by_a_check_and_told(hook: Webhook) -> None:
-    """Exit codes 0 and, after a check, 6: who and which since which run; a run that opts out again ends it."""
+    """Run, check, check: exit codes 0, 0 and 6; who and which since which run; a check after another run ends it."""
     run = ("run", "-i", EXAMPLE, "-l", "anna.keller", "--service", "linkedin", "--notify", hook.url, "--output", "json")
     drift = ("status", "--drift", "--rehearsal", "--notify", hook.url, "--output", "json")
     first = json.loads(fleet(*run).stdout)
@@ -120,12 +120,14 @@ def test_what_a_service_switches_on_again_is_found_by_a_check_and_told(hook: Web
     assert (one["employee"], one["service"], one["control"]) == ("anna.keller", "linkedin", "ai_training")
     assert (one["last_out"]["run"], one["found_in"]["run"]) == (first["run_id"], second["run_id"])
     assert json.loads(fleet(*run).stdout)["counts"] == {"opted_out": 1}
+    assert json.loads(fleet(*run, "--check").stdout)["counts"] == {"already_opted_out": 1}
     assert fleet(*drift).returncode == 0
     assert [(notice["event"], notice["exit_code"], notice["drifted"]) for notice in hook.notices] == [
         ("run.ended", 0, 0),
         ("run.ended", 4, 1),
         ("drift.looked_for", 6, 1),
         ("run.ended", 0, 1),  # it was in again, and somebody should know, although it is out now
+        ("run.ended", 0, 0),
     ]
     assert {value for raw in hook.raw for value in found_in(raw)} == set()
 
@@ -155,9 +157,11 @@ def test_a_run_that_is_interrupted_before_it_begins_is_told(
 
 def test_nothing_to_do_is_not_told(hook: Webhook) -> None:
     """Neither a run that plans nothing nor one that has nothing to go on with."""
-    fleet("run", "-i", EXAMPLE, "-l", "brian.walsh", "--control", "research", "--notify", hook.url)
-    done = fleet("run", "-i", EXAMPLE, "-l", "brian.walsh", "--resume", "--notify", hook.url)
-    assert "Nothing to resume" in done.stderr
+    run = ("run", "-i", EXAMPLE, "-l", "brian.walsh", "--notify", hook.url)
+    first = json.loads(fleet(*run, "--control", "research", "--output", "json").stdout)
+    done = fleet(*run, "--resume")
+    assert done.returncode == 0
+    assert f"Nothing to resume: run {first['run_id']} completed." in done.stderr
     assert hook.raw == []
 
 

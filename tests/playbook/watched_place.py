@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from tests.markers import Markers
 from tests.playbook.helpers import BIN
 
 EVERYTHING = frozenset({"*"})
-STATE = "home*/.local/state/fleet"
+STATE = "home/.local/state/fleet"
 ALLOWED: tuple[tuple[str, frozenset[str], str], ...] = (
     ("given/*", EVERYTHING, "what the operator has, and hands to the commands"),
-    ("home*/.config/fleet/identity.txt", frozenset({"identity"}), "the identity's own file"),
-    ("home*/.config/fleet/log-key.pem", frozenset({"log key"}), "the signing key's own file"),
+    ("home/.config/fleet/identity.txt", frozenset({"identity"}), "the identity's own file"),
+    ("home/.config/fleet/log-key.pem", frozenset({"log key"}), "the signing key's own file"),
     (f"{STATE}/audit/subjects.sqlite*", frozenset({"name"}), "the side store, which alone leads to a person"),
     (f"{STATE}/sessions/*", frozenset({"name"}), "a session's file is named for its employee; it is sealed"),
     (f"{STATE}/audit/log/*", frozenset({"host"}), "refused hosts are recorded so that a recipe can be mended"),
@@ -74,6 +75,15 @@ def role_of(command: bytes) -> str:
     return f"other: {command.replace(bytes(1), b' ').decode('utf-8', 'replace')[:200]}"
 
 
+@dataclass
+class _Foreign:
+    """A process that has nothing of the place: its command, when it was first seen, and when to look again."""
+
+    command: bytes
+    since: float
+    due: float
+
+
 def _read(path: str) -> bytes:
     with open(path, "rb") as file:  # noqa: PTH123 - half the time of Path
         return file.read()
@@ -88,10 +98,10 @@ class Place:
         self._began, self._others = time.time(), {path for folder in _ELSEWHERE for path in folder.iterdir()}
         self._markers = markers
         self._searched: dict[str, tuple[int, int, int]] = {}
-        self._foreign: dict[str, bytes] = {}
+        self._foreign: dict[str, _Foreign] = {}
         self._seen_bytes: set[tuple[str, bytes]] = set()
         self._found: set[tuple[str, str]] = set()
-        for name in ("home", "home-apart", "run", "tmp", "cwd", "given"):
+        for name in ("home", "run", "tmp", "cwd", "given"):
             (self.path / name).mkdir(mode=0o700)
         self._over = threading.Event()
         self._watching = threading.Thread(target=self._watch)
@@ -146,20 +156,28 @@ class Place:
             self._look_at_files(self.path / "tmp")
 
     def _look_at_processes(self) -> None:
-        """Search what is new: of a process that has nothing of this place, the first look at each of its commands."""
-        own, place = str(os.getpid()), os.fsencode(self.path)
+        """Search what is new.
+
+        Of a process that has nothing of this place each command is looked at once; whether it has become another one
+        is asked the less often the longer it has not, and once a second at least.
+        """
+        own, place, now = str(os.getpid()), os.fsencode(self.path), time.monotonic()
         for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - twenty times a second
             if pid == own:
                 continue
             with suppress(OSError):
+                seen = self._foreign.get(pid)
+                if seen is not None and now < seen.due:
+                    continue
                 command = _read(f"/proc/{pid}/cmdline")
-                if self._foreign.get(pid) == command:
+                if seen is not None and seen.command == command:
+                    seen.due = now + min(1.0, (now - seen.since) / 4)
                     continue
                 environ = _read(f"/proc/{pid}/environ")
                 if _read(f"/proc/{pid}/cmdline") != command:
                     continue  # it became another program meanwhile
                 if place not in command + environ:
-                    self._foreign[pid] = command
+                    self._foreign[pid] = _Foreign(command, since=now, due=now)
                 for where, content in (
                     (f"command line: {command.replace(bytes(1), b' ').decode('utf-8', 'replace')[:200]}", command),
                     (f"environment: {role_of(command)}", environ),

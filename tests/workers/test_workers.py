@@ -153,17 +153,14 @@ class TestRun:
     def test_doctor_looks_there_as_well(self, machines: Sshd) -> None:
         """Each worker's prerequisites by name; one that is not there is missing, with ssh's own words."""
         fleet("init")
-        assert fleet("doctor", "--worker", PARIS).returncode == 0
-        done = subprocess.run(
-            [FLEET, "doctor", "--worker", PARIS, "--worker", "ssh://rome/nowhere/fleet", "--worker", "milan"],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"COLUMNS": "200"},
-        )
+        wide = os.environ | {"COLUMNS": "200"}
+        done = fleet("doctor", "--worker", PARIS, env=wide)
+        said = " ".join(done.stdout.split())
+        assert done.returncode == 0
+        assert "ok Worker paris: Browser" in said and "ok Worker paris: Fleet Opt-Out" in said
+        done = fleet("doctor", "--worker", "ssh://rome/nowhere/fleet", "--worker", "milan", env=wide)
         said = " ".join(done.stdout.split())
         assert done.returncode == 1
-        assert "ok Worker paris: Browser" in said and "ok Worker paris: Fleet Opt-Out" in said
         assert "missing Worker rome bash: line 1: /nowhere/fleet: No such file or directory" in said
         assert "missing Worker milan" in said and "Could not resolve hostname milan" in said
         wait_until(lambda: nothing_is_left(machines))
@@ -319,19 +316,6 @@ class TestLost:
             assert report["exit_code"] == 130
             assert ends(report)["held.proof"] == ("unknown", "interrupted")
 
-    def test_a_worker_that_hangs_is_given_up(self, machines: Sshd, tmp_path: Path) -> None:
-        """SIGSTOP of the worker: it is not waited for without end."""
-        run = start(staff(tmp_path, HELD), "--worker", PARIS)
-        hung = serving(machines.homes["paris"])
-        hung.send_signal(signal.SIGSTOP)
-        try:
-            report = json.loads(run.communicate(timeout=240)[0])
-        finally:
-            hung.send_signal(signal.SIGCONT)
-        assert report["exit_code"] == 1
-        assert ends(report)["held.proof"] == ("unknown", "worker_lost")
-        wait_until(lambda: nothing_is_left(machines))
-
 
 class TestFarAway:
     @pytest.mark.parametrize("company", sizes(small=FEW, full=("all", EXAMPLE_COUNTS)))
@@ -344,16 +328,30 @@ class TestFarAway:
         assert (report["errors"], report["counts"]) == ([], counts)
         wait_until(lambda: nothing_is_left(machines))
 
-    def test_a_line_that_goes_dead_leaves_nobody_waiting(self, machines: Sshd, tmp_path: Path) -> None:
-        """No side is told: each gives up by itself, the rest is visited by the other, nothing is left anywhere."""
+    @pytest.mark.parametrize("silent", cases(["line", "worker"], {"line"}))
+    def test_a_line_or_a_worker_that_falls_silent_leaves_nobody_waiting(
+        self, machines: Sshd, tmp_path: Path, silent: str
+    ) -> None:
+        """A cut, of which no side is told, and SIGSTOP of a worker: each side gives up by itself.
+
+        The rest is visited by the other worker, and nothing is left anywhere.
+        """
         inventory = staff(tmp_path, {"held.proof": "slow_proof"} | {f"rest.{n}": "already_out" for n in range(2)})
         with Line(machines.ports["paris"]) as to_paris, Line(machines.ports["rome"]) as to_rome:
             lines = {"paris": to_paris, "rome": to_rome}
             machines.reach({name: line.port for name, line in lines.items()})
             run = start(inventory, "--worker", PARIS, "--worker", ROME, "--forks", "1")
             [cut] = {record["worker"] for record in records() if record["event"] == schema.CONTROL_INTENDED}
-            lines[cut].cut()
-            report = json.loads(run.communicate(timeout=240)[0])
+            hung = serving(machines.homes[cut])
+            if silent == "line":
+                lines[cut].cut()
+            else:
+                hung.send_signal(signal.SIGSTOP)
+            try:
+                report = json.loads(run.communicate(timeout=240)[0])
+            finally:
+                if silent == "worker":
+                    hung.send_signal(signal.SIGCONT)
             wait_until(lambda: nothing_is_left(machines))
         assert report["exit_code"] == 1
         [error] = [one["message"] for one in report["errors"]]
