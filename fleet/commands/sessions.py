@@ -38,7 +38,7 @@ from fleet.sessions.convert import read_session
 from fleet.sessions.files import session_files
 from fleet.sessions.store import SessionInfo, SessionStore, read_identity
 
-app = typer.Typer(no_args_is_help=True, help="Import, list, reseal and remove sealed sessions.")
+app = typer.Typer(no_args_is_help=True, help="Import, list, reseal and remove sealed (encrypted) sessions.")
 
 
 @app.command("import")

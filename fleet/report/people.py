@@ -171,7 +171,7 @@ def import_fields(found: Import, *, is_written: bool) -> dict[str, Any]:
 
 def leavers_table(found: Leavers) -> Table:
     """Return a table of the employees who are in no inventory any more, and what is kept about them."""
-    counts = (Column(heading, justify="right") for heading in ("Sessions", "Pictures"))
+    counts = (Column(heading, justify="right") for heading in ("Sessions", "Screenshots"))
     table = plain("Employee", *counts, Column("Mandate", overflow="fold", ratio=1))
     for one in found.people:
         mandate = f"revoked on {one.revoked_on.isoformat()}; stays revoked" if one.revoked_on else ""

@@ -287,7 +287,7 @@ class TestBesideARun:
         assert said == f"Error: Run {RUN} has yet to finish with anna; wait until it has. Nobody was erased."
         assert (
             told(await beside("audit", "erase", "ben"))
-            == f"ben is erased from the state {state.root}: 0 sessions, 0 pictures.\n"
+            == f"ben is erased from the state {state.root}: 0 sessions, 0 screenshots.\n"
         )
         assert events(state)[2:] == ["subject.erased"]
 

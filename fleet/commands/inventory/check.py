@@ -20,7 +20,7 @@ def check(
     recipes: RECIPES = None,
     output: OUTPUT = Output.TEXT,
 ) -> Answer:
-    """Check an inventory, and print file, line, employee and field of every mistake. Changes nothing.
+    """Check an inventory, and print the file, line, employee and field of each mistake. Changes nothing.
 
     In a folder with hr.yml it also names entries written by hand for people whom HR no longer lists (a mistake), and
     values that both HR and a hand-written file give (a warning).
