@@ -146,7 +146,7 @@ def print_drift(console: Console, report: DriftReport, now: datetime) -> None:
 
 
 def _drift_table(rows: list[Row]) -> Table:
-    """Return a table with three lines per control: last read as opted out, first read as opted in, and end of the last run."""
+    """Return three lines per control: last read as opted out, first read as opted in, and end of the last run."""
     table = plain("Opted in again", "", "When (UTC)", "By run")
     for row in rows:
         assert row.current is not None and row.current.drift is not None
