@@ -218,8 +218,8 @@ def argument_specs() -> str:
     main = {
         "short_description": "Opt employees out",
         "description": [
-            "Each host of the play is an employee. Without any variable, everything that the inventory plans is done.",
-            "C(fleet run) passes these itself; they are for plays that run without it. They hold for the whole play.",
+            "Each host of the play is an employee. Without variables, everything planned in the inventory is visited.",
+            "C(fleet run) sets these itself; they are for plays that run without it. They apply to the whole play.",
         ],
         "options": options,
     }

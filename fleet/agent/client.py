@@ -30,7 +30,7 @@ class AgentClient:
     def __init__(self, socket_path: Path) -> None:
         self.socket_path = socket_path
 
-    def wait_for_socket(self, is_alive: Callable[[], bool], within: float = 30.0) -> None:
+    def wait_for_socket(self, is_alive: Callable[[], bool], within: float = 120.0) -> None:
         """Wait until the agent listens. Raises AgentError if it has ended or on timeout."""
         deadline = time.monotonic() + within
         while not self.socket_path.exists():

@@ -72,7 +72,7 @@ def import_(
     found = session_files(folder)
     refused = list(found.refused)
     for name in found.ignored:
-        say(f"{name} was skipped: hidden files and folders hold no session.")
+        say(f"{name} was skipped: hidden files and folders are not sessions.")
     for one in found.files:
         try:
             _import_one(store, people_known, catalog, settings.personal_sessions, one.employee, one.service, one.path)
@@ -184,7 +184,7 @@ def reseal(
         say(f"{settings.identity} no longer opens them: its public key is not in {settings.state_dir.recipients}.")
     if resealed.unopened:
         number = counted(len(resealed.unopened), "session")
-        first = f"{settings.identity} does not open {number}, left unchanged; import these again or remove them:"
+        first = f"{settings.identity} cannot open {number}, left unchanged; import these again or remove them:"
         raise InputError("\n".join([first, *map(str, resealed.unopened)]))
 
 

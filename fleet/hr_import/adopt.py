@@ -1,4 +1,4 @@
-"""Splits an inventory edited by both imports and people into a folder: `hr.yml`, and a file maintained by hand."""
+"""Splits an inventory edited by both imports and people into a folder: `hr.yml`, and a hand-written file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fleet.model import SAFE_NAME
 from fleet.paths import is_there, read_regular, sync_folder, write_private
 from fleet.yamlfile import NotPlain, compose
 
-_BY_HAND = "# Written by hand, beside {}; split from {} by 'fleet inventory adopt', without its comments.\n"
+_BY_HAND = "# Hand-written entries, next to {}; split from {} by 'fleet inventory adopt' without its comments.\n"
 
 
 @dataclass(frozen=True)
@@ -31,28 +31,28 @@ class Adopted:
     folder: Path
     entries: tuple[Entry, ...]
     by_hand: Path | None
-    """The file with manual entries; None if there were none."""
+    """The file with hand-written entries; None without any."""
     whole_accounts: tuple[str, ...]
-    """Employees with an account at a service that the export has no column for: all their accounts stay manual."""
+    """Employees with an account at a service without a column in the export: all their accounts stay hand-written."""
 
 
 def adopt(source: Path, folder: Path) -> Adopted:
     """Create the folder; the original file is left unchanged.
 
-    Raises InputError if Ansible would read the two differently, and for a file that no import has written into.
+    Raises InputError if Ansible would read the two differently, and for a file that no import has written to.
     """
     if source.suffix not in ENDINGS or not source.is_file() or is_generated(source):
-        raise InputError(f"{source}: not a YAML inventory to split; give the file that imports wrote into until now.")
+        raise InputError(f"{source}: not a YAML inventory to split; give the file that earlier imports wrote to.")
     old = source.with_name(f"{source.stem}.import.yml")
     if not is_there(old):
         raise InputError(
-            f"{source}: never imported into ({old.name} not found), so all of it is written by hand. Move it into a "
-            "folder as it is, and import into that folder."
+            f"{source}: no import has written to it ({old.name} not found), so there is nothing to split. Move it "
+            "unchanged into a folder, and import into that folder."
         )
     if is_there(folder):
-        raise InputError(f"{folder} exists already; name a new folder with --folder.")
+        raise InputError(f"{folder} already exists; choose a new folder with --folder.")
     if source.name == HR_FILE:
-        raise InputError(f"{source}: {HR_FILE} is the import's own name; rename the file and {old.name} first.")
+        raise InputError(f"{source}: {HR_FILE} is reserved for imports; rename the file and {old.name} first.")
     remembered = read_remembered(old)
     split = _Split(remembered)
     root = _composed(source)
@@ -63,7 +63,7 @@ def adopt(source: Path, folder: Path) -> Adopted:
     try:
         new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name[:40]}."))
     except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); fix the folder above it.") from None
+        raise InputError(f"{folder} cannot be created ({error.strerror}); check the folder above it.") from None
     try:
         write_private(new / HR_FILE, render_hr_file(entries).encode(), durable=True)
         write_private(remembered_path(new / HR_FILE), render_remembered(remembered).encode(), durable=True)
@@ -77,7 +77,7 @@ def adopt(source: Path, folder: Path) -> Adopted:
         new.rename(folder)
         sync_folder(folder.parent)
     except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}); {source} is as it was.") from None
+        raise InputError(f"{folder} cannot be written ({error.strerror}); {source} is unchanged.") from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
     by_hand = folder / source.name if root.value else None
@@ -98,14 +98,14 @@ def _composed(source: Path) -> yaml.MappingNode:
 
 @dataclass
 class _Split:
-    """Removes from an inventory's nodes what HR exports; the remainder is the manual part."""
+    """Removes from an inventory's nodes what HR exports; the remainder is the hand-written part."""
 
     remembered: Remembered
     whole_accounts: set[str] = field(default_factory=set)
     _variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     _groups: dict[str, set[str]] = field(default_factory=dict)
     _rest: dict[str, yaml.MappingNode] = field(default_factory=dict)
-    """By employee, manual variables in a group that HR exports: they must not keep anyone in that group."""
+    """By employee, hand-written variables in a group that HR exports: they must not keep anyone in that group."""
 
     def entries(self) -> tuple[Entry, ...]:
         """Return the employees as `hr.yml` lists them."""
@@ -121,7 +121,7 @@ class _Split:
             written = {key.value for key, _ in everybody.value}
             for name, variables in self._rest.items():
                 if name in written:
-                    raise InputError(f"{name} has variables in two places; write them in one, then adopt the file.")
+                    raise InputError(f"{name} has variables in two places; merge them into one, then run this again.")
                 everybody.value.append((_text(name), variables))
 
     def _walk(self, groups: yaml.MappingNode, *, is_top: bool) -> None:
@@ -155,7 +155,9 @@ class _Split:
                 hosts.value.remove((key, value))
                 if isinstance(value, yaml.MappingNode) and value.value:
                     if name in self._rest:
-                        raise InputError(f"{name} has variables in two places; write them in one, then adopt the file.")
+                        raise InputError(
+                            f"{name} has variables in two places; merge them into one, then run this again."
+                        )
                     self._rest[name] = value
 
     def _exported(self, name: str, variables: yaml.MappingNode) -> Mapping[str, Any]:
@@ -201,8 +203,8 @@ def _require_same(source: Path, folder: Path) -> None:
             names = [name for name in {**parts[0], **parts[1]} if parts[0].get(name) != parts[1].get(name)]
             name = next(one for one in (*reversed(names), "_meta"))
             raise InputError(
-                f"{source}: Ansible would read '{name}' differently after the split (an anchor, a range, or two "
-                "places with one variable), so nothing was written. Write that entry out in one place."
+                f"{source}: Ansible would read '{name}' differently after the split (an anchor, a range, or a "
+                "variable set twice), so nothing was written. Write that entry out in one place."
             )
 
 

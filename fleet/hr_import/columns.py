@@ -74,7 +74,7 @@ class Columns:
     header: tuple[str, ...]
     indexes: Mapping[str, int]
     notes: tuple[str, ...] = ()
-    """Sentences about columns that no field could use."""
+    """Notes about columns that no field could use."""
 
     def name(self, field: str) -> str:
         """Return the name of a field's column in the export, in one line."""
@@ -129,21 +129,21 @@ def choose_columns(
         is_needed = field in ("email", "name") and not {"email", "name"} <= wanted.keys()
         way_out = "." if is_needed else f", or leave it out with --map {field}="
         if field not in known:
-            mistakes.append(f"--map {field}: there is no such field; known are {', '.join(known)}.")
+            mistakes.append(f"--map {field}: unknown field; known fields: {', '.join(known)}.")
         elif not found:
             mistakes.append(
-                f"{export.path}:{export.header.line}: has no column '{column}' for {field}; give its new name with "
+                f"{export.path}:{export.header.line}: no column '{column}' for {field}; give its new name with "
                 f"{option}{way_out}"
             )
         elif len(found) > 1:
             mistakes.append(
-                f"{export.path}:{export.header.line}: has {len(found)} columns '{column}' for {field}; rename all but "
-                f"one, choose another with {option}{way_out}"
+                f"{export.path}:{export.header.line}: {len(found)} columns are named '{column}' ({field}); rename all "
+                f"but one, choose another with {option}{way_out}"
             )
         elif len(column) > MAX_HEADER or not " ".join(header[found[0]].split()).isprintable():
             mistakes.append(
-                f"{export.path}:{export.header.line}: the column for {field} has a name that is too long, or with "
-                f"characters that nobody sees; rename it{way_out}"
+                f"{export.path}:{export.header.line}: the name of the column for {field} is too long, or has "
+                f"invisible characters; rename it{way_out}"
             )
         else:
             indexes[field] = found[0]
@@ -159,16 +159,16 @@ def _missing(export: Export, wanted: Mapping[str, str]) -> list[str]:
     mistakes = []
     if "email" not in wanted and "name" not in wanted:
         mistakes.append(
-            f"{where}: no column is known to hold e-mail addresses; say which of {columns}: --map email=COLUMN"
+            f"{where}: no column with e-mail addresses was recognized; choose one of {columns}: --map email=COLUMN"
         )
     parts = [f"mandate.{part}" for part in MANDATE]
     missing = [part for part in parts if part not in wanted]
     if 0 < len(missing) < len(parts):
-        mistakes.append(f"{where}: a mandate needs {' and '.join(missing)} as well; map all of its columns, or none.")
+        mistakes.append(f"{where}: a mandate also needs {' and '.join(missing)}; map all of its columns, or none.")
     for field in wanted:
         service, dot, key = field.rpartition(".")
         if dot and service != "mandate" and key in ("name", "owner") and f"{service}.profile" not in wanted:
-            mistakes.append(f"{where}: {field} needs {service}.profile as well; map both, or leave it out.")
+            mistakes.append(f"{where}: {field} also needs {service}.profile; map both, or neither.")
     return mistakes
 
 
@@ -193,7 +193,7 @@ def _guess(
         elif there and field not in given:
             column = columns[there[0]]
             notes.append(
-                f"has {often[column]} columns '{column}', so none is read for {field}; rename one, or choose another "
+                f"{often[column]} columns are named '{column}', so {field} is not read; rename one, or choose another "
                 f"with --map '{field}=COLUMN'."
             )
     if any(f"mandate.{part}" not in guess for part in MANDATE):

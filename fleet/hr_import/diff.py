@@ -1,4 +1,4 @@
-"""The changes an export makes to `hr.yml`: who joined, whose entry changed and how, who left."""
+"""Compares an export with `hr.yml`: who joined, which entries changed and how, who left."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Difference:
     changed: tuple[Changed, ...]
     left: tuple[Entry, ...]
     kept: tuple[Entry, ...]
-    """Not in the export, but kept."""
+    """Missing from the export, but kept."""
     before: int
     """Number of people in the file so far."""
     authority: tuple[Authority, ...]
@@ -118,7 +118,7 @@ def _authority(person: Person, entry: Entry | None) -> Iterator[Authority]:
     now, new = dict(leaves(entry.variables)) if entry else {}, dict(leaves(person.variables))
     before, after = _mandate(now), _mandate(new)
     if after != before:
-        yield Authority(person.name, before, after or "no mandate any more: only the company's accounts are visited")
+        yield Authority(person.name, before, after or "no mandate: only company accounts are visited")
     for service in person.variables.get("fleet_accounts", ()):
         path = ("fleet_accounts", service, "owner")
         was, owner = now.get(path, _EMPLOYEE), new.get(path, _EMPLOYEE)
@@ -140,8 +140,8 @@ def _mandate(values: Mapping[tuple[str, ...], Any]) -> str | None:
 
 def _ownership(service: str, owner: str) -> str:
     if owner == _EMPLOYEE:
-        return f"{service} is the employee's: it needs a mandate"
-    return f"{service} is the company's: it needs no mandate"
+        return f"{service} is owned by the employee and needs a mandate"
+    return f"{service} is owned by the company and needs no mandate"
 
 
 def _changes(person: Person, entry: Entry, groups: Mapping[str, Collection[str]]) -> Iterator[Change]:

@@ -1,4 +1,4 @@
-"""Compares the manual files next to `hr.yml` with what imports write."""
+"""Compares hand-written files next to `hr.yml` with what imports write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fleet.hr_import.options import read_remembered, remembered_path
 from fleet.inventory.source_lines import HostEntry, SourceLines
 
 _ENDINGS = ("", ".ini", ".json", *ENDINGS)
-"""File extensions of manual inventories."""
+"""File extensions of hand-written inventories."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class FolderCheck:
     """Findings of `fleet inventory check` for an inventory folder, as sentences."""
 
     unknown_to_hr: tuple[str, ...] = ()
-    """Manual entries of people who are in no export and on no keep list."""
+    """Hand-written entries of people who are in no export and on no keep list."""
     overridden: tuple[str, ...] = ()
     """Values written both by an import and by hand, where they differ."""
 
 
 def entries_beside(folder: Path) -> list[HostEntry]:
-    """Return the employees in a folder's manual files and in its host_vars/."""
+    """Return the employees in a folder's hand-written files and in its host_vars/."""
     if not folder.is_dir():
         return []
     folder = folder.resolve()
@@ -50,8 +50,8 @@ def check_folder(folder: Path) -> FolderCheck:
             overridden += _overridden(hand, *from_hr[hand.name])
         elif hand.is_host and hand.name not in keep:
             unknown.append(
-                f"{folder.name}/{hand.source}: {hand.name}: no import has this employee; remove the entry, or import "
-                f"with --keep {hand.name}."
+                f"{folder.name}/{hand.source}: {hand.name} is not in the HR export; remove the entry, or import with "
+                f"--keep {hand.name}."
             )
     return FolderCheck(tuple(unknown), tuple(overridden))
 
@@ -60,10 +60,10 @@ def _overridden(hand: HostEntry, path: Path, entry: Entry) -> Iterator[str]:
     for variable, value in hand.variables.items():
         if variable in entry.variables and _text(value) != _text(entry.variables[variable]):
             # Ansible reads the files of a folder in alphabetical order, and host_vars/ after them.
-            wins = "this one counts" if hand.is_host is False or hand.file.name > path.name else f"{path.name} counts"
+            wins = "this file wins" if hand.is_host is False or hand.file.name > path.name else f"{path.name} wins"
             yield (
-                f"{path.parent.name}/{hand.source}: {hand.name}: {variable} is in {path.name} too, and {wins}, as a "
-                "whole; keep one of them."
+                f"{path.parent.name}/{hand.source}: {hand.name}: {variable} is also set in {path.name}, and {wins} as "
+                "a whole; keep one of them."
             )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from fleet.errors import InputError
 from fleet.hr_import.header_row import below_titles, is_total, unquoted
 from fleet.hr_import.normalize import plain
+from fleet.model import counted
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_ROWS = 100_000
@@ -103,28 +104,28 @@ def read_export(
         data = _read(path)
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror}); give the file that your HR system wrote."
+            f"{path} cannot be read ({error.strerror}); give the file that your HR system exported."
         ) from None
     if len(data) > MAX_BYTES:
-        raise InputError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB; export the needed columns alone.")
+        raise InputError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB; export only the columns you need.")
     text = _decoded(path, data, encoding)
     if not text.strip():
         raise InputError(f"{path} is empty; export it again.")
     if "\0" in text:
         line = _line(text, text.index("\0"))
-        raise InputError(f"{path}:{line}: holds a NUL byte, so it is damaged or no text; export it again as CSV.")
+        raise InputError(f"{path}:{line}: contains a NUL byte, so it is damaged or not text; export it again as CSV.")
     skipped, separators, first = 0, ",;\t", re.match(r"sep=([^\r\n]*)(?:\r\n?|\n)", text)
     if first:
         skipped, separators, text = 1, first[1], text[first.end() :]
         if not re.fullmatch(r'[^\w" ]', separators):
             raise InputError(
-                f"{path}:1: 'sep=' needs a separator behind it; write sep=; (or a comma, a tab), or drop the line."
+                f"{path}:1: 'sep=' needs one separator after it; write sep=; (or a comma or tab), or delete the line."
             )
     above, text = below_titles(text, separators, headers)
     delimiter = _delimiter(text, separators)
     header, *rows = _rows(path, text, delimiter, skipped + len(above)) or [Row(1, ())]
     if len(rows) > MAX_ROWS:
-        raise InputError(f"{path} has more than {MAX_ROWS:,} rows; import the people of one country at a time.")
+        raise InputError(f"{path} has more than {MAX_ROWS:,} rows; import one country at a time.")
     last = len(rows)
     while last and is_total(rows[last - 1].cells):
         last -= 1
@@ -145,7 +146,7 @@ def read_export(
     )
 
 
-WAY_OUT = "Nothing was written. Fix these rows, or leave them out by name: --on-bad-row skip"
+WAY_OUT = "Nothing was written. Fix these rows, or skip and list them: --on-bad-row skip"
 
 
 def _read(path: Path) -> bytes:
@@ -168,21 +169,23 @@ def _decoded(path: Path, data: bytes, encoding: Encoding | None) -> str:
     # The file's BOM overrides the option, which may have been saved for other exports.
     codec = _MARKS.get(mark) or (encoding.value if encoding else "utf-8")
     if not mark and not encoding and data[:200].count(0) > len(data[:200]) // 4:
-        raise InputError(f"{path} looks like UTF-16 without its mark; add --encoding utf-16-le (or utf-16-be).")
+        raise InputError(f"{path} looks like UTF-16 without a BOM; add --encoding utf-16-le (or utf-16-be).")
     if codec == Encoding.CP1252 and not data.isascii() and _is_utf_8(data):
         line = data[: len(data) - len(data.lstrip(_ASCII))].count(b"\n") + 1
         raise InputError(
-            f"{path}:{line}: its letters are UTF-8, and --encoding cp1252 was given, now or at an earlier import; add "
+            f"{path}:{line}: UTF-8 text, but --encoding cp1252 was given, now or for an earlier import; add "
             "--encoding utf-8."
         )
     try:
         return data[len(mark) :].decode(codec)
     except UnicodeDecodeError as error:
         if codec.startswith("utf-16"):
-            raise InputError(f"{path} ends in the middle of a character, so it was cut; export it again.") from None
+            raise InputError(
+                f"{path} ends in the middle of a character, so it was truncated; export it again."
+            ) from None
         line = data[: error.start + len(mark)].count(b"\n") + 1
         fix = "save it as UTF-8, or add --encoding cp1252 if it comes from Windows" if codec == "utf-8" else "fix it"
-        raise InputError(f"{path}:{line}: is not {codec.upper()} text; {fix}.") from None
+        raise InputError(f"{path}:{line}: not {codec.upper()} text; {fix}.") from None
 
 
 _ASCII = bytes(range(128))
@@ -223,22 +226,22 @@ def _rows(path: Path, text: str, delimiter: str, skipped: int) -> list[Row]:
 def _misshapen(header: tuple[str, ...], cells: tuple[str, ...]) -> Iterator[str]:
     """Yield what is wrong with a row's shape."""
     if len(cells) != len(header):
-        what = "too few, so the file was cut or a line is broken" if len(cells) < len(header) else "too many"
+        what = "too few, so the file was truncated or a line is broken" if len(cells) < len(header) else "too many"
         yield (
-            f"has {len(cells)} cells where the header has {len(header)}: {what}; export it again, with cells that hold "
-            "separators in quotes, or take the line out if it is nobody's."
+            f"{counted(len(cells), 'cell')}, but the header has {len(header)}: {what}; export it again with cells that "
+            "contain separators in quotes, or delete the line if it has no employee."
         )
     if len(cells) > MAX_COLUMNS:
-        yield f"has more than {MAX_COLUMNS} columns; export the needed ones alone."
+        yield f"more than {MAX_COLUMNS} columns; export only those you need."
     if any(len(cell) > MAX_CELL for cell in cells):
-        yield f"has a cell of more than {MAX_CELL:,} characters; see that every quote is closed."
+        yield f"a cell has more than {MAX_CELL:,} characters; check that every quote is closed."
 
 
 def _words(error: str) -> str:
-    """Return the csv module's error in words for the person who exports."""
+    """Return the csv module's error as a sentence with the fix."""
     if "unexpected end" in error or "limit" in error:
-        return "a quote that opens here is never closed, so the file was cut or is damaged; export it again."
-    return "has a quote in the middle of a cell; export it again, with quotes inside cells doubled."
+        return "a quote opened here is never closed, so the file was truncated or is damaged; export it again."
+    return "a quote in the middle of a cell; export it again with quotes inside cells doubled."
 
 
 def listed(mistakes: list[str]) -> str:

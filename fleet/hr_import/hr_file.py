@@ -64,7 +64,7 @@ def place_of(inventory: Path) -> Path:
         raise InputError(f"{inventory}: neither a folder nor a YAML file; give a folder, such as: -i staff")
     inventory = inventory.resolve()
     if not inventory.parent.is_dir():
-        raise InputError(f"{inventory.parent}: no such folder; make it, or fix the path given with -i.")
+        raise InputError(f"{inventory.parent}: no such folder; create it, or fix the path given with -i.")
     return inventory if is_file else (inventory / HR_FILE).resolve()
 
 

@@ -1,4 +1,4 @@
-"""Rows that an import skips: those excluded by `--where`, and those that mark a person as having left."""
+"""Rows that an import may skip: those excluded by `--where`, and those of people who have left."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def rows_where(export: Export, where: Where) -> Export:
         found = export.called(column)
         if len(found) != 1:
             mistakes.append(
-                f"{export.path}:{export.header.line}: has {f'{len(found)} columns' if found else 'no column'} "
-                f"'{column}' for --where; give the name of one that is there once."
+                f"{export.path}:{export.header.line}: {f'{len(found)} columns' if found else 'no column'} named "
+                f"'{column}' (--where); name a column that occurs exactly once."
             )
         else:
             wanted.setdefault(found[0], set()).update(map(_alike, values))
@@ -101,7 +101,7 @@ def rows_where(export: Export, where: Where) -> Export:
     )
     if export.rows and not rows:
         told = " and ".join(f"{column}={' or '.join(values)}" for column, values in where.items())
-        raise InputError(f"{export.path}: no row has {told}; compare --where with the file.")
+        raise InputError(f"{export.path}: no row has {told}; check --where against the file.")
     return replace(export, rows=rows)
 
 
@@ -127,8 +127,8 @@ def without_leavers(export: Export, leavers: Collection[Leaver], wanted: OnLeave
     if wanted is OnLeaver.REFUSE:
         told = ", ".join(map(str, list(leavers)[:5])) + (", …" if len(leavers) > 5 else "")
         raise InputError(
-            f"{export.path}: {len(leavers)} of {len(export.rows)} rows say that somebody has left: {told}. Nothing was "
-            "written. Add --leavers skip to leave them out, --leavers take to bring them in, or --where COLUMN=VALUE."
+            f"{export.path}: {len(leavers)} of {len(export.rows)} rows are for people who have left: {told}. Nothing "
+            "was written. Add --leavers skip to leave them out, --leavers take to import them, or --where COLUMN=VALUE."
         )
     lines = {one.line for one in leavers}
     return replace(export, rows=tuple(row for row in export.rows if row.line not in lines))

@@ -36,12 +36,12 @@ def clean(cell: str) -> str:
 def danger(text: str) -> str | None:
     """Return why a value must not be in an inventory, as text; None if it may."""
     if text.startswith(tuple(_FORMULA)):
-        return "begins like a formula (= + - @ or a tab), which a spreadsheet would run; write the value itself."
+        return "starts like a formula (= + - @ or a tab), which a spreadsheet would run; write the plain value."
     if any(mark in text for mark in _JINJA):
-        return "holds a Jinja template, which Ansible would run as code; write the value itself."
+        return "contains a Jinja template, which Ansible would run as code; write the plain value."
     hidden = next((one for one in text if not one.isprintable() and unicodedata.category(one) != "Zs"), None)
     if hidden:
-        return f"holds the invisible character U+{ord(hidden):04X}; remove it."
+        return f"contains the invisible character U+{ord(hidden):04X}; remove it."
     return None
 
 
@@ -58,7 +58,7 @@ def address(text: str) -> str:
     Raises ValueError for several addresses. An invalid one is returned unchanged: the inventory's own rules refuse it.
     """
     if text.count("@") > 1:
-        raise ValueError("holds more than one address; keep the work address alone.")
+        raise ValueError("contains more than one address; keep only the work address.")
     named = re.fullmatch(r"[^<>]*<([^<>]+)>", text)
     linked = re.fullmatch(r"mailto:([^?]+)(?:\?.*)?", named[1].strip() if named else text, re.IGNORECASE)
     return (linked[1] if linked else named[1] if named else text).strip()

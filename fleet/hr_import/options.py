@@ -28,7 +28,7 @@ class Options:
     """Field to column; an empty column disables the field."""
     encoding: Encoding | None = None
     keep: Collection[str] | None = ()
-    """People who stay although the export lacks them; None for all."""
+    """People to keep although they are missing from the export; None for all."""
     where: Where = field(default_factory=dict)
     """Replaces all remembered conditions."""
     leavers: OnLeaver | None = None
@@ -69,8 +69,8 @@ def render_remembered(remembered: Remembered) -> str:
     data = {key: value for key, value in remembered.model_dump(mode="json").items() if value}
     return (
         "# How 'fleet inventory import' reads the export: field: column. Fix it here, or with --map FIELD=COLUMN.\n"
-        "# Fields under 'mapped' say whose an account is, so --map alone adds to them.\n"
-        "# Names under 'keep' stay although the export does not have them.\n"
+        "# Fields under 'mapped' decide who owns an account, so only --map adds to them.\n"
+        "# Names under 'keep' stay even if they are missing from the export.\n"
         + yaml.safe_dump(data, allow_unicode=True, sort_keys=False, width=1000)
     )
 
@@ -86,8 +86,8 @@ def refuse_guessed_ownership(remembered: Remembered, given: Mapping[str, str], p
         raise InputError(
             listed(
                 [
-                    f"{place}: {field} was guessed from '{column}'. Whose an account is must be mapped: add --map "
-                    f"'{field}={column}', or leave it out with --map {field}="
+                    f"{place}: {field} was guessed from '{column}', but the owner of an account must be mapped: add "
+                    f"--map '{field}={column}', or leave it out with --map {field}="
                     for field, column in guessed.items()
                 ]
             )

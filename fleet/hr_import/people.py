@@ -38,7 +38,7 @@ class Person:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A row that cannot be read: whose it seems to be, and what is wrong with it."""
+    """A row that cannot be read: the employee it seems to be about, and its mistakes."""
 
     line: int
     who: str
@@ -93,7 +93,7 @@ def read_people(
         told = listed([f"{export.path}:{line}: {what}" for line, what in sorted(shown)])
         raise InputError(f"{told}\n{WAY_OUT}" if bad and on_bad_row is OnBadRow.REFUSE else told)
     if not persons:
-        raise InputError(f"{export.path} has a header and nobody below it; export it again.")
+        raise InputError(f"{export.path}: no employees below the header; export it again.")
     warnings = (f"{export.path}:{line}: {what}" for line, what in _without_a_group(readings, columns))
     return People(persons, tuple(left_out), tuple(warnings))
 
@@ -131,7 +131,7 @@ def _refuse_doubles(readings: Sequence[_Reading], columns: Columns, on_bad_row: 
     emails: dict[str, list[_Reading]] = {}
     there = [(one, one.person) for one in readings if one.person is not None]
     groups = {group for _, person in there for group in person.groups.values()}
-    is_skipping = on_bad_row is OnBadRow.SKIP  # then all of them go, because no one can tell which is right
+    is_skipping = on_bad_row is OnBadRow.SKIP  # then all of them are left out, because any may be the wrong one
     for one, person in there:
         email = person.variables.get("fleet_email", "").casefold()
         if email in emails:
@@ -139,7 +139,7 @@ def _refuse_doubles(readings: Sequence[_Reading], columns: Columns, on_bad_row: 
             way_out = "keep one of the two lines."
         else:
             others, key, what = names.get(person.name.casefold(), []), source, f"the same employee '{person.name}'"
-            way_out = "keep one of the two lines, or map a column that differs: --map name=COLUMN"
+            way_out = "keep one of the two lines, or map a column with unique names: --map name=COLUMN"
         first = others[0] if others else None
         is_contested = is_skipping and first is not None and bool(first.mistakes)
         if first and first.person and (is_contested or not person.says_the_same(first.person)):
@@ -147,7 +147,7 @@ def _refuse_doubles(readings: Sequence[_Reading], columns: Columns, on_bad_row: 
             for other in others if is_skipping and not is_contested else ():
                 other.refuse(key, f"{what} as in line {one.row.line}; {way_out}")
         if person.name in groups:
-            one.refuse(source, f"'{person.name}' is a group's name as well; rename one of them.")
+            one.refuse(source, f"'{person.name}' is also the name of a group; rename one of them.")
         names.setdefault(person.name.casefold(), []).append(one)
         if email:
             emails.setdefault(email, []).append(one)
@@ -173,8 +173,8 @@ def _mixed_groups(
                 yield (
                     one.line,
                     field,
-                    f"'{value(one, field)}' makes the group '{group}', as '{value(first, field)}' in line {first.line} "
-                    "does; write one of them otherwise.",
+                    f"'{value(one, field)}' becomes the group '{group}', like '{value(first, field)}' in line "
+                    f"{first.line}; rename one of them.",
                 )
         for field, other in permutations([one for one in reversed(GROUPS) if one in fields], 2):
             odd = next((one for one in fields[field] if one.groups.get(other) != group), None)
@@ -182,9 +182,8 @@ def _mixed_groups(
                 yield (
                     odd.line,
                     field,
-                    f"'{value(odd, field)}' makes the group '{group}', as {columns.name(other)} in line "
-                    f"{fields[other][0].line} does for other people; write it otherwise, or leave the column out: "
-                    f"--map {field}=",
+                    f"'{value(odd, field)}' becomes the group '{group}', like {columns.name(other)} in line "
+                    f"{fields[other][0].line} for other people; rename it, or leave the column out: --map {field}=",
                 )
                 break
 
@@ -199,8 +198,8 @@ def _without_a_group(readings: Iterable[_Reading], columns: Columns) -> Iterator
                 told.add((key, value))
                 yield (
                     one.row.line,
-                    f"{columns.name(key)}: '{value}' cannot become a group's name, so nobody is put into one for it; "
-                    "write it with letters or digits, at most 100.",
+                    f"{columns.name(key)}: '{value}' cannot be a group name, so it has no group; use letters or "
+                    "digits, at most 100 characters.",
                 )
 
 
@@ -224,7 +223,7 @@ def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Rea
     if not name:
         one.refuse(source, "is empty; every employee needs one.")
     elif name in _NO_EMPLOYEES:
-        one.refuse(source, f"'{name}' cannot be an employee's name in an inventory; rename it.")
+        one.refuse(source, f"'{name}' is reserved in inventories and cannot be an employee's name; rename it.")
     if one.mistakes:
         return one
     variables = _variables(name, one, recipes)
@@ -241,7 +240,7 @@ def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Rea
 
 
 def _called(cells: Mapping[str, str]) -> str:
-    """Return a person's name as people write it; empty if the export lacks it."""
+    """Return a person's display name; empty if the export has no name."""
     return cells.get("display_name") or f"{cells.get('first_name', '')} {cells.get('last_name', '')}".strip()
 
 
@@ -276,7 +275,7 @@ def _variables(name: str, one: _Reading, recipes: Mapping[str, Recipe]) -> dict[
         variables["fleet_mandate"] = {"employee": name, **said, "services": list(dict.fromkeys(covered))}
     elif any(said.values()):
         empty = next(part for part in MANDATE if not said[part])
-        one.refuse(f"mandate.{empty}", "is empty, and the mandate's other cells are not; fill all, or none.")
+        one.refuse(f"mandate.{empty}", "is empty, but other cells of the mandate are not; fill in all, or none.")
     return variables
 
 

@@ -10,7 +10,7 @@ from fleet.recipes.recipe import PROFILE, Recipe
 
 
 def read_profile(text: str, recipe: Recipe) -> str:
-    """Return the profile in a cell, by the recipe's forms. Raises ValueError with what is wrong."""
+    """Return the profile in a cell, by the recipe's forms. Raises ValueError with the mistake and the fix."""
     form = recipe.profile
     if form is None:
         return text
@@ -20,8 +20,8 @@ def read_profile(text: str, recipe: Recipe) -> str:
     if what := danger(profile):
         raise ValueError(what)
     is_broken = "\N{REPLACEMENT CHARACTER}" in profile
-    if fault := recipe.fault_of_profile(profile) or (is_broken and f"is no profile at {recipe.name}"):
-        raise ValueError(f"{fault}; copy the address of the profile, such as {form.example}")
+    if fault := recipe.fault_of_profile(profile) or (is_broken and f"is not a profile at {recipe.name}"):
+        raise ValueError(f"{fault}; copy the profile's address, such as {form.example}")
     return profile
 
 

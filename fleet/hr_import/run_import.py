@@ -46,7 +46,7 @@ class Import:
     warnings: tuple[str, ...]
     difference: Difference
     still_written: tuple[str, ...]
-    """People who leave but are still in another file of the folder, each with its place."""
+    """People who leave but still have an entry in another file of the folder, each with its place."""
     text: str
     remembered: Remembered
     was_remembered: Remembered
@@ -72,7 +72,7 @@ class Import:
                 write_private(remembered_path(path), render_remembered(self.remembered).encode(), durable=True)
         except OSError as error:
             raise InputError(
-                f"{path} cannot be written ({error.strerror}); make room, or fix the folder's owner. It is as it was."
+                f"{path} cannot be written ({error.strerror}); free space, or fix the folder's owner. It is unchanged."
             ) from None
 
 
@@ -150,15 +150,15 @@ def _still_written(difference: Difference, place: Path) -> Iterator[str]:
     for hand in entries_beside(place.parent) if left and place.name == HR_FILE else ():
         if hand.is_host and hand.name in left:
             where = f"{place.parent.name}/{hand.source}"
-            yield f"{where}: {hand.name} leaves, but is still written by hand here; remove the entry."
+            yield f"{where}: {hand.name} is no longer in the export, but still has an entry here; remove it."
 
 
 def _require_known(keep: Collection[str], known: Collection[str], place: Path, export: Path) -> None:
     """Raise InputError for each unknown name: a typo would let the person be removed."""
-    nobody = [name for name in keep if name not in known]
-    beside = {entry.name for entry in entries_beside(place.parent)} if nobody else set()
-    where = f"neither {place.name}, a file beside it nor {export}"
-    unknown = [f"--keep {name}: {where} has that employee; fix the name." for name in nobody if name not in beside]
+    missing = [name for name in keep if name not in known]
+    beside = {entry.name for entry in entries_beside(place.parent)} if missing else set()
+    where = f"{place.name}, a file next to it or {export}"
+    unknown = [f"--keep {name}: no such employee in {where}; fix the name." for name in missing if name not in beside]
     if unknown:
         raise InputError(listed(unknown))
 
@@ -173,7 +173,7 @@ def _refuse_other_letters(difference: Difference, place: Path, export: Export, c
         if entry is not None and entry.variables.get("fleet_email", "").casefold() == email.casefold() != "":
             mistakes.append(
                 f"{export.path}:{person.line}: {source}: '{person.name}' is '{entry.name}' in {place.name}, with the "
-                f"same address. Write '{entry.name}' in the export, or delete {place.name} to import everybody anew."
+                f"same address. Write '{entry.name}' in the export, or delete {place.name} to import everyone again."
             )
     if mistakes:
         raise InputError(listed(mistakes))
@@ -182,8 +182,8 @@ def _refuse_other_letters(difference: Difference, place: Path, export: Export, c
 def _refuse_shared_names(difference: Difference, groups: Collection[str], place: Path) -> None:
     """Raise InputError for each kept person whose name is also a group's: Ansible confuses the two."""
     mistakes = [
-        f"{place.name}: the employee '{entry.name}', whom the export does not have, has the name of a group; let the "
-        "employee leave, or rename the group in the export."
+        f"{place.name}: the employee '{entry.name}' is not in the export and has the name of a group; import without "
+        "keeping the employee, or rename the group in the export."
         for entry in difference.kept
         if entry.name in groups
     ]

@@ -45,9 +45,9 @@ def first_cause(stderr: str, sources: Sequence[str], limit: str | None, cwd: Pat
     for source in sources:
         path = (cwd or Path.cwd()) / source
         if "," not in source and (look(path) is None or not path.exists()):
-            return f"{source}: there is no such inventory; fix the path given with -i."
+            return f"{source}: inventory not found; fix the path given with -i."
         if "," not in source and not os.access(path, os.R_OK):
-            return f"{source} cannot be read (Permission denied); see that this user may read it."
+            return f"{source} cannot be read (Permission denied); fix its mode or owner."
     return _of_the_caller(stderr, sources, limit) or _of_the_files(stderr, sources, cwd)
 
 
@@ -55,17 +55,19 @@ def _of_the_caller(stderr: str, sources: Sequence[str], limit: str | None) -> st
     """Return the cause if it lies with this machine or command, else None."""
     unwritable = re.search(r"Unable to create local directories ['\"]?(/[^'\":\s]+)", stderr)
     if unwritable:
-        return f"Ansible cannot write to {unwritable[1]}; let it, or give it a folder of its own with ANSIBLE_HOME."
+        return (
+            f"Ansible cannot write to {unwritable[1]}; fix its permissions, or set ANSIBLE_HOME to a writable folder."
+        )
     if "ModuleNotFoundError" in stderr or "No module named ansible" in stderr:
-        return "Ansible is not installed beside fleet; install ansible-core there."
+        return "Ansible is not installed in fleet's environment; install ansible-core there."
     if no_locale := _NO_LOCALE.search(stderr):
-        return f"{no_locale[1].rstrip('.')}; set LC_ALL to a UTF-8 locale that is installed here."
+        return f"{no_locale[1].rstrip('.')}; set LC_ALL to an installed UTF-8 locale."
     if re.search(r"EOFError \(ctrl-d\)\s+on\s+prompt\s+for", stderr):
-        return "Ansible asks for a vault password, and there is no terminal to ask at; set ANSIBLE_VAULT_PASSWORD_FILE."
+        return "Ansible needs a vault password, but there is no terminal to enter it; set ANSIBLE_VAULT_PASSWORD_FILE."
     unmatched = re.search(rf"Could not match supplied host pattern,\s+ignoring:\s+(.+?){_END}", stderr, re.DOTALL)
     if unmatched and limit:
         pattern = _joined(unmatched[1])
-        return f"--limit {limit}: {pattern} matches nobody in {', '.join(sources)}; fix the name, or leave it out."
+        return f"--limit {limit}: {pattern} matches no employee in {', '.join(sources)}; fix the name, or omit --limit."
     return None
 
 

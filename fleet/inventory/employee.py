@@ -1,4 +1,4 @@
-"""Employees: one person's Ansible host, validated strictly; every mistake is kept, and none stops the others."""
+"""Employees: Ansible hosts, validated strictly. Every mistake is reported, not only the first."""
 
 from __future__ import annotations
 
@@ -128,6 +128,7 @@ def read_employee(
     services: Mapping[str, Recipe],
     lines: SourceLines,
 ) -> Employee:
+    """Return a host as an employee; only the locale may come from `inherited`, the variables of its groups."""
     own = {whole(key): _plain(value) for key, value in variables.items() if key.startswith("fleet_")}
     problems: list[Problem] = []
 
@@ -135,12 +136,14 @@ def read_employee(
         problems.append(Problem(name, path, message, lines.of_host(name, path), service, reason))
 
     if not SAFE_NAME.fullmatch(name):
-        refuse("inventory_hostname", "not a safe name; use letters, digits and . _ @ + - only, at most 100.")
+        refuse(
+            "inventory_hostname", "not a valid name; use only letters, digits and . _ @ + -, at most 100 characters."
+        )
     for key in own:
         if key not in KNOWN:
-            refuse(key, f"unknown variable; known are {', '.join(KNOWN)}.")
+            refuse(key, f"unknown variable; known variables: {', '.join(KNOWN)}.")
         for path in _templates(own[key], key):
-            refuse(path, "holds a Jinja template, which Ansible would run as code; write the value itself.")
+            refuse(path, "contains a Jinja template, which Ansible would run as code; write the plain value.")
 
     email = own.get("fleet_email")
     if email is not None and not (isinstance(email, str) and _EMAIL.fullmatch(email)):
@@ -148,7 +151,10 @@ def read_employee(
         email = None
     locale = own.get("fleet_locale", inherited.get("fleet_locale"))
     if locale is not None and not (isinstance(locale, str) and _LOCALE.fullmatch(locale)):
-        refuse("fleet_locale", "not a language such as fr or pt-BR, in quotes ('no' is Norwegian only in quotes).")
+        refuse(
+            "fleet_locale",
+            "not a language code such as fr or pt-BR; write it in quotes (YAML reads an unquoted no as false).",
+        )
         locale = None
 
     accounts = _read_accounts(own.get("fleet_accounts"), services, refuse)
@@ -197,12 +203,12 @@ def _read_accounts(data: Any, services: Mapping[str, Recipe], refuse: Any) -> di
         fault = services[service].fault_of_profile(account.profile)
         if fault is not None:
             form = services[service].profile
-            fix = f"take it from the profile's address, such as {form.example}" if form else "write the person's own"
+            fix = f"copy it from the profile's address, such as {form.example}" if form else "write the employee's own"
             refuse(f"{path}.profile", f"{fault}; {fix}.", service)
             continue
         if account.owner == "company" and services[service].accounts == "personal":
             name = services[service].name
-            what = f"{name} accounts belong to their members by its terms; remove owner, and give a mandate."
+            what = f"by {name}'s terms, accounts belong to their members; remove owner, and add a mandate."
             refuse(f"{path}.owner", what, service)
             continue
         accounts[service] = account

@@ -71,12 +71,10 @@ class Inventory:
         """
         names = ", ".join(self.sources)
         if self.rehearsal and not is_rehearsal:
-            raise InputError(
-                f"{names} is marked fleet_rehearsal, and this is the state of the real runs; add --rehearsal."
-            )
+            raise InputError(f"{names} is marked fleet_rehearsal, but this is the state of live runs; add --rehearsal.")
         if is_rehearsal and not self.rehearsal:
             raise InputError(
-                f"{names} is not marked fleet_rehearsal, so no rehearsal has met its people; leave --rehearsal out."
+                f"{names} is not marked fleet_rehearsal, so no rehearsal has visited its employees; omit --rehearsal."
             )
 
     def all_problems(self) -> Iterator[Problem]:
@@ -101,7 +99,7 @@ def read_inventory(
     Raises InputError if a source is missing, cannot be parsed, or contains no employee (after `limit`).
     """
     if not sources:
-        raise InputError("No inventory given; pass one with -i, or name it in fleet.yml (inventory: staff.yml).")
+        raise InputError("No inventory given; pass one with -i, or set it in fleet.yml (inventory: staff.yml).")
     listing, losses, remarks = _list_hosts(sources, limit, ansible_python, cwd)
     inventory = inventory_of(listing, sources, services, limit, cwd)
     if limit is None:  # with a limit, other employees' accounts are unknown
@@ -118,7 +116,7 @@ def inventory_of(
 ) -> Inventory:
     """Return the employees in the output of `ansible-inventory --list --export` for `sources`.
 
-    Raises InputError if it contains none.
+    Raises InputError if it has no employees.
     """
     hostvars: dict[str, dict[str, Any]] = listing.pop("_meta", {}).get("hostvars", {})
     groups = {name: group for name, group in listing.items() if isinstance(group, dict)}
@@ -136,7 +134,7 @@ def inventory_of(
         Problem(
             None,
             variable,
-            f"stands among the variables of group '{name}' and opens nothing: it is personal, move it to the employee.",
+            f"is set on group '{name}' and has no effect; set it on each employee's own host entry.",
             lines.of_group(name, variable),
         )
         for name, group in groups.items()
@@ -194,7 +192,7 @@ def _list_hosts(
     command.append(f"--playbook-dir={ansible_content() / 'playbooks'}")
     command += [f"--inventory={source}" for source in sources]  # with `=`, a source is never parsed as an option
     if limit is not None and not limit.strip():
-        raise InputError("--limit is empty, which would mean everybody; name somebody, or leave it out.")
+        raise InputError("--limit is empty, which would select everyone; name employees or groups, or omit it.")
     if limit:
         command.append(f"--limit={limit}")
     environment = inventory_environment()
@@ -215,7 +213,7 @@ def _list_hosts(
     try:
         listing: dict[str, Any] = json.loads(done.stdout)
     except (ValueError, RecursionError):
-        raise FleetError("ansible-inventory did not answer with JSON; run it by hand to see what it prints.") from None
+        raise FleetError("ansible-inventory did not print JSON; run it by hand to see its output.") from None
     return listing, *warnings_of(done.stderr)
 
 
@@ -234,9 +232,7 @@ def _lost_accounts(inventory: Inventory, cwd: Path | None) -> Iterator[Problem]:
                 kept = employee.accounts.get(service)
                 profile = account.get("profile") if isinstance(account, dict) else None
                 if isinstance(profile, str) and (kept is None or kept.profile != profile):
-                    message = (
-                        f"{profile} is lost: another place gives {employee.name} other accounts; keep one of them."
-                    )
+                    message = f"{profile} is ignored: another entry sets other accounts for {employee.name}; keep one."
                     yield Problem(employee.name, f"fleet_accounts.{service}", message, where)
 
 
@@ -281,11 +277,11 @@ def gaps_in_mandate(employee: Employee, lines: SourceLines) -> Iterator[Problem]
     if mandate is None:
         return
     if mandate.employee != employee.name:
-        message = f"names {mandate.employee}, so it opens nothing for {employee.name}."
+        message = f"names {mandate.employee}, so it has no effect for {employee.name}."
         path = "fleet_mandate.employee"
         yield Problem(employee.name, path, message, lines.of_host(employee.name, path))
     for service, account in employee.accounts.items():
         if service not in mandate.services and account.owner == "employee":
-            message = f"misses {service}, at which {employee.name} has an account."
+            message = f"does not include {service}, where {employee.name} has an account."
             path = "fleet_mandate.services"
             yield Problem(employee.name, path, message, lines.of_host(employee.name, path))

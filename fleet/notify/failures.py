@@ -29,14 +29,14 @@ def why_not_sent(error: BaseException) -> str:
     if has(smtplib.SMTPNotSupportedError):
         return "it does not offer TLS; use another mail server (smtp: in fleet.yml)"
     if has(ssl.SSLError):
-        return "TLS failed; if your own authority signed its certificate, name that authority's file in SSL_CERT_FILE"
+        return "TLS failed; if your own CA signed its certificate, set SSL_CERT_FILE to the CA's file"
     if has(socket.gaierror):
         return "its host name was not found; fix the address"
     if has(ConnectionRefusedError):
-        return "it refused the connection; check that it runs"
+        return "it refused the connection; check that it is up"
     if has(TimeoutError):
-        return "no answer in time; check that it runs"
-    return "it could not be reached; check the address"
+        return "it timed out; check that it is up"
+    return "it is unreachable; check the address"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

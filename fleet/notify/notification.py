@@ -42,7 +42,7 @@ class Notification:
         """The subject, in one line."""
         what = {
             Event.RUN_ENDED: "the check has ended" if self.check else "the run has ended",
-            Event.RUN_NOT_BEGUN: "the check did not begin" if self.check else "the run did not begin",
+            Event.RUN_NOT_BEGUN: "the check did not start" if self.check else "the run did not start",
             Event.DRIFT_LOOKED_FOR: "drift",
         }[self.event]
         return f"{PRODUCT}: {what}: {self.meaning}"
@@ -55,8 +55,8 @@ class Notification:
             lines.append("Mode: check, nothing was changed" if self.check else "Mode: real")
         lines += [f"{name.replace('_', ' ').capitalize()}: {count}" for name, count in self.counts.items()]
         if self.drifted is not None and self.not_looked_at is not None:
-            lines.append(f"Was out, and was found in again: {self.drifted}")
-            lines.append(f"Could not be looked at: {self.not_looked_at}")
+            lines.append(f"Drifted (found opted in again): {self.drifted}")
+            lines.append(f"Could not be checked: {self.not_looked_at}")
         lines.append(f"Exit code: {self.exit_code} ({self.meaning})")
         return "\n".join(lines)
 

@@ -39,8 +39,8 @@ class Notifier:
             if not target.stays_here(self._smtp):
                 self._ways = []
                 raise InputError(
-                    f"{target.origin}: a rehearsal notifies nobody outside this machine, and {target} may be there; "
-                    "leave it out, or name a webhook or a mail server on localhost."
+                    f"{target.origin}: a rehearsal sends nothing to other machines, and {target} may be on one; "
+                    "remove it, or use a webhook or mail server on localhost."
                 )
 
     def tell(self, notification: Notification) -> list[str]:
@@ -63,7 +63,7 @@ class Notifier:
             thread.start()
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0))
-        late = f"no answer within {WITHIN:.0f} s; check that it runs"
+        late = f"no answer within {WITHIN:.0f} s; check that it is up"
         return [
             f"{target.origin}: {target} was not notified: {why}."
             for number, (target, _) in enumerate(self._ways)
@@ -72,7 +72,7 @@ class Notifier:
 
 
 def _way(target: Target, smtp: Smtp) -> Send:
-    """Return the sender for a target. Modules are imported on demand: most commands notify nobody."""
+    """Return the sender for a target. Modules are imported on demand: most commands send no notification."""
     if target.mailboxes:
         from fleet.notify import mail
 

@@ -103,25 +103,27 @@ def parse_target(text: str, origin: str, *, is_private: bool = False) -> Target:
     except ValueError:
         raise InputError(f"{origin}: the address is not a URL (its host or port is malformed); fix it.") from None
     if not re.fullmatch(r"[a-z][a-z0-9+.-]*", target.scheme) or ":" not in text:
-        raise InputError(f"{origin}: an address begins with its scheme; write https://…, mailto:ADDRESS or Apprise's.")
+        raise InputError(
+            f"{origin}: the address has no valid scheme; write https://…, mailto:ADDRESS or an Apprise URL."
+        )
     if target.mailboxes:
         if not all(map(_MAILBOX.fullmatch, target.mailboxes)):
-            raise InputError(f"{origin}: write mailto:ADDRESS, several with commas, and nothing after them.")
+            raise InputError(f"{origin}: write mailto:ADDRESS, several separated by commas, and nothing after them.")
         return target
     if "://" not in text:
-        raise InputError(f"{origin}: {target.scheme}: is not followed by //; write the address out.")
+        raise InputError(f"{origin}: {target.scheme}: is not followed by //; write the full URL.")
     has_password = bool(parts.password) or any(key.lower() in _PASSWORDS for key, _ in parse_qsl(parts.query))
     if has_password and not is_private:
         raise InputError(
-            f"{origin}: leave the password out, other users could read it there; write the address into a private file "
-            "(chmod 600), one on a line, and name it with --notify-file (notify_file: in fleet.yml)."
+            f"{origin}: other users could read the password here; put the address into a private file (chmod 600), one "
+            "per line, and pass it with --notify-file (notify_file: in fleet.yml)."
         )
     if target.scheme in _OF_A_HOST and not host:
         raise InputError(f"{origin}: the address has no host; write {target.scheme}://HOST/…")
     if target.scheme in PLAIN_SCHEMES and not is_loopback(host or ""):
         raise InputError(
-            f"{origin}: {target.scheme}:// is not encrypted and goes to this machine only; write "
-            f"{target.scheme}s://, with a certificate that is trusted here."
+            f"{origin}: {target.scheme}:// is not encrypted and is allowed only to this machine; use "
+            f"{target.scheme}s:// with a certificate that is trusted here."
         )
     return target
 
@@ -137,7 +139,9 @@ def parse_smtp(text: str, origin: str) -> Smtp:
 def _read_targets(path: Path) -> tuple[Target, ...]:
     content = read_private(path, MAX_FILE + 1)
     if len(content) > MAX_FILE:
-        raise InputError(f"{path} (notify_file) is larger than {MAX_FILE // 1024} KiB; name a list of addresses.")
+        raise InputError(
+            f"{path} (notify_file) is larger than {MAX_FILE // 1024} KiB; give a list of addresses, one per line."
+        )
     try:
         lines = content.decode("utf-8").splitlines()
     except UnicodeDecodeError:

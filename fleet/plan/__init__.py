@@ -1,1 +1,1 @@
-"""What a run will do: for whom, whether it may, and how long it will take."""
+"""The plan of a run: its accounts and controls, the gates that apply, and a forecast of its duration."""

@@ -1,4 +1,4 @@
-"""What a run would do and how long it would take, from inventory, gates and pacing, before anything is touched."""
+"""Forecast of a run: what it would visit and how long it would take, from inventory, gates and pacing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ServiceForecast:
 class Forecast:
     """`visits` in their order; `left_alone` with the outcome that each would get without a visit.
 
-    `lacking` lists, in sentences, what a run needs and this machine does not have.
+    `lacking` lists, in sentences, requirements that this machine does not meet.
     """
 
     visits: tuple[PlannedAccount, ...]

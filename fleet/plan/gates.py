@@ -1,4 +1,4 @@
-"""What keeps a control from being touched today, whatever its page shows: a waiver, the mandate, a service's terms."""
+"""Gates: reasons not to visit a control today, such as a waiver, a missing mandate or a service's terms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_shut(service: str, stopped: Container[str]) -> Reason | None:
 
 
 def lacking_authority(employee: Employee, service: str, revoked: Container[str]) -> Reason | None:
-    """Return why nothing may be touched for this employee there, or None. `owner: company` needs no mandate.
+    """Return why this employee's account may not be visited, or None. `owner: company` needs no mandate.
 
     `revoked` are the employees whose mandates were revoked.
     """

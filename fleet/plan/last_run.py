@@ -1,4 +1,4 @@
-"""What the last run tells the next one: which employees to visit last, and how long a visit took."""
+"""The last run, for planning the next: which employees to visit last, and how long a visit takes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class History:
     """The last run of the same kind in the log used by `spec`, read once."""
 
     def __init__(self, spec: RunSpec) -> None:
-        """Without a log there is no last run; no log is created for it."""
+        """Read the last run; without a log it is empty, and no log is created."""
         places = spec.settings.state_dir.audit
         records = list(read_last_run(places.log, rehearsal=spec.inventory.rehearsal))
         self._spec = spec
@@ -32,8 +32,8 @@ class History:
         """Return the employees in the inventory's order, mixed so that each service's are spread evenly over the run.
 
         Forks are few: consecutive people at one slow service would make all others wait. Those at a service outside its
-        hours come later. Last come those whom the last run left challenged or before a changed page: if they still are,
-        the others have been visited before the circuit opens.
+        hours come later. Last come those whom the last run left challenged or at a changed page: if they still are, all
+        others are visited before the circuit opens.
         """
         now = now or datetime.now()
         stuck = {result.employee for result in self._results if result.outcome in _STUCK}

@@ -1,4 +1,4 @@
-"""How gently each live service is visited, according to fleet.yml and the terms in the service's recipe."""
+"""Pauses and hours for visits to each live service, from fleet.yml and the terms in its recipe."""
 
 from __future__ import annotations
 

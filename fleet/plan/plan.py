@@ -1,4 +1,4 @@
-"""The plan of a run: which controls of which employees, decided before anything is touched."""
+"""The plan of a run: which controls of which employees, decided before the first visit."""
 
 from __future__ import annotations
 
@@ -169,8 +169,8 @@ def require_same_recipes(spec: RunSpec, accounts: Iterable[PlannedAccount], cata
 def require_safe_start(spec: RunSpec, accounts: list[PlannedAccount], network: Network) -> None:
     """Refuse to start a run that breaks a rule of the whole run.
 
-    Raises InputError if a rehearsal would leave this machine, or if the breaker is off for live services. Makes no
-    demands on this machine: that is `require_sandbox`.
+    Raises InputError if a rehearsal would leave this machine, or if the breaker is off for live services. Does
+    not check this machine; `require_sandbox` does.
     """
     live = sorted({account.service for account in accounts if is_live(account, network) and account.service})
     if not live:

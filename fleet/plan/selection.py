@@ -21,16 +21,16 @@ _LEFT = (Outcome.NOT_RUN, Outcome.UNKNOWN)
 
 @dataclass(frozen=True)
 class Selection:
-    """The requested selection. `new` and `stale_days` together select what matches either."""
+    """The requested selection. `new` and `stale_days` together select controls that match either."""
 
     resume: bool = False
-    """What the last run did not reach or ended as unknown."""
+    """Controls that the last run did not reach or ended as unknown."""
     new: bool = False
-    """What no run has done yet. Runs in check mode do not count."""
+    """Controls that no run has done yet. Runs in check mode do not count."""
     only_failed: str | None = None
-    """What did not end well in this run (a run id, or `last`)."""
+    """Controls that did not end well in this run (a run id, or `last`)."""
     stale_days: int | None = None
-    """What was last read more than this many days ago."""
+    """Controls that were last read more than this many days ago."""
 
     def of(self, spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> RunSpec:
         """Return the run limited to these controls; its `only` is empty if there is nothing to do.
@@ -57,7 +57,7 @@ class Selection:
     def _resumed(self, spec: RunSpec) -> RunSpec:
         last = next(read_last_run(spec.settings.state_dir.audit.log, rehearsal=spec.inventory.rehearsal), None)
         if last is None:
-            raise InputError("--resume: no run is in the log yet; run without it.")
+            raise InputError("--resume: the log has no run yet; omit it.")
         left = frozenset(_whose(result) for result in _results(spec, "last") if result.outcome in _LEFT)
         return replace(
             spec,
@@ -97,7 +97,7 @@ EVERYTHING = Selection()
 
 @dataclass
 class Past:
-    """What the log records of one control."""
+    """Summary of the log's records of one control."""
 
     is_done: bool = False
     """A run that was not in check mode ended it as done."""
@@ -111,7 +111,7 @@ _NOTHING = Past()
 
 
 def past(log: Iterable[Mapping[str, Any]]) -> dict[ControlKey, Past]:
-    """Return what the log records of each control that a run has ended."""
+    """Summarize the log's records of each control that a run has ended."""
     found: dict[ControlKey, Past] = {}
     setting: set[str] = set()
     for record in log:
@@ -147,8 +147,8 @@ def require_no_shrink(spec: RunSpec) -> None:
         if inventory.total * 2 <= before:
             today = counted(inventory.total, "employee")
             raise InputError(
-                f"{', '.join(inventory.sources)} names {today}; it named {before} in run {record['run']}. Check what "
-                "is missing, or accept it with --accept-shrink (in a play optout_accept_shrink). Nothing was done."
+                f"{', '.join(inventory.sources)} lists {today}, but {before} in run {record['run']}. Check what is "
+                "missing, or accept it with --accept-shrink (optout_accept_shrink in a play). Nothing was done."
             )
         return
 

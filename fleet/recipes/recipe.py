@@ -184,7 +184,7 @@ class Find(_Strict):
             raise ValueError("give css, names, or both")
         unnamed = [language for language in self.weak if language not in self.names]
         if unnamed:
-            raise ValueError(f"weak: there are no names in {', '.join(unnamed)}")
+            raise ValueError(f"weak: no names in {', '.join(unnamed)}")
         return self
 
     @property
@@ -243,7 +243,7 @@ class Terms(_Strict):
     automation: Literal["allowed", "silent", "forbidden"] = Field(
         description="Where forbidden, a live run needs the organization's terms_accepted in fleet.yml."
     )
-    source: Text = Field(description="Where the terms say so.")
+    source: Text = Field(description="Source of this statement in the terms.")
     reviewed_on: Date = Field(description="When they were last read, YYYY-MM-DD.")
 
 
@@ -322,8 +322,8 @@ class Recipe(_Strict):
         """Return why a profile cannot identify a person; None if it can."""
         form = self.profile
         if self.identity.is_page_itself(profile) or (form and _folded(profile) in map(_folded, form.never)):
-            return f"names nobody at {self.name}"
-        return f"is no profile at {self.name}" if form and not re.fullmatch(form.pattern, profile) else None
+            return f"identifies no one at {self.name}"
+        return f"is not a profile at {self.name}" if form and not re.fullmatch(form.pattern, profile) else None
 
     def selectors(self) -> Iterator[tuple[str, str]]:
         """Yield every CSS selector with its key, such as `controls.ai_training.find.css`."""

@@ -27,7 +27,7 @@ HOW = "export a Playwright storage state, or the cookies as JSON or cookies.txt"
 
 @dataclass(frozen=True)
 class Imported:
-    """A session read from a file, and sentences about what was left out."""
+    """A session read from a file, and notes on what was left out."""
 
     state: StorageState
     left_out: tuple[str, ...]
@@ -57,7 +57,7 @@ def read_session(data: bytes, path: str, recipe: Recipe) -> Imported:
             continue
         cookie = _cookie(raw, f"{path}: {place}")
         if 0 < cookie.expires <= time.time() and cookie.name not in recipe.session.cookies:
-            expired.add(cookie.name if cookie.name.isprintable() else "one of no name")
+            expired.add(cookie.name if cookie.name.isprintable() else "(unprintable name)")
             continue
         _require_taken(cookie, f"{path}: {place}", recipe)
         cookies.append(cookie)
@@ -70,25 +70,23 @@ def read_session(data: bytes, path: str, recipe: Recipe) -> Imported:
     whole = StorageState(cookies=list({cookie.key: cookie for cookie in cookies}.values()), origins=origins)
     state = whole.own_part(recipe)
     if expired and not whole.cookies and not whole.origins:
-        raise InputError(f"{path}: its cookies have expired already; sign in to {recipe.name} and export again.")
+        raise InputError(f"{path}: its cookies have expired; sign in to {recipe.name} and export again.")
     if not whole.cookies and not whole.origins:
-        raise InputError(
-            f"{path} holds nothing that belongs to {', '.join(recipe.domains)}; export it at {recipe.name}."
-        )
+        raise InputError(f"{path} contains nothing of {', '.join(recipe.domains)}; export it from {recipe.name}.")
     _require_session(state, path, recipe)
     left_out = []
     if foreign:
-        left_out.append(f"what belongs to {', '.join(sorted(foreign))}")
+        left_out.append(f"data of {', '.join(sorted(foreign))}")
     if expired:
-        left_out.append(f"cookies that have expired: {', '.join(sorted(expired))}")
+        left_out.append(f"expired cookies: {', '.join(sorted(expired))}")
     if state.origins != whole.origins:
-        left_out.append(f"storage of {recipe.name}'s pages that its recipe does not name")
+        left_out.append(f"storage that the recipe of {recipe.name} does not name")
     return Imported(state, tuple(left_out))
 
 
 def _cookie(raw: Mapping[str, Any], where: str) -> Cookie:
     if not isinstance(raw.get("domain"), str):
-        raise InputError(f"{where}: has no domain; {HOW}.")
+        raise InputError(f"{where}: no domain; {HOW}.")
     name = raw.get("name")
     exported = _validated(ExportedCookie, raw, f"{where}{_called(name)}")
     return Cookie.model_validate(exported.model_dump(by_alias=True))
@@ -115,11 +113,11 @@ def _require_session(state: StorageState, path: str, recipe: Recipe) -> None:
     for name in recipe.session_cookies:
         named = [cookie for cookie in state.cookies if cookie.name == name]
         if not named:
-            raise InputError(f"{path}: has no cookie '{name}', without which nobody is signed in; {again}.")
+            raise InputError(f"{path}: no cookie '{name}', which a signed-in session needs; {again}.")
         if not any(is_sent(cookie, page, recipe) for cookie in named for page in recipe.pages):
             hosts = ", ".join(sorted({urlsplit(page).hostname or "" for page in recipe.pages}))
             raise InputError(
-                f"{path}: cookie '{name}' of {named[0].domain} is not sent to {hosts}; correct its domain and path."
+                f"{path}: cookie '{name}' of {named[0].domain} is not sent to {hosts}; fix its domain and path."
             )
     stored = {item.name for origin in state.origins for item in origin.local_storage}
     databases = {one.name for origin in state.origins for one in origin.indexed_db or ()}
@@ -129,11 +127,11 @@ def _require_session(state: StorageState, path: str, recipe: Recipe) -> None:
     ):
         for name in sorted(wanted - found):
             how = " with indexedDB: true" if what == "database" else ""
-            raise InputError(f"{path}: has no {what} '{name}', without which nobody is signed in; {again}{how}.")
+            raise InputError(f"{path}: no {what} '{name}', which a signed-in session needs; {again}{how}.")
     if not state.cookies and not state.origins:
         raise InputError(
-            f"{path}: its storage is not named by the recipe of {recipe.name}; "
-            "name it there as session_local_storage or session_databases."
+            f"{path}: the recipe of {recipe.name} does not name its storage; "
+            "add it there to session_local_storage or session_databases."
         )
 
 
@@ -146,14 +144,14 @@ def _require_taken(cookie: Cookie, where: str, recipe: Recipe) -> None:
 
 def _read(data: bytes, path: str) -> _Export:
     if len(data) > MAX_BYTES:
-        raise InputError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB; that is no session.")
+        raise InputError(f"{path} is larger than {MAX_BYTES // 1024 // 1024} MiB, so it is not a session; {HOW}.")
     try:
         text = data.decode(json.detect_encoding(data), "surrogatepass")
         if not text.lstrip().startswith(("{", "[")):
             return _Export(list(_netscape(text, path)), [])
         content = json.loads(text)
     except (ValueError, RecursionError):
-        raise InputError(f"{path} is not JSON that can be read; {HOW}.") from None
+        raise InputError(f"{path} is not valid JSON; {HOW}.") from None
     if isinstance(content, list):
         content = {"cookies": content}
     cookies, origins = content.get("cookies", []), content.get("origins", [])
@@ -165,7 +163,7 @@ def _read(data: bytes, path: str) -> _Export:
 def _objects(items: list[Any], what: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, item in enumerate(items):
         if not isinstance(item, dict):
-            raise InputError(f"{path} is not a session: {what}.{number} must hold keys and values; {HOW}.")
+            raise InputError(f"{path} is not a session: {what}.{number} must be an object; {HOW}.")
         yield f"{what}.{number}", item
 
 
@@ -180,7 +178,7 @@ def _netscape(text: str, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if not line.strip() or (line.startswith("#") and not http_only):
             continue
         if len(fields) != 7:
-            raise InputError(f"{path}:{number}: cookies.txt has 7 fields between tabs, not {len(fields)}; {HOW}.")
+            raise InputError(f"{path}:{number}: cookies.txt needs 7 tab-separated fields, not {len(fields)}; {HOW}.")
         domain, subdomains, at, secure, expires, name, value = fields
         yield (
             f"line {number}",

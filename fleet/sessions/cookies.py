@@ -116,7 +116,7 @@ def _moment(text: str) -> float | None:
 def _iso_seconds(text: str) -> float:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        raise ValueError("a moment of no time zone is none")
+        raise ValueError("no time zone")
     return moment.timestamp()
 
 
@@ -126,15 +126,15 @@ def fault(cookie: Cookie, service: str) -> str | None:
     if 0 < cookie.expires <= time.time():
         return f"has expired; {again}"
     if _REFUSED.search(cookie.name) or "=" in cookie.name or _REFUSED.search(cookie.value):
-        return f"holds a character that no browser takes; {again}"
+        return f"contains a character that browsers reject; {again}"
     if len((cookie.name + cookie.value).encode("utf-8", "surrogatepass")) > MAX_NAME_AND_VALUE:
-        return f"longer than the {MAX_NAME_AND_VALUE} bytes that browsers take; {again}"
+        return f"longer than the {MAX_NAME_AND_VALUE} bytes that browsers accept; {again}"
     if (
         not cookie.path.startswith("/")
         or ";" in cookie.path
         or len(cookie.path.encode("utf-8", "surrogatepass")) > MAX_PATH
     ):
-        return f"its path is none that browsers take; {again}"
+        return f"browsers reject its path; {again}"
     if cookie.same_site == "None" and not cookie.secure:
         return "browsers drop SameSite=None without Secure; set secure to true, or sameSite to Lax"
     if cookie.partition_key is not None and not cookie.secure:
@@ -147,11 +147,11 @@ def _wrong_prefix(cookie: Cookie) -> str | None:
     if prefix is None:
         return None
     if not cookie.secure:
-        return "browsers take this name with Secure only; set secure to true"
+        return "browsers accept this name only with Secure; set secure to true"
     if "http-" in prefix and not cookie.http_only:
-        return "browsers take this name with HttpOnly only; set httpOnly to true"
+        return "browsers accept this name only with HttpOnly; set httpOnly to true"
     if prefix.startswith("__host-") and (cookie.path != "/" or cookie.domain.startswith(".")):
-        return "browsers take this name with path / only, and a domain without a dot at its start; write it so"
+        return "browsers accept this name only with path / and a domain without a leading dot; fix both"
     return None
 
 

@@ -39,15 +39,15 @@ def session_files(folder: Path) -> SessionFiles:
         if path.name.startswith(".") or path.is_dir():
             ignored.append(str(path))
         elif named is None:
-            refused.append(f"{path}: its name does not say whose it is; rename it to EMPLOYEE.SERVICE.json.")
+            refused.append(f"{path}: the file name does not identify an account; rename it to EMPLOYEE.SERVICE.json.")
         else:
             one = SessionFile(named["employee"], named["service"], path)
             files.setdefault((one.employee, one.service), []).append(one)
     if not files and not refused:
-        raise InputError(f"--from {folder}: no file EMPLOYEE.SERVICE.json in it.")
+        raise InputError(f"--from {folder}: no file named EMPLOYEE.SERVICE.json in it.")
     for (employee, service), several in list(files.items()):
         if len(several) > 1:
             names = " and ".join(one.path.name for one in several)
-            refused += [f"{one.path}: {names} are both of {employee} at {service}; keep one." for one in several]
+            refused += [f"{one.path}: {names} are both for {employee} at {service}; keep one." for one in several]
             del files[employee, service]
     return SessionFiles(tuple(one for [one] in files.values()), tuple(refused), tuple(ignored))

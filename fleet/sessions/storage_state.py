@@ -140,7 +140,7 @@ class StorageState(_Part):
         return sorted(foreign | {origin.origin for origin in self.origins if not recipe.owns_host(origin.host)})
 
     def expires_at(self, recipe: Recipe) -> float | None:
-        """Return when the session expires by its cookies, in seconds since 1970; None if they do not say.
+        """Return when the session expires by its cookies, in seconds since 1970; None if unknown.
 
         This is the earliest expiry of the recipe's session cookies or, if it names none, the latest of all cookies.
         """

@@ -76,14 +76,14 @@ def make_private_dir_if_missing(path: Path) -> None:
 def read_identity(path: Path) -> pyrage.x25519.Identity:
     """Read an age identity file. Raises InputError if it is missing, readable by others, or contains no identity."""
     if not is_there(path):
-        raise InputError(f"There is no age identity at {path}; run 'fleet init', or give one with --identity.")
+        raise InputError(f"There is no age identity at {path}; run 'fleet init', or pass one with --identity.")
     for line in read_private(path, MAX_IDENTITY_BYTES).decode("utf-8", "replace").splitlines():
         if line.startswith("AGE-SECRET-KEY-"):
             try:
                 return pyrage.x25519.Identity.from_str(line.strip())
             except pyrage.IdentityError:
                 break
-    raise InputError(f"{path} holds no age identity (a line AGE-SECRET-KEY-…).")
+    raise InputError(f"{path} contains no age identity (a line AGE-SECRET-KEY-…); pass the right file with --identity.")
 
 
 class _Times(BaseModel):
@@ -127,7 +127,7 @@ class SessionStore:
         return info
 
     def seal_back(self, employee: str, recipe: Recipe, opened: Opened, state: StorageState) -> bool:
-        """Seal the session a visit has left; False if it was removed or replaced since it was opened."""
+        """Seal the session again after a visit; False if it was removed or replaced meanwhile."""
         sealed, info = self._sealed(employee, recipe, state.left_by_visit(recipe, opened.state))
         with self._locked():
             try:
@@ -143,7 +143,7 @@ class SessionStore:
         own = state.own_part(recipe)
         content = as_json({"employee": employee, "service": recipe.service, "storage_state": own.as_playwright()})
         if len(content) > MAX_CONTENT:
-            raise InputError(f"The session of {employee} at {recipe.name} is too large to be kept.")
+            raise InputError(f"The session of {employee} at {recipe.name} is too large to store.")
         sealed = pyrage.encrypt(content, list(self.recipients()))
         return sealed, SessionInfo(employee, recipe.service, time.time(), own.expires_at(recipe))
 
@@ -188,9 +188,9 @@ class SessionStore:
                 (content["employee"], content["service"]),
             )
         except (pyrage.DecryptError, ValueError, KeyError, TypeError, RecursionError):
-            raise SessionError(f"{path} does not open with this identity.", Reason.SESSION_UNREADABLE) from None
+            raise SessionError(f"{path} cannot be decrypted with this identity.", Reason.SESSION_UNREADABLE) from None
         if owner != (employee, recipe.service):
-            raise SessionError(f"{path} holds the session of another account.", Reason.SESSION_UNREADABLE)
+            raise SessionError(f"{path} contains the session of another account.", Reason.SESSION_UNREADABLE)
         return Opened(state.own_part(recipe), digest)
 
     def reseal(self, identity: pyrage.x25519.Identity) -> Resealed:
@@ -245,7 +245,9 @@ class SessionStore:
             except OSError as error:
                 raise InputError(f"{path} cannot be read ({error.strerror}); run 'fleet init'.") from None
             except (pyrage.RecipientError, ValueError):
-                raise InputError(f"{path} holds a line that is no age recipient (age1…).") from None
+                raise InputError(
+                    f"{path} contains a line that is not an age recipient (age1…); fix or remove it."
+                ) from None
             if not self._recipients:
                 raise InputError(f"{path} names no recipient; run 'fleet init'.")
         return self._recipients

@@ -205,7 +205,7 @@ def _hmac(subject: Subject | None, reference: str | None) -> str | None:
 
 async def _renew(act: Renew, writer: Writer) -> None:
     if act.employee not in writer.revocations:
-        raise InputError(f"{act.employee} has not revoked; 'fleet mandates list' shows who has.")
+        raise InputError(f"There is no revocation for {act.employee}; see 'fleet mandates list'.")
     subject = writer.subjects.get(act.employee)
     await writer.log.append(
         records.MANDATE_RENEWED,
@@ -220,7 +220,7 @@ async def _renew(act: Renew, writer: Writer) -> None:
 
 async def _start(act: Start, writer: Writer) -> None:
     if act.service not in writer.stopped:
-        raise InputError(f"{act.service} is not stopped; 'fleet services list' shows which are.")
+        raise InputError(f"{act.service} is not stopped; see 'fleet services list'.")
     await writer.log.append(
         records.SERVICE_STARTED,
         None,

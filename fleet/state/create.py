@@ -16,9 +16,12 @@ def make_state(state: StateDir, identity: Path, log_key: Path, *, rehearsal: boo
     The identity's recipient is added to those that sessions are sealed to. Raises InputError if a key would be inside
     the state directory, if an existing one cannot be used, or if the state is of the other kind (rehearsal or live).
     """
-    for path, what in ((identity, "identity apart from what it opens"), (log_key, "key apart from what it signs")):
+    for path, what in (
+        (identity, "identity apart from the sessions it opens"),
+        (log_key, "key apart from the log it signs"),
+    ):
         if path.resolve().is_relative_to(state.root.resolve()):
-            raise InputError(f"{path} lies inside {state.root}; keep the {what}.")
+            raise InputError(f"{path} is inside {state.root}; keep the {what}.")
     state.create(rehearsal=rehearsal)
     recipient = new_identity(identity)
     known = state.recipients.read_text("utf-8").splitlines() if is_there(state.recipients) else []

@@ -30,7 +30,7 @@ CUT_OFF = 40
 
 @dataclass(frozen=True)
 class Erased:
-    """Number of files deleted for a person. `pseudonym` is None for a person no run has met."""
+    """Number of files deleted for a person. `pseudonym` is None for a person who was in no run."""
 
     pseudonym: str | None
     sessions: int
@@ -50,7 +50,7 @@ class _Traces:
 async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
     """Delete each person's row, key, sessions and pictures. A revoked mandate stays revoked.
 
-    People without any data are not in the answer. All erasures are recorded before anything is deleted. Raises as
+    People without any data are omitted. All erasures are recorded before anything is deleted. Raises as
     `AuditLog` and `Subjects` do; a person not erased by then is still known and can be erased again.
     """
     known = subjects.everybody()

@@ -15,7 +15,7 @@ from fleet.sessions.store import SessionStore
 
 @dataclass(frozen=True)
 class Leaver:
-    """The data stored about one person. `is_met` is True if a run has met them: they have a pseudonym and a key."""
+    """The data stored about one person. `is_met` is True if a run included them: they have a pseudonym and a key."""
 
     employee: str
     is_met: bool

@@ -12,7 +12,7 @@ DOCUMENTATION = """
 name: fleet_finish
 type: notification
 short_description: ends the Fleet Opt-Out run of a play
-description: Remembers the agent that the play's results name, and tells it at the end that the run is over.
+description: Remembers the agent named in the play's results, and ends its run when the play ends.
 """
 
 
@@ -51,10 +51,10 @@ class CallbackModule(CallbackBase):
                 connection.sendall(b'{"v": 1, "op": "finish"}\n')
                 answer = json.loads(connection.makefile("rb").readline())
         except TimeoutError:
-            self._display.error(f"The agent did not close the log within {FINISH_WITHIN} s; the next run does.")
+            self._display.error(f"The agent did not close the log within {FINISH_WITHIN} s; the next run will.")
             return
         except (OSError, ValueError):
-            self._display.warning("The agent ended before the play did; the next run closes this one in the log.")
+            self._display.warning("The agent ended before the play; the next run closes this one in the log.")
             return
         if "error" in answer:
             self._display.error(answer["error"])

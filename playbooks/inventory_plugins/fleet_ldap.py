@@ -27,11 +27,11 @@ name: fleet_ldap
 short_description: Employees from an LDAP directory
 version_added: "0.1.0"
 description:
-  - Makes a host of each person that a search in an LDAP directory finds, for Fleet Opt-Out or any other play.
-  - All people become hosts or none does. A directory that fails, repeats itself, ends early or refers elsewhere for a
-    part of the answer is an error. Passed over are the references of an Active Directory to its partitions without
-    people (ForestDnsZones, DomainDnsZones, Configuration), so that the root of a domain can be the base.
-  - Values of the directory are never trusted. What looks like a template stays text.
+  - Adds a host for each person that an LDAP search returns, for Fleet Opt-Out or any other play.
+  - Either all people become hosts or none. It is an error if the directory fails, repeats an entry, ends early or
+    refers to another server for part of the answer. References of an Active Directory to its partitions without
+    people (ForestDnsZones, DomainDnsZones, Configuration) are skipped, so C(base) may be the root of a domain.
+  - Values from the directory are never trusted. A value that looks like a template stays text.
   - Mandates come from a second inventory beside this one, never from a directory.
 requirements: [ldap3 >= 2.9]
 extends_documentation_fragment:
@@ -44,80 +44,81 @@ options:
     required: true
     choices: [fleet_ldap]
   url:
-    description: C(ldaps://HOST) or, with C(start_tls), C(ldap://HOST). Plain ldap is for this machine only.
+    description: C(ldaps://HOST) or, with C(start_tls), C(ldap://HOST). Plain ldap is allowed only to loopback.
     type: str
     required: true
   start_tls:
-    description: Begin in clear and change to TLS before anything is said.
+    description: Connect unencrypted and switch to TLS before sending anything else.
     type: bool
     default: false
   bind_dn:
-    description: Who reads the directory. Without it, the directory is read anonymously.
+    description: DN to bind as. Without it, the bind is anonymous.
     type: str
   password_file:
     description:
-      - File with the password of C(bind_dn), one line, mode 0600, of the user who runs Ansible.
+      - File with the password of C(bind_dn), one line, mode 0600, owned by the user who runs Ansible.
       - Relative to the folder of the inventory file.
     type: str
   ca_file:
     description:
-      - Certificates to trust (PEM) in place of the system's. Relative to the folder of the inventory file.
-      - Verification cannot be switched off.
+      - CA certificates to trust (PEM) instead of the system's. Relative to the folder of the inventory file.
+      - Verification cannot be disabled.
     type: str
   base:
-    description: Where the people are, such as C(ou=people,dc=company,dc=example).
+    description: DN to search below, such as C(ou=people,dc=company,dc=example).
     type: str
     required: true
   filter:
     description:
-      - LDAP filter (RFC 4515). It also is what leaves out those who have left. For Active Directory see the examples.
+      - LDAP filter (RFC 4515). It must exclude people who have left. For Active Directory see the examples.
     type: str
     default: (objectClass=inetOrgPerson)
   scope:
-    description: Everything below C(base), or what is directly below it.
+    description: Search everything below C(base), or only entries directly below it.
     type: str
     choices: [subtree, onelevel]
     default: subtree
   page_size:
-    description: People to ask for at a time.
+    description: Number of people to request per page.
     type: int
     default: 200
   max_people:
-    description: More people than this are an error.
+    description: Fail if the directory has more people than this.
     type: int
     default: 100000
   timeout:
-    description: The longest silence of the server, in seconds.
+    description: Seconds to wait for data from the server.
     type: int
     default: 30
   max_seconds:
-    description: The longest time that reading everybody may take, in seconds.
+    description: Seconds in which all people must have been read.
     type: int
     default: 600
   attributes:
     description:
-      - Which attribute gives C(name), C(email), C(locale), C(department) and C(country). A list is tried in its order.
+      - Attributes that hold C(name), C(email), C(locale), C(department) and C(country). In a list, the first with a
+        value is used.
       - C(name) becomes the host's name. The others become C(fleet_email), C(fleet_locale), C(department), C(country).
-      - C(department), C(country) and the language of C(locale) also make the groups C(department_X), C(country_XX)
-        and C(language_xx).
+      - C(department), C(country) and the language of C(locale) also create the groups C(department_X),
+        C(country_XX) and C(language_xx).
       - Defaults are C(uid) or C(sAMAccountName), C(mail), C(preferredLanguage), C(department) or C(departmentNumber),
         and C(c).
     type: dict
     default: {}
   accounts:
     description:
-      - Which attributes hold the C(profile), and perhaps the C(name), of a person's account at a service.
-      - Makes C(fleet_accounts). Whoever has no such value has no account there.
+      - Attributes that hold the C(profile), and optionally the C(name), of a person's account at a service.
+      - Sets C(fleet_accounts). A person without a profile has no account there.
     type: dict
     default: {}
   variables:
-    description: Further variables of a host, each with the attribute that gives it, for C(keyed_groups) and the like.
+    description: Further host variables, each with the attribute that holds it, for C(keyed_groups) and the like.
     type: dict
     default: {}
   on_bad_person:
     description:
-      - What to do about people who cannot be hosts, such as two of the same name.
-      - With C(fail) nobody is a host, and each is named. With C(skip) they are left out with a warning.
+      - What to do with people who cannot be hosts, such as two with the same name.
+      - C(fail) adds no hosts and lists these people. C(skip) leaves them out with a warning.
     type: str
     choices: [fail, skip]
     default: fail
@@ -132,7 +133,7 @@ password_file: ldap.password
 base: ou=people,dc=company,dc=example
 accounts:
   linkedin:
-    profile: companyLinkedin  # the attribute in which your directory keeps it
+    profile: companyLinkedin  # the attribute that holds the profile in your directory
 
 # Active Directory, without disabled accounts, cached for an hour in a private folder. Where people are in several
 # domains of a forest: ldaps://dc1.company.example:3269, its global catalog
@@ -179,26 +180,26 @@ class InventoryModule(people.People):
 
     def check_attribute(self, attribute):
         if not ATTRIBUTE.fullmatch(attribute):
-            raise people.DirectoryError(f"{people.shown(attribute)} is no attribute of LDAP, such as mail.")
+            raise people.DirectoryError(f"{people.shown(attribute)} is not an LDAP attribute, such as mail.")
 
     def check_options(self):
         if ldap3 is None:
-            raise people.DirectoryError("ldap3 is missing; install it where Ansible is: pip install ldap3")
+            raise people.DirectoryError(
+                "ldap3 is not installed; install it in Ansible's environment: pip install ldap3"
+            )
         url = self.get_option("url")
         parts = people.safe_url(url, ("ldaps", "ldap"))
         is_clear = parts.scheme == "ldap" and not self.get_option("start_tls")
         if parts.path.strip("/"):
-            raise people.DirectoryError(
-                f"url: {people.shown(url)} names more than a server; the rest belongs into base."
-            )
+            raise people.DirectoryError(f"url: {people.shown(url)} names more than a server; move the rest to base.")
         if is_clear and not people.is_loopback(parts.hostname):
             raise people.DirectoryError(
-                f"{url} would send people and password in clear; use ldaps, or start_tls: true."
+                f"{url} would send personal data and the password unencrypted; use ldaps, or start_tls: true."
             )
         if parts.scheme == "ldaps" and self.get_option("start_tls"):
-            raise people.DirectoryError(f"{url} has TLS from the start; leave out start_tls.")
+            raise people.DirectoryError(f"{url} uses TLS from the start; remove start_tls.")
         if bool(self.get_option("bind_dn")) != bool(self.get_option("password_file")):
-            raise people.DirectoryError("bind_dn and password_file belong together; name both, or neither.")
+            raise people.DirectoryError("bind_dn and password_file need each other; set both, or neither.")
 
     def fetch(self, attributes):
         url = self.get_option("url")
@@ -209,35 +210,37 @@ class InventoryModule(people.People):
             finally:
                 connection.strategy.close()
         except LDAPCertificateError:
-            raise people.DirectoryError(f"{url} shows a certificate of another name; name it as it is there.") from None
+            raise people.DirectoryError(
+                f"{url} has a certificate for another host name; use that name in url."
+            ) from None
         except LDAPInvalidFilterError:
             raise people.DirectoryError(
-                f"filter: {people.shown(self.get_option('filter'))} is no LDAP filter; write one as in RFC 4515."
+                f"filter: {people.shown(self.get_option('filter'))} is not an LDAP filter; write it as in RFC 4515."
             ) from None
         except LDAPInvalidDnError:
             raise people.DirectoryError(
-                f"base: {people.shown(self.get_option('base'))} names no entry, such as dc=company,dc=example does."
+                f"base: {people.shown(self.get_option('base'))} is not a DN; write one such as dc=company,dc=example."
             ) from None
         except LDAPSocketReceiveError:
             raise people.DirectoryError(
-                f"{url} fell silent or went away; nothing was taken from it, run again."
+                f"{url} timed out or closed the connection; no hosts were added, run again."
             ) from None
         except LDAPStartTLSError as error:
-            raise people.DirectoryError(_broken(url, error) or f"{url} does not change to TLS; use ldaps.") from None
+            raise people.DirectoryError(_broken(url, error) or f"{url} does not support StartTLS; use ldaps.") from None
         except (LDAPException, OSError, ssl.SSLError) as error:
             why = people.shown(type(error).__name__)
             raise people.DirectoryError(
                 _broken(url, error)
-                or f"{url} cannot be reached, or went away ({why}); see that it is up and that url is right."
+                or f"{url} is unreachable, or closed the connection ({why}); check url, and that the server is up."
             ) from None
 
     def _connection(self):
-        """Return a connection on which the server is verified and we are bound."""
+        """Return a bound connection to the verified server."""
         url, seconds = self.get_option("url"), self.get_option("timeout")
         parts = people.safe_url(url, ("ldaps", "ldap"))
         is_tls, ca_file, tls = parts.scheme == "ldaps", self.file("ca_file"), None
         if is_tls or self.get_option("start_tls"):
-            self.trust()  # ldap3 loads them again, but does not report what is wrong with them
+            self.trust()  # ldap3 loads them again, but does not report errors in them
             trusted = str(ca_file) if ca_file else None
             tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=trusted, sni=parts.hostname)
         server = ldap3.Server(
@@ -262,10 +265,11 @@ class InventoryModule(people.People):
         )
         connection.open(read_server_info=False)
         if self.get_option("start_tls") and not connection.start_tls(read_server_info=False):
-            raise people.DirectoryError(f"{url} does not change to TLS; use ldaps.")
+            raise people.DirectoryError(f"{url} does not support StartTLS; use ldaps.")
         if not connection.bind(read_server_info=False):
-            who = f"{people.shown(dn)} with the password in {secret}" if dn else "readers without a bind_dn"
-            raise people.DirectoryError(f"{url} does not let in {who} ({_code(connection)}); mend one of them.")
+            who = f"{people.shown(dn)} with the password in {secret}" if dn else "an anonymous bind"
+            fix = "fix one of them" if dn else "set bind_dn and password_file"
+            raise people.DirectoryError(f"{url} refused {who} ({_code(connection)}); {fix}.")
         return connection
 
     def _entries(self, connection, attributes):
@@ -289,8 +293,8 @@ class InventoryModule(people.People):
                     if all(map(_is_without_people, entry["uri"])):
                         continue
                     raise people.DirectoryError(
-                        f"{url} refers to another server for a part of {people.shown(self.get_option('base'))}, which "
-                        "is not followed; name a base that is wholly there, or an Active Directory's port 3269."
+                        f"{url} refers to another server for part of {people.shown(self.get_option('base'))}, which "
+                        "is not followed; use a base that is entirely on this one, or Active Directory's port 3269."
                     )
                 key = entry["dn"].lower()
                 if key in seen:
@@ -298,36 +302,34 @@ class InventoryModule(people.People):
                 seen.add(key)
                 if len(seen) > most:
                     raise people.DirectoryError(
-                        f"{url} has more than {most} people there; narrow base or filter, or raise max_people."
+                        f"{url} has more than {most} people; narrow base or filter, or raise max_people."
                     )
                 yield entry
             empty = 0 if entries else empty + 1
             if empty > EMPTY_PAGES:
-                raise people.DirectoryError(
-                    f"{url} sent {empty} pages with nobody on them and has no end; {people.AGAIN}"
-                )
+                raise people.DirectoryError(f"{url} sent {empty} empty pages in a row; {people.AGAIN}")
             try:
                 cookie = connection.result["controls"][PAGED]["value"]["cookie"]
             except KeyError:
-                raise people.DirectoryError(f"{url} does not say whether that was all; {people.AGAIN}") from None
+                raise people.DirectoryError(
+                    f"{url} did not report whether the list is complete; {people.AGAIN}"
+                ) from None
             if not cookie:
                 return
 
     def _refusal(self, connection):
         """Return what a result other than success means (RFC 4511, 4.1.9)."""
         code, base = _code(connection), people.shown(self.get_option("base"))
-        reader = people.shown(self.get_option("bind_dn") or "everybody")
+        reader = people.shown(self.get_option("bind_dn")) if self.get_option("bind_dn") else "anonymous readers"
         return {
-            3: f"took too long ({code}); narrow base or filter.",
-            4: f"does not show everybody ({code}); let {reader} read without a limit.",
-            10: f"refers to another server for {base}; name that one in url.",
-            11: f"does not show everybody ({code}); let {reader} read without a limit.",
-            12: f"does not send people in pages ({code}); RFC 2696 is needed.",
-            32: f"has no {base} ({code}), or does not show it; mend base.",
-            50: f"does not let {reader} read {base} ({code}); permit it there.",
-        }.get(
-            connection.result["result"], f"does not answer the search ({code}); nothing was taken from it, run again."
-        )
+            3: f"hit its time limit ({code}); narrow base or filter.",
+            4: f"does not return everyone ({code}); let {reader} read without a limit.",
+            10: f"refers to another server for {base}; use that one in url.",
+            11: f"does not return everyone ({code}); let {reader} read without a limit.",
+            12: f"does not support paged results ({code}); RFC 2696 is required.",
+            32: f"has no entry {base} ({code}), or hides it; fix base.",
+            50: f"does not let {reader} read {base} ({code}); grant that on the server.",
+        }.get(connection.result["result"], f"did not answer the search ({code}); no hosts were added, run again.")
 
 
 def _is_without_people(uri):
@@ -346,7 +348,7 @@ def _code(connection):
 def _broken(url, error):
     """Return the sentence for an untrusted certificate, or None; ldap3 keeps only the text of its cause."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return f"{url} cannot be trusted (its certificate is not signed by one that is); name its authority in ca_file."
+        return f"{url} has a certificate from an untrusted CA; set ca_file to that CA's certificate."
     return None
 
 
@@ -358,6 +360,6 @@ def _reader(entry):
         try:
             return [value.decode() for value in held.get(attribute.lower(), ())]
         except UnicodeDecodeError:
-            raise ValueError(f"a value of {attribute} that is no text") from None
+            raise ValueError(f"a value of {attribute} is not text") from None
 
     return read

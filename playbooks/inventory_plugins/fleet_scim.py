@@ -18,13 +18,13 @@ name: fleet_scim
 short_description: Employees from a SCIM 2.0 directory
 version_added: "0.1.0"
 description:
-  - Makes a host of each person that C(/Users) of a SCIM 2.0 service lists, for Fleet Opt-Out or any other play.
-  - All people become hosts or none does. A directory that fails, repeats itself or ends early is an error.
-  - A directory is asked until it has no more, whatever it counts.
+  - Adds a host for each person that C(/Users) of a SCIM 2.0 service lists, for Fleet Opt-Out or any other play.
+  - Either all people become hosts or none. It is an error if the directory fails, repeats a person or ends early.
+  - Pages are requested until one has no more people, whatever total the directory reports.
   - Inactive people (RFC 7643, C(active)) are left out, whatever the filter.
-  - Values of the directory are never trusted. What looks like a template stays text.
+  - Values from the directory are never trusted. A value that looks like a template stays text.
   - Mandates come from a second inventory beside this one, never from a directory.
-  - Goes through the proxy that C(HTTPS_PROXY) names, and never follows a redirect.
+  - Uses the proxy in C(HTTPS_PROXY), and never follows a redirect.
 extends_documentation_fragment:
   - constructed
   - inventory_cache
@@ -35,65 +35,66 @@ options:
     required: true
     choices: [fleet_scim]
   url:
-    description: Address of the SCIM service, without C(/Users). Plain http is for this machine only.
+    description: Address of the SCIM service, without C(/Users). Plain http is allowed only to loopback.
     type: str
     required: true
   token_file:
     description:
-      - File with the bearer token, one line, mode 0600, of the user who runs Ansible.
+      - File with the bearer token, one line, mode 0600, owned by the user who runs Ansible.
       - Relative to the folder of the inventory file. Without it, no token is sent.
     type: str
   ca_file:
     description:
-      - Certificates to trust (PEM) in place of the system's. Relative to the folder of the inventory file.
-      - Verification cannot be switched off.
+      - CA certificates to trust (PEM) instead of the system's. Relative to the folder of the inventory file.
+      - Verification cannot be disabled.
     type: str
   filter:
-    description: SCIM filter for the server (RFC 7644, 3.4.2.2). Empty to send none.
+    description: SCIM filter for the server (RFC 7644, 3.4.2.2). Set it to an empty string to send none.
     type: str
     default: active eq true
   page_size:
-    description: People to ask for at a time.
+    description: Number of people to request per page.
     type: int
     default: 200
   max_people:
-    description: More people than this are an error.
+    description: Fail if the directory has more people than this.
     type: int
     default: 100000
   timeout:
-    description: The longest silence of the server, in seconds.
+    description: Seconds to wait for data from the server.
     type: int
     default: 30
   max_seconds:
-    description: The longest time that reading everybody may take, in seconds.
+    description: Seconds in which all people must have been read.
     type: int
     default: 600
   attributes:
     description:
-      - Which attribute gives C(name), C(email), C(locale), C(department) and C(country). A list is tried in its order.
+      - Attributes that hold C(name), C(email), C(locale), C(department) and C(country). In a list, the first with a
+        value is used.
       - C(name) becomes the host's name. The others become C(fleet_email), C(fleet_locale), C(department), C(country).
-      - C(department), C(country) and the language of C(locale) also make the groups C(department_X), C(country_XX)
-        and C(language_xx).
-      - An attribute is written as in RFC 7644, such as C(emails[type eq "work"].value). Of several values the primary
-        one is taken.
+      - C(department), C(country) and the language of C(locale) also create the groups C(department_X),
+        C(country_XX) and C(language_xx).
+      - Attributes are written as in RFC 7644, such as C(emails[type eq "work"].value). Of several values the primary
+        one is used.
       - Defaults are C(userName), C(emails), C(preferredLanguage) or C(locale), the enterprise extension's
         C(department), and C(addresses.country).
     type: dict
     default: {}
   accounts:
     description:
-      - Which attributes hold the C(profile), and perhaps the C(name), of a person's account at a service.
-      - Makes C(fleet_accounts). Whoever has no such value has no account there.
+      - Attributes that hold the C(profile), and optionally the C(name), of a person's account at a service.
+      - Sets C(fleet_accounts). A person without a profile has no account there.
     type: dict
     default: {}
   variables:
-    description: Further variables of a host, each with the attribute that gives it, for C(keyed_groups) and the like.
+    description: Further host variables, each with the attribute that holds it, for C(keyed_groups) and the like.
     type: dict
     default: {}
   on_bad_person:
     description:
-      - What to do about people who cannot be hosts, such as two of the same name.
-      - With C(fail) nobody is a host, and each is named. With C(skip) they are left out with a warning.
+      - What to do with people who cannot be hosts, such as two with the same name.
+      - C(fail) adds no hosts and lists these people. C(skip) leaves them out with a warning.
     type: str
     choices: [fail, skip]
     default: fail
@@ -106,7 +107,7 @@ url: https://directory.company.example/scim/v2
 token_file: scim.token
 accounts:
   linkedin:
-    profile: nickName  # the attribute in which your directory keeps it
+    profile: nickName  # the attribute that holds the profile in your directory
 
 # Only Lyon, by work address, named by e-mail, cached for an hour in a private folder
 # plugin: fleet_scim
@@ -156,14 +157,14 @@ class InventoryModule(people.People):
     def check_attribute(self, attribute):
         if not ATTRIBUTE.fullmatch(attribute):
             raise people.DirectoryError(
-                f'{people.shown(attribute)} is no attribute of SCIM, such as emails[type eq "work"].value'
+                f'{people.shown(attribute)} is not a SCIM attribute, such as emails[type eq "work"].value'
             )
 
     def check_options(self):
         url = self.get_option("url")
         parts = people.safe_url(url, ("https", "http"))
         if parts.scheme == "http" and not people.is_loopback(parts.hostname):
-            raise people.DirectoryError(f"{url} would send people and token in clear; use https.")
+            raise people.DirectoryError(f"{url} would send personal data and the token unencrypted; use https.")
 
     def fetch(self, attributes):
         paths = [ATTRIBUTE.fullmatch(attribute) for attribute in attributes]
@@ -179,9 +180,7 @@ class InventoryModule(people.People):
             # Whatever the total, only a page without new people is the end: some servers count per page.
             if not users or (total == len(found) and self._is_all_again(users, found)):
                 if max(count, total or 0) > len(found):
-                    told = (
-                        f"{self.get_option('url')} sent {len(found)} of {max(count, total or 0)} people and then none"
-                    )
+                    told = f"{self.get_option('url')} sent only {len(found)} of {max(count, total or 0)} people"
                     raise people.DirectoryError(f"{told}; {people.AGAIN}")
                 break
             counts_pages = counts_pages and count == len(users)
@@ -194,7 +193,7 @@ class InventoryModule(people.People):
         users, count = _get(page, "Resources") or [], _get(page, "totalResults")
         if type(count) is not int or count < 0 or not isinstance(users, list):
             url = self.get_option("url")
-            raise people.DirectoryError(f"{url} does not answer as SCIM 2.0 does; see that it is the right address.")
+            raise people.DirectoryError(f"{url} does not answer as a SCIM 2.0 service; check url.")
         return users, count
 
     def _is_all_again(self, users, found):
@@ -206,11 +205,13 @@ class InventoryModule(people.People):
         """Add a page's people to those found. Raises DirectoryError."""
         url = self.get_option("url")
         if _get(page, "startIndex") not in (None, len(found) + 1):
-            raise people.DirectoryError(f"{url} was asked to go on at {len(found) + 1} and did not; {people.AGAIN}")
+            raise people.DirectoryError(
+                f"{url} was asked for people from {len(found) + 1} on and sent others; {people.AGAIN}"
+            )
         for user in users:
             identity = _get(user, "id")
             if not isinstance(identity, str) or not identity:
-                raise people.DirectoryError(f"{url} sent somebody without an id; {people.AGAIN}")
+                raise people.DirectoryError(f"{url} sent a person without an id; {people.AGAIN}")
             if identity in found:
                 raise people.DirectoryError(f"{url} sent {people.shown(identity)} twice; {people.AGAIN}")
             found[identity] = user
@@ -219,13 +220,13 @@ class InventoryModule(people.People):
         """Return the number of people, if plausible. Raises DirectoryError."""
         url, most = self.get_option("url"), self.get_option("max_people")
         if before not in (None, count):
-            raise people.DirectoryError(f"{url} first counted {before} people, then {count}; {people.AGAIN}")
+            raise people.DirectoryError(f"{url} first reported {before} people, then {count}; {people.AGAIN}")
         if count > most:
             raise people.DirectoryError(
-                f"{url} counts {count} people; narrow the filter, or raise max_people ({most})."
+                f"{url} reports {count} people; narrow the filter, or raise max_people ({most})."
             )
         if len(found) > count:
-            raise people.DirectoryError(f"{url} counted {count} people and sent {len(found)}; {people.AGAIN}")
+            raise people.DirectoryError(f"{url} reported {count} people but sent {len(found)}; {people.AGAIN}")
         return count
 
     def _opener(self):
@@ -236,7 +237,7 @@ class InventoryModule(people.People):
         if token:
             secret = people.read_secret(token)
             if not re.fullmatch(r"[\x21-\x7e]+", secret):
-                raise people.DirectoryError(f"{token} must hold one token, which has no blanks.")
+                raise people.DirectoryError(f"{token} must contain one token, without spaces.")
             headers["Authorization"] = f"Bearer {secret}"
         proxies = {} if people.is_loopback(people.safe_url(url, ("https", "http")).hostname) else None
         opener = urllib.request.build_opener(
@@ -274,15 +275,13 @@ class InventoryModule(people.People):
         if len(body) > MAX_PAGE:
             raise people.DirectoryError(f"{url} sent more than {MAX_PAGE // 1024**2} MiB at once; lower page_size.")
         if not JSON_TYPE.fullmatch(kind):
-            raise people.DirectoryError(
-                f"{url} answered with {people.shown(kind)}; name the address of its SCIM service."
-            )
+            raise people.DirectoryError(f"{url} answered with {people.shown(kind)}; set url to its SCIM service.")
         try:
             page = json.loads(body)
         except (ValueError, RecursionError):
             page = None
         if not isinstance(page, dict):
-            raise people.DirectoryError(f"{url} sent no whole answer; nothing was taken from it, run again.")
+            raise people.DirectoryError(f"{url} sent an invalid answer; no hosts were added, run again.")
         return page
 
     def _refusal(self, error):
@@ -290,24 +289,24 @@ class InventoryModule(people.People):
         if error.code in (401, 403):
             token = self.file("token_file")
             return f"refused ({error.code}): " + (
-                f"renew the token in {token}, or let it read users." if token else "name a token_file."
+                f"renew the token in {token}, or let it read users." if token else "set token_file."
             )
         if error.code in (301, 302, 303, 307, 308):
-            return f"points elsewhere ({error.code}), where the token does not go; name the final address in url."
+            return f"redirects ({error.code}), and the token is not sent on; set url to the final address."
         if error.code == 404:
-            return "has no /Users (404); name the address of its SCIM service, which often ends in /scim/v2."
+            return "has no /Users (404); set url to its SCIM service, which often ends in /scim/v2."
         if error.code == 429:
             wait = error.headers.get("Retry-After", "")
             when = f"in {wait} s" if re.fullmatch("[0-9]{1,6}", wait) else "later"
-            return f"was asked too often (429); run again {when}."
+            return f"limits requests (429); run again {when}."
         if error.code >= 500:
-            return f"has a fault of its own ({error.code}); run again later."
+            return f"failed with a server error ({error.code}); run again later."
         try:
             code = json.loads(error.read(MAX_PAGE)).get("scimType")
         except (OSError, ValueError, RecursionError, AttributeError, http.client.HTTPException):
             code = None
         why = f", {code}" if code in SCIM_TYPES else ""
-        return f"does not take the question ({error.code}{why}); mend filter, attributes or page_size."
+        return f"rejected the request ({error.code}{why}); fix filter, attributes or page_size."
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -319,13 +318,14 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _broken(url, reason):
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return f"{url} cannot be trusted ({reason.verify_message.rstrip('.')}); name its authority in ca_file."
+        why = reason.verify_message.rstrip(".")
+        return f"{url} has an untrusted certificate ({why}); set ca_file to its CA's certificate."
     if isinstance(reason, TimeoutError):
-        return f"{url} fell silent; try later, or raise timeout."
+        return f"{url} timed out; try later, or raise timeout."
     if isinstance(reason, http.client.HTTPException):
-        return f"{url} broke off in the middle; nothing was taken from it, run again."
+        return f"{url} closed the connection early; no hosts were added, run again."
     why = getattr(reason, "strerror", None) or type(reason).__name__
-    return f"{url} cannot be reached, or went away ({why}); see that it is up and that url is right."
+    return f"{url} is unreachable, or closed the connection ({why}); check url, and that the server is up."
 
 
 def _get(node, name):

@@ -35,7 +35,7 @@ VARIABLE = re.compile(r"(?!fleet_|ansible_)[a-z_][a-z0-9_]{0,99}")
 FIELDS = ("name", "email", "locale", "department", "country")
 TOLD = 20  # people named in one sentence
 MAX_VALUE = 1000  # characters; no useful value about a person is longer
-AGAIN = "nothing was taken from it; run again, and if it stays so, its paging is broken."
+AGAIN = "no hosts were added; run again, and if this recurs, fix its paging."
 MAX_SECRET = 64 * 1024  # bytes
 
 Read = Callable[[str], list[str]]
@@ -97,7 +97,7 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             return ssl.create_default_context(cafile=ca_file)
         except OSError as error:
-            raise DirectoryError(f"{ca_file} holds no certificates to trust ({error.strerror}).") from None
+            raise DirectoryError(f"{ca_file} contains no CA certificates ({error.strerror}); fix the file.") from None
 
     def _refuse_unknown(self, config):
         known = {"plugin"}
@@ -112,8 +112,8 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
         for key in self.get_option("compose") or {}:
             if not VARIABLE.fullmatch(key):
                 raise DirectoryError(
-                    f"compose: {shown(key)}: must be a plain name, not of fleet_ or ansible_; "
-                    "accounts and mandates are no matter of an expression over everybody."
+                    f"compose: {shown(key)}: must be a plain name without the prefix fleet_ or ansible_; "
+                    "accounts and mandates cannot be composed."
                 )
 
     def _wanted(self) -> dict[str, list[str]]:
@@ -121,23 +121,23 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
         wanted = {field: self.defaults[field] for field in FIELDS}
         for field, attributes in _mapping("attributes", self.get_option("attributes")):
             if field not in FIELDS:
-                raise DirectoryError(f"attributes: {shown(field)}: unknown; known are {', '.join(FIELDS)}.")
+                raise DirectoryError(f"attributes: {shown(field)}: unknown field; known fields: {', '.join(FIELDS)}.")
             wanted[field] = attributes
         for service, account in _mapping("accounts", self.get_option("accounts")):
             if not re.fullmatch(r"[a-z0-9_-]{1,100}", str(service)):
-                raise DirectoryError(f"accounts: {shown(service)}: not the name of a service.")
+                raise DirectoryError(f"accounts: {shown(service)}: not a service name.")
             where = f"accounts.{service}"
             for field, attributes in _mapping(where, account):
                 if field not in ("profile", "name"):
-                    raise DirectoryError(f"{where}: {shown(field)}: unknown; a directory can hold profile and name.")
+                    raise DirectoryError(f"{where}: {shown(field)}: unknown field; known fields: profile, name.")
                 wanted[f"{where}.{field}"] = attributes
             if f"{where}.profile" not in wanted:
-                raise DirectoryError(f"{where}.profile: missing; name the attribute that holds the profile.")
+                raise DirectoryError(f"{where}.profile: missing; set it to the attribute that holds the profile.")
         for variable, attributes in _mapping("variables", self.get_option("variables")):
             if not VARIABLE.fullmatch(str(variable)) or variable in FIELDS:
                 raise DirectoryError(
-                    f"variables: {shown(variable)}: must be a plain name, not of fleet_ or ansible_, nor one of "
-                    f"{', '.join(FIELDS)}."
+                    f"variables: {shown(variable)}: must be a plain name without the prefix fleet_ or ansible_, "
+                    f"other than {', '.join(FIELDS)}."
                 )
             wanted[f"variables.{variable}"] = attributes
         for where, attributes in wanted.items():
@@ -147,7 +147,7 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
                 or not isinstance(attributes, list)
                 or not all(isinstance(name, str) and name for name in attributes)
             ):
-                raise DirectoryError(f"{where}: must be the name of an attribute, or a list of them, best first.")
+                raise DirectoryError(f"{where}: must be an attribute name, or a list of them, best first.")
             wanted[where] = [str(name) for name in attributes]
             for attribute in wanted[where]:
                 self.check_attribute(attribute)
@@ -172,7 +172,9 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
         attributes = list(dict.fromkeys(attribute for alternatives in wanted.values() for attribute in alternatives))
         entries = within(self.get_option("max_seconds"), lambda: list(self.fetch(attributes)), self.get_option("url"))
         if not entries:
-            raise DirectoryError(f"{self.get_option('url')} has nobody who matches; mend filter, or what it may read.")
+            raise DirectoryError(
+                f"{self.get_option('url')} returned no people; fix filter, or grant access to read them."
+            )
         people, bad = [], []
         for identity, read in entries:
             try:
@@ -189,7 +191,9 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
             told = "; ".join(bad[:TOLD]) + (f"; and {len(bad) - TOLD} more" if len(bad) > TOLD else "")
             count = f"{len(bad)} of {len(entries)} people"
             if self.get_option("on_bad_person") != "skip":
-                raise DirectoryError(f"{count} cannot be hosts: {told}. Mend them there, or set on_bad_person: skip.")
+                raise DirectoryError(
+                    f"{count} cannot be hosts: {told}. Fix them in the directory, or set on_bad_person: skip."
+                )
             self.display.warning(f"{self.NAME}: {self.get_option('url')}: {count} are left out: {told}.")
         hosts = [person for person in people if often[person["name"]] == 1]
         return sorted(hosts, key=lambda person: person["name"])
@@ -225,7 +229,7 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
 
 def _mapping(where, value):
     if not isinstance(value or {}, dict):
-        raise DirectoryError(f"{where}: must be a mapping; see the examples of ansible-doc.")
+        raise DirectoryError(f"{where}: must be a mapping; see the examples in ansible-doc.")
     return (value or {}).items()
 
 
@@ -235,18 +239,18 @@ def _person(read: Read, wanted: dict[str, list[str]]) -> dict[str, str]:
     for field, attributes in wanted.items():
         values = next((values for attribute in attributes if (values := [one for one in read(attribute) if one])), [])
         if len(values) > 1 and (field == "name" or field.startswith("accounts.")):
-            raise ValueError(f"{len(values)} values of {' or '.join(attributes)}, and one is needed for {field}")
+            raise ValueError(f"{len(values)} values of {' or '.join(attributes)}, but {field} needs exactly one")
         if values:
             if len(values[0]) > MAX_VALUE:
-                raise ValueError(f"a value for {field} of {len(values[0])} characters")
+                raise ValueError(f"the value for {field} is too long ({len(values[0])} characters)")
             person[field] = values[0].encode("utf-8", "backslashreplace").decode()  # lone surrogates are escaped
     if "locale" in person:  # the form of Accept-Language is allowed: de-CH,de;q=0.9
         person["locale"] = re.split("[,;]", person["locale"])[0].strip()
     if not SAFE_NAME.fullmatch(person.get("name", "")):
         raise ValueError(
-            f"{shown(person['name'])} is no safe name (letters, digits and . _ @ + - only, at most 100)"
+            f"{shown(person['name'])} is not a valid name (only letters, digits and . _ @ + -, at most 100 characters)"
             if "name" in person
-            else f"no {' or '.join(wanted['name'])}, which would be the name"
+            else f"no {' or '.join(wanted['name'])} to use as the name"
         )
     return person
 
@@ -281,7 +285,7 @@ def _checked(people: object, wanted: dict[str, list[str]]) -> list[dict[str, str
             for person in people
         ):
             return [{str(field): str(value) for field, value in person.items()} for person in people]
-    raise DirectoryError("the cache does not hold what was once written there; run again with --flush-cache.")
+    raise DirectoryError("the cache is invalid; run again with --flush-cache.")
 
 
 def within(seconds: int, work: Callable[[], Answer], url: str) -> Answer:
@@ -304,12 +308,12 @@ def within(seconds: int, work: Callable[[], Answer], url: str) -> Answer:
     if failed:
         raise failed[0]
     if not done:
-        raise DirectoryError(f"{url} has not sent everybody within {seconds} s; try later, or raise max_seconds.")
+        raise DirectoryError(f"{url} did not send all people within {seconds} s; try later, or raise max_seconds.")
     return done[0]
 
 
 def shown(text: object) -> str:
-    """Return a foreign text as one short piece of a line, without terminal control characters."""
+    """Return untrusted text in quotes, at most 120 characters of one line, without control characters."""
     plain = "".join(letter if letter.isprintable() else "?" for letter in str(text))
     return f"'{plain[:120]}{'…' if len(plain) > 120 else ''}'"
 
@@ -322,7 +326,9 @@ def safe_url(text: str, schemes: tuple[str, ...]) -> SplitResult:
     except ValueError:
         is_good = False
     if not is_good or parts.username is not None or parts.query or parts.fragment or not text.isprintable():
-        raise DirectoryError(f"url: {shown(text)} must be {' or '.join(f'{one}://HOST' for one in schemes)}, no more.")
+        raise DirectoryError(
+            f"url: {shown(text)} must be {' or '.join(f'{one}://HOST' for one in schemes)}, without user or query."
+        )
     return parts
 
 
@@ -335,22 +341,24 @@ def is_loopback(host: str) -> bool:
 
 
 def read_secret(path: Path) -> str:
-    """Return the one line of a file private to its owner, checked on the open descriptor. Raises DirectoryError."""
+    """Return the one line of a private file, checked on the open file descriptor. Raises DirectoryError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise DirectoryError(f"{path} is a symbolic link; name the real file.") from None
-        raise DirectoryError(f"{path} cannot be read ({error.strerror}); see that it is a file of your own.") from None
+            raise DirectoryError(f"{path} is a symbolic link; use the file that it points to.") from None
+        raise DirectoryError(
+            f"{path} cannot be read ({error.strerror}); check that it is a file that you own."
+        ) from None
     try:
         info = os.fstat(descriptor)
         if not stat.S_ISREG(info.st_mode):
-            raise DirectoryError(f"{path} is no regular file; put the secret into one.")
+            raise DirectoryError(f"{path} is not a regular file; put the secret into one.")
         if info.st_uid != os.getuid():
-            raise DirectoryError(f"{path} belongs to another user (uid {info.st_uid}); use a file of your own.")
+            raise DirectoryError(f"{path} belongs to another user (uid {info.st_uid}); use a file that you own.")
         if info.st_mode & 0o077:
             mode = stat.S_IMODE(info.st_mode)
-            raise DirectoryError(f"{path} is open to other users (mode {mode:04o}); run: chmod 600 {path}")
+            raise DirectoryError(f"{path} is accessible to other users (mode {mode:04o}); run: chmod 600 {path}")
         data = os.read(descriptor, MAX_SECRET)
     finally:
         os.close(descriptor)
@@ -359,5 +367,5 @@ def read_secret(path: Path) -> str:
     except UnicodeDecodeError:
         secret = ""
     if not secret or not secret.isprintable():
-        raise DirectoryError(f"{path} must hold one line of text, the secret and nothing else.")
+        raise DirectoryError(f"{path} must contain one line of text, the secret only.")
     return secret

@@ -130,7 +130,7 @@ class TestNeverTrusted:
         """A name that is no host's, a second one, a value that is no text: whoever can write there is not believed."""
         [file] = (desk.folder / "cache").iterdir()
         poison(file, '"person00"', planted)
-        assert "the cache does not hold what was once written there" in desk.refusal(**self.cached)
+        assert "the cache is invalid" in desk.refusal(**self.cached)
 
     def test_a_template_would_be_run_if_it_were_trusted(self, tmp_path: Path) -> None:
         """The plant works: in an inventory that Ansible trusts, the same text touches the file."""
@@ -165,13 +165,13 @@ class TestSecretFile:
         [
             ("chmod 644 secret", "secret is open to other users (mode 0644); run: chmod 600"),
             ("chmod 640 secret", "secret is open to other users (mode 0640); run: chmod 600"),
-            ("mv secret real; ln -s real secret", "secret is a symbolic link; name the real file."),
+            ("mv secret real; ln -s real secret", "secret is a symbolic link; use the file that it points to."),
             ("rm secret", "secret cannot be read (No such file or directory)"),
-            ("rm secret; mkdir secret", "secret is no regular file"),
-            ("rm secret; mkfifo -m 600 secret", "secret is no regular file"),
-            (": > secret", "secret must hold one line of text, the secret and nothing else."),
-            ("echo more >> secret", "secret must hold one line of text, the secret and nothing else."),
-            ("printf '\\377' > secret", "secret must hold one line of text, the secret and nothing else."),
+            ("rm secret; mkdir secret", "secret is not a regular file"),
+            ("rm secret; mkfifo -m 600 secret", "secret is not a regular file"),
+            (": > secret", "secret must contain one line of text, the secret only."),
+            ("echo more >> secret", "secret must contain one line of text, the secret only."),
+            ("printf '\\377' > secret", "secret must contain one line of text, the secret only."),
         ],
     )
     def test_it_must_be_private_and_hold_one_secret(self, desk: Desk, spoil: str, said: str) -> None:
@@ -185,8 +185,8 @@ class TestBadPeople:
         ("changed", "said"),
         [
             ({"attributes": {"name": "department"}}, "24 of 24 people cannot be hosts"),
-            ({"attributes": {"name": "nothing"}}, "no nothing, which would be the name"),
-            ({"attributes": {"nmae": "uid"}}, "attributes: 'nmae': unknown; known are name, email"),
+            ({"attributes": {"name": "nothing"}}, "no nothing to use as the name"),
+            ({"attributes": {"nmae": "uid"}}, "attributes: 'nmae': unknown field; known fields: name, email"),
             ({"accounts": {"linkedin": {"name": "cn"}}}, "accounts.linkedin.profile: missing"),
             ({"accounts": ["linkedin"]}, "invalid"),
             ({"variables": {"fleet_mandate": "cn"}}, "variables: 'fleet_mandate': must be a plain name"),

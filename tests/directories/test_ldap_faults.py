@@ -20,22 +20,22 @@ from tests.directories.desks import Desk
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"bind_dn": "cn=nobody,dc=company,dc=example"}, "does not let in 'cn=nobody,dc=company,dc=example' with the"),
+        ({"bind_dn": "cn=nobody,dc=company,dc=example"}, "refused 'cn=nobody,dc=company,dc=example' with the"),
         ({"bind_dn": None, "password_file": None}, "has no 'ou=people,dc=company,dc=example' (noSuchObject)"),
-        ({"bind_dn": None}, "bind_dn and password_file belong together"),
+        ({"bind_dn": None}, "bind_dn and password_file need each other"),
         ({"base": "ou=none,dc=company,dc=example"}, "has no 'ou=none,dc=company,dc=example' (noSuchObject)"),
-        ({"base": "people"}, "base: 'people' names no entry"),
-        ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "an Active Directory's port 3269."),
-        ({"bind_dn": "cn=limited,dc=company,dc=example"}, "does not show everybody (sizeLimitExceeded)"),
-        ({"filter": "(mail=*"}, "filter: '(mail=*' is no LDAP filter; write one as in RFC 4515."),
-        ({"filter": "(mail=nobody@company.example)"}, "has nobody who matches"),
-        ({"ca_file": None}, "cannot be trusted (its certificate is not signed by one that is)"),
-        ({"ca_file": "missing.pem"}, "holds no certificates to trust"),
-        ({"url": "ldap://directory.company.example"}, "would send people and password in clear"),
-        ({"url": "ldaps://localhost:1"}, "cannot be reached, or went away"),
-        ({"url": "ldaps://localhost/ou=people"}, "names more than a server; the rest belongs into base."),
-        ({"start_tls": True}, "has TLS from the start; leave out start_tls."),
-        ({"attributes": {"name": "uid)(x"}}, "'uid)(x' is no attribute of LDAP"),
+        ({"base": "people"}, "base: 'people' is not a DN"),
+        ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "Active Directory's port 3269."),
+        ({"bind_dn": "cn=limited,dc=company,dc=example"}, "does not return everyone (sizeLimitExceeded)"),
+        ({"filter": "(mail=*"}, "filter: '(mail=*' is not an LDAP filter; write it as in RFC 4515."),
+        ({"filter": "(mail=nobody@company.example)"}, "returned no people"),
+        ({"ca_file": None}, "has a certificate from an untrusted CA"),
+        ({"ca_file": "missing.pem"}, "contains no CA certificates"),
+        ({"url": "ldap://directory.company.example"}, "would send personal data and the password unencrypted"),
+        ({"url": "ldaps://localhost:1"}, "is unreachable, or closed the connection"),
+        ({"url": "ldaps://localhost/ou=people"}, "names more than a server; move the rest to base."),
+        ({"start_tls": True}, "uses TLS from the start; remove start_tls."),
+        ({"attributes": {"name": "uid)(x"}}, "'uid)(x' is not an LDAP attribute"),
     ],
 )
 def test_each_fault_has_its_sentence(ldap: Desk, changed: dict[str, Any], said: str) -> None:
@@ -54,12 +54,12 @@ def test_a_wrong_password_is_told(ldap: Desk) -> None:
     """With the file that holds it, and without what it holds."""
     (ldap.folder / "secret").write_text("wrong-9Xq\n")
     ldap.secret = "wrong-9Xq"
-    assert "secret (invalidCredentials); mend one of them." in ldap.refusal()
+    assert "secret (invalidCredentials); fix one of them." in ldap.refusal()
 
 
 def test_a_certificate_of_another_name_is_refused(ldap: Desk) -> None:
     """It is for `localhost`, and 127.0.0.1 is another name."""
-    assert "shows a certificate of another name" in ldap.refusal(
+    assert "has a certificate for another host name" in ldap.refusal(
         url=ldap.options["url"].replace("localhost", "127.0.0.1")
     )
 
@@ -76,7 +76,7 @@ def test_where_ldap3_is_missing_it_is_named(ldap: Desk) -> None:
     hidden.mkdir()
     (hidden / "ldap3.py").write_text("raise ImportError\n")
     ldap.environ["PYTHONPATH"] = str(hidden)
-    assert "ldap3 is missing; install it where Ansible is: pip install ldap3" in ldap.refusal()
+    assert "ldap3 is not installed; install it in Ansible's environment: pip install ldap3" in ldap.refusal()
 
 
 @contextmanager
@@ -171,9 +171,9 @@ def renumbered(answer: bytes, number: int) -> bytes:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        ("silent", "fell silent or went away; nothing was taken from it, run again."),
-        ("away", "went away"),
-        ("for ever", "twice; nothing was taken from it; run again"),
+        ("silent", "timed out or closed the connection; no hosts were added, run again."),
+        ("away", "closed the connection"),
+        ("for ever", "twice; no hosts were added; run again"),
     ],
 )
 def test_a_server_that_does_not_come_to_an_end_is_left(

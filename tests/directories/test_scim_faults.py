@@ -81,39 +81,42 @@ def silent(handler: Handler, _start: int) -> None:
 
 
 FAULTS: dict[str, tuple[Page, str]] = {
-    "the same page for ever": (lambda h, start: h.send(listed(1, 5, 20)), "asked to go on at 6 and did not"),
+    "the same page for ever": (lambda h, start: h.send(listed(1, 5, 20)), "asked for people from 6 on and sent others"),
     "the same people on every page": (lambda h, start: h.send(listed(1, 5, 20, start)), "sent 'id-1' twice"),
     "more counted than there are": (
         lambda h, start: h.send(listed(start, 5 if start == 1 else 0, 20)),
-        "sent 5 of 20 people and then none",
+        "sent only 5 of 20 people",
     ),
-    "fewer counted than there are": (lambda h, start: h.send(listed(start, 5, 3)), "counted 3 people and sent 5"),
-    "more people than it has counted": (lambda h, start: h.send(listed(start, 5, 10)), "counted 10 people and sent 15"),
+    "fewer counted than there are": (lambda h, start: h.send(listed(start, 5, 3)), "reported 3 people but sent 5"),
+    "more people than it has counted": (
+        lambda h, start: h.send(listed(start, 5, 10)),
+        "reported 10 people but sent 15",
+    ),
     "another count each time": (
         lambda h, start: h.send(listed(start, 5, 20 + start)),
-        "first counted 21 people, then 26",
+        "first reported 21 people, then 26",
     ),
     "a count without end": (lambda h, start: h.send(listed(start, 5, 10**9)), "raise max_people (100000)"),
-    "nobody at all": (lambda h, _: h.send({"totalResults": 0}), "has nobody who matches"),
-    "no count": (lambda h, _: h.send({"Resources": []}), "does not answer as SCIM 2.0 does"),
+    "nobody at all": (lambda h, _: h.send({"totalResults": 0}), "returned no people"),
+    "no count": (lambda h, _: h.send({"Resources": []}), "does not answer as a SCIM 2.0 service"),
     "somebody without an id": (
         lambda h, _: h.send({"totalResults": 1, "Resources": [{"userName": "x"}]}),
-        "sent somebody without an id",
+        "sent a person without an id",
     ),
-    "not JSON": (lambda h, _: h.send(b"{"), "sent no whole answer"),
+    "not JSON": (lambda h, _: h.send(b"{"), "sent an invalid answer"),
     "a page for people": (lambda h, _: h.send(b"<html>", kind="text/html"), "answered with 'text/html'"),
     "a page that is too large": (lambda h, _: h.send(b" " * (32 * 2**20 + 1)), "sent more than 32 MiB at once"),
-    "broken off": (break_off, "sent no whole answer; nothing was taken from it"),
-    "drawn out": (drip, "has not sent everybody within 3 s"),
-    "silent": (silent, "fell silent"),
+    "broken off": (break_off, "sent an invalid answer; no hosts were added"),
+    "drawn out": (drip, "did not send all people within 3 s"),
+    "silent": (silent, "timed out"),
     "401": (lambda h, _: h.send(TOKEN.encode(), 401), "refused (401): renew the token in"),
     "403": (lambda h, _: h.send(b"", 403), "refused (403): renew the token in"),
     "404": (lambda h, _: h.send(b"", 404), "has no /Users (404)"),
-    "429": (lambda h, _: h.send(b"", 429, **{"Retry-After": "30"}), "was asked too often (429); run again in 30 s."),
-    "500": (lambda h, _: h.send(b"\x1b[31m", 500), "has a fault of its own (500)"),
+    "429": (lambda h, _: h.send(b"", 429, **{"Retry-After": "30"}), "limits requests (429); run again in 30 s."),
+    "500": (lambda h, _: h.send(b"\x1b[31m", 500), "failed with a server error (500)"),
     "a filter that it does not take": (
         lambda h, _: h.send({"scimType": "invalidFilter", "detail": TOKEN}, 400),
-        "does not take the question (400, invalidFilter)",
+        "rejected the request (400, invalidFilter)",
     ),
     "two of the same name": (
         lambda h, _: h.send({"totalResults": 2, "Resources": [{"id": one, "userName": "kim"} for one in "ab"]}),
@@ -130,7 +133,7 @@ FAULTS: dict[str, tuple[Page, str]] = {
                 ],
             }
         ),
-        "3 of 3 people cannot be hosts: 'a?[2J': 'x; touch y' is no safe name",
+        "3 of 3 people cannot be hosts: 'a?[2J': 'x; touch y' is not a valid name",
     ),
 }
 
@@ -230,7 +233,7 @@ def test_the_token_goes_nowhere_else(serve: Callable[..., tuple[Desk, list[str]]
     other, _ = serve(lambda h, _: h.send(listed(1, 1, 1)))
     target = other.options["url"].replace("localhost", "127.0.0.1")
     desk, asked = serve(lambda h, _: h.send(b"", 302, Location=f"{target}/Users"))
-    assert "points elsewhere (302), where the token does not go" in desk.refusal()
+    assert "redirects (302), and the token is not sent on" in desk.refusal()
     assert len(asked) == 1 and stolen == []
 
 
@@ -242,9 +245,9 @@ def test_a_server_that_is_not_trusted_gets_no_token(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     desk, asked = serve(lambda h, start: h.send(listed(start, 5 if start < 20 else 0, 20)), context)
-    assert "cannot be trusted" in desk.refusal()
+    assert "has an untrusted certificate" in desk.refusal()
     named = desk.options["url"].replace("localhost", "127.0.0.1")
-    assert "cannot be trusted" in desk.refusal(ca_file=str(ca), url=named)
+    assert "has an untrusted certificate" in desk.refusal(ca_file=str(ca), url=named)
     assert asked == []
     assert len(desk.hosts(ca_file=str(ca))) == 20
 
@@ -252,10 +255,10 @@ def test_a_server_that_is_not_trusted_gets_no_token(
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://directory.company.example/v2", "would send people and token in clear; use https."),
-        ("https://user:pass@localhost/v2", "must be https://HOST or http://HOST, no more."),
-        ("ftp://localhost/v2", "must be https://HOST or http://HOST, no more."),
-        ("http://localhost:1/v2", "cannot be reached, or went away (Connection refused)"),
+        ("http://directory.company.example/v2", "would send personal data and the token unencrypted; use https."),
+        ("https://user:pass@localhost/v2", "must be https://HOST or http://HOST, without user or query."),
+        ("ftp://localhost/v2", "must be https://HOST or http://HOST, without user or query."),
+        ("http://localhost:1/v2", "is unreachable, or closed the connection (Connection refused)"),
     ],
 )
 def test_an_address_that_cannot_be_is_told(tmp_path: Path, url: str, said: str) -> None:

@@ -91,8 +91,8 @@ def test_ansible_reads_the_same_and_the_file_is_untouched() -> None:
     done = CliRunner().invoke(app, ["inventory", "adopt", "-i", "staff.yml"])
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
-    assert "hr.yml has 3 employees, staff.yml has the entries made by hand" in said
-    assert "brian.walsh: fleet_accounts stays by hand as a whole" in said
+    assert "hr.yml has 3 employees, staff.yml has the hand-written entries" in said
+    assert "brian.walsh: all of fleet_accounts stays hand-written" in said
     assert Path("staff.yml").read_text() == STAFF
     assert sorted(path.name for path in Path("staff").iterdir()) == [".hr.import.yml", "hr.yml", "staff.yml"]
     assert listing("staff") == listing("staff.yml")
@@ -182,8 +182,8 @@ def test_a_split_that_would_say_something_else_is_refused(text: str, sentence: s
 def test_a_file_that_no_import_wrote_into_needs_no_split() -> None:
     """All of it is written by hand, as it is; and what is there is never written over."""
     Path("staff").mkdir()
-    with pytest.raises(InputError, match="staff exists already; name a new folder with --folder"):
+    with pytest.raises(InputError, match="staff already exists; choose a new folder with --folder"):
         adopt(Path("staff.yml"), Path("staff"))
     Path("staff.import.yml").unlink()
-    with pytest.raises(InputError, match=r"staff.yml: never imported into \(staff.import.yml not found\)"):
+    with pytest.raises(InputError, match=r"staff.yml: no import has written to it \(staff.import.yml not found\)"):
         adopt(Path("staff.yml"), Path("other"))

@@ -49,13 +49,13 @@ def test_somebody_whom_hr_does_not_know_is_a_mistake_until_kept() -> None:
     by_hand("more.ini", "[pilot]\ncarl fleet_locale=fr\n")
     Path("people.csv").write_text(CSV.replace("bob@b.example,Lyon,fr,bob-b\n", ""))
     done = fleet("inventory", "import", "people.csv", "-i", "staff", "--yes")
-    assert "staff/staff.yml:3: bob leaves, but is still written by hand here; remove the entry." in done.stderr
+    assert "staff/staff.yml:3: bob is no longer in the export, but still has an entry here; remove it." in done.stderr
     done = fleet("inventory", "check", "-i", "staff")
     assert done.exit_code == 2
     assert done.stderr.splitlines() == [
-        "Error: staff/staff.yml:3: bob: no import has this employee; remove the entry, or import with --keep bob.",
-        "Error: staff/staff.yml:4: press: no import has this employee; remove the entry, or import with --keep press.",
-        "Error: staff/more.ini:2: carl: no import has this employee; remove the entry, or import with --keep carl.",
+        "Error: staff/staff.yml:3: bob is not in the HR export; remove the entry, or import with --keep bob.",
+        "Error: staff/staff.yml:4: press is not in the HR export; remove the entry, or import with --keep press.",
+        "Error: staff/more.ini:2: carl is not in the HR export; remove the entry, or import with --keep carl.",
     ]
     by_hand("staff.yml", "all:\n  hosts:\n    press:\n      fleet_email: press@b.example\n")
     keep = ("--keep", "press", "--keep", "carl")
@@ -66,10 +66,10 @@ def test_somebody_whom_hr_does_not_know_is_a_mistake_until_kept() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "line", "which"),
     [
-        ("staff.yml", "all:\n  hosts:\n    anna:\n      fleet_locale: de\n", "staff.yml:3", "this one counts"),
-        ("aaa.yml", "all:\n  hosts:\n    anna:\n      fleet_locale: de\n", "aaa.yml:3", "hr.yml counts"),
-        ("staff", "[x]\nanna fleet_locale=de\n", "staff:2", "this one counts"),
-        ("host_vars/anna.yml", "fleet_locale: de\n", "host_vars/anna.yml:1", "this one counts"),
+        ("staff.yml", "all:\n  hosts:\n    anna:\n      fleet_locale: de\n", "staff.yml:3", "this file wins"),
+        ("aaa.yml", "all:\n  hosts:\n    anna:\n      fleet_locale: de\n", "aaa.yml:3", "hr.yml wins"),
+        ("staff", "[x]\nanna fleet_locale=de\n", "staff:2", "this file wins"),
+        ("host_vars/anna.yml", "fleet_locale: de\n", "host_vars/anna.yml:1", "this file wins"),
     ],
 )
 def test_a_value_that_hr_gives_as_well_is_told(name: str, text: str, line: str, which: str) -> None:
@@ -78,18 +78,18 @@ def test_a_value_that_hr_gives_as_well_is_told(name: str, text: str, line: str, 
     done = fleet("inventory", "check", "-i", "staff")
     assert done.exit_code == 0, done.stderr
     assert done.stderr == (
-        f"Warning: staff/{line}: anna: fleet_locale is in hr.yml too, and {which}, as a whole; keep one of them.\n"
+        f"Warning: staff/{line}: anna: fleet_locale is also set in hr.yml, and {which} as a whole; keep one of them.\n"
     )
     [anna] = read_inventory(["staff"], lambda _: {}, "anna").employees
-    assert anna.locale == {"this one counts": "de", "hr.yml counts": "fr"}[which]
+    assert anna.locale == {"this file wins": "de", "hr.yml wins": "fr"}[which]
 
 
 def test_accounts_by_hand_replace_those_of_hr() -> None:
     """All of them, so the account that would be lost is a mistake; the same value twice is none."""
     by_hand("staff.yml", "all:\n  hosts:\n    anna:\n      fleet_accounts: {linkedin: {profile: other}}\n")
     done = fleet("inventory", "check", "-i", "staff")
-    assert done.exit_code == 2 and "anna-k is lost: another place gives anna other accounts" in done.stderr
-    assert "Warning: staff/staff.yml:3: anna: fleet_accounts is in hr.yml too, and this one counts" in done.stderr
+    assert done.exit_code == 2 and "anna-k is ignored: another entry sets other accounts for anna" in done.stderr
+    assert "Warning: staff/staff.yml:3: anna: fleet_accounts is also set in hr.yml, and this file wins" in done.stderr
     by_hand("staff.yml", "all:\n  hosts:\n    anna:\n      fleet_accounts: {linkedin: {profile: anna-k}}\n")
     assert check_folder(Path("staff")).overridden == ()
 

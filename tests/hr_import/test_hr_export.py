@@ -77,7 +77,7 @@ class TestForms:
         """An HR system that says UTF-8 from now on, and an encoding that is remembered: no name is made of `Ã¼`."""
         said = refused(tmp_path, TEXT.encode(), Encoding.CP1252)
         assert said == (
-            "people.csv:2: its letters are UTF-8, and --encoding cp1252 was given, now or at an earlier import; add "
+            "people.csv:2: UTF-8 text, but --encoding cp1252 was given, now or for an earlier import; add "
             "--encoding utf-8."
         )
 
@@ -92,7 +92,7 @@ class TestForms:
     def test_a_separator_that_can_be_none_is_refused(self, tmp_path: Path, separator: str, end: str) -> None:
         """Whatever the line ends."""
         assert refused(tmp_path, f"sep={separator}{end}a;b{end}c;d{end}") == (
-            "people.csv:1: 'sep=' needs a separator behind it; write sep=; (or a comma, a tab), or drop the line."
+            "people.csv:1: 'sep=' needs one separator after it; write sep=; (or a comma or tab), or delete the line."
         )
 
     def test_lines_are_those_of_the_file(self, tmp_path: Path) -> None:
@@ -105,25 +105,25 @@ class TestCutFiles:
     def test_each_broken_row_is_named(self, tmp_path: Path) -> None:
         """All of them at once, and the option that leaves them out; with it, they are kept apart."""
         *said, way_out = refused(tmp_path, "a,b\n1\n1,2\n1,2,3\n").splitlines()
-        assert way_out == "Nothing was written. Fix these rows, or leave them out by name: --on-bad-row skip"
-        assert [line.partition(":")[2][:20] for line in said] == ["2: has 1 cells where", "4: has 3 cells where"]
-        assert all(line.endswith("or take the line out if it is nobody's.") for line in said)
+        assert way_out == "Nothing was written. Fix these rows, or skip and list them: --on-bad-row skip"
+        assert [line.partition(":")[2][:15] for line in said] == ["2: 1 cell, but ", "4: 3 cells, but"]
+        assert all(line.endswith("or delete the line if it has no employee.") for line in said)
         found = read_export(tmp_path / "people.csv", on_bad_row=OnBadRow.SKIP)
         assert ([row.line for row in found.rows], [one.row.line for one in found.broken]) == ([3], [2, 4])
-        assert "too few, so the file was cut" in said[0] and "too many" in said[1]
+        assert "too few, so the file was truncated" in said[0] and "too many" in said[1]
 
     @pytest.mark.parametrize(
         ("data", "sentence"),
         [
             ("", "people.csv is empty"),
             (b"\xef\xbb\xbf\n", "people.csv is empty"),
-            ('a,b\n1,2\n3,"4\n5,6\n', "people.csv:3: a quote that opens here is never closed"),
-            ('a,b\n1,"2" x\n', "people.csv:2: has a quote in the middle"),
-            ("a,b\n1,\0\n", "people.csv:2: holds a NUL byte"),
-            (TEXT.encode("utf-16-le"), "people.csv looks like UTF-16 without its mark"),
+            ('a,b\n1,2\n3,"4\n5,6\n', "people.csv:3: a quote opened here is never closed"),
+            ('a,b\n1,"2" x\n', "people.csv:2: a quote in the middle"),
+            ("a,b\n1,\0\n", "people.csv:2: contains a NUL byte"),
+            (TEXT.encode("utf-16-le"), "people.csv looks like UTF-16 without a BOM"),
             (b"\xff\xfe" + TEXT.encode("utf-16-le")[:-1], "people.csv ends in the middle of a character"),
-            (f"a,b\n1,{'x' * 10_001}\n", "people.csv:2: has a cell of more than 10,000"),
-            (f'a,b\n1,"{"x" * 140_000}"\n', "people.csv:2: a quote that opens here is never closed"),
+            (f"a,b\n1,{'x' * 10_001}\n", "people.csv:2: a cell has more than 10,000"),
+            (f'a,b\n1,"{"x" * 140_000}"\n', "people.csv:2: a quote opened here is never closed"),
             ("a" + "," * 500 + "\n", "people.csv:1: has more than 500 columns"),
         ],
     )
@@ -194,7 +194,7 @@ class TestAround:
     def test_a_person_is_no_title(self, tmp_path: Path) -> None:
         """A line with an address stays where it is, and so does what is called as a column but stands below people."""
         for text in ("Email\na@b.example,Dublin\n", "a@b.example\nEmail,Site\n"):
-            assert "cells where the header has 1" in refused(tmp_path, text)
+            assert "cells, but the header has 1" in refused(tmp_path, text)
         path = tmp_path / "people.csv"
         path.write_text("Who,Contact by\nx,y\nz,email\n")
         assert read_export(path, headers={"email"}).header.line == 3  # as --map email=email says

@@ -74,7 +74,7 @@ class TestContent:
         }
         [authority] = found.difference.authority
         assert authority.before == "mandate M-1 for linkedin, 2026-01-15 to 2099-12-31"
-        assert authority.after == "no mandate any more: only the company's accounts are visited"
+        assert authority.after == "no mandate: only company accounts are visited"
 
     def test_half_of_the_accounts_or_mandates_do_not_go_unasked(self, tmp_path: Path) -> None:
         """A column that came out empty looks like that."""
@@ -136,22 +136,22 @@ class TestRefusals:
         for keep in (None, ()):
             assert refusal(tmp_path, "Email,Name\nanna.keller@B.example,x\n", keep) == (
                 "people.csv:2: Email: 'anna.keller' is 'Anna.Keller' in hr.yml, with the same address. Write "
-                "'Anna.Keller' in the export, or delete hr.yml to import everybody anew."
+                "'Anna.Keller' in the export, or delete hr.yml to import everyone again."
             )
 
     def test_a_name_is_an_employees_or_a_groups(self, tmp_path: Path) -> None:
         """Ansible would take one for the other. Who leaves makes room for a group of their name."""
         written(tmp_path, "Email,Site\ncork@b.example,Lyon\n")
         assert refusal(tmp_path, "Email,Site\nanna@b.example,Cork\n", None) == (
-            "hr.yml: the employee 'cork', whom the export does not have, has the name of a group; let the employee "
-            "leave, or rename the group in the export."
+            "hr.yml: the employee 'cork' is not in the export and has the name of a group; import without keeping "
+            "the employee, or rename the group in the export."
         )
         assert "\ncork:\n  hosts:\n    anna: {}\n" in written(tmp_path, "Email,Site\nanna@b.example,Cork\n")
 
     def test_a_mandate_that_misses_an_account_is_named_by_line(self, tmp_path: Path) -> None:
         """`fleet inventory check` would refuse it."""
         csv = f"Email,LinkedIn,Intranet,{MANDATE}\nanna@b.example,anna-k,anna,M-1,linkedin,2026-01-15,2099-12-31\n"
-        assert "people.csv:2: Mandate Services: misses intranet, at which anna has an account." in refusal(
+        assert "people.csv:2: Mandate Services: does not include intranet, where anna has an account." in refusal(
             tmp_path, csv
         )
 

@@ -132,23 +132,23 @@ class TestColumns:
             (
                 "Address,Site",
                 {},
-                "people.csv:1: no column is known to hold e-mail addresses; say which of Address, Site",
+                "people.csv:1: no column with e-mail addresses was recognized; choose one of Address, Site",
             ),
-            ("Email", {"email": "Work"}, "people.csv:1: has no column 'Work' for email; give its new name with --map"),
+            ("Email", {"email": "Work"}, "people.csv:1: no column 'Work' for email; give its new name with --map"),
             (
                 "Email,Contact",
                 {"email": "Work"},
-                "people.csv:1: has no column 'Work' for email; give its new name with --map 'email=COLUMN'.",
+                "people.csv:1: no column 'Work' for email; give its new name with --map 'email=COLUMN'.",
             ),
             (
                 "Email",
                 {"site": "City"},
-                "people.csv:1: has no column 'City' for site; give its new name with --map 'site=COLUMN', or leave",
+                "people.csv:1: no column 'City' for site; give its new name with --map 'site=COLUMN', or leave",
             ),
             (
                 "Email,Login",
                 {"email": "Work", "name": "Login"},
-                "people.csv:1: has no column 'Work' for email; give its new name with --map 'email=COLUMN', or leave",
+                "people.csv:1: no column 'Work' for email; give its new name with --map 'email=COLUMN', or leave",
             ),
             (
                 "Email,Email",
@@ -161,9 +161,9 @@ class TestColumns:
                 "people.csv:1: has 2 columns 'Name' for display_name; rename all but one, choose another with --map "
                 "'display_name=COLUMN', or leave it out with --map display_name=",
             ),
-            ("Email", {"phone": "Email"}, "--map phone: there is no such field; known are name, email"),
-            ("Email,R", {"mandate__reference": "R"}, "people.csv:1: a mandate needs mandate.services and"),
-            ("Email,O", {"linkedin__owner": "O"}, "people.csv:1: linkedin.owner needs linkedin.profile as well"),
+            ("Email", {"phone": "Email"}, "--map phone: unknown field; known fields: name, email"),
+            ("Email,R", {"mandate__reference": "R"}, "people.csv:1: a mandate also needs mandate.services and"),
+            ("Email,O", {"linkedin__owner": "O"}, "people.csv:1: linkedin.owner also needs linkedin.profile"),
         ],
     )
     def test_columns_that_cannot_be_are_named(
@@ -186,8 +186,8 @@ class TestColumns:
         with pytest.raises(InputError) as error:
             refuse_guessed_ownership(guessed, {}, place)
         assert str(error.value).replace(f"{tmp_path}/", "") == (
-            "staff.import.yml: linkedin.owner was guessed from 'LinkedIn Owner'. Whose an account is must be mapped: "
-            "add --map 'linkedin.owner=LinkedIn Owner', or leave it out with --map linkedin.owner="
+            "staff.import.yml: linkedin.owner was guessed from 'LinkedIn Owner', but the owner of an account must be "
+            "mapped: add --map 'linkedin.owner=LinkedIn Owner', or leave it out with --map linkedin.owner="
         )
         refuse_guessed_ownership(guessed, {"linkedin.owner": ""}, place)
         refuse_guessed_ownership(guessed.model_copy(update={"mapped": ("linkedin.owner",)}), {}, place)
@@ -200,7 +200,7 @@ class TestColumns:
         assert found.names() == {"email": "Email", "site": "Office"}
         assert found.unread == ("Name", "Name", "Site", "Site")
         assert [note.replace(f"{tmp_path}/", "") for note in found.notes] == [
-            "people.csv:1: has 2 columns 'Name', so none is read for display_name; rename one, or choose another with "
+            "people.csv:1: 2 columns are named 'Name', so display_name is not read; rename one, or choose another with "
             "--map 'display_name=COLUMN'."
         ]
         assert choose_columns(read_export(path), RECIPES, {}, {"display_name": ""}).notes == ()
@@ -215,9 +215,7 @@ class TestColumns:
         """Too long, or with what nobody sees; a name on two lines is read as one line."""
         assert columns(tmp_path, '"Work\nEmail"') == {"email": "Work Email"}
         for name in ("x" * 201, "Em\x1bail", "Em\u202eail"):
-            with pytest.raises(
-                InputError, match=r"people\.csv:1: the column for email has a name that is too long, or"
-            ):
+            with pytest.raises(InputError, match=r"people\.csv:1: the name of the column for email is too long, or"):
                 columns(tmp_path, name, email=name)
 
     def test_what_is_remembered_is_read_again(self, tmp_path: Path) -> None:
@@ -286,7 +284,7 @@ class TestPeople:
         [said] = refused(tmp_path, "Email\nsean.obrien@b.example\nsean.o'brien@b.example\n")
         assert said == (
             "people.csv:3: Email: the same employee 'sean.obrien' as in line 2; keep one of the two lines, or map a "
-            "column that differs: --map name=COLUMN"
+            "column with unique names: --map name=COLUMN"
         )
 
     @pytest.mark.parametrize("cell", ["-", "--", "–", "—", "n/a", "N/A", "#N/A", "none", "None", " - "])
@@ -338,21 +336,21 @@ class TestPeople:
     @pytest.mark.parametrize(
         ("cell", "what"),
         [
-            ("=HYPERLINK(1)", "begins like a formula"),
-            ("+49 30 1", "begins like a formula"),
-            ("@anna", "begins like a formula"),
-            ("-1", "begins like a formula"),
-            (" =1+1", "begins like a formula"),
-            ("\u00a0=1", "begins like a formula"),
-            ("＝1", "begins like a formula"),
-            ('"\ta"', "begins like a formula"),
-            ("{{ lookup('pipe'; 'id') }}", "holds a Jinja template"),
-            ("a{% x %}", "holds a Jinja template"),
-            ("a{#b", "holds a Jinja template"),
-            ("Anna\x1b[31m", "holds the invisible character U+001B"),
-            ("Anna\u202ex", "holds the invisible character U+202E"),
-            ('"Anna\nKeller"', "holds the invisible character U+000A"),
-            ("Anna\u200bx", "holds the invisible character U+200B"),
+            ("=HYPERLINK(1)", "starts like a formula"),
+            ("+49 30 1", "starts like a formula"),
+            ("@anna", "starts like a formula"),
+            ("-1", "starts like a formula"),
+            (" =1+1", "starts like a formula"),
+            ("\u00a0=1", "starts like a formula"),
+            ("＝1", "starts like a formula"),
+            ('"\ta"', "starts like a formula"),
+            ("{{ lookup('pipe'; 'id') }}", "contains a Jinja template"),
+            ("a{% x %}", "contains a Jinja template"),
+            ("a{#b", "contains a Jinja template"),
+            ("Anna\x1b[31m", "contains the invisible character U+001B"),
+            ("Anna\u202ex", "contains the invisible character U+202E"),
+            ('"Anna\nKeller"', "contains the invisible character U+000A"),
+            ("Anna\u200bx", "contains the invisible character U+200B"),
         ],
     )
     def test_what_must_not_get_into_an_inventory_is_refused_by_line(self, tmp_path: Path, cell: str, what: str) -> None:
@@ -365,26 +363,26 @@ class TestPeople:
     def test_a_template_hidden_in_a_link_is_seen(self, tmp_path: Path) -> None:
         """What is decoded is looked at again."""
         link = "https://www.linkedin.com/in/%7B%7Bx%7D%7D"
-        assert "holds a Jinja template" in refused(tmp_path, f"Email,LinkedIn\na@b.example,{link}\n")[0]
+        assert "contains a Jinja template" in refused(tmp_path, f"Email,LinkedIn\na@b.example,{link}\n")[0]
 
     @pytest.mark.parametrize(
         ("row", "said"),
         [
             ("anna,,", "Email: not an e-mail address."),
-            ("o/brien@b.example,,", "Email: not a safe name; use letters"),
-            ("юрий@b.example,,", "Email: not a safe name; use letters"),
+            ("o/brien@b.example,,", "Email: not a valid name; use only letters"),
+            ("юрий@b.example,,", "Email: not a valid name; use only letters"),
             ("Anna Keller,,", "Email: not an e-mail address."),
-            ("a@b.example; a@old.example,,", "Email: holds more than one address; keep the work address alone."),
-            ("a@b.example a@old.example,,", "Email: holds more than one address; keep the work address alone."),
+            ("a@b.example; a@old.example,,", "Email: contains more than one address; keep only the work address."),
+            ("a@b.example a@old.example,,", "Email: contains more than one address; keep only the work address."),
             ("-,,", "Email: is empty; every employee needs one."),
             ("all@b.example,,", "Email: 'all' cannot be an employee's name"),
             (",,", "Email: is empty; every employee needs one."),
             ("a@b.example,Elvish,", "Language: not a language such as fr or pt-BR"),
             (
                 "a@b.example,,https://www.linkedin.com/company/x",
-                "LinkedIn: is no profile at LinkedIn; copy the address",
+                "LinkedIn: is not a profile at LinkedIn; copy the profile's address",
             ),
-            ("a@b.example,,..", "LinkedIn: is no profile at LinkedIn; copy the address of the profile, such as https"),
+            ("a@b.example,,..", "LinkedIn: is not a profile at LinkedIn; copy the profile's address, such as https"),
         ],
     )
     def test_values_that_are_none_are_refused(self, tmp_path: Path, row: str, said: str) -> None:
@@ -399,7 +397,7 @@ class TestPeople:
             ("M-1,linkedin,2026-02-30,2099-12-31", "mandate granted on: not a date; write it as YYYY-MM-DD."),
             ("M-1,linkedin,2026-01-01,2025-01-01", "mandate expires on: expires_on is before granted_on"),
             ("M-1,myspace,2026-01-01,2027-01-01", "mandate services: unknown service 'myspace'"),
-            ("M-1,,2026-01-01,2027-01-01", "mandate services: is empty, and the mandate's other cells are not"),
+            ("M-1,,2026-01-01,2027-01-01", "mandate services: is empty, but other cells of the mandate are not"),
         ],
     )
     def test_half_a_mandate_is_none(self, tmp_path: Path, cells: str, said: str) -> None:
@@ -421,8 +419,8 @@ class TestPeople:
         assert [line.partition(";")[0] for line in said] == [
             "people.csv:3: Email: the same address as in line 2",
             "people.csv:4: Email: the same employee 'a' as in line 2",
-            "people.csv:5: Email: 'x' is a group's name as well",
-            "people.csv:6: Site: begins like a formula (= + - @ or a tab), which a spreadsheet would run",
+            "people.csv:5: Email: 'x' is also the name of a group",
+            "people.csv:6: Site: starts like a formula (= + - @ or a tab), which a spreadsheet would run",
         ]
 
     @pytest.mark.parametrize("value", ["&", "मुंबई", "x" * 101])
@@ -432,8 +430,8 @@ class TestPeople:
         assert [one.groups for one in found.persons] == [{}, {}]
         [said] = found.warnings
         assert said.replace(f"{tmp_path}/", "") == (
-            f"people.csv:2: Site: '{value}' cannot become a group's name, so nobody is put into one for it; write it "
-            "with letters or digits, at most 100."
+            f"people.csv:2: Site: '{value}' cannot be a group name, so it has no group; use letters or digits, at "
+            "most 100 characters."
         )
 
     def test_two_values_are_two_groups(self, tmp_path: Path) -> None:
@@ -444,9 +442,8 @@ class TestPeople:
             "f@b.example,I/T\ng@b.example,Отдел IT\nh@b.example,I-T\n",
         )
         assert said == [
-            "people.csv:3: Department: 'C#' makes the group 'c', as 'C++' in line 2 does; write one of them otherwise.",
-            "people.csv:9: Department: 'I-T' makes the group 'i_t', as 'I/T' in line 7 does; write one of them "
-            "otherwise.",
+            "people.csv:3: Department: 'C#' becomes the group 'c', like 'C++' in line 2; rename one of them.",
+            "people.csv:9: Department: 'I-T' becomes the group 'i_t', like 'I/T' in line 7; rename one of them.",
         ]
         found = people(
             tmp_path,
@@ -458,15 +455,15 @@ class TestPeople:
         """The department IT and the country IT are two groups of people; Singapore is one."""
         said = refused(tmp_path, "Email,Department,Country\na@b.example,IT,DE\nb@b.example,Sales,IT\nc@b.example,,It\n")
         assert said == [
-            "people.csv:3: Country: 'IT' makes the group 'it', as Department in line 2 does for other people; write it "
-            "otherwise, or leave the column out: --map country=",
+            "people.csv:3: Country: 'IT' becomes the group 'it', like Department in line 2 for other people; rename "
+            "it, or leave the column out: --map country=",
         ]
         found = people(tmp_path, "Email,Site,Country\na@b.example,Singapore,Singapore\nb@b.example,Lyon,FR\n")
         assert found[0].groups == {"site": "singapore", "country": "singapore"}
 
     def test_a_header_alone_is_nobody(self, tmp_path: Path) -> None:
         """An empty list must not empty an inventory."""
-        assert refused(tmp_path, "Email\n") == ["people.csv has a header and nobody below it; export it again."]
+        assert refused(tmp_path, "Email\n") == ["people.csv: no employees below the header; export it again."]
 
 
 class TestProfiles:
@@ -536,8 +533,8 @@ class TestProfiles:
     def test_what_is_no_profile_is_refused_with_what_to_copy(self, tmp_path: Path, cell: str) -> None:
         """By the recipe's own example."""
         [said] = refused(tmp_path, f'Email,LinkedIn\na@b.example,"{cell}"\n')
-        assert said.replace("names nobody", "is no profile") == (
-            "people.csv:2: LinkedIn: is no profile at LinkedIn; copy the address of the profile, such as "
+        assert said.replace("identifies no one", "is not a profile") == (
+            "people.csv:2: LinkedIn: is not a profile at LinkedIn; copy the profile's address, such as "
             "https://www.linkedin.com/in/anna-keller-4b1a2"
         )
 
@@ -567,8 +564,8 @@ class TestSkipped:
         assert [(one.line, one.who, one.mistakes[0].partition(";")[0]) for one in found.left_out] == [
             (3, "Ben Ito", "Email: is empty"),
             (4, "3", "Email: is empty"),
-            (5, "dora", "LinkedIn: is no profile at LinkedIn"),
-            (6, "5", "has 2 cells where the header has 4: too few, so the file was cut or a line is broken"),
+            (5, "dora", "LinkedIn: is not a profile at LinkedIn"),
+            (6, "5", "2 cells, but the header has 4: too few, so the file was truncated or a line is broken"),
         ]
         assert [one.names >= {name} for one, name in zip(found.left_out[2:], ("dora", "eve"), strict=True)] == [
             True
@@ -583,7 +580,7 @@ class TestSkipped:
 
     def test_groups_that_cannot_be_told_apart_are_refused_all_the_same(self, tmp_path: Path) -> None:
         """That is no one row's mistake."""
-        with pytest.raises(InputError, match="makes the group 'c'"):
+        with pytest.raises(InputError, match="becomes the group 'c'"):
             read(tmp_path, "Email,Site\na@b.example,C++\nb@b.example,C#\n,\nx,\n", on_bad_row=OnBadRow.SKIP)
 
     def test_an_export_of_bad_rows_alone_is_refused(self, tmp_path: Path) -> None:
@@ -596,5 +593,5 @@ class TestSkipped:
         with pytest.raises(InputError) as error:
             people(tmp_path, "Email\nx\n")
         assert str(error.value).splitlines()[-1] == (
-            "Nothing was written. Fix these rows, or leave them out by name: --on-bad-row skip"
+            "Nothing was written. Fix these rows, or skip and list them: --on-bad-row skip"
         )

@@ -142,11 +142,11 @@ class TestImport:
     def test_columns_are_remembered_and_a_new_header_is_named(self) -> None:
         """Told once; what the HR system renames is not guessed anew."""
         Path("people.csv").write_text(PEOPLE.replace("Work Email", "Contact"), "utf-8")
-        assert "no column is known to hold e-mail addresses; say which of Contact, Location" in refusal("--yes")
+        assert "no column with e-mail addresses was recognized; choose one of Contact, Location" in refusal("--yes")
         assert bring_in("--map", "email=Contact", "--yes").returncode == 0
         assert bring_in("--yes").stdout.startswith("Nothing to change")
         Path("people.csv").write_text(PEOPLE.replace("Work Email", "Email"), "utf-8")
-        assert "people.csv:1: has no column 'Contact' for email; give its new name with --map" in refusal("--yes")
+        assert "people.csv:1: no column 'Contact' for email; give its new name with --map" in refusal("--yes")
 
     def test_all_mistakes_are_named_at_once(self) -> None:
         """Each with line and column; salaries may begin with a sign, nobody looks at them."""
@@ -166,14 +166,16 @@ class TestImport:
         """A cut or a filtered export looks like that; --keep-left and --keep let people stay."""
         bring_in("--yes")
         Path("people.csv").write_text("\n".join(PEOPLE.splitlines()[:2]) + "\n", "utf-8")
-        assert "2 of 3 people would leave hr.yml: check that people.csv is the whole export" in refusal("--yes")
+        assert "2 of 3 people would be removed from hr.yml: check that people.csv is the whole export" in refusal(
+            "--yes"
+        )
         assert bring_in("--yes", "--keep-left").stdout.startswith("Nothing to change")
         kept = bring_in("--yes", "--keep", "brian.walsh")
         assert kept.returncode == 0 and "0 joined, 0 changed, 1 left, 1 unchanged, 1 kept" in kept.stdout
         assert "fleet inventory prune -i staff" in kept.stderr
         assert bring_in("--yes").stdout.startswith("Nothing to change in hr.yml: 1 unchanged, 1 kept")
         Path("people.csv").write_text(PEOPLE.replace("anna.keller", "anna.meyer").replace("brian", "bri"), "utf-8")
-        assert "1 of 2 people would leave" in refusal("--yes")
+        assert "1 of 2 people would be removed from" in refusal("--yes")
         assert bring_in("--yes", "--accept-shrink").returncode == 0
         assert "brian.walsh" in Path("staff/hr.yml").read_text()
 
@@ -182,10 +184,7 @@ class TestImport:
         bring_in("--yes")
         Path("people.csv").write_text("\n".join(PEOPLE.splitlines()[:3]) + "\n", "utf-8")
         said = refusal("--yes", "--keep", "chloe.martn", "--keep", "anna.keller")
-        assert (
-            said
-            == "--keep chloe.martn: neither hr.yml, a file beside it nor people.csv has that employee; fix the name."
-        )
+        assert said == "--keep chloe.martn: no such employee in hr.yml, a file next to it or people.csv; fix the name."
         assert bring_in("--yes", "--keep", "chloe.martin").returncode == 0
         Path("staff/hr.yml").unlink()
         assert bring_in("--yes").returncode == 0
@@ -217,9 +216,9 @@ class TestImport:
     def test_a_cut_file_and_a_file_without_an_end_are_seen(self) -> None:
         """The one is refused; the other may be whole, and is doubted aloud."""
         Path("people.csv").write_text(PEOPLE[:-5], "utf-8")
-        assert "people.csv:4: has 5 cells where the header has 6" in refusal("--yes")
+        assert "people.csv:4: 5 cells, but the header has 6" in refusal("--yes")
         Path("people.csv").write_text(PEOPLE.rstrip("\n"), "utf-8")
-        assert "people.csv:4: the last line has no line end" in bring_in("--check").stderr
+        assert "people.csv:4: the last line has no newline" in bring_in("--check").stderr
 
     def test_the_next_command_can_be_pasted(self) -> None:
         """The path as it was given, in quotes where a shell needs them."""
@@ -234,7 +233,7 @@ class TestImport:
         done = fleet("inventory", "import", "people.csv", "-i", "d/staff.yml")
         assert done.returncode == 2 and done.stdout == ""
         said = " ".join(done.stderr.split())
-        assert said == f"Error: {Path('d').resolve()}: no such folder; make it, or fix the path given with -i."
+        assert said == f"Error: {Path('d').resolve()}: no such folder; create it, or fix the path given with -i."
 
     @pytest.mark.parametrize("name", ["staff.ini", "people.csv"])
     def test_only_a_folder_or_a_yaml_file_is_written(self, name: str) -> None:
@@ -273,11 +272,11 @@ class TestAuthority:
         assert done.returncode == 0 and "Not read: Wagtail Owner" in done.stderr
         assert "company" not in Path("staff/hr.yml").read_text() and "Authority" not in done.stdout
         done = bring_in("--yes", *OWN, "--map", "wagtail.owner=Wagtail Owner")
-        assert "anna wagtail is the company's: it needs no mandate" in words(done.stdout)
-        assert "until now wagtail is the employee's: it needs a mandate" in words(done.stdout)
+        assert "anna wagtail is owned by the company and needs no mandate" in words(done.stdout)
+        assert "until now wagtail is owned by the employee and needs a mandate" in words(done.stdout)
         assert "owner: company" in Path("staff/hr.yml").read_text()
         Path("people.csv").write_text(Path("people.csv").read_text() + "ben@b.example,ben,company\n")
-        assert "ben wagtail is the company's" in words(bring_in("--yes", *OWN).stdout)
+        assert "ben wagtail is owned by the company" in words(bring_in("--yes", *OWN).stdout)
 
     def test_an_owner_that_an_older_version_guessed_is_asked_about(self) -> None:
         """It stands in the remembered file, as if somebody had said it."""
@@ -307,7 +306,7 @@ class TestAuthority:
                 "after": "mandate M-3 for linkedin, wagtail, 2026-01-15 to 2099-12-31",
             }
         ]
-        assert "authority for the accounts of 1 employee? There is no terminal" in refusal(*OWN)
+        assert "authority over the accounts of 1 employee? There is no terminal" in refusal(*OWN)
 
 
 class TestRowsThatAreNotRead:
@@ -317,11 +316,11 @@ class TestRowsThatAreNotRead:
         text = PEOPLE.replace("https://www.linkedin.com/in/anna-keller-4b1a2/", "https://www.linkedin.com/pub/anna/4b")
         Path("people.csv").write_text(text + ",Dublin,,Dora,Lind,1\neve@company.example,Lyon,,Eve,Ito,1\n", "utf-8")
         said = refusal("--yes")
-        assert "people.csv:2: LinkedIn URL: is no profile at LinkedIn; copy the address of the profile" in said
-        assert said.endswith("Fix these rows, or leave them out by name: --on-bad-row skip")
+        assert "people.csv:2: LinkedIn URL: is not a profile at LinkedIn; copy the profile's address" in said
+        assert said.endswith("Fix these rows, or skip and list them: --on-bad-row skip")
         done = bring_in("--yes", "--on-bad-row", "skip")
         assert done.returncode == 3
-        assert "people.csv:2: anna.keller is left out: LinkedIn URL: is no profile" in done.stderr
+        assert "people.csv:2: anna.keller is left out: LinkedIn URL: is not a profile" in done.stderr
         assert "people.csv:5: Dora Lind is left out: Work Email: is empty" in done.stderr
         assert "1 joined, 0 changed, 0 left, 2 unchanged, 1 kept whose rows are left out." in done.stdout
         assert "anna.keller:" in Path("staff/hr.yml").read_text()
@@ -338,7 +337,7 @@ class TestRowsThatAreNotRead:
             "Work Email,Status,Termination Date\nanna@b.example,Active,\nbrian@b.example,Terminated,2026-06-30\n"
         )
         said = refusal("--yes")
-        assert "1 of 2 rows say that somebody has left: line 3 (Status: Terminated). Nothing was written." in said
+        assert "1 of 2 rows are for people who have left: line 3 (Status: Terminated). Nothing was written." in said
         done = bring_in("--check", "--where", "Status=Active")
         assert done.returncode == 0 and "1 joined" in done.stdout
         assert "Not read: Status, Termination Date" in done.stderr
@@ -346,7 +345,7 @@ class TestRowsThatAreNotRead:
         assert "people.csv: 1 row left out (employee has left): line 3 (Status: Terminated)." in done.stderr
         assert bring_in("--yes").stdout == "Nothing to change in hr.yml: 1 unchanged.\n"
         assert bring_in("--yes", "--leavers", "take").stdout.endswith("1 joined, 0 changed, 0 left, 1 unchanged.\n")
-        assert "1 of 2 rows say that somebody has left" in refusal("--yes", "--leavers", "refuse")
+        assert "1 of 2 rows are for people who have left" in refusal("--yes", "--leavers", "refuse")
 
     def test_titles_and_totals_are_told(self) -> None:
         """So that nobody wonders which lines were people."""
@@ -387,7 +386,7 @@ class TestInput:
     def test_names_are_printed_as_they_are(self) -> None:
         """A picture in place of `:smile:` could not be copied into --map; `[red]` is no color."""
         Path("people.csv").write_text("Name [/b],Team [bold red],:smile:\nx,y,z\n")
-        assert "say which of Name [/b], Team [bold red], :smile:: --map email=COLUMN" in refusal("--yes")
+        assert "choose one of Name [/b], Team [bold red], :smile:: --map email=COLUMN" in refusal("--yes")
         Path("people.csv").write_text("Email,Display Name,Wagtail,:fire:\na@b.example,:smile:,[red]x,y\n")
         Path(":smile:").mkdir()
         done = fleet("inventory", "import", "people.csv", "-i", ":smile:/:fire:.yml", "--yes", *OWN)

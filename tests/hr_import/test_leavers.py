@@ -93,8 +93,8 @@ class TestLeavers:
         with pytest.raises(InputError) as error:
             without_leavers(found, leavers, OnLeaver.REFUSE)
         assert str(error.value).replace(f"{tmp_path}/", "") == (
-            "people.csv: 1 of 2 rows say that somebody has left: line 3 (Status: Terminated). Nothing was written. Add "
-            "--leavers skip to leave them out, --leavers take to bring them in, or --where COLUMN=VALUE."
+            "people.csv: 1 of 2 rows are for people who have left: line 3 (Status: Terminated). Nothing was written. "
+            "Add --leavers skip to leave them out, --leavers take to import them, or --where COLUMN=VALUE."
         )
         assert emails(without_leavers(found, leavers, OnLeaver.SKIP)) == ["a@b.example"]
         assert without_leavers(found, leavers, OnLeaver.TAKE) is found
@@ -122,8 +122,8 @@ class TestWhere:
     @pytest.mark.parametrize(
         ("options", "said"),
         [
-            (["State=Active"], "people.csv:1: has no column 'State' for --where; give the name of one"),
-            (["Status=Gone"], "people.csv: no row has Status=Gone; compare --where with the file."),
+            (["State=Active"], "people.csv:1: no column named 'State' (--where); name a column"),
+            (["Status=Gone"], "people.csv: no row has Status=Gone; check --where against the file."),
             (["Status"], "--where Status: write it as COLUMN=VALUE, such as: --where 'Status=Active'"),
             (["Status=a\nb"], "--where Status=a\nb: write it as COLUMN=VALUE"),
         ],

@@ -105,7 +105,7 @@ class TestList:
         Path("staff/hr.yml").write_text(render_hr_file(entries))
         Path("staff/staff.yml").write_text("all:\n  hosts:\n    bob:\n")
         done = fleet("inventory", "prune", "-i", "staff")
-        assert "staff/staff.yml:3: bob: no import has this employee; remove the entry, or" in done.stderr
+        assert "staff/staff.yml:3: bob is not in the HR export; remove the entry, or" in done.stderr
         assert "bob" not in done.stdout
 
     def test_several_inventories_are_one(self, state: StateDir) -> None:
@@ -166,10 +166,10 @@ class TestRemove:
         [
             ("all:\n  hosts:\n   anna:\n  x\n", "fix the YAML"),
             ("all:\n", "no employees"),
-            (None, "there is no such inventory"),
+            (None, "inventory not found"),
             (
                 "all:\n  vars: {fleet_rehearsal: true}\n  hosts:\n    anna:\n",
-                "marked fleet_rehearsal, and this is the state",
+                "marked fleet_rehearsal, but this is the state",
             ),
         ],
     )

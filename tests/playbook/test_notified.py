@@ -192,5 +192,5 @@ def test_a_rehearsal_pages_nobody(hook: Webhook) -> None:
     done = fleet("run", "-i", EXAMPLE, "--notify", hook.url, "--notify", "https://hooks.example/s3cret")
     assert (done.returncode, done.stdout) == (2, "")
     said = " ".join(done.stderr.split())
-    assert "a rehearsal notifies nobody outside this machine, and https://hooks.example/… may be there" in said
+    assert "a rehearsal sends nothing to other machines, and https://hooks.example/… may be on one" in said
     assert hook.raw == [] and not state().exists()

@@ -62,13 +62,13 @@ class TestFleetRun:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["-i", "nowhere.yml"], "there is no such inventory"),
+            (["-i", "nowhere.yml"], "inventory not found"),
             ([], "No inventory given"),
             (["-i", EXAMPLE, "--service", "myspace"], "--service myspace: no recipe"),
             (["-i", EXAMPLE, "--resolve", "a.example:443=10.0.0.1:1"], "not a loopback address"),
             (["-i", EXAMPLE, "--proxy", "http://ann:secret@proxy:3128"], "leave user and password out"),
             (["-i", EXAMPLE, "--recipes", "/nowhere"], "is not a folder of recipes"),
-            (["-i", EXAMPLE, "-l", "nobody"], "nobody matches nobody in"),
+            (["-i", EXAMPLE, "-l", "nobody"], "nobody matches no employee in"),
         ],
     )
     def test_bad_input_is_one_sentence_and_exit_2(self, arguments: list[str], message: str) -> None:

@@ -208,7 +208,7 @@ class TestAlone:
 
     def test_what_was_never_shut_is_not_opened(self, state: StateDir) -> None:
         """Nor is a service stopped that does not exist: the right one would go on being visited."""
-        assert "anna has not revoked" in refused(fleet("mandates", "renew", "anna", "--reference", "M"))
+        assert "There is no revocation for anna" in refused(fleet("mandates", "renew", "anna", "--reference", "M"))
         assert "linkedin is not stopped" in refused(fleet("services", "start", "linkedin", "--reference", "M"))
         assert "no recipe for 'linkedn'" in refused(fleet("services", "stop", "linkedn"))
         assert "--reference" in fleet("mandates", "renew", "anna").stderr

@@ -127,7 +127,7 @@ class TestSessions:
         file.write_text(json.dumps({"cookies": cookies, "origins": []}))
         imported = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
         assert imported.returncode == 0, imported.stderr
-        assert "left out what belongs to shop.example" in " ".join(imported.stderr.split())
+        assert "left out data of shop.example" in " ".join(imported.stderr.split())
         assert imported.stdout == (
             "Sealed the session of anna.keller at LinkedIn, which live runs do not use until fleet.yml has "
             f"personal_sessions: {{linkedin: REFERENCE}}. Delete {file}: it is not encrypted.\n"
@@ -164,7 +164,7 @@ class TestSessions:
         assert "1 of 4 imported" in said
         assert "'carl' is not an employee" in said
         assert "bob.stone.linkedin.JSON is not a session" in said
-        assert "notes.md: its name does not say whose it is; rename it to EMPLOYEE.SERVICE.json." in said
+        assert "notes.md: the file name does not identify an account; rename it to EMPLOYEE.SERVICE.json." in said
         assert ".DS_Store was skipped" in said
         assert "anna.keller" in fleet("sessions", "list").stdout
 
@@ -174,7 +174,7 @@ class TestSessions:
         file = tmp_path / "wrong.json"
         file.write_text(json.dumps({"cookies": [cookie("a", "shop.example")], "origins": []}))
         said = refusal("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
-        assert "holds nothing that belongs to linkedin.com" in said
+        assert "contains nothing of linkedin.com" in said
         assert list(Path(os.environ["HOME"]).rglob("*.age")) == []
 
     def test_an_expired_session_does_not_replace_a_good_one(self, staff: str, tmp_path: Path) -> None:
@@ -201,14 +201,14 @@ class TestSessions:
         )
         done = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
         assert done.returncode == 0, done.stderr
-        assert "left out cookies that have expired: old." in " ".join(done.stderr.split())
+        assert "left out expired cookies: old." in " ".join(done.stderr.split())
         state = {
             "cookies": [cookie("li_at", ".linkedin.com")],
             "origins": [{"origin": "https://www.linkedin.com", "localStorage": [{"name": "a", "value": "b"}]}],
         }
         file.write_text(json.dumps(state))
         done = fleet("sessions", "import", "-i", staff, "anna.keller", "linkedin", str(file))
-        assert "left out storage of LinkedIn's pages that its recipe does not name." in " ".join(done.stderr.split())
+        assert "left out storage that the recipe of LinkedIn does not name." in " ".join(done.stderr.split())
 
 
 class TestInventoryCheck:
@@ -241,11 +241,11 @@ class TestInventoryCheck:
         done = fleet("inventory", "check", "-i", "staff.yml", cwd=tmp_path)
         assert done.returncode == 2
         for start in (
-            "staff.yml:3: fleet_mandate: stands among the variables of group 'all'",
+            "staff.yml:3: fleet_mandate: is set on group 'all' and has no effect",
             "staff.yml:6: anna: fleet_accounts.myspace: unknown service",
             "staff.yml:8: bob: fleet_accounts.linkedin.profile: missing",
             "carl/../x: inventory_hostname: not a safe name",
-            "staff.yml:12: dan: fleet_email: holds a Jinja template",
+            "staff.yml:12: dan: fleet_email: contains a Jinja template",
             "staff.yml:14: dan: fleet_mandate.granted_on: not a date",
         ):
             assert start in done.stderr, start
@@ -262,7 +262,7 @@ class TestInventoryCheck:
         Path(staff).write_text(text)
         done = fleet("inventory", "check", "-i", staff)
         assert done.returncode == 2
-        assert "anna.keller: fleet_mandate.services: misses linkedin" in done.stderr
+        assert "anna.keller: fleet_mandate.services: does not include linkedin" in done.stderr
 
 
 class TestFilesThatCannotBeRead:
@@ -287,9 +287,7 @@ class TestFilesThatCannotBeRead:
         home.mkdir(mode=0o500)
         monkeypatch.setenv("HOME", str(home))
         said = refusal("inventory", "check", "-i", staff, by=OBEYING_MODES)
-        assert (
-            f"Ansible cannot write to {home}/.ansible/tmp; let it, or give it a folder of its own with ANSIBLE" in said
-        )
+        assert f"Ansible cannot write to {home}/.ansible/tmp; fix its permissions, or set ANSIBLE" in said
 
     def test_a_settings_file_that_is_none_is_not_passed_over(self, staff: str) -> None:
         """A link that leads nowhere, and a pipe: what it should say would be missing without a word."""
@@ -302,11 +300,11 @@ class TestFilesThatCannotBeRead:
 
     def test_an_empty_limit_is_not_everybody(self, staff: str) -> None:
         """As of a variable that is not set."""
-        assert "--limit is empty, which would mean everybody" in refusal("run", "-i", staff, "-l", "", "--plan")
+        assert "--limit is empty, which would select everyone" in refusal("run", "-i", staff, "-l", "", "--plan")
 
     def test_a_rehearsal_is_asked_of_its_own_state(self) -> None:
         """The log of the real runs knows nobody of it."""
-        assert "is marked fleet_rehearsal, and this is the state of the real runs; add --rehearsal" in refusal(
+        assert "is marked fleet_rehearsal, but this is the state of live runs; add --rehearsal" in refusal(
             "status", "-i", str(ROOT / "inventory.example.yml")
         )
 
@@ -538,7 +536,7 @@ class TestConfigShow:
         ("option", "message"),
         [
             (("--forks", "99"), "--forks: must be 64 or less"),
-            (("--notify", "https://robot:s3cret@hooks.example/"), "--notify: leave the password out"),
+            (("--notify", "https://robot:s3cret@hooks.example/"), "--notify: other users could read the password here"),
             (("--resolve", "a.example:443=8.8.8.8:1"), "not a loopback address"),
         ],
     )
@@ -606,7 +604,7 @@ class TestNotify:
         assert done.returncode == 1
         report = json.loads(done.stdout)
         assert report["exit_code"] == 1 and "nobody" in report["errors"][0]["message"]
-        told = f"{secret}:1: https://localhost:1/… was not notified: it refused the connection; check that it runs."
+        told = f"{secret}:1: https://localhost:1/… was not notified: it refused the connection; check that it is up."
         assert [one["message"] for one in report["errors"][1:]] == [told]
         assert f"Error: {told}" in done.stderr
         assert "s3cretT0ken" not in done.stdout + done.stderr

@@ -30,6 +30,7 @@ from fleet.state.acts import Writer
 from fleet.state.create import make_state
 from fleet.state.erasure import erase, prune
 from tests.logs import abandon, finish, log_path, open_log, shrink
+from tests.sizes import cases
 
 SMALL = 8, 3
 """Records of a segment, and until a signature is due."""
@@ -188,9 +189,18 @@ def test_a_first_open_that_is_killed_can_be_made_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize("call", ["write", "fdatasync", "fsync", "rename", "ftruncate"])
-@pytest.mark.parametrize("fault", ["signal=KILL", "error=EIO", "error=ENOSPC"])
-def test_faults_of_the_real_system_calls(tmp_path: Path, call: str, fault: str) -> None:
+@pytest.mark.parametrize(
+    "injected",
+    cases(
+        [
+            f"{call}:{fault}"
+            for call in ("write", "fdatasync", "fsync", "rename", "ftruncate")
+            for fault in ("signal=KILL", "error=EIO", "error=ENOSPC")
+        ],
+        in_every_run={"write:signal=KILL", "fdatasync:error=EIO", "rename:error=ENOSPC"},
+    ),
+)
+def test_faults_of_the_real_system_calls(tmp_path: Path, injected: str) -> None:
     """Injected by strace into files of the log: no acknowledged record is lost, and the log opens again."""
     script = (
         "import asyncio, sys; from pathlib import Path; import pytest;"
@@ -198,6 +208,7 @@ def test_faults_of_the_real_system_calls(tmp_path: Path, call: str, fault: str) 
         "shrink(pytest.MonkeyPatch(), *SMALL);"
         "asyncio.run(write_and_tell(Path(sys.argv[1]), 1, 9))"
     )
+    call = injected.partition(":")[0]
     base = tmp_path / "base"
     asyncio.run(write_and_tell(base / "audit", os.open(os.devnull, os.O_WRONLY), 5))
     for at in (1, 3):
@@ -205,7 +216,7 @@ def test_faults_of_the_real_system_calls(tmp_path: Path, call: str, fault: str) 
         shutil.copytree(base, place)
         folder = place / "audit"
         only = ["-P", str(log_path(folder))] if call in ("write", "fdatasync", "ftruncate") else []
-        inject = f"inject={call}:{fault}:when={at}"
+        inject = f"inject={injected}:when={at}"
         command = ["strace", "-f", "-qq", "-o", str(place / "trace"), *only, "-e", f"trace={call}", "-e", inject]
         done = subprocess.run(
             [*command, sys.executable, "-c", script, str(folder)], capture_output=True, check=False, timeout=120

@@ -14,9 +14,9 @@ from fleet.agent.diagnostics import DiagnosticsFile
 from fleet.errors import told
 from fleet.paths import StateDir, default_log_key
 from fleet.state.create import make_state
+from tests.commands import fleet
 from tests.full_disk import NEEDS_ROOT, FullDisk
 from tests.unit.test_audit_commands import write
-from tests.unit.test_commands import fleet
 
 STAFF = {
     "all": {

@@ -135,7 +135,7 @@ class TestReading:
     @pytest.mark.parametrize("limit", ["anna,typo", "all:!typo", "typo"])
     def test_a_limit_that_matches_nobody_is_an_error(self, tmp_path: Path, limit: str) -> None:
         """Somebody would be left out, or not be left out, for a typing error that nobody was told of."""
-        with pytest.raises(InputError, match=f"--limit {limit}: typo matches nobody in staff.yml; fix the name"):
+        with pytest.raises(InputError, match=f"--limit {limit}: typo matches no employee in staff.yml; fix the name"):
             read(tmp_path, GOOD, limit)
 
     def test_a_vault_password_that_nobody_can_type_is_asked_for_in_vain(
@@ -150,7 +150,7 @@ class TestReading:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.PIPE, check=False)
         assert (done.returncode, done.stderr) == (
             2,
-            "Error: Ansible asks for a vault password, and there is no terminal to ask at; "
+            "Error: Ansible needs a vault password, but there is no terminal to enter it; "
             "set ANSIBLE_VAULT_PASSWORD_FILE.\n",
         )
 
@@ -188,7 +188,7 @@ class TestReading:
 
     def test_a_missing_file_is_an_error(self, tmp_path: Path) -> None:
         """Ansible itself exits 0 on a path that does not exist."""
-        with pytest.raises(InputError, match="there is no such inventory"):
+        with pytest.raises(InputError, match="inventory not found"):
             read_inventory(["nowhere.yml"], lambda _: SERVICES, cwd=tmp_path)
 
 
@@ -220,8 +220,8 @@ class TestAuthority:
         press = employee(read(tmp_path, f"all:\n  hosts:\n    press:\n      fleet_accounts: {accounts}\n"), "press")
         assert list(press.accounts) == ["intranet"]
         assert [str(problem) for problem in press.problems] == [
-            "staff.yml:4: press: fleet_accounts.linkedin.owner: LinkedIn accounts belong to their members by its "
-            "terms; remove owner, and give a mandate."
+            "staff.yml:4: press: fleet_accounts.linkedin.owner: by LinkedIn's terms, accounts belong to their members; "
+            "remove owner, and add a mandate."
         ]
         assert press.problem_for("linkedin") is not None and press.problem_for("intranet") is None
 
@@ -283,8 +283,8 @@ anna fleet_accounts='{"linkedin": {"profile": "somebody-else"}}'
         """In one INI file; in two YAML files; in the folder host_vars. With its file and line, if accounts differ."""
         inventory = read(tmp_path, self.INI, name="hosts")
         assert inventory.warnings == (
-            "hosts:3: anna: fleet_accounts.linkedin: anna-k is lost: another place gives anna other accounts; "
-            "keep one of them.",
+            "hosts:3: anna: fleet_accounts.linkedin: anna-k is ignored: another entry sets other accounts for anna; "
+            "keep one.",
         )
         (tmp_path / "more.yml").write_text("all: {hosts: {bob: {fleet_accounts: {intranet: {profile: robert}}}}}\n")
         (tmp_path / "staff.yml").write_text(GOOD)
@@ -309,13 +309,13 @@ class TestMistakes:
             ("fleet_accounts: {linkedin: {name: Eve}}", "fleet_accounts.linkedin.profile: missing"),
             (
                 "fleet_accounts: {linkedin: {profile: me}}",
-                "staff.yml:4: eve: fleet_accounts.linkedin.profile: names nobody at LinkedIn; take it from",
+                "staff.yml:4: eve: fleet_accounts.linkedin.profile: identifies no one at LinkedIn; copy it from",
             ),
             ("fleet_accounts: {linkedin: {profile: 12}}", "fleet_accounts.linkedin.profile: must be text"),
             ("fleet_accounts: {linkedin: {profile: 'a/../b'}}", "contains characters that are not allowed"),
             ("fleet_accounts: [linkedin]", "fleet_accounts: must map services to accounts"),
             ("fleet_email: eve", "fleet_email: not an e-mail address"),
-            ("fleet_email: \"{{ lookup('pipe', 'id') }}\"", "fleet_email: holds a Jinja template"),
+            ("fleet_email: \"{{ lookup('pipe', 'id') }}\"", "fleet_email: contains a Jinja template"),
             ("fleet_locale: no", "fleet_locale: not a language"),
             ("fleet_mandat: {}", "fleet_mandat: unknown variable"),
             ("fleet_mandate: {employee: eve}", "fleet_mandate.reference: missing"),
@@ -354,5 +354,5 @@ class TestMistakes:
         """A mandate that misses a service or names somebody else is found by `fleet inventory check`."""
         text = GOOD.replace("services: [linkedin]", "services: [intranet]").replace("employee: anna", "employee: ann")
         found = [str(gap) for gap in gaps_in_mandates(read(tmp_path, text))]
-        assert any("names ann, so it opens nothing for anna" in gap for gap in found)
-        assert any("misses linkedin" in gap for gap in found)
+        assert any("names ann, so it has no effect for anna" in gap for gap in found)
+        assert any("does not include linkedin" in gap for gap in found)

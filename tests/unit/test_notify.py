@@ -41,8 +41,8 @@ Mode: check, nothing was changed
 Already opted out: 40
 Would opt out: 2
 Challenged: 1
-Was out, and was found in again: 2
-Could not be looked at: 1
+Drifted (found opted in again): 2
+Could not be checked: 1
 Exit code: 5 (at least one setting could not be read or set)"""
 FIELDS = {
     "title": TITLE,
@@ -171,7 +171,7 @@ class TestMail:
                     monkeypatch.setattr(mail, "_TLS_FROM_THE_START", int(box.smtp.rpartition(":")[2]))
                 one = notifier("mailto:ops@company.example", smtp=elsewhere(box))
                 [said] = one.tell(NOTICE)
-                assert "TLS failed; if your own authority signed its certificate" in said and "SSL_CERT_FILE" in said
+                assert "TLS failed; if your own CA signed its certificate" in said and "SSL_CERT_FILE" in said
                 assert box.raw == []
                 monkeypatch.setenv("SSL_CERT_FILE", str(files.certificate))
                 assert one.tell(NOTICE) == []
@@ -199,7 +199,7 @@ class TestFailure:
             hook.url,
         ).tell(NOTICE)
         assert told == [
-            "notify.txt:1: https://localhost:1/… was not notified: it refused the connection; check that it runs.",
+            "notify.txt:1: https://localhost:1/… was not notified: it refused the connection; check that it is up.",
             "notify.txt:1: https://nowhere.invalid/… was not notified: its host name was not found; fix the address.",
             "notify.txt:1: jsons://localhost:1/… was not notified: Apprise could not deliver it; "
             "check that the address is right and that its host answers.",
@@ -279,7 +279,7 @@ class TestFailure:
             began = time.monotonic()
             [said] = notifier(f"http://127.0.0.1:{server.getsockname()[1]}/").tell(NOTICE)
             assert 2 <= time.monotonic() - began < 7
-        assert "no answer within 2 s; check that it runs" in said
+        assert "no answer within 2 s; check that it is up" in said
 
 
 class TestAddresses:
@@ -302,12 +302,12 @@ class TestAddresses:
     @pytest.mark.parametrize(
         ("url", "message"),
         [
-            (f"https://robot:{SECRET}@hooks.example/", "leave the password out.* --notify-file"),
-            (f"mailto://robot:{SECRET}@company.example", "leave the password out"),
-            (f"mailto://company.example?user=robot&pass={SECRET}", "leave the password out"),
-            (f"http://hooks.example/{SECRET}", "not encrypted and goes to this machine only; write https://"),
-            (f"json://10.0.0.1/{SECRET}", "not encrypted and goes to this machine only; write jsons://"),
-            (SECRET, "begins with its scheme"),
+            (f"https://robot:{SECRET}@hooks.example/", "other users could read the password here.* --notify-file"),
+            (f"mailto://robot:{SECRET}@company.example", "other users could read the password here"),
+            (f"mailto://company.example?user=robot&pass={SECRET}", "other users could read the password here"),
+            (f"http://hooks.example/{SECRET}", "not encrypted and is allowed only to this machine; use https://"),
+            (f"json://10.0.0.1/{SECRET}", "not encrypted and is allowed only to this machine; use jsons://"),
+            (SECRET, "the address has no valid scheme"),
             (f"https:{SECRET}", "is not followed by //"),
             (f"https:///{SECRET}", "has no host"),
             (f"https://hooks.example:{SECRET}/", "is not a URL"),
@@ -376,7 +376,7 @@ class TestFile:
         """With the command that mends it; of a wrong line the number is named, and nothing is repeated."""
         with pytest.raises(InputError, match="run: chmod 600"):
             self.written("mailto:ops@company.example\n", 0o644).everyone()
-        with pytest.raises(InputError, match=r"notify\.txt:2: an address begins with its scheme") as refused:
+        with pytest.raises(InputError, match=r"notify\.txt:2: the address has no valid scheme") as refused:
             self.written(f"mailto:ops@company.example\n{SECRET}\n").everyone()
         assert SECRET not in str(refused.value)
 
@@ -394,7 +394,7 @@ class TestRehearsal:
     def test_nobody_outside_is_told(self, url: str) -> None:
         """Refused by name, and then not told either that it was refused."""
         one = notifier(url)
-        with pytest.raises(InputError, match="a rehearsal notifies nobody outside this machine"):
+        with pytest.raises(InputError, match="a rehearsal sends nothing to other machines"):
             one.require_loopback()
         assert one.tell(NOTICE) == []
 
@@ -404,7 +404,7 @@ class TestRehearsal:
         one.require_loopback()
         assert one.tell(NOTICE) == []
         assert (len(hook.raw), len(box.raw)) == (1, 1)
-        with pytest.raises(InputError, match=r"mailto:ops@company\.example may be there"):
+        with pytest.raises(InputError, match=r"mailto:ops@company\.example may be on one"):
             notifier("mailto:ops@company.example", smtp="mail.example:25").require_loopback()
 
 

@@ -172,4 +172,4 @@ class TestCallbackPlugin:
         callback._agent = path
         monkeypatch.setattr(callback._display, "error", lambda message, *_: said.append(message))
         callback.v2_playbook_on_stats(None)
-        assert said == ["The agent did not close the log within 0.2 s; the next run does."]
+        assert said == ["The agent did not close the log within 0.2 s; the next run will."]

@@ -79,12 +79,12 @@ class TestProfiles:
     @pytest.mark.parametrize(
         ("profile", "fault"),
         [
-            ("me", "names nobody at LinkedIn"),
-            ("ME", "names nobody at LinkedIn"),
-            ("none", "names nobody at LinkedIn"),
-            ("Anna Keller", "is no profile at LinkedIn"),
-            ("anna@company.example", "is no profile at LinkedIn"),
-            ("ACoAAB12345", "is no profile at LinkedIn"),
+            ("me", "identifies no one at LinkedIn"),
+            ("ME", "identifies no one at LinkedIn"),
+            ("none", "identifies no one at LinkedIn"),
+            ("Anna Keller", "is not a profile at LinkedIn"),
+            ("anna@company.example", "is not a profile at LinkedIn"),
+            ("ACoAAB12345", "is not a profile at LinkedIn"),
             ("anna-keller-4b1a2", None),
             ("josé-garcía", None),
             ("राज-कुमार", None),
@@ -98,7 +98,7 @@ class TestProfiles:
     def test_without_rules_the_identity_page_is_nobodys_all_the_same(self) -> None:
         """The address that leads everybody on follows from the recipe itself."""
         data = load_catalog().recipes["linkedin"].model_dump() | {"profile": None}
-        assert Recipe.model_validate(data).fault_of_profile("me") == "names nobody at LinkedIn"
+        assert Recipe.model_validate(data).fault_of_profile("me") == "identifies no one at LinkedIn"
 
 
 class TestRefusals:
@@ -126,7 +126,7 @@ class TestRefusals:
             ("name: LinkedIn", "name: 5", "name: must be text; put it in quotes"),
             ("domains: [linkedin.com]", "domains: linkedin.com", "domains: must be a list"),
             ("domains: [linkedin.com]", "domains: []", "domains: must not be empty"),
-            ("weak: [es]", "weak: [sv]", "weak: there are no names in sv"),
+            ("weak: [es]", "weak: [sv]", "weak: no names in sv"),
             ("    kind: switch", "    kind: switch\n    shows_within: 600", "shows_within: must be 90 or less"),
             ("    kind: switch", "    kind: switch\n    save: yes", "save: must be a mapping of keys to values"),
         ],

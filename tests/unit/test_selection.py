@@ -79,7 +79,7 @@ class TestResume:
 
     def test_without_a_run_there_is_nothing_to_go_on_with(self, tmp_path: Path) -> None:
         """A sentence, not an empty success."""
-        with pytest.raises(InputError, match="no run is in the log yet"):
+        with pytest.raises(InputError, match="the log has no run yet"):
             Selection(resume=True).of(spec(tmp_path), CATALOG)
 
     def test_check_mode_stays_check_mode(self, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ class TestShrink:
     def test_half_gone_is_refused(self, tmp_path: Path, before: int, now: int) -> None:
         """The sentence has both numbers, the run, and the way on."""
         self.before(tmp_path, before)
-        with pytest.raises(InputError, match=rf"names {now} employees?; it named {before} in run r1.*--accept-shrink"):
+        with pytest.raises(InputError, match=rf"lists {now} employees?, but {before} in run r1.*--accept-shrink"):
             require_no_shrink(self.of(tmp_path, now))
 
     @pytest.mark.parametrize(("before", "now"), [(4, 3), (100, 51), (2, 2), (2, 9), (None, 1), (100, None)])
@@ -256,7 +256,7 @@ class TestShrink:
         self.before(tmp_path, 100)
         self.before(tmp_path, None)
         require_no_shrink(self.of(tmp_path, 60))
-        with pytest.raises(InputError, match="it named 100"):
+        with pytest.raises(InputError, match="but 100 in run"):
             require_no_shrink(self.of(tmp_path, 50))
 
     def test_however_they_are_spelled_they_are_the_same(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +280,7 @@ class TestShrink:
         started(tmp_path, inventory_employees=100, sources_sha256=spelling)
         chosen = self.of(tmp_path, 3)
         chosen = replace(chosen, inventory=replace(chosen.inventory, places=("/srv/staff.yml",)))
-        with pytest.raises(InputError, match="it named 100"):
+        with pytest.raises(InputError, match="but 100 in run"):
             require_no_shrink(chosen)
 
     def test_a_play_without_our_command_is_guarded_too(self, tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ class TestShrink:
             log.close()
 
         asyncio.run(write())
-        with pytest.raises(InputError, match=r"names 2 employees; it named 4 in run r1.*optout_accept_shrink"):
+        with pytest.raises(InputError, match=r"lists 2 employees, but 4 in run r1.*optout_accept_shrink"):
             play()
         assert [employee.name for employee in play(optout_accept_shrink="true").inventory.employees] == ["anna"]
 

@@ -228,17 +228,17 @@ class TestRules:
             ({"expires": 1000000000}, "has expired; sign in to LinkedIn and export it again"),
             (
                 {"value": f"{SECRET}\n"},
-                "holds a character that no browser takes; sign in to LinkedIn and export it again",
+                "contains a character that browsers reject; sign in to LinkedIn and export it again",
             ),
             (
                 {"value": SECRET + "x" * 4096},
-                "longer than the 4096 bytes that browsers take; sign in to LinkedIn and export it again",
+                "longer than the 4096 bytes that browsers accept; sign in to LinkedIn and export it again",
             ),
             (
                 {"domain": "linkedin.com"},
-                "of linkedin.com is not sent to www.linkedin.com; correct its domain and path",
+                "of linkedin.com is not sent to www.linkedin.com; fix its domain and path",
             ),
-            ({"path": "/learning"}, "of .linkedin.com is not sent to www.linkedin.com; correct its domain and path"),
+            ({"path": "/learning"}, "of .linkedin.com is not sent to www.linkedin.com; fix its domain and path"),
         ],
     )
     def test_a_cookie_that_a_browser_drops_is_refused(self, changes: dict[str, object], fault: str) -> None:
@@ -250,8 +250,8 @@ class TestRules:
         """The browser's rule for __Host- is told as what to write."""
         said = refusal([GOOD, GOOD | {"name": "__Host-a"}])
         assert said == (
-            "anna.json: cookies.1 '__Host-a': browsers take this name with path / only, "
-            "and a domain without a dot at its start; write it so."
+            "anna.json: cookies.1 '__Host-a': browsers accept this name only with path / "
+            "and a domain without a leading dot; fix both."
         )
 
     def test_the_place_in_a_cookies_txt_is_a_line(self) -> None:
@@ -259,7 +259,7 @@ class TestRules:
         assert refusal(b"# x\n.linkedin.com\tTRUE\t/\tTRUE\t1000000000\tli_at\tx\n").startswith(
             "anna.json: line 2 'li_at': has expired"
         )
-        assert "anna.json:1: cookies.txt has 7 fields between tabs, not 2" in refusal(b"a\tb\n")
+        assert "anna.json:1: cookies.txt needs 7 tab-separated fields, not 2" in refusal(b"a\tb\n")
 
     def test_a_cookie_that_was_never_said_to_cross_sites_may_be_insecure(self) -> None:
         """No browser holds None without Secure: Firefox writes no_restriction where nothing was said."""
@@ -279,8 +279,8 @@ class TestRules:
         read = read_session(json.dumps(content).encode(), "a.json", LINKEDIN)
         assert [cookie.name for cookie in read.state.cookies] == ["li_at"]
         assert read.left_out == (
-            "what belongs to bank.example, https://mail.example, notlinkedin.com",
-            "cookies that have expired: old",
+            "data of bank.example, https://mail.example, notlinkedin.com",
+            "expired cookies: old",
         )
 
 
@@ -288,7 +288,7 @@ class TestWhatTheRecipeRequires:
     def test_each_session_cookie_must_be_there(self) -> None:
         """A script cannot read li_at, so an export by a bookmarklet lacks it."""
         assert refusal([GOOD | {"name": "lang"}]) == (
-            "anna.json: has no cookie 'li_at', without which nobody is signed in; sign in to LinkedIn and export again."
+            "anna.json: no cookie 'li_at', which a signed-in session needs; sign in to LinkedIn and export again."
         )
 
     @pytest.mark.parametrize(
@@ -296,9 +296,9 @@ class TestWhatTheRecipeRequires:
         [
             (
                 {"session_local_storage": ["token"]},
-                "has no localStorage key 'token', without which nobody is signed in",
+                "no localStorage key 'token', which a signed-in session needs",
             ),
-            ({"session_databases": ["auth"]}, "has no database 'auth', without which nobody is signed in"),
+            ({"session_databases": ["auth"]}, "no database 'auth', which a signed-in session needs"),
         ],
     )
     def test_so_must_storage_that_it_names(self, names: dict[str, list[str]], said: str) -> None:
@@ -309,8 +309,8 @@ class TestWhatTheRecipeRequires:
         """The recipe's author is told what to name."""
         origin = {"origin": "https://www.linkedin.com", "localStorage": [{"name": "token", "value": SECRET}]}
         assert refusal({"cookies": [], "origins": [origin]}, naming(session_cookies=[])) == (
-            "anna.json: its storage is not named by the recipe of LinkedIn; "
-            "name it there as session_local_storage or session_databases."
+            "anna.json: the recipe of LinkedIn does not name its storage; "
+            "add it there to session_local_storage or session_databases."
         )
 
     def test_a_database_that_no_browser_could_be_given_is_refused(self) -> None:
@@ -343,7 +343,7 @@ class TestFolder:
     def test_nothing_at_all_is_a_mistake(self, tmp_path: Path) -> None:
         """A mistyped folder must not silently mean nobody."""
         (tmp_path / "exports").mkdir()
-        with pytest.raises(InputError, match=r"no file EMPLOYEE\.SERVICE\.json"):
+        with pytest.raises(InputError, match=r"no file named EMPLOYEE\.SERVICE\.json"):
             session_files(tmp_path / "exports")
 
 

@@ -22,7 +22,7 @@ def adopt(
         typer.Option("--folder", metavar="FOLDER", help="Folder to create [default: FILE without its extension]."),
     ] = None,
 ) -> None:
-    """Split an inventory that earlier imports wrote to into a folder: hr.yml, and a file with the entries made by hand.
+    """Split an inventory that earlier imports wrote to into a folder: hr.yml, and a file with the hand-written entries.
 
     Nothing is written unless Ansible reads the same from folder and file. The file is kept; its comments are not
     copied.
@@ -30,11 +30,14 @@ def adopt(
     Exit codes: 0 split, 2 refused; nothing was written.
     """
     done = split(inventory, folder or inventory.with_suffix(""))
-    by_hand = f"{done.by_hand.name} has the entries made by hand" if done.by_hand else "no entry was made by hand"
-    say(f"{done.folder} equals {inventory}: {HR_FILE} has {counted(len(done.entries), 'employee')}, {by_hand}.")
+    by_hand = (
+        f"{done.by_hand.name} has the hand-written entries" if done.by_hand else "there are no hand-written entries"
+    )
+    employees = counted(len(done.entries), "employee")
+    say(f"{done.folder} has the same content as {inventory}: {HR_FILE} has {employees}, {by_hand}.")
     for name in done.whole_accounts:
-        say(f"{name}: fleet_accounts stays by hand as a whole: HR does not export all of it.", "yellow")
+        say(f"{name}: all of fleet_accounts stays hand-written, because HR exports only part of it.", "yellow")
     say(
-        f"Next: put {done.folder} in place of {inventory} in fleet.yml ('inventory:'), jobs and scripts, and import "
+        f"Next: replace {inventory} with {done.folder} in fleet.yml ('inventory:'), jobs and scripts, and import "
         f"with -i {done.folder} --check. Then delete {inventory.name} and {inventory.stem}.import.yml."
     )

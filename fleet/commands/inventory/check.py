@@ -22,8 +22,8 @@ def check(
 ) -> Answer:
     """Check an inventory, and print the file, line, employee and field of each mistake. Changes nothing.
 
-    In a folder with hr.yml it also names entries written by hand for people whom HR no longer lists (a mistake), and
-    values that both HR and a hand-written file give (a warning).
+    In a folder with hr.yml it also lists hand-written entries of people who are no longer in the HR export (a mistake),
+    and values that are both in hr.yml and in a hand-written file (a warning).
 
     Exit codes: 0 no mistakes, 2 mistakes.
     """

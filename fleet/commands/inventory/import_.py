@@ -77,7 +77,7 @@ def import_(
         ),
     ] = None,
     keep_left: Annotated[
-        bool, typer.Option("--keep-left", help="Keep everybody who is missing from this export.")
+        bool, typer.Option("--keep-left", help="Keep all employees who are missing from this export.")
     ] = False,
     accept_shrink: Annotated[
         bool,
@@ -90,8 +90,8 @@ def import_(
 ) -> Answer:
     """Write hr.yml from an HR export. Shows who joined, changed and left, and asks before it writes.
 
-    Replaces the whole file; keep entries written by hand in other files of the folder. An export with mistakes is
-    refused, and every mistake is named with its line.
+    Replaces the whole file; keep hand-written entries in other files of the folder. An export with mistakes is refused,
+    and every mistake is listed with its line.
 
     Exit codes: 0 written, or nothing to write; 1 answered no; 2 refused, nothing was written; 3 like 0, but rows
     with mistakes were skipped (--on-bad-row skip).
@@ -118,20 +118,21 @@ def _write(found: Import, inventory: Path, *, yes: bool, accept_shrink: bool) ->
     difference, name = found.difference, found.hr_file.path.name
     if difference.losses and not accept_shrink:
         raise InputError(
-            f"{' and '.join(map(str, difference.losses))} would leave {name}: check that {found.export.path} is the "
-            "whole export. Nothing was written; --accept-shrink writes it, --keep-left keeps everyone."
+            f"{' and '.join(map(str, difference.losses))} would be removed from {name}: check that "
+            f"{found.export.path} is the whole export. Nothing was written; --accept-shrink writes it, "
+            "--keep-left keeps everyone."
         )
     if not difference.is_nothing and not yes:
         held = counted(len({one.employee for one in difference.authority}), "employee")
-        given = f", with authority for the accounts of {held}" if difference.authority else ""
-        left = f", and remove {len(difference.left)} from it" if difference.left else ""
+        given = f", changing authority over the accounts of {held}" if difference.authority else ""
+        left = f", removing {counted(len(difference.left), 'employee')}" if difference.left else ""
         confirm(f"Write {name}{given}{left}?", "--yes")
     found.write()
     if difference.is_nothing:
         return
     say(f"{found.hr_file.path} was written; the columns are remembered in {remembered_path(found.hr_file.path).name}.")
     if difference.left:
-        say(f"To list what the state has of those who left: fleet inventory prune -i {shlex.quote(str(inventory))}")
+        say(f"To list the data stored about those who left: fleet inventory prune -i {shlex.quote(str(inventory))}")
 
 
 def _show(found: Import) -> None:
@@ -142,7 +143,7 @@ def _show(found: Import) -> None:
         say(line, "yellow")
     if not found.export.ends_with_line_end:
         last = max(row.line for row in (*found.export.rows, *found.export.totals))
-        say(f"{found.export.path}:{last}: the last line has no line end; check that the file is complete.", "yellow")
+        say(f"{found.export.path}:{last}: the last line has no newline; check that the file is complete.", "yellow")
     if not found.difference.is_nothing:
         console.print()
         console.print(difference_table(found.difference))

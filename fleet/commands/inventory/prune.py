@@ -1,4 +1,4 @@
-"""`fleet inventory prune`: list and remove what the state still has of people who are in no inventory any more."""
+"""`fleet inventory prune`: list and remove the data stored about people who are no longer in any inventory."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def prune(
     log_key: LOG_KEY = None,
     rehearsal: REHEARSAL = False,
 ) -> Answer:
-    """List people who are in none of the inventories; with --remove, delete their sessions, screenshots and keys.
+    """List people who are not in any of the inventories; with --remove, delete their sessions, screenshots and keys.
 
     Pass every inventory that you have. Revocations of mandates are kept.
 
@@ -73,7 +73,7 @@ def prune(
                 "given with -i. Nothing was removed; --accept-shrink removes them."
             )
         if not yes:
-            confirm(f"Delete all data that identifies {len(gone)} of them?", "--yes")
+            confirm(f"Delete all data that identifies {len(gone)} of these people?", "--yes")
         # A revoked mandate stays revoked: a person who returns under that name must give a new one.
         act = Erase(employees=[one.employee for one in gone])
         erased = carry_out(settings, "fleet inventory prune", act)["erased"]
@@ -96,6 +96,6 @@ def _show(found: Leavers, read: Inventory) -> None:
         return
     screen().print(leavers_table(found))
     say(
-        f"{len(found.people)} in no inventory any more; the state has {found.known} people, the inventory names "
+        f"{len(found.people)} no longer in any inventory; the state has {found.known} people, the inventory lists "
         f"{len(read.employees)}."
     )

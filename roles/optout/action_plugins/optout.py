@@ -22,7 +22,7 @@ from pathlib import Path
 from ansible import constants
 from ansible.plugins.action import ActionBase
 
-START_TIMEOUT = 60  # seconds until a new agent listens
+START_TIMEOUT = 120  # seconds until a new agent listens; one that has ended is noticed at once
 INSTALL = (
     "The command 'fleet' was not found. Install Fleet Opt-Out on this machine (pip install fleet-optout) "
     "and put it on PATH, or name it with FLEET_BIN."

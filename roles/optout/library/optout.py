@@ -3,13 +3,13 @@
 
 DOCUMENTATION = r"""
 module: optout
-short_description: Opt one employee out of what the services' recipes declare
+short_description: Opt one employee out of the controls declared in the services' recipes
 description:
   - Runs on the controller as an action plugin; no connection to a host is made.
   - Each inventory host is an employee. The agent of Fleet Opt-Out visits the employee's accounts in a browser,
-    changes the declared controls and no others, loads the page afresh and reads them back.
+    changes only the declared controls, loads each page again and reads them back.
   - Accounts, mandates and waivers are read by the agent from the inventory itself, never from task arguments.
-  - In check mode nothing is changed; what would be is C(would_opt_out).
+  - In check mode nothing is changed; controls that would be changed are reported as C(would_opt_out).
 options: {}
 author: [Fleet Opt-Out]
 """
