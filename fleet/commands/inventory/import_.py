@@ -77,7 +77,7 @@ def import_(
         ),
     ] = None,
     keep_left: Annotated[
-        bool, typer.Option("--keep-left", help="Keep all employees who are missing from this export.")
+        bool, typer.Option("--keep-left", help="Keep all employees who are missing from this export; not remembered.")
     ] = False,
     accept_shrink: Annotated[
         bool,
