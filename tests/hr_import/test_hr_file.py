@@ -113,7 +113,7 @@ class TestRefusals:
         for edited in (text.replace("anna-k", "anna-x"), f"{text}# mine\n", text.replace("\n", "\r\n"), text[:200]):
             (tmp_path / "staff" / "hr.yml").write_bytes(edited.encode())
             assert refusal(tmp_path, CSV) == (
-                "staff/hr.yml: edited since the last import, so nothing was replaced. Move your lines into a file "
+                "staff/hr.yml: edited since the last import, so nothing was replaced. Move your lines to another file "
                 "beside it, then delete this file and import again."
             )
 
