@@ -102,7 +102,7 @@ def renew(
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     act = Renew(employee=employee, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet mandates renew", act)
-    typer.echo(f"The mandate of {employee} in the inventory is valid again, in the state {settings.state}.")
+    typer.echo(f"The mandate of {employee} in the inventory is valid again, in the state directory {settings.state}.")
 
 
 @app.command("list")

@@ -115,7 +115,7 @@ def run(
     if spec is None or not report.started_at:
         return Answer(report_fields(report), exit_code=report.exit_code, errors=report.errors)
     if output is Output.JSON:
-        say(f"Recorded in the state {spec.settings.state}.")
+        say(f"Recorded in the state directory {spec.settings.state}.")
     return Answer(report_fields(report), partial(show, spec, report), report.exit_code, report.errors)
 
 

@@ -150,7 +150,7 @@ def start(
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     act = Start(service=service, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet services start", act)
-    typer.echo(f"Runs visit {service} again, in the state {settings.state}.")
+    typer.echo(f"Runs visit {service} again, in the state directory {settings.state}.")
 
 
 @app.command()

@@ -255,7 +255,7 @@ class TestUpkeep:
     def test_erasing_leaves_a_whole_log(self, state: StateDir) -> None:
         """And nothing of the name; what is printed does not lead from the log to the person, either."""
         said = told("audit", "erase", "anna.keller")
-        assert said == f"anna.keller is erased from the state {state.root}: 0 sessions, 0 screenshots."
+        assert said == f"anna.keller is erased from the state directory {state.root}: 0 sessions, 0 screenshots."
         assert "anna.keller" not in told("audit", "show")
         assert "OK" in told("audit", "verify")
         assert "There is no data about 'anna.keller'" in refusal("audit", "erase", "anna.keller")

@@ -31,7 +31,7 @@ def erase(
     # Do not print the pseudonym: kept output would link the log to the person again.
     met = "" if erased["pseudonym"] else " No run had included them."
     gone = f"{erased['sessions']} sessions, {erased['evidence']} screenshots"
-    typer.echo(f"{employee} is erased from the state {settings.state}: {gone}.{met}")
+    typer.echo(f"{employee} is erased from the state directory {settings.state}: {gone}.{met}")
 
 
 def prune(
