@@ -63,12 +63,16 @@ def no_traces() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_home(no_traces: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_home(no_traces: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test its own home, so that none reads or writes the developer's state."""
+    live_in(tmp_path / "home", monkeypatch)
+
+
+def live_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `home`, and change the environment as if nobody had ever lived there."""
     for name in list(os.environ):
         if name.startswith(("FLEET_", "XDG_", "ANSIBLE_")) and name not in ("FLEET_BROWSER", "XDG_CACHE_HOME"):
             monkeypatch.delenv(name)
-    home = tmp_path / "home"
     home.mkdir(mode=0o700)
     # Playwright's own browsers stay in the real home.
     monkeypatch.setenv(
@@ -76,4 +80,3 @@ def own_home(no_traces: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         os.environ.get("PLAYWRIGHT_BROWSERS_PATH", str(Path.home() / ".cache/ms-playwright")),
     )
     monkeypatch.setenv("HOME", str(home))
-    yield

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,12 @@ from fleet.model import Outcome, Reading, Reason
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipes.catalog import load_catalog
 from fleet.recipes.recipe import Recipe
-from fleet.rehearsal.process import RehearsalAccount, start_rehearsal
+from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.visit.visit import ControlResult, Order, Visit
 from tests.gallery.cases import GALLERY
+from tests.sizes import cases
 
 pytestmark = pytest.mark.xdist_group("crash")
-ACCOUNT = RehearsalAccount("e1", "linkedin", "person-1", "Person 1", "en", "switched_on_named")
 BEFORE_THE_PRESS = ("new_page", "land", "load", "look", "picture")
 
 
@@ -92,16 +91,32 @@ def plant(monkeypatch: pytest.MonkeyPatch, step: str, kills: int, is_stored: Cal
     monkeypatch.setattr(owner, step, dying)
 
 
-async def visit(
-    address: dict[str, str], spki: str, state: dict[str, Any], journal: Journal, recipe: Recipe | None = None
-) -> None:
-    recipe = recipe or load_catalog().recipes["linkedin"]
-    engine = Engine(find_browser(), Network(address, (spki,)), sandbox=False)
-    order = Order(recipe, "person-1", "en", [list(recipe.controls)[-1]], state, False)
-    try:
-        await asyncio.wait_for(Visit(engine, order, journal).run(), timeout=90)
-    finally:
-        await engine.stop()
+def visit(rehearsal: Rehearsal, who: str, recipe: Recipe, controls: list[str], journal: Journal) -> dict[str, Any]:
+    """Visit somebody's account in a browser of its own, and return what the service then says of it."""
+    state = rehearsal.storage_state(who, recipe.service)
+    assert state is not None
+
+    async def whole() -> None:
+        engine = Engine(find_browser(), Network(dict(rehearsal.resolve), (rehearsal.spki,)), sandbox=False)
+        try:
+            order = Order(recipe, profile_of(who), "en", controls, state, False)
+            await asyncio.wait_for(Visit(engine, order, journal).run(), timeout=90)
+        finally:
+            await engine.stop()
+
+    asyncio.run(whole())
+    return truth_of(rehearsal, who)
+
+
+def profile_of(who: str) -> str:
+    """Somebody's profile at a service."""
+    return f"person-{who.replace('_', '-')}"
+
+
+def truth_of(rehearsal: Rehearsal, who: str) -> dict[str, Any]:
+    """What the service has stored for somebody, and what arrived."""
+    [row] = [row for row in rehearsal.truth() if row["employee"] == who]
+    return row
 
 
 def with_identity_page() -> Recipe:
@@ -119,16 +134,36 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 """One recipe for each way in which a service can say who is signed in. The last control of each saves itself."""
 
 
-def killed(step: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> tuple[ControlResult, dict[str, Any]]:
+ACCOUNTS = {
+    **dict.fromkeys((Reason.SERVICE_STOPPED, Reason.MANDATE_REVOKED, "keeps_dying"), ("linkedin", "switched_on_named")),
+    **{f"{step}_landed": ("linkedin", "switched_on") for step in (*BEFORE_THE_PRESS, "press", "saved")},
+    **{
+        f"{step}_{identity}": ("intranet", "switched_on") for step in ("press", "saved") for identity in ("css", "page")
+    },
+    "endless_script": ("linkedin", "endless_script"),
+}
+"""One account for each visit: its service and case."""
+
+
+@pytest.fixture(scope="module")
+def rehearsal() -> Iterator[Rehearsal]:
+    """One for all tests."""
+    accounts = [
+        RehearsalAccount(who, service, profile_of(who), "Person 1", "en", case)
+        for who, (service, case) in ACCOUNTS.items()
+    ]
+    with start_rehearsal(accounts, extension=GALLERY) as rehearsal:
+        yield rehearsal
+
+
+def killed(
+    rehearsal: Rehearsal, step: str, identity: str, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ControlResult, dict[str, Any]]:
     """How a visit ends whose browser is killed once at a step, and the truth of its control."""
-    journal, control = Journal(), list(recipe.controls)[-1]
-    account = replace(ACCOUNT, service=recipe.service, case="switched_on")
-    with start_rehearsal([account]) as rehearsal:
-        plant(monkeypatch, step, 1, lambda: rehearsal.truth()[0]["controls"][control] == "out")
-        state = rehearsal.storage_state("e1", recipe.service)
-        assert state is not None
-        asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal, recipe))
-        [truth] = rehearsal.truth()
+    who, recipe, journal = f"{step}_{identity}", RECIPES[identity](), Journal()
+    control = list(recipe.controls)[-1]
+    plant(monkeypatch, step, 1, lambda: truth_of(rehearsal, who)["controls"][control] == "out")
+    truth = visit(rehearsal, who, recipe, [control], journal)
     [finding] = journal.findings
     assert journal.intents == 1
     return finding, {"stored": truth["controls"][control], "writes": truth["writes"][control]}
@@ -138,65 +173,60 @@ def killed(step: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> tuple[
     ("refusal", "outcome"),
     [(Reason.SERVICE_STOPPED, Outcome.NOT_PERMITTED), (Reason.MANDATE_REVOKED, Outcome.NO_MANDATE)],
 )
-def test_what_is_shut_a_moment_before_the_press_is_not_pressed(refusal: Reason, outcome: Outcome) -> None:
+def test_what_is_shut_a_moment_before_the_press_is_not_pressed(
+    rehearsal: Rehearsal, refusal: Reason, outcome: Outcome
+) -> None:
     """It was read, and stays as it was: no intent, nothing written at the service."""
     journal = Journal(refusal)
-    with start_rehearsal([ACCOUNT]) as rehearsal:
-        state = rehearsal.storage_state("e1", "linkedin")
-        assert state is not None
-        asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal))
-        [truth] = rehearsal.truth()
+    truth = visit(rehearsal, refusal, RECIPES["landed"](), ["ai_training"], journal)
     [finding] = journal.findings
     assert (finding.outcome, finding.reason, finding.before, finding.after) == (outcome, refusal, "in", "in")
     assert (journal.intents, truth["writes"]["ai_training"]) == (0, 0)
 
 
-@pytest.mark.parametrize("step", BEFORE_THE_PRESS)
-def test_a_browser_that_dies_before_the_press_is_started_again(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", cases(BEFORE_THE_PRESS, {"new_page", "picture"}))
+def test_a_browser_that_dies_before_the_press_is_started_again(
+    rehearsal: Rehearsal, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The account is finished by the second browser: out at the service, one press, one intent, one end."""
-    finding, truth = killed(step, RECIPES["landed"](), monkeypatch)
+    finding, truth = killed(rehearsal, step, "landed", monkeypatch)
     assert (finding.outcome, finding.reason, truth) == (Outcome.OPTED_OUT, None, {"stored": "out", "writes": 1})
 
 
-@pytest.mark.parametrize("identity", RECIPES)
-def test_a_browser_that_dies_at_the_press_has_pressed_nothing(identity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("identity", cases(RECIPES, {"css"}))
+def test_a_browser_that_dies_at_the_press_has_pressed_nothing(
+    rehearsal: Rehearsal, identity: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An intent is in the log, so it is not pressed again; what is read says in."""
-    finding, truth = killed("press", RECIPES[identity](), monkeypatch)
+    finding, truth = killed(rehearsal, "press", identity, monkeypatch)
     assert (finding.outcome, finding.reason) == (Outcome.NOT_SAVED, Reason.BROWSER_CRASHED)
     assert (finding.before, finding.after, truth) == (Reading.IN, Reading.IN, {"stored": "in", "writes": 0})
 
 
-@pytest.mark.parametrize("identity", RECIPES)
+@pytest.mark.parametrize("identity", cases(RECIPES, {"landed", "page"}))
 def test_a_browser_that_dies_once_the_change_is_stored_is_read_back(
-    identity: str, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal, identity: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However the service says who is signed in: opted out, and read from a document of the second browser."""
-    finding, truth = killed("saved", RECIPES[identity](), monkeypatch)
+    finding, truth = killed(rehearsal, "saved", identity, monkeypatch)
     assert (finding.outcome, finding.reason, finding.read_back) == (Outcome.OPTED_OUT, None, True)
     assert truth == {"stored": "out", "writes": 1}
 
 
-def test_a_page_whose_scripts_never_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_whose_scripts_never_end_is_given_up(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
     """The visit ends after its limit, as an error that says so, and nothing was pressed."""
     monkeypatch.setattr("fleet.visit.visit.limit", lambda _shows_within: 8.0)
     journal = Journal()
-    with start_rehearsal([replace(ACCOUNT, case="endless_script")], extension=GALLERY) as rehearsal:
-        state = rehearsal.storage_state("e1", "linkedin")
-        assert state is not None
-        asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal))
+    visit(rehearsal, "endless_script", RECIPES["landed"](), ["ai_training"], journal)
     [finding] = journal.findings
     assert (finding.outcome, finding.reason, journal.intents) == (Outcome.ERROR, Reason.TIMEOUT, 0)
 
 
-def test_a_browser_that_keeps_dying_ends_the_visit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_that_keeps_dying_ends_the_visit(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two deaths are enough: an error that says so, nothing pressed."""
     plant(monkeypatch, "load", kills=2)
     journal = Journal()
-    with start_rehearsal([ACCOUNT]) as rehearsal:
-        state = rehearsal.storage_state("e1", "linkedin")
-        assert state is not None
-        asyncio.run(visit(dict(rehearsal.resolve), rehearsal.spki, state, journal))
-        [truth] = rehearsal.truth()
+    truth = visit(rehearsal, "keeps_dying", RECIPES["landed"](), ["ai_training"], journal)
     [finding] = journal.findings
     assert (finding.outcome, finding.reason) == (Outcome.ERROR, Reason.BROWSER_CRASHED)
     assert (journal.intents, truth["writes"]) == (0, {"ai_training": 0})

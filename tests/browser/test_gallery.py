@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -93,12 +95,21 @@ def gallery() -> list[tuple[str, str]]:
 
 def in_every_run() -> list[tuple[str, str]]:
     """Cases that between them have every outcome with each of its reasons, and every way to save."""
+    return first_to_show(lambda service, case: {(service, case.outcome, case.reason), case.in_check, case.save}, NAMED)
+
+
+def checked_in_every_run() -> list[tuple[str, str]]:
+    """Cases that between them end in every way in which a check can end; none of them saves in check mode."""
+    return first_to_show(lambda service, case: {(service, *case.in_check)})
+
+
+def first_to_show(shows: Callable[[str, Case], set[object]], named: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Those of the gallery that show something which no case before them shows, and those that are `named`."""
     met: set[object] = set()
     chosen = []
     for service, name in gallery():
-        case = CASES[service][name]
-        shown = {(service, case.outcome, case.reason), case.in_check, case.save}
-        if not shown <= met or name in NAMED:
+        shown = shows(service, CASES[service][name])
+        if not shown <= met or name in named:
             chosen.append((service, name))
             met |= shown
     return chosen
@@ -119,8 +130,12 @@ def accounts() -> list[RehearsalAccount]:
     ]
 
 
-_IN_EVERY_RUN = in_every_run()
-WALKED = [case if case in _IN_EVERY_RUN else pytest.param(*case, marks=FULL) for case in gallery()]
+def marked(in_every_run: list[tuple[str, str]]) -> list[Any]:
+    """The gallery as parameters; `make test-all` walks what `make test` does not."""
+    return [case if case in in_every_run else pytest.param(*case, marks=FULL) for case in gallery()]
+
+
+WALKED, CHECKED = marked(in_every_run()), marked(checked_in_every_run())
 
 
 @dataclass
@@ -158,22 +173,26 @@ async def walk(rehearsal: Rehearsal, wanted: list[RehearsalAccount], *, check: b
     return Walked(journals, visits, {row["employee"]: row for row in rehearsal.truth()})
 
 
-def asked_for(session: pytest.Session) -> list[RehearsalAccount]:
-    """The accounts whose cases this session's tests look at."""
-    names = NAMED | {item.callspec.params.get("name") for item in session.items if hasattr(item, "callspec")}
-    return [account for account in accounts() if account.employee.partition("-")[2] in names]
+def asked_for(request: pytest.FixtureRequest, named: Collection[str] = ()) -> list[RehearsalAccount]:
+    """The accounts of the `named` cases of LinkedIn, and of those that the tests of a fixture look at."""
+    wanted = {f"linkedin-{name}" for name in named}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and request.fixturename in item.fixturenames and hasattr(item, "callspec"):
+            looked_at = item.callspec.params
+            wanted.add(f"{looked_at.get('service')}-{looked_at.get('name')}")
+    return [account for account in accounts() if account.employee in wanted]
 
 
 @pytest.fixture(scope="module")
 def walked(request: pytest.FixtureRequest) -> Walked:
-    wanted = asked_for(request.session)
+    wanted = asked_for(request, NAMED)
     with start_rehearsal(wanted, extension=GALLERY) as rehearsal:
         return asyncio.run(walk(rehearsal, wanted, check=False))
 
 
 @pytest.fixture(scope="module")
 def checked(request: pytest.FixtureRequest) -> Walked:
-    wanted = asked_for(request.session)
+    wanted = asked_for(request)
     with start_rehearsal(wanted, extension=GALLERY) as rehearsal:
         return asyncio.run(walk(rehearsal, wanted, check=True))
 
@@ -259,13 +278,13 @@ class TestGallery:
 
 @pytest.mark.xdist_group("gallery-in-check-mode")
 class TestGalleryInCheckMode:
-    @pytest.mark.parametrize(("service", "name"), WALKED)
+    @pytest.mark.parametrize(("service", "name"), CHECKED)
     def test_it_says_what_a_real_run_will_do(self, checked: Walked, service: str, name: str) -> None:
         """What a real run would not press is not said to be settable, and has its very reason."""
         findings = checked.journals[f"{service}-{name}"].findings
         assert {(finding.outcome, finding.reason) for finding in findings} == {CASES[service][name].in_check}
 
-    @pytest.mark.parametrize(("service", "name"), WALKED)
+    @pytest.mark.parametrize(("service", "name"), CHECKED)
     def test_check_mode_touches_nothing(self, checked: Walked, service: str, name: str) -> None:
         """No intent, no press, no key, and no request that could write."""
         row = checked.truth[f"{service}-{name}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -60,28 +60,34 @@ class Ground:
     proxy: ForwardProxy
 
 
-@asynccontextmanager
-async def ground(*, behind_proxy: bool) -> AsyncIterator[Ground]:
-    """A browser that reaches a rehearsal directly or through a proxy."""
+@pytest.fixture(scope="module")
+def rehearsal() -> Iterator[Rehearsal]:
+    """One for all tests; only one of them visits the account."""
     with start_rehearsal([RehearsalAccount("anna", "linkedin", "anna-k", "Anna", "en", "switched_on")]) as rehearsal:
-        proxy = ForwardProxy(rehearsal)
-        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-        if behind_proxy:
-            where = Proxy("http", "127.0.0.1", server.sockets[0].getsockname()[1])
-            network = Network({}, (rehearsal.spki,), where)
-        else:
-            network = Network(rehearsal.resolve, (rehearsal.spki,))
-        engine = Engine(find_browser(), network, sandbox=False)
-        try:
-            yield Ground(engine, rehearsal, proxy)
-        finally:
-            await engine.stop()
-            server.close()
+        yield rehearsal
 
 
-async def test_a_visit_through_a_proxy() -> None:
+@asynccontextmanager
+async def ground(rehearsal: Rehearsal, *, behind_proxy: bool) -> AsyncIterator[Ground]:
+    """A browser that reaches a rehearsal directly or through a proxy."""
+    proxy = ForwardProxy(rehearsal)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    if behind_proxy:
+        where = Proxy("http", "127.0.0.1", server.sockets[0].getsockname()[1])
+        network = Network({}, (rehearsal.spki,), where)
+    else:
+        network = Network(rehearsal.resolve, (rehearsal.spki,))
+    engine = Engine(find_browser(), network, sandbox=False)
+    try:
+        yield Ground(engine, rehearsal, proxy)
+    finally:
+        await engine.stop()
+        server.close()
+
+
+async def test_a_visit_through_a_proxy(rehearsal: Rehearsal) -> None:
     """Opted out, borne out by the service; the proxy is asked for the recipe's hosts and nothing else."""
-    async with ground(behind_proxy=True) as here:
+    async with ground(rehearsal, behind_proxy=True) as here:
         journal = MemoryJournal()
         state = here.rehearsal.storage_state("anna", "linkedin")
         assert state is not None
@@ -92,7 +98,7 @@ async def test_a_visit_through_a_proxy() -> None:
 
 
 @pytest.mark.parametrize("behind_proxy", [False, True])
-async def test_everything_else_is_refused_alike(behind_proxy: bool) -> None:
+async def test_everything_else_is_refused_alike(rehearsal: Rehearsal, behind_proxy: bool) -> None:
     """Other names, other ports, plain http, addresses, this machine's own services: named, and nobody was asked."""
     knocked: list[str] = []
 
@@ -102,7 +108,7 @@ async def test_everything_else_is_refused_alike(behind_proxy: bool) -> None:
 
     server = await asyncio.start_server(knock, "127.0.0.1", 0)
     own = server.sockets[0].getsockname()[1]
-    async with server, ground(behind_proxy=behind_proxy) as here:
+    async with server, ground(rehearsal, behind_proxy=behind_proxy) as here:
         for address, named in {
             "https://evil.example/": "evil.example:443",
             "https://www.linkedin.com:8443/": "www.linkedin.com:8443",
@@ -119,9 +125,9 @@ async def test_everything_else_is_refused_alike(behind_proxy: bool) -> None:
         assert here.proxy.asked == set()
 
 
-async def test_a_service_that_the_proxy_cannot_reach_is_the_networks_fault() -> None:
-    """The recipe declares the host, so there is nothing to mend in the recipe."""
-    async with ground(behind_proxy=True) as here:
+async def test_a_service_that_the_proxy_cannot_reach_is_the_networks_fault(rehearsal: Rehearsal) -> None:
+    """The recipe declares the host, so there is nothing to fix in the recipe."""
+    async with ground(rehearsal, behind_proxy=True) as here:
         hosts = frozenset({"www.elsewhere.example:443"})
         async with here.engine.tab(hosts, {}, None) as tab:
             with pytest.raises(Unreachable) as caught:

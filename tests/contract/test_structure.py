@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -72,9 +73,15 @@ SOURCES = sorted(
 )
 
 
+@cache
+def nodes(source: str) -> list[ast.AST]:
+    """All of a source's syntax tree, which most tests here search."""
+    return [*ast.walk(ast.parse(source))]
+
+
 def imports(source: str) -> Iterator[str]:
     """The modules that a source imports, wherever in it."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -95,7 +102,7 @@ def wrong_way(where: str, source: str) -> list[str]:
 
 def python_without_safe_path(source: str) -> list[int]:
     """Lines on which a command begins with this interpreter, and not with `PYTHON` of fleet/environment.py."""
-    commands = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.List) and node.elts)
+    commands = (node for node in nodes(source) if isinstance(node, ast.List) and node.elts)
     return [node.lineno for node in commands if ast.unparse(node.elts[0]) == "sys.executable"]
 
 
@@ -107,7 +114,7 @@ def strangers(path: str, source: str) -> list[str]:
 
 def made(kind: str, source: str) -> list[int]:
     """The lines on which a source makes a `Console` or a `Table` of its own."""
-    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    calls = (node for node in nodes(source) if isinstance(node, ast.Call))
     return [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == kind]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.playbook.helpers import BIN
 
@@ -24,6 +26,14 @@ class Desk:
     secret: str
     environ: dict[str, str] = field(default_factory=dict)
 
+    def another(self, name: str, **changed: Any) -> Desk:
+        """The same in a folder of its own, with a secret of its own and some options changed (None: left out)."""
+        folder = self.folder / name
+        folder.mkdir()
+        secret_file(folder, self.secret)
+        options = {key: value for key, value in {**self.options, **changed}.items() if value is not None}
+        return Desk(folder, options, self.secret, self.environ)
+
     def lay(self, **changed: Any) -> Path:
         """Write the file with some options changed (None: left out)."""
         options = {key: value for key, value in {**self.options, **changed}.items() if value is not None}
@@ -32,7 +42,9 @@ class Desk:
         return path
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """One of the programs beside Python, in the folder."""
+        """`fleet`, or one of Ansible's programs beside Python, in the folder."""
+        if command[0] == "fleet":
+            return fleet(*command[1:], cwd=self.folder, env=os.environ | self.environ)
         return subprocess.run(
             [str(BIN / command[0]), *command[1:]],
             cwd=self.folder,
@@ -65,6 +77,43 @@ class Desk:
         assert checked.stderr.count("Error: ") == 1 and "Traceback" not in checked.stderr, checked.stderr
         assert not self.secret or self.secret not in checked.stderr
         return " ".join(checked.stderr.split())
+
+
+def read_together(desks: Sequence[Desk]) -> tuple[dict[str, Any], str]:
+    """What one plain `ansible-inventory` makes of all these inventories, and what it says on the way."""
+    sources = [part for desk in desks for part in ("-i", str(desk.lay()))]
+    playbooks = str(ROOT / "playbooks")
+    read = desks[0].run("ansible-inventory", "--playbook-dir", playbooks, *sources, "--list")
+    assert read.returncode == 0, read.stderr
+    return json.loads(read.stdout), read.stderr
+
+
+def people_of(desks: Mapping[str, Desk]) -> dict[str, set[str]]:
+    """Who is in each inventory, of which each puts everybody into a group of its name."""
+    for name, desk in desks.items():
+        desk.options["groups"] = {name: "true"}
+    listed, said = read_together([*desks.values()])
+    assert "Failed to parse" not in said, said
+    return {name: set(listed[name]["hosts"]) for name in desks}
+
+
+def told(desks: Sequence[Desk]) -> list[str]:
+    """What Ansible tells of each of these inventories, of which none can be used: nobody is in any, no secret is told.
+
+    A sentence that two have in common is told once, of the first.
+    """
+    listed, said = read_together(desks)
+    assert listed["_meta"]["hostvars"] == {}, said
+    assert not any(desk.secret and desk.secret in said for desk in desks)
+    *sentences, _ = " ".join(said.split()).split("as an inventory source")
+    assert len(sentences) == len(desks), said
+    return sentences
+
+
+def not_told(expected: Sequence[tuple[Desk, str]]) -> list[tuple[str, str]]:
+    """The sentences that Ansible does not tell of their inventories, each with what it tells instead."""
+    sentences = told([desk for desk, _ in expected])
+    return [(said, found) for (_, said), found in zip(expected, sentences, strict=True) if said not in found]
 
 
 def secret_file(folder: Path, secret: str) -> str:

@@ -13,11 +13,15 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.directories import people, servers
-from tests.directories.desks import Desk
+from tests.directories.desks import Desk, not_told, told
+from tests.sizes import cases
 
+pytestmark = pytest.mark.xdist_group("directories")  # one server of each kind
 STAFF = {f"person{number:02}" for number in range(24)}
 MANDATE = {"employee": "person01", "reference": "M-1", "services": ["linkedin"]}
 MANDATE |= {"granted_on": "2026-01-15", "expires_on": "2099-12-31"}
+with_one_in_every_run = pytest.mark.parametrize("desk", cases(["scim", "ldap"], ["scim"]), indirect=True)
+"""For what both plugins leave to the file that they share (playbooks/plugin_utils/fleet_people.py), and to fleet."""
 
 
 def poison(cache: Path, old: str, new: str) -> None:
@@ -31,9 +35,13 @@ def poison(cache: Path, old: str, new: str) -> None:
 
 
 class TestPeople:
-    def test_everybody_who_is_there_is_a_host(self, desk: Desk) -> None:
-        """All pages are read; who has left is none; what the attributes hold stands in the variables."""
-        hosts = desk.hosts()
+    def test_everybody_who_is_there_is_a_host_in_groups(self, desk: Desk) -> None:
+        """All pages are read; who has left is none; what the attributes hold stands in the variables.
+
+        Groups are by department, country and language, with names that Ansible takes.
+        """
+        listed = desk.ansible()
+        hosts = listed["_meta"]["hostvars"]
         assert set(hosts) == STAFF
         assert hosts["person01"] == {
             "fleet_email": "person01@company.example",
@@ -43,16 +51,13 @@ class TestPeople:
             "fleet_accounts": {"linkedin": {"profile": "profile-01"}},
         }
         assert "fleet_accounts" not in hosts["person00"], "who has no profile there has no account there"
-
-    def test_groups_are_by_department_country_and_language(self, desk: Desk) -> None:
-        """With names that Ansible takes."""
-        listed = desk.ansible()
         groups = {name: set(group.get("hosts", ())) for name, group in listed.items() if name != "_meta"}
         assert groups["department_Sales"] == {f"person{number:02}" for number in range(0, 24, 2)}
         assert groups["department_Research___Development"] == {f"person{number:02}" for number in range(1, 24, 2)}
         for group in ("country_FR", "language_fr"):
             assert groups[group] == {f"person{number:02}" for number in range(0, 24, 3)}
 
+    @with_one_in_every_run
     def test_groups_of_one_s_own_are_made_as_by_any_plugin(self, desk: Desk) -> None:
         """keyed_groups, groups and compose."""
         listed = desk.ansible(
@@ -64,16 +69,13 @@ class TestPeople:
         assert "person01" in listed["alpine"]["hosts"] and "person00" not in listed["alpine"]["hosts"]
         assert listed["_meta"]["hostvars"]["person00"]["shouting"] == "SALES"
 
+    @with_one_in_every_run
     def test_mandates_come_from_a_second_inventory(self, desk: Desk) -> None:
-        """Merged by name; the graph shows the groups; a check over both, and a run that is rehearsed, go through."""
+        """Merged by name: a run that is rehearsed visits whoever has one, and says who has none."""
         second = desk.folder / "mandates.yml"
         hosts = {"person01": {"fleet_mandate": MANDATE}}
         second.write_text(yaml.safe_dump({"all": {"vars": {"fleet_rehearsal": True}, "hosts": hosts}}))
         sources = ("-i", str(desk.lay()), "-i", str(second))
-        graph = desk.run("ansible-inventory", "--playbook-dir", str(ROOT / "playbooks"), *sources, "--graph")
-        assert "|--@department_Sales:" in graph.stdout and "|--person00" in graph.stdout
-        checked = desk.run("fleet", "inventory", "check", *sources)
-        assert (checked.returncode, checked.stdout) == (0, "24 employees, 23 accounts, 0 mistakes\n"), checked.stderr
         ran = desk.run("fleet", "run", *sources, "--check", "-l", "person01,person02", "--output", "json")
         outcomes = {one["employee"]: one["outcome"] for one in json.loads(ran.stdout)["results"]}
         assert outcomes == {"person01": "would_opt_out", "person02": "no_mandate"}, ran.stderr
@@ -84,29 +86,30 @@ class TestNeverTrusted:
     def evil(self, desk: Desk) -> Path:
         """A cache in which somebody's department is a template that would touch this file."""
         cache = desk.folder / "cache"
-        self.cached = {
+        desk.options |= {
             "cache": True,
             "cache_plugin": "ansible.builtin.jsonfile",
             "cache_connection": str(cache),
             "keyed_groups": [{"key": "department", "prefix": "unit"}, {"key": "fleet_email", "prefix": ""}],
             "compose": {"copied": "department", "joined": "department ~ country"},
         }
-        desk.hosts(**self.cached)
+        desk.hosts()
         [file] = cache.iterdir()
         touched = desk.folder / "touched"
         poison(file, '"Sales"', json.dumps(people.EVIL % touched))
         return touched
 
+    @with_one_in_every_run
     def test_a_template_in_the_cache_is_text(self, desk: Desk, evil: Path) -> None:
         """Neither groups nor expressions, nor a play that prints what it has, run it; fleet refuses it by name."""
-        hosts = desk.hosts(**self.cached)
+        hosts = desk.hosts()
         assert "lookup('ansible.builtin.pipe'" in json.dumps(hosts["person00"])
         play = desk.folder / "play.yml"
         tasks = [{"ansible.builtin.debug": {"msg": "{{ department }} {{ copied }} {{ joined }}"}}]
         play.write_text(yaml.safe_dump([{"hosts": "person00", "gather_facts": False, "tasks": tasks}]))
         environ = {"ANSIBLE_INVENTORY_PLUGINS": str(ROOT / "playbooks" / "inventory_plugins")}
         desk.environ |= environ
-        played = desk.run("ansible-playbook", "-i", str(desk.lay(**self.cached)), str(play))
+        played = desk.run("ansible-playbook", "-i", str(desk.lay()), str(play))
         assert "lookup(" in played.stdout, played.stdout + played.stderr
         assert not evil.exists()
 
@@ -125,12 +128,17 @@ class TestNeverTrusted:
         finally:
             servers.scim_request(scim_server, f"/Users/{one['id']}", people.scim_user(people.everybody()[5]), "PUT")
 
-    @pytest.mark.parametrize("planted", ['"../person00"', '"person01"', "7", "null"])
-    def test_what_is_no_cache_of_ours_is_refused(self, desk: Desk, evil: Path, planted: str) -> None:
+    @with_one_in_every_run
+    def test_what_is_no_cache_of_ours_is_refused(self, desk: Desk, evil: Path) -> None:
         """A name that is no host's, a second one, a value that is no text: whoever can write there is not believed."""
+        said = "the cache is invalid"
         [file] = (desk.folder / "cache").iterdir()
-        poison(file, '"person00"', planted)
-        assert "the cache is invalid" in desk.refusal(**self.cached)
+        before = file.read_text()
+        for planted in ('"../person00"', '"person01"', "7", "null"):
+            file.write_text(before)
+            poison(file, '"person00"', planted)
+            assert said in told([desk])[0], planted
+        assert said in desk.refusal()
 
     def test_a_template_would_be_run_if_it_were_trusted(self, tmp_path: Path) -> None:
         """The plant works: in an inventory that Ansible trusts, the same text touches the file."""
@@ -145,6 +153,7 @@ class TestNeverTrusted:
 
 
 class TestCache:
+    @with_one_in_every_run
     def test_it_answers_when_the_directory_cannot(self, desk: Desk, tmp_path: Path) -> None:
         """As Ansible's cache does: with it nobody is asked, --flush-cache asks; other options are another question."""
         cached = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(tmp_path / "c")}
@@ -159,53 +168,75 @@ class TestCache:
         assert "secret cannot be read" in desk.refusal(**cached, page_size=8)
 
 
+SPOILED = {
+    "chmod 644 secret": "secret is accessible to other users (mode 0644); run: chmod 600",
+    "chmod 640 secret": "secret is accessible to other users (mode 0640); run: chmod 600",
+    "mv secret real; ln -s real secret": "secret is a symbolic link; use the file that it points to.",
+    "rm secret": "secret cannot be read (No such file or directory)",
+    "rm secret; mkdir secret": "secret is not a regular file",
+    "rm secret; mkfifo -m 600 secret": "secret is not a regular file",
+    ": > secret": "secret must contain one line of text, the secret only.",
+    "echo more >> secret": "secret must contain one line of text, the secret only.",
+    "printf '\\377' > secret": "secret must contain one line of text, the secret only.",
+}
+"""What is done to the file of the secret, and what is told of it."""
+
+
 class TestSecretFile:
-    @pytest.mark.parametrize(
-        ("spoil", "said"),
-        [
-            ("chmod 644 secret", "secret is open to other users (mode 0644); run: chmod 600"),
-            ("chmod 640 secret", "secret is open to other users (mode 0640); run: chmod 600"),
-            ("mv secret real; ln -s real secret", "secret is a symbolic link; use the file that it points to."),
-            ("rm secret", "secret cannot be read (No such file or directory)"),
-            ("rm secret; mkdir secret", "secret is not a regular file"),
-            ("rm secret; mkfifo -m 600 secret", "secret is not a regular file"),
-            (": > secret", "secret must contain one line of text, the secret only."),
-            ("echo more >> secret", "secret must contain one line of text, the secret only."),
-            ("printf '\\377' > secret", "secret must contain one line of text, the secret only."),
-        ],
-    )
-    def test_it_must_be_private_and_hold_one_secret(self, desk: Desk, spoil: str, said: str) -> None:
+    def spoil(self, desk: Desk, script: str) -> Desk:
+        subprocess.run(["/bin/sh", "-c", script], cwd=desk.folder, check=True)
+        return desk
+
+    def test_it_must_be_private_and_hold_one_secret(self, desk: Desk) -> None:
         """Each with what is wrong; nothing is sent."""
-        subprocess.run(["/bin/sh", "-c", spoil], cwd=desk.folder, check=True)
-        assert said in desk.refusal()
+        desks = [self.spoil(desk.another(str(number)), script) for number, script in enumerate(SPOILED)]
+        assert not_told([*zip(desks, SPOILED.values(), strict=True)]) == []
+
+    @with_one_in_every_run
+    @pytest.mark.parametrize("script", cases(SPOILED, ["chmod 644 secret"]))
+    def test_fleet_says_the_same(self, desk: Desk, script: str) -> None:
+        """One sentence, exit code 2, and no secret in it."""
+        assert SPOILED[script] in self.spoil(desk, script).refusal()
+
+
+BAD = [
+    ({"attributes": {"name": "department"}}, "24 of 24 people cannot be hosts"),
+    ({"attributes": {"name": "nothing"}}, "no nothing to use as the name"),
+    ({"attributes": {"nmae": "uid"}}, "attributes: 'nmae': unknown field; known fields: name, email"),
+    ({"accounts": {"linkedin": {"name": "cn"}}}, "accounts.linkedin.profile: missing"),
+    ({"accounts": ["linkedin"]}, "invalid"),
+    ({"variables": {"fleet_mandate": "cn"}}, "variables: 'fleet_mandate': must be a plain name"),
+    ({"compose": {"fleet_mandate": "1"}}, "compose: 'fleet_mandate': must be a plain name"),
+    ({"tokenfile": "x"}, "unknown option 'tokenfile'"),
+    ({"page_size": 0}, "page_size: must be at least 1"),
+    ({"max_people": 10}, "raise max_people"),
+]
+"""Options that are changed, and what is told of them."""
 
 
 class TestBadPeople:
-    @pytest.mark.parametrize(
-        ("changed", "said"),
-        [
-            ({"attributes": {"name": "department"}}, "24 of 24 people cannot be hosts"),
-            ({"attributes": {"name": "nothing"}}, "no nothing to use as the name"),
-            ({"attributes": {"nmae": "uid"}}, "attributes: 'nmae': unknown field; known fields: name, email"),
-            ({"accounts": {"linkedin": {"name": "cn"}}}, "accounts.linkedin.profile: missing"),
-            ({"accounts": ["linkedin"]}, "invalid"),
-            ({"variables": {"fleet_mandate": "cn"}}, "variables: 'fleet_mandate': must be a plain name"),
-            ({"compose": {"fleet_mandate": "1"}}, "compose: 'fleet_mandate': must be a plain name"),
-            ({"tokenfile": "x"}, "unknown option 'tokenfile'"),
-            ({"page_size": 0}, "page_size: must be at least 1"),
-            ({"max_people": 10}, "raise max_people"),
-        ],
-    )
-    def test_what_cannot_be_is_told(self, desk: Desk, changed: dict[str, object], said: str) -> None:
-        """Nobody is a host then: a directory that hides somebody is worse than none."""
-        attributes = changed.get("attributes")
-        if attributes == {"name": "department"} and desk.options["plugin"] == "fleet_ldap":
-            changed = {"attributes": {"name": "departmentNumber"}}
-        if attributes == {"name": "department"} and desk.options["plugin"] == "fleet_scim":
-            enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department"
-            changed = {"attributes": {"name": enterprise}}
-        assert said in desk.refusal(**changed)
+    def changed(self, desk: Desk, options: dict[str, object]) -> dict[str, object]:
+        """The same options as each directory names them."""
+        if options.get("attributes") != {"name": "department"}:
+            return options
+        enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department"
+        return {"attributes": {"name": enterprise if desk.options["plugin"] == "fleet_scim" else "departmentNumber"}}
 
+    def test_what_cannot_be_is_told(self, desk: Desk) -> None:
+        """Nobody is a host then: a directory that hides somebody is worse than none."""
+        expected = [
+            (desk.another(str(number), **self.changed(desk, options)), said)
+            for number, (options, said) in enumerate(BAD)
+        ]
+        assert not_told(expected) == []
+
+    @with_one_in_every_run
+    @pytest.mark.parametrize(("options", "said"), cases(BAD, BAD[:1]))
+    def test_fleet_says_the_same(self, desk: Desk, options: dict[str, object], said: str) -> None:
+        """One sentence, exit code 2, and no secret in it."""
+        assert said in desk.refusal(**self.changed(desk, options))
+
+    @with_one_in_every_run
     def test_those_who_cannot_be_hosts_may_be_left_out_with_a_warning(self, desk: Desk) -> None:
         """Only on demand; the rest are hosts, and each left out is named."""
         attribute = "nickName" if desk.options["plugin"] == "fleet_scim" else "companyLinkedin"
@@ -246,11 +277,11 @@ def test_the_page_about_directories_does_what_it_says(scim: Desk, ldap: Desk) ->
         own = {key: desk.options[key] for key in ("url", "ca_file", "base", "bind_dn") if key in desk.options}
         (scim.folder / name).write_text(yaml.safe_dump(shown | own))
     commands = re.findall(r"^ {4,6}((?:ansible|fleet).+)$", DOCUMENT, re.MULTILINE)
-    assert len(commands) == 4
-    for command in [*commands, *(command.replace("scim", "ldap") for command in commands)]:
+    commands.append(commands[-1].replace("scim", "ldap"))
+    shown = ["|--@department_Sales:", "ca_file", *["24 employees, 23 accounts, 0 mistakes"] * 2, "25 employees"]
+    for command, words in zip(commands, shown, strict=True):
         done = scim.run(*shlex.split(command))
-        assert done.returncode == 0, (command, done.stderr)
-        assert "person01" in done.stdout or "ca_file" in done.stdout or "employees" in done.stdout, command
+        assert (done.returncode, words in done.stdout) == (0, True), (command, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("plugin", ["fleet_scim", "fleet_ldap"])

@@ -5,43 +5,47 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.directories import servers
-from tests.directories.conftest import ldap_options
-from tests.directories.desks import Desk
+from tests.directories.desks import Desk, not_told, people_of, told
+from tests.sizes import cases
+
+pytestmark = pytest.mark.xdist_group("directories")  # one server of each kind
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"bind_dn": "cn=nobody,dc=company,dc=example"}, "refused 'cn=nobody,dc=company,dc=example' with the"),
+    ({"bind_dn": None, "password_file": None}, "has no entry 'ou=people,dc=company,dc=example' (noSuchObject)"),
+    ({"bind_dn": None}, "bind_dn and password_file need each other"),
+    ({"base": "ou=none,dc=company,dc=example"}, "has no entry 'ou=none,dc=company,dc=example' (noSuchObject)"),
+    ({"base": "people"}, "base: 'people' is not a DN"),
+    ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "Active Directory's port 3269."),
+    ({"bind_dn": "cn=limited,dc=company,dc=example", "page_size": 100}, "does not return everyone (sizeLimitExceeded)"),
+    ({"filter": "(mail=*"}, "filter: '(mail=*' is not an LDAP filter; write it as in RFC 4515."),
+    ({"filter": "(mail=nobody@company.example)"}, "returned no people"),
+    ({"ca_file": None}, "has a certificate from an untrusted CA"),
+    ({"ca_file": "missing.pem"}, "contains no CA certificates"),
+    ({"url": "ldap://directory.company.example"}, "would send personal data and the password unencrypted"),
+    ({"url": "ldaps://localhost:1"}, "is unreachable, or closed the connection"),
+    ({"url": "ldaps://localhost/ou=people"}, "names more than a server; move the rest to base."),
+    ({"start_tls": True}, "uses TLS from the start; remove start_tls."),
+    ({"attributes": {"name": "uid)(x"}}, "'uid)(x' is not an LDAP attribute"),
+]
+"""Options that are changed, and what is told of them."""
 
 
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"bind_dn": "cn=nobody,dc=company,dc=example"}, "refused 'cn=nobody,dc=company,dc=example' with the"),
-        ({"bind_dn": None, "password_file": None}, "has no 'ou=people,dc=company,dc=example' (noSuchObject)"),
-        ({"bind_dn": None}, "bind_dn and password_file need each other"),
-        ({"base": "ou=none,dc=company,dc=example"}, "has no 'ou=none,dc=company,dc=example' (noSuchObject)"),
-        ({"base": "people"}, "base: 'people' is not a DN"),
-        ({"base": "ou=branch,dc=company,dc=example", "filter": "(objectClass=*)"}, "Active Directory's port 3269."),
-        ({"bind_dn": "cn=limited,dc=company,dc=example"}, "does not return everyone (sizeLimitExceeded)"),
-        ({"filter": "(mail=*"}, "filter: '(mail=*' is not an LDAP filter; write it as in RFC 4515."),
-        ({"filter": "(mail=nobody@company.example)"}, "returned no people"),
-        ({"ca_file": None}, "has a certificate from an untrusted CA"),
-        ({"ca_file": "missing.pem"}, "contains no CA certificates"),
-        ({"url": "ldap://directory.company.example"}, "would send personal data and the password unencrypted"),
-        ({"url": "ldaps://localhost:1"}, "is unreachable, or closed the connection"),
-        ({"url": "ldaps://localhost/ou=people"}, "names more than a server; move the rest to base."),
-        ({"start_tls": True}, "uses TLS from the start; remove start_tls."),
-        ({"attributes": {"name": "uid)(x"}}, "'uid)(x' is not an LDAP attribute"),
-    ],
-)
-def test_each_fault_has_its_sentence(ldap: Desk, changed: dict[str, Any], said: str) -> None:
+def test_each_fault_has_its_sentence(ldap: Desk) -> None:
+    """Before any host is made."""
+    expected = [(ldap.another(str(number), **changed), said) for number, (changed, said) in enumerate(FAULTS)]
+    assert not_told(expected) == []
+
+
+@pytest.mark.parametrize(("changed", "said"), cases(FAULTS, FAULTS[:1]))
+def test_fleet_says_the_same(ldap: Desk, changed: dict[str, Any], said: str) -> None:
     """Ended with 2, before any host is made."""
-    if changed.get("bind_dn") == "cn=limited,dc=company,dc=example":
-        changed = changed | {"page_size": 100}
     assert said in ldap.refusal(**changed)
 
 
@@ -54,20 +58,20 @@ def test_a_wrong_password_is_told(ldap: Desk) -> None:
     """With the file that holds it, and without what it holds."""
     (ldap.folder / "secret").write_text("wrong-9Xq\n")
     ldap.secret = "wrong-9Xq"
-    assert "secret (invalidCredentials); fix one of them." in ldap.refusal()
+    assert "secret (invalidCredentials); fix one of them." in told([ldap])[0]
 
 
 def test_a_certificate_of_another_name_is_refused(ldap: Desk) -> None:
     """It is for `localhost`, and 127.0.0.1 is another name."""
-    assert "has a certificate for another host name" in ldap.refusal(
-        url=ldap.options["url"].replace("localhost", "127.0.0.1")
-    )
+    ldap.options["url"] = ldap.options["url"].replace("localhost", "127.0.0.1")
+    assert "has a certificate for another host name" in told([ldap])[0]
 
 
 def test_a_connection_that_changes_to_tls_is_as_good(ldap: Desk, ldap_server: servers.Directory) -> None:
     """STARTTLS; and in clear on this machine."""
-    assert len(ldap.hosts(url=ldap_server.clear_url, start_tls=True)) == 24
-    assert len(ldap.hosts(url=ldap_server.clear_url)) == 24
+    changed = ldap.another("changed", url=ldap_server.clear_url, start_tls=True)
+    read = people_of({"changed": changed, "clear": ldap.another("clear", url=ldap_server.clear_url)})
+    assert {way: len(people) for way, people in read.items()} == {"changed": 24, "clear": 24}
 
 
 def test_where_ldap3_is_missing_it_is_named(ldap: Desk) -> None:
@@ -168,18 +172,13 @@ def renumbered(answer: bytes, number: int) -> bytes:
     return b"".join(changed)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        ("silent", "timed out or closed the connection; no hosts were added, run again."),
-        ("away", "closed the connection"),
-        ("for ever", "twice; no hosts were added; run again"),
-    ],
-)
-def test_a_server_that_does_not_come_to_an_end_is_left(
-    ldap_server: servers.Directory, tmp_path: Path, spoil: str, said: str
-) -> None:
+def test_a_server_that_does_not_come_to_an_end_is_left(ldap: Desk, ldap_server: servers.Directory) -> None:
     """Silent, gone after the first page, or the first page for ever: no smaller inventory."""
-    with between(ldap_server, spoil) as url:
-        desk = Desk(tmp_path, ldap_options(ldap_server, tmp_path) | {"url": url, "timeout": 3}, servers.PASSWORD)
-        assert said in desk.refusal()
+    faults = {
+        "silent": "timed out or closed the connection; no hosts were added, run again.",
+        "away": "closed the connection",
+        "for ever": "twice; no hosts were added; run again",
+    }
+    with ExitStack() as relays:
+        urls = {spoil: relays.enter_context(between(ldap_server, spoil)) for spoil in faults}
+        assert not_told([(ldap.another(spoil, url=urls[spoil], timeout=3), faults[spoil]) for spoil in faults]) == []

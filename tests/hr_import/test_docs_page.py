@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fleet.paths import StateDir, default_log_key, default_state
+from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.contract.test_docs import commands
 from tests.hr_import.test_prune import run
@@ -26,13 +25,6 @@ anna.keller@company.example,Lyon,,1
 chloe.martin@company.example,Lyon,https://www.linkedin.com/in/chloe-martin/,1
 dora.lind@company.example,Dublin,,1
 """
-
-
-def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = str(Path(sys.executable).with_name("fleet"))
-    return subprocess.run(
-        [program, *arguments], capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
-    )
 
 
 @pytest.fixture

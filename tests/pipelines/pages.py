@@ -38,7 +38,8 @@ def stand_ins(folder: Path) -> Path:
 
 def environment_of(home: Path, *programs: Path) -> dict[str, str]:
     """What a shell of the user with this home has; `programs` are folders before the PATH."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "FLEET_", "PLAYWRIGHT_"))}
+    passed_on = ("PIP_", "FLEET_BROWSER", "PLAYWRIGHT_")
+    kept = {name: value for name, value in os.environ.items() if name.startswith(passed_on)}
     path = os.pathsep.join([*map(str, programs), os.environ["PATH"]])
     return kept | {"HOME": str(home), "PATH": path, "LANG": "C.UTF-8"}
 

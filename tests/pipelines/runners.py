@@ -27,13 +27,17 @@ NOT_OURS = ("actions/checkout@v4", "actions/upload-artifact@v4")
 
 @dataclass
 class Job:
-    """One job: where it works, what stands for the machine's folders, what its steps see, and what came of it."""
+    """One job: where it works, what stands for the machine's folders, what its steps see, and what came of it.
+
+    `codes` has the exit code of each command of a systemd service.
+    """
 
     workspace: Path
     places: Mapping[str, str]
     environ: dict[str, str]
     output: str = ""
     code: int = 0
+    codes: list[int] = field(default_factory=list)
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def bash(self, script: str, environ: Mapping[str, str], *options: str) -> int:
@@ -150,6 +154,7 @@ def run_unit(unit: Path, job: Job, specifiers: Mapping[str, str]) -> Job:
             check=False,
         )
         job.output += done.stdout + done.stderr
+        job.codes.append(done.returncode)
         if done.returncode not in success:
             job.code = done.returncode
             break

@@ -46,7 +46,7 @@ class Machine:
 
     def __init__(self, home: Path) -> None:
         self.home, self.folder = home, home / "people"
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def state(self) -> Path:
@@ -84,10 +84,10 @@ def service() -> Iterator[Rehearsal]:
         yield service
 
 
-@pytest.fixture
-def first(tmp_path: Path, service: Rehearsal) -> Machine:
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, service: Rehearsal) -> Machine:
     """A machine with two employees and their sessions."""
-    machine = Machine(tmp_path / "first")
+    machine = Machine(tmp_path_factory.mktemp("prepared") / "first")
     hosts = {name: at_linkedin(name) for name in PEOPLE}
     (machine.folder / "staff").mkdir()
     (machine.folder / "staff/staff.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
@@ -100,6 +100,13 @@ def first(tmp_path: Path, service: Rehearsal) -> Machine:
         (exports / f"{name}.linkedin.json").write_text(json.dumps(service.storage_state(name, "linkedin")))
     machine.type("fleet init", "fleet sessions import -i staff --from exports/")
     return machine
+
+
+@pytest.fixture
+def first(tmp_path: Path, prepared: Machine) -> Machine:
+    """The same in a home of its own."""
+    shutil.copytree(prepared.home, tmp_path / "first")
+    return Machine(tmp_path / "first")
 
 
 def test_every_section_with_commands_is_typed() -> None:

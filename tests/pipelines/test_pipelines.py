@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,41 +25,46 @@ from fleet.paths import StateDir
 from fleet.recipes.catalog import load_catalog
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.sessions.store import SessionStore, StorageState
+from tests import commands
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
+from tests.pipelines.pages import environment_of
 from tests.pipelines.runners import Job, run_github, run_gitlab, run_unit
 from tests.playbook.helpers import BIN
+from tests.sizes import sizes
 
 FILES = ROOT / "docs" / "pipelines"
 LINKEDIN = load_catalog().recipes["linkedin"]
 STAFF = {"anna": "switched_on", "brian": "already_out"}
 """Employee to the rehearsal's case."""
+ALL_OUT = {"anna": "already_out", "brian": "already_out"}
 
 
 class Machine:
     """A runner's machine: keys and state on its disk, and the repository with the inventory."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, home: Path) -> None:
+        """`home` is copied."""
         self.folder = folder
         self.home, self.workspace = folder / "fleet-optout", folder / "workspace"
         self.state, self.keys = self.home / ".local" / "state" / "fleet", self.home / ".config" / "fleet"
+        shutil.copytree(home, self.home)
         for each in (self.home / "people", self.workspace):
-            each.mkdir(parents=True)
+            each.mkdir()
         self.identity, self.log_key = self.keys / "identity.txt", self.keys / "log-key.pem"
         self.summary = folder / "summary.md"
         self.environ = {"HOME": str(self.home)}
         self._service: Rehearsal | None = None
         self._cases: dict[str, str] = {}
-        self.fleet("init")
         self.staff(**STAFF)
 
     def staff(self, **cases: str) -> None:
-        """Commit an inventory with these people; those who have no mandate are named `unasked`."""
+        """Commit an inventory with these people; those who have no mandate are named `unasked…`."""
         hosts: dict[str, Any] = {
             name: {
                 variable: value
                 for variable, value in at_linkedin(name).items()
-                if variable != "fleet_mandate" or name != "unasked"
+                if variable != "fleet_mandate" or not name.startswith("unasked")
             }
             for name in cases
         }
@@ -100,9 +107,9 @@ class Machine:
         """One of our commands by hand."""
         if arguments[0] == "run":
             self._serve()
-        return subprocess.run(
-            [str(BIN / "fleet"), *arguments], env=os.environ | self.environ, check=True, capture_output=True, text=True
-        ).stdout
+        done = commands.fleet(*arguments, env=os.environ | self.environ)
+        done.check_returncode()
+        return done.stdout
 
     def job(self, path: str | None = None, *, is_served: bool = True) -> Job:
         """A job on this machine."""
@@ -147,6 +154,16 @@ def stand_in(machine: Machine, folder: Path, **codes: int) -> Job:
     return machine.job(f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", is_served=False)
 
 
+def python_with_dependencies(folder: Path) -> Path:
+    """A folder with a `python3` in whose new environments everything that is installed here can be imported."""
+    folder.mkdir()
+    ours, theirs = sysconfig.get_path("purelib"), '"$3"/lib/python*/site-packages'
+    extend = f'for place in {theirs}; do echo {ours} > "$place/ours.pth"; done'
+    (folder / "python3").write_text(f'#!/bin/sh\n{sys.executable} "$@" && {extend}\n')
+    (folder / "python3").chmod(0o755)
+    return folder
+
+
 def called(folder: Path) -> list[str]:
     """The arguments of each call of the stand-in."""
     return (folder / "called").read_text().splitlines() if (folder / "called").exists() else []
@@ -158,10 +175,18 @@ def allowed_on_gitlab(name: str) -> set[int]:
     return set(jobs[name]["allow_failure"]["exit_codes"])
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home after `fleet init`."""
+    home = tmp_path_factory.mktemp("home")
+    commands.fleet("init", env=environment_of(home)).check_returncode()
+    return home
+
+
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
+def machine(tmp_path: Path, home: Path) -> Iterator[Machine]:
     """A machine after `fleet init`."""
-    machine = Machine(tmp_path)
+    machine = Machine(tmp_path, home)
     yield machine
     machine.close()
 
@@ -173,12 +198,16 @@ class TestGithub:
         inputs = {name: str(path) for name, path in places.items()} | inputs
         return run_github(FILES / "github-onboarding.yml", machine.job(), **inputs)
 
-    def test_a_new_machine_installs_what_it_needs(self, machine: Machine) -> None:
-        """Where there is no `fleet` on PATH, the action installs its own checkout and goes on with that."""
-        path = os.pathsep.join(
-            place for place in os.environ["PATH"].split(os.pathsep) if not (Path(place) / "fleet").exists()
-        )
-        job = run_github(FILES / "github-onboarding.yml", machine.job(path))
+    @pytest.mark.parametrize("has_dependencies", sizes(True, False))
+    def test_a_new_machine_installs_what_it_needs(self, machine: Machine, has_dependencies: bool) -> None:
+        """Where there is no `fleet` on PATH, the action installs its own checkout and goes on with that.
+
+        The small size has every dependency in reach of a new environment; test_onboarding.py installs them, too.
+        """
+        places = [place for place in os.environ["PATH"].split(os.pathsep) if not (Path(place) / "fleet").exists()]
+        if has_dependencies:
+            places.insert(0, str(python_with_dependencies(machine.folder / "bin")))
+        job = run_github(FILES / "github-onboarding.yml", machine.job(os.pathsep.join(places)))
         assert job.code == 0, job.output
         assert (machine.folder / "tools" / "fleet-optout" / "bin" / "fleet").exists()
         assert machine.cases() == {"anna": "passed", "brian": "passed"}
@@ -204,11 +233,20 @@ class TestGithub:
             ("unasked", "no_mandate"),
         ]
         assert machine.has_told(job) == []
-        assert self.onboarding(machine, **{"person-needed": "fail"}).code == 3
+
+    @pytest.mark.parametrize(("person_needed", "code"), [("warn", 0), ("fail", 3)])
+    def test_what_somebody_must_do_first_is_a_warning_or_a_failure(
+        self, machine: Machine, tmp_path: Path, person_needed: str, code: int
+    ) -> None:
+        """As the input says."""
+        job = stand_in(machine, tmp_path, run=3)
+        inputs = {"person-needed": person_needed}
+        assert run_github(FILES / "github-onboarding.yml", job, **inputs).code == code
 
     def test_inputs_are_no_script(self, machine: Machine) -> None:
         """A limit that is a command is looked for among the employees."""
-        job = self.onboarding(machine, limit="$(touch owned); `touch owned`", new="false")
+        inputs = {"limit": "$(touch owned); `touch owned`", "new": "false"}
+        job = run_github(FILES / "github-onboarding.yml", machine.job(is_served=False), **inputs)
         assert job.code == 2 and not (machine.workspace / "owned").exists()
         assert machine.cases() == {"fleet": "Error"}
 
@@ -241,8 +279,9 @@ class TestGithub:
 
     def test_half_an_inventory_is_refused(self, machine: Machine) -> None:
         """An export that broke off: nothing is touched until somebody says that it is meant."""
+        machine.staff(unasked="switched_on", unasked_too="switched_on")
         assert self.onboarding(machine).code == 0
-        machine.staff(anna="switched_on")
+        machine.staff(unasked="switched_on")
         job = self.onboarding(machine)
         assert job.code == 2 and "--accept-shrink" in job.output
         assert self.onboarding(machine, **{"accept-shrink": "true"}).code == 0
@@ -250,10 +289,10 @@ class TestGithub:
     def test_a_weekly_job_fails_when_something_is_in_again(self, machine: Machine) -> None:
         """Read only; green while all is out, exit code 6 when it is not, until a real run over what did not end well.
 
-        The log is checked all the same.
+        The log is checked all the same. TestTheWeeklyLook has what the job makes of the codes of its commands.
         """
         weekly = FILES / "github-weekly.yml"
-        machine.fleet("run", "-i", str(machine.workspace / "staff"))
+        machine.staff(**ALL_OUT)
         job = run_github(weekly, machine.job())
         assert job.code == 0, job.output
         machine.switch_back("anna")
@@ -263,8 +302,9 @@ class TestGithub:
         assert "OK: all records are present" in " ".join(job.output.split())
         assert (machine.workspace / "anchor.txt").read_text().count("\n") > 3
         assert machine.has_told(job) == []
-        machine.fleet("run", "-i", str(machine.workspace / "staff"), "--only-failed", "last")
-        assert run_github(weekly, machine.job()).code == 0
+        staff = ("-i", str(machine.workspace / "staff"))
+        machine.fleet("run", *staff, "--only-failed", "last")
+        machine.fleet("status", *staff, "--drift")
 
 
 class TestGitlab:
@@ -284,13 +324,15 @@ class TestGitlab:
         return run_gitlab(FILES / "gitlab-ci.yml", name, job)
 
     def test_newcomers_and_the_weekly_look(self, machine: Machine) -> None:
-        """The same two jobs; the private copies of the keys are gone afterwards, and no trace of them is left."""
+        """The same two jobs; the private copies of the keys are gone afterwards, and no trace of them is left.
+
+        TestTheWeeklyLook has the week in which all is out.
+        """
         job = self.job(machine, "newcomers")
         assert job.code == 0, job.output
         assert machine.cases() == {"anna": "passed", "brian": "passed"}
         assert list((machine.folder / "tmp").iterdir()) == []
         assert machine.has_told(job) == []
-        assert self.job(machine, "look-again").code == 0
         machine.switch_back("anna")
         job = self.job(machine, "look-again")
         assert job.code == 6 and machine.cases() == {"anna": "Failure", "brian": "passed"}
@@ -314,13 +356,12 @@ class TestSystemd:
 
         The user's own home is closed, as `ProtectHome=` does and as most service users have it.
         """
+        machine.staff(**ALL_OUT, unasked="switched_on")
         unit, job = FILES / "fleet-optout.service", machine.job()
         closed = machine.folder / "closed"
         closed.mkdir(mode=0o500)
         job.environ["HOME"] = str(closed)
         places = {"S": str(machine.folder), "t": str(machine.folder)}
-        machine.staff(**STAFF, unasked="switched_on")
-        machine.fleet("run", "-i", str(machine.home / "people" / "staff"), "-l", "anna,brian")
         assert run_unit(unit, job, places).code == 0, job.output
         machine.switch_back("anna")
         machine.summary.touch()

@@ -1,14 +1,14 @@
-"""What tests of the whole pipeline share: our commands, the log that they leave, and the processes that they start."""
+"""What tests of the whole pipeline share: the log that our commands leave, and the processes that they start."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,17 @@ Entry = tuple[str, str, str]
 """Employee, service, control."""
 
 
-def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """One of our commands, to its end."""
-    return subprocess.run([str(BIN / "fleet"), *arguments], capture_output=True, text=True, timeout=120, check=False)
+@dataclass(frozen=True)
+class ExampleRun:
+    """What a first run of the example company left and told."""
+
+    home: Path
+    report: dict[str, Any]
+    records: list[dict[str, Any]]
+    notices: list[dict[str, Any]]
+    letters: list[EmailMessage]
+    sent: list[bytes]
+    """The notices and letters as they arrived."""
 
 
 def records(folder: Path | None = None) -> list[dict[str, Any]]:
@@ -76,17 +84,18 @@ class Process:
         return "--remote-debugging-pipe" in self.command and "--type=" not in self.command
 
 
-def processes() -> list[Process]:
-    """Living processes that carry this test's HOME."""
-    found = []
+def processes(*homes: Path) -> list[Process]:
+    """Living processes that carry this test's HOME, or one of `homes`."""
+    found, signs = [], [f"HOME={home}\0".encode() for home in homes or (os.environ["HOME"],)]
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             environ = (folder / "environ").read_bytes()
+            if not any(sign in environ for sign in signs) or int(folder.name) == os.getpid():
+                continue
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if f"HOME={os.environ['HOME']}\0".encode() in environ and int(folder.name) != os.getpid():
-            found.append(Process(int(folder.name), command))
+        found.append(Process(int(folder.name), command))
     return found
 
 

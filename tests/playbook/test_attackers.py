@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import fleet
 from tests.inventories import at_linkedin
-from tests.playbook.helpers import BIN, fleet, has_intent, nothing_runs, processes, records, state, wait_until
+from tests.playbook.helpers import BIN, has_intent, nothing_runs, processes, records, state, wait_until
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 

@@ -25,13 +25,13 @@ from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.settings.resolve import Given, resolve_settings
 from fleet.state.create import make_state
+from tests.commands import fleet
 from tests.conftest import ROOT
-from tests.full_disk import WAYS, FullDisk, SizeLimit
+from tests.full_disk import NEEDS_ROOT, FullDisk, SizeLimit
 from tests.playbook.helpers import (
     BIN,
     EXAMPLE,
     entries,
-    fleet,
     has_intent,
     nothing_runs,
     processes,
@@ -40,6 +40,7 @@ from tests.playbook.helpers import (
     stored,
     wait_until,
 )
+from tests.sizes import FULL
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
@@ -48,19 +49,14 @@ OUTCOMES = {
     "brian.walsh": "already_opted_out",
     "chloe.martin": "opted_out",
     "ciara.byrne": "no_mandate",
-    "david.petit": "no_mandate",
     "emma.bernard": "sign_in_needed",
-    "finn.schroeder": "challenged",
-    "greta.vogel": "wrong_account",
-    "hans.lange": "not_offered",
     "irene.russo": "not_saved",
     "marta.conti": "waived",
     "press.office": "opted_out",
 }
-"""How each employee of the example ends when nothing breaks, at every service."""
-RUN = ("run", "-i", EXAMPLE, "-l", "!luca.ferrari", "--output", "json")
-"""Without the one whose page must be waited for in vain: nothing can break there that could not elsewhere."""
-PLANNED = 19
+"""How each employee ends when nothing breaks, at every service: those of the example who differ in what is recorded."""
+RUN = ("run", "-i", EXAMPLE, "-l", ",".join(OUTCOMES), "--output", "json")
+PLANNED = 13
 """How many controls are planned for them."""
 
 
@@ -113,7 +109,9 @@ def check_that_the_next_run_works() -> None:
     assert [record["event"] for record in records()].count("run.finished") == 2
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(
+    params=[pytest.param(FullDisk, marks=[NEEDS_ROOT, FULL], id="full disk"), pytest.param(SizeLimit, id="size limit")]
+)
 def room(request: pytest.FixtureRequest) -> Iterator[FullDisk | SizeLimit]:
     """A state directory whose log's room can be taken."""
     for folder in (state(), state() / "audit"):

@@ -16,26 +16,14 @@ import pytest
 import yaml
 from junitparser import JUnitXml
 
+from fleet.audit import records as schema
+from tests.commands import fleet
 from tests.conftest import ROOT
-from tests.playbook.helpers import BIN, EXAMPLE, fleet, has_intent, nothing_runs, state, wait_until
-from tests.receivers import Mailbox, Webhook, mailbox, webhook
+from tests.playbook.helpers import BIN, EXAMPLE, ExampleRun, entries, state, wait_until
+from tests.receivers import Webhook
+from tests.sizes import cases
 
 pytestmark = pytest.mark.xdist_group("pipeline")
-
-
-@pytest.fixture
-def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    with webhook() as hook:
-        monkeypatch.setenv("SSL_CERT_FILE", hook.certificate)
-        yield hook
-
-
-@pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    with mailbox() as box:
-        (tmp_path / "fleet.yml").write_text(f"smtp: {box.smtp}\n")
-        monkeypatch.setenv("FLEET_CONFIG", str(tmp_path / "fleet.yml"))
-        yield box
 
 
 def personal() -> set[str]:
@@ -79,12 +67,14 @@ def test_a_planted_value_is_seen() -> None:
     assert any("@" in value for value in personal())
 
 
-def test_a_run_tells_counts_that_add_up_and_nothing_of_anybody(hook: Webhook, box: Mailbox) -> None:
+def test_a_run_tells_counts_that_add_up_and_nothing_of_anybody(
+    example_run: ExampleRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Webhook and letter say what the report says; in the home folder there is nothing of it."""
-    notify = ("--notify", hook.url, "--notify", "mailto:ops@company.example")
-    real = json.loads(fleet("run", "-i", EXAMPLE, *notify, "--output", "json").stdout)
+    monkeypatch.setenv("HOME", str(example_run.home))  # which is not told either
+    real = example_run.report
     assert real["errors"] == []
-    [notice] = hook.notices
+    [notice] = example_run.notices
     assert {name: notice[name] for name in ("event", "run_id", "check", "counts", "drifted", "exit_code", "type")} == {
         "event": "run.ended",
         "run_id": real["run_id"],
@@ -96,7 +86,7 @@ def test_a_run_tells_counts_that_add_up_and_nothing_of_anybody(hook: Webhook, bo
     }
     # no_mandate 2, sign_in_needed, challenged, wrong_account, page_changed
     assert notice["not_looked_at"] == 6
-    [letter] = box.letters
+    [letter] = example_run.letters
     assert (
         letter["Subject"]
         == notice["title"]
@@ -104,13 +94,13 @@ def test_a_run_tells_counts_that_add_up_and_nothing_of_anybody(hook: Webhook, bo
     )
     assert letter.get_content().replace("\r\n", "\n").rstrip("\n") == notice["message"]
     assert f"Run: {real['run_id']}\nMode: real\n" in notice["message"]
-    assert [found_in(raw) for raw in (*hook.raw, *box.raw)] == [set(), set()]
-    home = {path.relative_to(Path.home()).parts[:3] for path in Path.home().rglob("*") if path.is_file()}
-    assert {parts[:2] for parts in home} <= {(".local", "state"), (".config", "fleet"), (".ansible", "tmp")}
+    assert [found_in(raw) for raw in example_run.sent] == [set(), set()]
+    home = {path.relative_to(example_run.home).parts[:2] for path in example_run.home.rglob("*") if path.is_file()}
+    assert home <= {(".local", "state"), (".config", "fleet"), (".ansible", "tmp")}
 
 
 def test_what_a_service_switches_on_again_is_found_by_a_check_and_told(hook: Webhook) -> None:
-    """Run, check, check: exit codes 0, 0 and 6; who and which since which run; a run that opts out again ends it."""
+    """Exit codes 0 and, after a check, 6: who and which since which run; a run that opts out again ends it."""
     run = ("run", "-i", EXAMPLE, "-l", "anna.keller", "--service", "linkedin", "--notify", hook.url, "--output", "json")
     drift = ("status", "--drift", "--rehearsal", "--notify", hook.url, "--output", "json")
     first = json.loads(fleet(*run).stdout)
@@ -121,7 +111,8 @@ def test_what_a_service_switches_on_again_is_found_by_a_check_and_told(hook: Web
     assert again != world.read_text()
     world.write_text(again)
     second = json.loads(fleet(*run, "--check").stdout)
-    assert second["counts"] == {"would_opt_out": 1}
+    assert (second["exit_code"], second["counts"]) == (4, {"would_opt_out": 1})
+    assert entries(schema.CONTROL_INTENDED, second["run_id"]) == []
     done = fleet(*drift)
     told = json.loads(done.stdout)
     assert done.returncode == told["exit_code"] == 6
@@ -129,34 +120,17 @@ def test_what_a_service_switches_on_again_is_found_by_a_check_and_told(hook: Web
     assert (one["employee"], one["service"], one["control"]) == ("anna.keller", "linkedin", "ai_training")
     assert (one["last_out"]["run"], one["found_in"]["run"]) == (first["run_id"], second["run_id"])
     assert json.loads(fleet(*run).stdout)["counts"] == {"opted_out": 1}
-    assert json.loads(fleet(*run, "--check").stdout)["counts"] == {"already_opted_out": 1}
     assert fleet(*drift).returncode == 0
     assert [(notice["event"], notice["exit_code"], notice["drifted"]) for notice in hook.notices] == [
         ("run.ended", 0, 0),
         ("run.ended", 4, 1),
         ("drift.looked_for", 6, 1),
         ("run.ended", 0, 1),  # it was in again, and somebody should know, although it is out now
-        ("run.ended", 0, 0),
     ]
     assert {value for raw in hook.raw for value in found_in(raw)} == set()
 
 
-def test_an_interrupted_run_is_told(hook: Webhook) -> None:
-    """Exit code 130, before the command ends."""
-    command = [str(BIN / "fleet"), "run", "-i", EXAMPLE, "--notify", hook.url, "--output", "json"]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    wait_until(has_intent)
-    run.send_signal(signal.SIGINT)
-    output, _ = run.communicate(timeout=60)
-    report = json.loads(output)
-    assert (run.returncode, report["errors"]) == (130, [])
-    [notice] = hook.notices
-    assert (notice["event"], notice["exit_code"], notice["type"]) == ("run.ended", 130, "failure")
-    assert notice["counts"] == report["counts"]
-    wait_until(nothing_runs)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", cases([signal.SIGINT, signal.SIGTERM], {signal.SIGINT}))
 def test_a_run_that_is_interrupted_before_it_begins_is_told(
     hook: Webhook, tmp_path: Path, number: signal.Signals
 ) -> None:

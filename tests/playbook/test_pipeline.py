@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from fleet.audit import records as schema
+from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
 from tests.playbook.helpers import (
     BIN,
     EXAMPLE,
     EXAMPLE_COUNTS,
-    fleet,
+    ExampleRun,
+    entries,
     has_intent,
     nothing_runs,
     processes,
@@ -25,14 +28,18 @@ from tests.playbook.helpers import (
     stored,
     wait_until,
 )
+from tests.receivers import Webhook
+from tests.sizes import cases, sizes
 
 pytestmark = pytest.mark.xdist_group("pipeline")
 
 
 class TestFleetRun:
-    def test_a_run_proves_what_it_says_and_a_second_changes_nothing(self) -> None:
+    def test_a_run_proves_what_it_says_and_a_second_changes_nothing(
+        self, example_run: ExampleRun, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """One JSON object; the outcomes of the example company; the log adds up; running again finds it all out."""
-        first = json.loads(fleet("run", "-i", EXAMPLE, "--output", "json").stdout)
+        first = example_run.report
         assert first["errors"] == []
         assert first["exit_code"] == 5
         assert first["counts"] == EXAMPLE_COUNTS
@@ -41,7 +48,7 @@ class TestFleetRun:
             for row in first["results"]
             if row["outcome"] not in ("opted_out", "already_opted_out", "waived")
         )
-        written = records()
+        written = example_run.records
         assert [record["seq"] for record in written] == list(range(len(written)))
         events = Counter(str(record["event"]) for record in written)
         assert events["run.planned"] == 13
@@ -49,15 +56,9 @@ class TestFleetRun:
         assert events["control.intended"] == 9
         assert written[-1]["counts"] == first["counts"]
         assert "anna" not in json.dumps(written)
+        monkeypatch.setenv("HOME", str(example_run.home))
         again = json.loads(fleet("run", "-i", EXAMPLE, "-l", "anna.keller", "--output", "json").stdout)
         assert (again["exit_code"], again["counts"]) == (0, {"already_opted_out": 4})
-
-    def test_check_mode_says_what_would_be(self) -> None:
-        """`--check` exits 4 where a setting is in, and intends nothing."""
-        done = fleet("run", "-i", EXAMPLE, "-l", "anna.keller", "--service", "linkedin", "--check", "--output", "json")
-        report = json.loads(done.stdout)
-        assert (done.returncode, report["counts"]) == (4, {"would_opt_out": 1})
-        assert "control.intended" not in {record["event"] for record in records()}
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -80,27 +81,27 @@ class TestFleetRun:
         assert report["exit_code"] == 2 and message in report["errors"][0]["message"]
 
     def test_a_service_that_challenges_is_left_alone(self, tmp_path: Path) -> None:
-        """After three the rest are not even opened; the next run begins with them; `--breaker off` visits all."""
+        """After three the rest are not even opened; the next run begins with them, and `--breaker off` visits all."""
         staff = tmp_path / "staff.yml"
         accounts = {
             f"person.{number}": at_linkedin(
                 f"person.{number}", f"person-{number}", "challenge_captcha" if number < 4 else "already_out"
             )
-            for number in range(6)
+            for number in range(5)
         }
         staff.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": True}, "hosts": accounts}}))
         run = ("run", "-i", str(staff), "--forks", "1", "--output", "json")
         first = json.loads(fleet(*run).stdout)
-        assert first["counts"] == {"challenged": 3, "not_run": 3}
+        assert first["counts"] == {"challenged": 3, "not_run": 2}
         left = [row for row in first["results"] if row["outcome"] == "not_run"]
         assert [(row["employee"], row["reason"]) for row in left] == [
-            (f"person.{number}", "circuit_open") for number in (3, 4, 5)
+            (f"person.{number}", "circuit_open") for number in (3, 4)
         ]
         assert "Resolve the problem at LinkedIn before running again" in left[0]["next"]
-        second = json.loads(fleet(*run).stdout)
-        assert second["counts"] == {"already_opted_out": 2, "challenged": 3, "not_run": 1}
-        third = json.loads(fleet(*run, "--breaker", "off").stdout)
-        assert third["counts"] == {"already_opted_out": 2, "challenged": 4}
+        second = json.loads(fleet(*run, "--breaker", "off").stdout)
+        assert second["counts"] == {"already_opted_out": 1, "challenged": 4}
+        visited = [employee for employee, _, _ in entries(schema.CONTROL_FINISHED, second["run_id"])]
+        assert visited == [f"person.{number}" for number in (3, 4, 0, 1, 2)]
 
     def test_a_plan_is_told_and_nothing_is_touched(self) -> None:
         """Who, what and how long, as text and as JSON; not even a state directory is made."""
@@ -113,26 +114,32 @@ class TestFleetRun:
         assert told["seconds"] == [32, 32]
         assert not state().exists() and nothing_runs()
 
-    def test_ctrl_c_is_recorded_and_a_later_run_goes_on(self) -> None:
+    @pytest.mark.parametrize("who", sizes(small="anna.keller,brian.walsh,irene.russo", full="all"))
+    def test_ctrl_c_is_recorded_and_told_and_a_later_run_goes_on(self, hook: Webhook, who: str) -> None:
         """Exit 130, every planned control ended in the log, nothing left running; `--resume` does the rest, no more."""
+        company = ("run", "-i", EXAMPLE, "-l", who)
         run = subprocess.Popen(
-            [str(BIN / "fleet"), "run", "-i", EXAMPLE, "--output", "json"], stdout=subprocess.PIPE, text=True
+            [str(BIN / "fleet"), *company, "--notify", hook.url, "--output", "json"], stdout=subprocess.PIPE, text=True
         )
         wait_until(has_intent)
         run.send_signal(signal.SIGINT)
-        output, _ = run.communicate(timeout=30)
+        output, _ = run.communicate(timeout=60)
         report = json.loads(output)
         assert run.returncode == report["exit_code"] == 130
-        assert sum(report["counts"].values()) == 20
+        assert report["errors"] == []
+        assert sum(report["counts"].values()) == (20 if who == "all" else 6)
         assert records()[-1]["stopped"] == "interrupted"
+        [notice] = hook.notices
+        assert (notice["event"], notice["exit_code"], notice["type"]) == ("run.ended", 130, "failure")
+        assert notice["counts"] == report["counts"]
         wait_until(nothing_runs)
         left = {key(row) for row in report["results"] if row["outcome"] in ("not_run", "unknown")}
-        resumed = json.loads(fleet("run", "-i", EXAMPLE, "--resume", "--output", "json").stdout)
+        resumed = json.loads(fleet(*company, "--resume", "--output", "json").stdout)
         assert {key(row) for row in resumed["results"]} == left != set()
         assert not {"not_run", "unknown"} & set(resumed["counts"])
         # Who is out was switched once; what a service did not keep may have been tried again.
         assert all(writes <= 1 for value, writes in stored().values() if value == "out")
-        again = fleet("run", "-i", EXAMPLE, "--resume")
+        again = fleet(*company, "--resume")
         assert again.returncode == 0
         assert f"Nothing to resume: run {resumed['run_id']} completed." in again.stderr
 
@@ -165,7 +172,9 @@ class TestPlainPlay:
             assert play.returncode == 0 and said in output, output
             assert [one["controls"] for one in records() if one["event"] == "run.started"][-1] == controls
 
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+    @pytest.mark.parametrize(
+        "number", cases([signal.SIGINT, signal.SIGTERM, signal.SIGKILL], {signal.SIGINT, signal.SIGKILL})
+    )
     def test_a_play_that_is_stopped_leaves_nothing_behind(self, number: signal.Signals) -> None:
         """Interrupted, terminated or killed: agent and browser are gone 2 s later, and the run is closed in the log."""
         play = self.play()

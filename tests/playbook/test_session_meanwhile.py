@@ -6,7 +6,6 @@ import http.server
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ import yaml
 from fleet.paths import StateDir
 from fleet.recipes.catalog import load_catalog
 from fleet.sessions.store import SessionStore, read_identity
+from tests.commands import FLEET, fleet
 from tests.inventories import mandate
 
-FLEET = str(Path(sys.executable).with_name("fleet"))
 PEOPLE = ("imported", "removed", "revoked", "untouched")
 RECIPE = """\
 service: portal
@@ -80,13 +79,10 @@ class Portal:
             server.server_close()
 
 
-def fleet(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([FLEET, *arguments], capture_output=True, text=True, timeout=120, check=False)
-
-
 def export(folder: Path, who: str, value: str) -> str:
-    """A file with a session of this value."""
-    path = folder / f"{who}.json"
+    """A file with a session of this value, named as `sessions import --from` finds it."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{who}.portal.json"
     path.write_text(json.dumps({"cookies": [{"name": "sid", "value": f"{who}-{value}", "domain": "localhost"}]}))
     return str(path)
 
@@ -105,13 +101,14 @@ def test_what_was_done_during_a_visit_stays(tmp_path: Path) -> None:
         given = ("-i", staff, "--recipes", str(recipes))
         assert fleet("init").returncode == 0
         for who in PEOPLE:
-            done = fleet("sessions", "import", *given, who, "portal", export(tmp_path, who, "old"))
-            assert done.returncode == 0, done.stderr
+            export(tmp_path / "old", who, "old")
+        done = fleet("sessions", "import", *given, "--from", str(tmp_path / "old"))
+        assert done.returncode == 0, done.stderr
         command = [FLEET, "run", *given, "--check", "--output", "json"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
             portal.arrived.wait()
             acts = [
-                fleet("sessions", "import", *given, "imported", "portal", export(tmp_path, "imported", "new")),
+                fleet("sessions", "import", *given, "imported", "portal", export(tmp_path / "new", "imported", "new")),
                 fleet("sessions", "remove", "removed", "portal"),
                 fleet("mandates", "revoke", "revoked"),
             ]

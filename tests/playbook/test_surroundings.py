@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.playbook.helpers import EXAMPLE, fleet
+from tests.commands import FLEET
+from tests.playbook.helpers import EXAMPLE
 
 ANNOYING = {
     "LC_ALL": "C",
@@ -53,7 +55,8 @@ def test_nothing_of_the_callers_surroundings_changes_a_run(tmp_path: Path, monke
     for name, value in ANNOYING.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(shared)
-    done = fleet("run", "-i", EXAMPLE, "-l", "chloe.martin,emma.bernard", "--output", "json")
+    command = [FLEET, "run", "-i", EXAMPLE, "-l", "chloe.martin,emma.bernard", "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert not (tmp_path / "executed").exists(), (tmp_path / "executed").read_text()
     assert done.returncode == 3, done.stderr
     outcomes = {one["employee"]: one["outcome"] for one in json.loads(done.stdout)["results"]}

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
 from fleet.rehearsal.account import RehearsalAccount
 from fleet.rehearsal.process import Rehearsal, start_rehearsal
+from tests import commands
 
 pytestmark = pytest.mark.xdist_group("upgrades")
 
-FLEET = str(Path(sys.executable).with_name("fleet"))
 HERE = Path(__file__).parent
 VERSIONS = ("b030b23",)
 
@@ -33,11 +32,9 @@ def company(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return copy
 
 
-def fleet(company: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def fleet(company: Path, *arguments: str) -> CompletedProcess[str]:
     """A command in the folder of the inventory; its fleet.yml names state and keys."""
-    return subprocess.run(
-        [FLEET, *arguments], cwd=company / "people", capture_output=True, text=True, timeout=120, check=False
-    )
+    return commands.fleet(*arguments, cwd=company / "people")
 
 
 def log_of(company: Path) -> list[dict[str, Any]]:
@@ -111,17 +108,20 @@ class TestGoingOn:
             yield rehearsal
 
     def test_a_run_goes_on_with_all_of_it(self, company: Path, service: Rehearsal) -> None:
-        """The killed run is ended from its plan, old sessions open, the revocation counts, and the log verifies."""
-        for name in ("anna.keller", "dora.lang"):
-            (company / "people" / "session.json").write_text(json.dumps(service.storage_state(name, "linkedin")))
-            imported = fleet(company, "sessions", "import", "-i", "staff.yml", name, "linkedin", "session.json")
-            assert imported.returncode == 0, imported.stderr
+        """The killed run is ended from its plan, old sessions open, the revocation counts, and the log verifies.
+
+        The stand-in does not know anna's old session any more and says so: that is not the answer for one that does not
+        open. Dora's is imported again.
+        """
+        (company / "people" / "session.json").write_text(json.dumps(service.storage_state("dora.lang", "linkedin")))
+        imported = fleet(company, "sessions", "import", "-i", "staff.yml", "dora.lang", "linkedin", "session.json")
+        assert imported.returncode == 0, imported.stderr
         ways = [part for host, at in service.resolve.items() for part in ("--resolve", f"{host}={at}")]
         ways += ["--trust-spki", service.spki, "--output", "json"]
         run = json.loads(fleet(company, "run", "-i", "staff.yml", *ways).stdout)
         assert run["errors"] == []
         assert {row["employee"]: (row["outcome"], row["reason"]) for row in run["results"]} == {
-            "anna.keller": ("already_opted_out", None),
+            "anna.keller": ("sign_in_needed", "signed_out"),
             "ben.ito": ("no_mandate", "no_mandate_given"),
             "carla.rossi": ("no_mandate", "mandate_revoked"),
             "dora.lang": ("opted_out", None),
@@ -135,10 +135,3 @@ class TestGoingOn:
             ("run.finished", None),
         ]
         assert fleet(company, "audit", "verify", *state_of(company)).returncode == 0
-
-    def test_an_old_session_is_opened(self, company: Path, service: Rehearsal) -> None:
-        """The stand-in does not know it any more and says so: that is not the answer for one that does not open."""
-        ways = [part for host, at in service.resolve.items() for part in ("--resolve", f"{host}={at}")]
-        ways += ["--trust-spki", service.spki, "--output", "json", "-l", "anna.keller"]
-        [row] = json.loads(fleet(company, "run", "-i", "staff.yml", "--check", *ways).stdout)["results"]
-        assert (row["outcome"], row["reason"]) == ("sign_in_needed", "signed_out")

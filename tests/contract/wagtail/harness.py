@@ -1,4 +1,4 @@
-"""A real Wagtail site, run here and now: its own virtual environment, twenty users, TLS for a name of its own.
+"""A real Wagtail site, run here and now: its own virtual environment, its users, TLS for a name of its own.
 
 Wagtail is a content management system that nobody here wrote. Nothing in this file knows the product.
 """
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import venv
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -39,7 +40,6 @@ HERE = Path(__file__).resolve().parent
 HOST = "cms.fleet-contract.example"
 REQUIREMENTS = ("wagtail>=8.0,<8.1", "uvicorn>=0.32")
 LANGUAGES = ("en", "fr", "de", "es", "it", "nl", "ar")
-USERS = 20
 STARTING_SECONDS = 120.0
 
 
@@ -57,9 +57,9 @@ def install(folder: Path) -> Path:
         if marker.is_file() and marker.read_text("utf-8") == wanted and python.exists():
             return python
         marker.unlink(missing_ok=True)
-        venv.create(folder / "venv", clear=True, with_pip=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS]
-        subprocess.run(command, check=True, env=_environment())
+        venv.create(folder / "venv", clear=True)
+        command = [sys.executable, "-m", "pip", f"--python={python}", "install", "--quiet", "--no-compile"]
+        subprocess.run([*command, "--disable-pip-version-check", *REQUIREMENTS], check=True, env=_environment())
         marker.write_text(wanted, "utf-8")  # last, so that half an installation is made again
     return python
 
@@ -81,11 +81,11 @@ class User:
     password: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
 
-def make_users(editors: int = 0) -> list[User]:
-    """user01 to user20 in all languages, every fifth opted out already; then `editors` who are not offered it."""
+def make_users(moderators: int, opted_out: Collection[int], editors: int = 0) -> list[User]:
+    """user01 and so on in all languages, some opted out already; then `editors` who are not offered it."""
     users = []
-    for number in range(1, USERS + editors + 1):
-        name = f"user{number:02}" if number <= USERS else f"editor{number - USERS:02}"
+    for number in range(1, moderators + editors + 1):
+        name = f"user{number:02}" if number <= moderators else f"editor{number - moderators:02}"
         users.append(
             User(
                 username=name,
@@ -93,8 +93,8 @@ def make_users(editors: int = 0) -> list[User]:
                 first_name=f"Given{number:02}",
                 last_name=f"Family{number:02}",
                 language=LANGUAGES[(number - 1) % len(LANGUAGES)],
-                opted_out=number % 5 == 0,
-                group="Moderators" if number <= USERS else "Editors",
+                opted_out=number in opted_out,
+                group="Moderators" if number <= moderators else "Editors",
             )
         )
     return users
@@ -108,11 +108,11 @@ class WagtailSite:
 
     host = HOST
 
-    def __init__(self, python: Path, folder: Path, editors: int = 0) -> None:
+    def __init__(self, python: Path, folder: Path, users: Sequence[User]) -> None:
         self._python = python.absolute()  # not resolved: the link is what makes it the environment's
         self._folder = folder.absolute()
         self._server: subprocess.Popen[str] | None = None
-        self.users = {user.username: user for user in make_users(editors)}
+        self.users = {user.username: user for user in users}
         self.address = ""
         """127.0.0.1:PORT, once started."""
         self.spki = ""

@@ -20,20 +20,36 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.contract.wagtail.harness import WagtailSite, install
+from tests.contract.wagtail.harness import WagtailSite, install, make_users
+from tests.sizes import sizes
 
 FLEET = Path(sys.executable).parent / "fleet"
 RECIPES = ROOT / "tests" / "contract" / "wagtail" / "recipes"
 INSTALLATION = ROOT / ".venv" / "wagtail"  # kept between runs, and gone with `make clean`
 pytestmark = pytest.mark.xdist_group("wagtail")
 
-TICKED = [f"user{number:02}" for number in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19)]
-"""Whose checkbox is ticked when the site starts; user05, user10, user15 and user20 have unticked theirs."""
 SESSION_OF = {"somebody.else": "user02", "no.mandate": "user06"}
 ACCOUNT_OF = {"somebody.else": "user01", "no.mandate": "user06", "no.session": "user07"}
 """Three more employees, group `stopped`: all of these accounts are ticked, and none of them may be touched."""
 
 Preferences = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many are offered the checkbox, who of them have unticked it before, and how many are not offered it.
+
+    The first seven have a language each.
+    """
+
+    moderators: int
+    opted_out: tuple[int, ...]
+    editors: int
+
+    @property
+    def ticked(self) -> list[str]:
+        """Whose checkbox is ticked when the site starts."""
+        return [f"user{number:02}" for number in range(1, self.moderators + 1) if number not in self.opted_out]
 
 
 @dataclass(frozen=True)
@@ -53,8 +69,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Story:
-    """What happened to one fresh site, in this order."""
+    """What happened to one fresh site of a size, in this order."""
 
+    size: Size
     untouched: Preferences
     stopped: Run
     check: Run
@@ -117,10 +134,17 @@ class Company:
         return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=240, env=self._environment)
 
 
+@pytest.fixture(scope="module", params=sizes(Size(8, (8,), 1), Size(20, (5, 10, 15, 20), 2)))
+def size(request: pytest.FixtureRequest) -> Size:
+    found: Size = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WagtailSite]:
-    """Wagtail with 20 users who are offered the checkbox, and 2 who are not."""
-    with WagtailSite(install(INSTALLATION), tmp_path_factory.mktemp("wagtail") / "site", editors=2) as running:
+def site(size: Size, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WagtailSite]:
+    """Wagtail with its users."""
+    users = make_users(size.moderators, size.opted_out, size.editors)
+    with WagtailSite(install(INSTALLATION), tmp_path_factory.mktemp("wagtail") / "site", users) as running:
         yield running
 
 
@@ -130,8 +154,9 @@ def company(site: WagtailSite, tmp_path_factory: pytest.TempPathFactory) -> Comp
 
 
 @pytest.fixture(scope="module")
-def story(site: WagtailSite, company: Company) -> Story:
+def story(size: Size, site: WagtailSite, company: Company) -> Story:
     return Story(
+        size,
         untouched=site.all_preferences(),
         stopped=company.run("--limit", "stopped"),
         check=company.run("--limit", "user0*:editor01", "--check"),
@@ -142,33 +167,37 @@ def story(site: WagtailSite, company: Company) -> Story:
 
 class TestRun:
     def test_check_mode_says_what_a_run_will_do_and_changes_nothing(self, story: Story) -> None:
-        """`--check` finds the 8 of 10 who are still in, exits 4, and the database is as it was."""
-        counts = {"already_opted_out": 1, "would_opt_out": 8, "not_offered": 1}
+        """`--check` finds all who are still in, exits 4, and the database is as it was."""
+        still_in = sum(name.startswith("user0") for name in story.size.ticked)
+        counts = {"already_opted_out": 1, "would_opt_out": still_in, "not_offered": 1}
         assert (story.check.report["errors"], story.check.report["counts"]) == ([], counts), story.check.outcomes
         assert story.check.exit_code == 4
         assert (story.check.preferences, story.check.saves) == (story.untouched, {})
 
     def test_a_run_opts_out_whoever_is_in(self, story: Story) -> None:
-        """16 are opted out in seven languages, 4 were out, 2 are not offered it, and all is done."""
-        counts = {"already_opted_out": 4, "opted_out": 16, "not_offered": 2}
+        """They are opted out in seven languages, others were out, or are not offered it, and all is done."""
+        size = story.size
+        counts = {"already_opted_out": len(size.opted_out), "opted_out": len(size.ticked), "not_offered": size.editors}
         assert (story.first.report["errors"], story.first.report["counts"]) == ([], counts), story.first.outcomes
         assert story.first.exit_code == story.first.report["exit_code"] == 0
-        assert sorted(who for who, (outcome, _) in story.first.outcomes.items() if outcome == "opted_out") == TICKED
+        assert (
+            sorted(who for who, (outcome, _) in story.first.outcomes.items() if outcome == "opted_out") == size.ticked
+        )
 
     def test_a_run_changes_those_checkboxes_and_nothing_else(self, story: Story) -> None:
-        """The database differs in one column of 16 people, and each of them was saved once."""
+        """The database differs in one column of those people, and each of them was saved once."""
         changes = {
             (who, column): (before, story.first.preferences[who][column])
             for who, columns in story.check.preferences.items()
             for column, before in columns.items()
             if story.first.preferences[who][column] != before
         }
-        assert changes == {(who, "submitted_notifications"): (1, 0) for who in TICKED}
-        assert story.first.saves == dict.fromkeys(TICKED, 1)
+        assert changes == {(who, "submitted_notifications"): (1, 0) for who in story.size.ticked}
+        assert story.first.saves == dict.fromkeys(story.size.ticked, 1)
 
     def test_a_second_run_changes_nothing(self, story: Story) -> None:
-        """Run again, all 20 are read out, and nobody's settings are saved again."""
-        counts = {"already_opted_out": 20, "not_offered": 2}
+        """Run again, all are read out, and nobody's settings are saved again."""
+        counts = {"already_opted_out": story.size.moderators, "not_offered": story.size.editors}
         assert (story.second.report["errors"], story.second.report["counts"]) == ([], counts), story.second.outcomes
         assert story.second.exit_code == 0
         assert (story.second.preferences, story.second.saves) == (story.first.preferences, story.first.saves)
@@ -191,18 +220,21 @@ class TestWhoIsLeftAlone:
 
 class TestAuditLog:
     def test_it_adds_up(self, story: Story, company: Company) -> None:
-        """Four runs; one intent for each of the 16 saves; one end for each of the 3 + 10 + 22 + 22 planned.
+        """Four runs; one intent for each save; one end for each that was planned.
 
-        Each of the 24 mandates is met once, by the first run that has its employee.
+        Each mandate is met once, by the first run that has its employee.
         """
+        size = story.size
+        staff = size.moderators + size.editors
+        planned = len(ACCOUNT_OF) + len(story.check.outcomes) + staff + staff
         [log] = company.state.glob("audit/log/*.jsonl")
         events = Counter(json.loads(line)["event"] for line in log.read_text("utf-8").splitlines())
         assert events == {
             "run.started": 4,
-            "run.planned": 57,
-            "mandate.met": 24,
-            "control.intended": 16,
-            "control.finished": 57,
+            "run.planned": planned,
+            "mandate.met": staff + 2,
+            "control.intended": len(size.ticked),
+            "control.finished": planned,
             "run.finished": 4,
         }
 
@@ -219,7 +251,8 @@ class TestAuditLog:
     def test_no_session_lies_open_in_the_state(self, story: Story, company: Company) -> None:
         """The value of no cookie is in any file of the state directory, whatever the file is for."""
         files = [path for path in company.state.rglob("*") if path.is_file()]
-        assert len([path for path in files if path.suffix == ".age"]) == 24
+        sessions = story.size.moderators + story.size.editors + len(SESSION_OF)
+        assert len([path for path in files if path.suffix == ".age"]) == sessions
         contents = b"\0".join(path.read_bytes() for path in files)
         assert [cookie for cookie in cookies_of(company) if cookie.encode() in contents] == []
 
