@@ -244,7 +244,7 @@ class TestInventoryCheck:
             "staff.yml:3: fleet_mandate: is set on group 'all' and has no effect",
             "staff.yml:6: anna: fleet_accounts.myspace: unknown service",
             "staff.yml:8: bob: fleet_accounts.linkedin.profile: missing",
-            "carl/../x: inventory_hostname: not a safe name",
+            "carl/../x: inventory_hostname: not a valid name",
             "staff.yml:12: dan: fleet_email: contains a Jinja template",
             "staff.yml:14: dan: fleet_mandate.granted_on: not a date",
         ):
