@@ -375,7 +375,7 @@ class TestPeople:
             ("a@b.example; a@old.example,,", "Email: contains more than one address; keep only the work address."),
             ("a@b.example a@old.example,,", "Email: contains more than one address; keep only the work address."),
             ("-,,", "Email: is empty; every employee needs one."),
-            ("all@b.example,,", "Email: 'all' is reserved in inventories"),
+            ("all@b.example,,", "Email: 'all' is reserved in inventories and cannot be an employee's name"),
             (",,", "Email: is empty; every employee needs one."),
             ("a@b.example,Elvish,", "Language: not a language code such as fr or pt-BR"),
             (

@@ -641,7 +641,7 @@ class TestMandates:
         done = fleet("mandates", "revoke", "anna.keller", "-i", staff)
         state = Path.home() / ".local/state/fleet"
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"The mandate of anna.keller is revoked as of now, in the state {state}.\n"
+        assert done.stdout == f"The mandate of anna.keller is revoked as of now, in the state directory {state}.\n"
         assert "anna.keller" in fleet("mandates", "list").stdout
         assert str(state) in fleet("mandates", "renew", "anna.keller", "--reference", "M-2").stdout
 
