@@ -201,7 +201,7 @@ class TestAuthority:
         inventory = read(tmp_path, text)
         assert employee(inventory, "bob").mandate is None
         assert employee(inventory, "bob").accounts == {}
-        assert [str(problem).partition(" stands")[0] for problem in inventory.problems] == [
+        assert [str(problem).partition(" is set on group")[0] for problem in inventory.problems] == [
             "staff.yml:4: fleet_accounts:",
             "staff.yml:3: fleet_mandate:",
         ]
