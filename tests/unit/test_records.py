@@ -91,9 +91,14 @@ class TestVersions:
             (
                 records.RUN_STARTED,
                 STARTED,
-                {"sandbox_accepted_by": None, "terms_accepted": {}, "personal_sessions": {}},
+                {
+                    "sandbox_accepted_by": None,
+                    "terms_accepted": {},
+                    "personal_sessions": {},
+                    "attestations_accepted": {},
+                },
             ),
-            (records.CONTROL_FINISHED, FINISHED, {"label": None}),
+            (records.CONTROL_FINISHED, FINISHED, {"label": None, "attested_on": None}),
         ],
     )
     def test_a_record_of_version_1_is_read_with_what_came_later(
@@ -144,7 +149,7 @@ class TestVersions:
             file.write(newer + b"\n")
         before = log_path(folder).read_bytes()
         with pytest.raises(
-            AuditError, match="holds records of version 3, and this Fleet Opt-Out reads versions up to 2"
+            AuditError, match="holds records of version 4, and this Fleet Opt-Out reads versions up to 3"
         ):
             attempt(folder)
         assert log_path(folder).read_bytes() == before
