@@ -15,7 +15,7 @@ from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
 from fleet.audit.evidence import EvidenceKind, file_name
-from fleet.errors import AuditError, SessionError
+from fleet.errors import AuditError, InputError, SessionError
 from fleet.model import Outcome, Reading, Reason
 from fleet.paths import make_private_dir, write_private
 from fleet.plan.gates import Gates, Refusal, is_shut, lacking_authority
@@ -209,9 +209,9 @@ class AccountVisit:
         self._outcomes.append(finding.outcome)
         if finding.before is not None or finding.after is not None:
             # First: a crash in between asks the employee again, but never claims what a later reading contradicts.
-            await asyncio.to_thread(
-                self._ground.gates.attestations.remove, self._employee.name, self._recipe.service, finding.control
-            )
+            # No thread: what is awaited before the record may be canceled, and then the reading would be lost.
+            with contextlib.suppress(InputError):  # a file that cannot be read counts for nothing
+                self._ground.gates.attestations.remove(self._employee.name, self._recipe.service, finding.control)
         picture = self._keep(finding.control, EvidenceKind.AFTER, finding.picture)
         label = self._keep(finding.control, EvidenceKind.LABEL, finding.label.encode() if finding.label else None)
         await self._ground.recorder.finish(

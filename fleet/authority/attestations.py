@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fleet.errors import InputError
-from fleet.model import SAFE_NAME, SERVICE_NAME, Reason
+from fleet.model import SAFE_NAME, SERVICE_NAME
 from fleet.paths import look, make_private_dir, read_regular, write_private
 
 MAX_BYTES = 256 * 1024
@@ -19,7 +19,8 @@ FRESH_DAYS = 180
 
 Service = Annotated[str, StringConstraints(pattern=rf"^{SERVICE_NAME.pattern}$")]
 Control = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-Said = Literal[Reason.SWITCHED, Reason.WAS_OFF, Reason.SENT]
+Said = Literal["switched", "was_off", "sent"]
+"""Values of `Reason`."""
 
 
 class Attestation(BaseModel):

@@ -99,7 +99,7 @@ class Gates:
     def _or_attested(self, refused: Refusal, employee: str, service: str, control: str) -> Refusal:
         """Return `attested` in place of an outcome without a visit if the employee has a fresh attestation."""
         said = self.fresh_attestation(employee, service, control) if refused.outcome in _ATTESTABLE else None
-        return Refusal(Outcome.ATTESTED, said.said, said.attested_on) if said else refused
+        return Refusal(Outcome.ATTESTED, Reason(said.said), said.attested_on) if said else refused
 
     def fresh_attestation(self, employee: str, service: str, control: str) -> Attestation | None:
         """Return what the employee said about a control if it still counts; None if it cannot be read."""

@@ -144,7 +144,7 @@ class TestVersions:
         """Whether it is read, continued or verified: nothing in it is guessed at, and nothing is written to it."""
         folder = tmp_path / "audit"
         asyncio.run(write(folder, 2))
-        newer = written(records.CONTROL_FINISHED, FINISHED, v=3, seq=2, whatever=[1])
+        newer = written(records.CONTROL_FINISHED, FINISHED, v=4, seq=2, whatever=[1])
         with log_path(folder).open("ab") as file:
             file.write(newer + b"\n")
         before = log_path(folder).read_bytes()
