@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 
@@ -24,10 +25,12 @@ class Outcome(StrEnum):
     WOULD_OPT_OUT = "would_opt_out"
     NOT_OFFERED = "not_offered"
     SUBMITTED = "submitted"
+    ATTESTED = "attested"
     WAIVED = "waived"
     NO_MANDATE = "no_mandate"
     NOT_PERMITTED = "not_permitted"
     ADMIN_NEEDED = "admin_needed"
+    EMPLOYEE_NEEDED = "employee_needed"
     SIGN_IN_NEEDED = "sign_in_needed"
     CHALLENGED = "challenged"
     WRONG_ACCOUNT = "wrong_account"
@@ -90,9 +93,11 @@ EXIT_CODE_OF: dict[Outcome, int] = {
     Outcome.NOT_OFFERED: EXIT_OK,
     Outcome.SUBMITTED: EXIT_OK,
     Outcome.WAIVED: EXIT_OK,
+    Outcome.ATTESTED: EXIT_PERSON_NEEDED,
     Outcome.NO_MANDATE: EXIT_PERSON_NEEDED,
     Outcome.NOT_PERMITTED: EXIT_PERSON_NEEDED,
     Outcome.ADMIN_NEEDED: EXIT_PERSON_NEEDED,
+    Outcome.EMPLOYEE_NEEDED: EXIT_PERSON_NEEDED,
     Outcome.SIGN_IN_NEEDED: EXIT_PERSON_NEEDED,
     Outcome.CHALLENGED: EXIT_PERSON_NEEDED,
     Outcome.WRONG_ACCOUNT: EXIT_PERSON_NEEDED,
@@ -120,10 +125,12 @@ OUTCOME_MEANING: dict[Outcome, str] = {
     Outcome.WOULD_OPT_OUT: "check mode: read as opted in; a run without `--check` would set it",
     Outcome.NOT_OFFERED: "the page says that this account does not have the control",
     Outcome.SUBMITTED: "a request was sent and the service confirmed it (no recipe does this yet)",
+    Outcome.ATTESTED: "the employee says that they did it, and no page was read; 0 where `attestation` accepts it",
     Outcome.WAIVED: "an agreed exception is in force",
     Outcome.NO_MANDATE: "the mandate is missing, expired, revoked or does not cover the service; not touched",
     Outcome.NOT_PERMITTED: "the service is stopped, or its terms or the use of personal sessions were not accepted",
     Outcome.ADMIN_NEEDED: "only the service's administrator can do it (no recipe does this yet)",
+    Outcome.EMPLOYEE_NEEDED: "only the employee can do it (no recipe does this yet)",
     Outcome.SIGN_IN_NEEDED: "there is no session, or it has ended",
     Outcome.CHALLENGED: "the service asks for a CAPTCHA, a code or the like; the visit ended there",
     Outcome.WRONG_ACCOUNT: "another person is signed in",
@@ -146,6 +153,10 @@ RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}")
 class Reason(StrEnum):
     """Why a control has its outcome. The only description of a cause that reaches the log."""
 
+    # attested: what the employee said
+    SWITCHED = "switched"
+    WAS_OFF = "was_off"
+    SENT = "sent"
     # no_mandate
     NO_MANDATE_GIVEN = "no_mandate_given"
     MANDATE_EXPIRED = "mandate_expired"
@@ -236,7 +247,8 @@ class Result:
     `service` is None if the employee's data names no readable service, `control` is None if the service is unknown.
     `service_name` is the service's display name, such as `LinkedIn`; None if no recipe gives it one. `duration_ms` is
     wall time spent on this account, 0 if no browser was needed. `refused_hosts` (`host:port`) are the hosts that the
-    page requested and the recipe does not list.
+    page requested and the recipe does not list. An `attested` result has the day on which the employee said so (UTC),
+    and `accepted_by`, the organization's decision to count it as done, if there is one.
     """
 
     employee: str
@@ -249,6 +261,19 @@ class Result:
     duration_ms: int = 0
     refused_hosts: tuple[str, ...] = ()
     service_name: str | None = None
+    attested_on: date | None = None
+    accepted_by: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of a run in which this is the only result."""
+        is_accepted = self.outcome is Outcome.ATTESTED and self.accepted_by is not None
+        return EXIT_OK if is_accepted else self.outcome.exit_code
+
+    @property
+    def is_done(self) -> bool:
+        """Return True if nothing is left to do today."""
+        return self.exit_code == EXIT_OK
 
 
 def control_name(service: str | None, control: str | None, otherwise: str = "") -> str:
@@ -268,7 +293,7 @@ FAILING = frozenset(outcome for outcome in Outcome if not outcome.is_done)
 
 def exit_code_of(results: Iterable[Result], fail_on: Container[Outcome] = FAILING) -> int:
     """Return the exit code of a run: of the `fail_on` outcomes that apply, 5 before 4 before 3; 0 if none applies."""
-    return max((result.outcome.exit_code for result in results if result.outcome in fail_on), default=EXIT_OK)
+    return max((result.exit_code for result in results if result.outcome in fail_on), default=EXIT_OK)
 
 
 def counted(number: int, noun: str) -> str:

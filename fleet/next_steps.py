@@ -165,10 +165,12 @@ _BY_OUTCOME: dict[Outcome, str] = {
     Outcome.WOULD_OPT_OUT: "Run again without --check to opt {employee} out.",
     Outcome.NOT_OFFERED: "{service} does not offer this control to {employee}. Ask {employee} to confirm it once.",
     Outcome.SUBMITTED: "Track {service}'s reply to {employee}'s request.",
+    Outcome.ATTESTED: "Administrator: accept {employee}'s statement about {service} in fleet.yml (attestation).",
     Outcome.NO_MANDATE: "Ask {employee} for a mandate that covers {service}.",
     Outcome.NOT_PERMITTED: "Administrator: accept the risk in fleet.yml (terms_accepted), or ask {employee} to opt "
     "out in person.",
     Outcome.ADMIN_NEEDED: "The administrator of {service} must switch this off for the whole organization.",
+    Outcome.EMPLOYEE_NEEDED: "Ask {employee} to do it at {service}: only the employee can.",
     Outcome.SIGN_IN_NEEDED: "Ask {employee} to sign in to {service} again, then import the new session.",
     Outcome.CHALLENGED: "Ask {employee} to sign in to {service} in person and complete its challenge.",
     Outcome.WRONG_ACCOUNT: "Ask {employee} to sign in with their own {service} account, then import that session.",
@@ -185,7 +187,8 @@ _PAGE_FAILED = (4, 5)
 """Exit codes of outcomes that a refused host may have caused."""
 
 REFUSED_HOSTS = "The page tried to load {hosts}, which the recipe's asset_hosts do not allow."
-TEMPLATES = (*dict.fromkeys([*_BY_REASON.values(), *_BY_OUTCOME.values()]), REFUSED_HOSTS)
+ACCEPTED = "Nothing to do now: ask {employee} again when this statement expires."
+TEMPLATES = (*dict.fromkeys([*_BY_REASON.values(), *_BY_OUTCOME.values()]), REFUSED_HOSTS, ACCEPTED)
 """Every sentence that `next_step` can return, for translators."""
 
 
@@ -199,6 +202,8 @@ def next_step(result: Result, say: Callable[[str], str] = lambda text: text) -> 
     template = _BY_OUTCOME.get(result.outcome)
     if result.reason is not None:
         template = _BY_REASON.get((result.outcome, result.reason), template)
+    if result.outcome is Outcome.ATTESTED and result.is_done:
+        template = ACCEPTED
     if template is None:
         return None
     service = result.service_name or result.service or say("the service")

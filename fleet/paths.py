@@ -323,6 +323,11 @@ class StateDir:
         return self.root / "revocations"
 
     @property
+    def attestations(self) -> Path:
+        """What employees said that they did themselves, one file per employee."""
+        return self.root / "attestations"
+
+    @property
     def stopped_services(self) -> Path:
         """Services at which no account may be visited, one file each."""
         return self.root / "stopped"
@@ -334,7 +339,10 @@ class StateDir:
 
     @property
     def _folders(self) -> tuple[Path, ...]:
-        return self.sessions, self.audit.root, self.evidence, self.runs, self.revocations, self.stopped_services
+        return (
+            *(self.sessions, self.audit.root, self.evidence, self.runs),
+            *(self.revocations, self.stopped_services, self.attestations),
+        )
 
     def create(self, *, rehearsal: bool = False) -> None:
         """Create the missing folders; a new rehearsal state is marked before anything is written to it.

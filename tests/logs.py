@@ -69,6 +69,7 @@ STARTED = {
     "sandbox_accepted_by": None,
     "terms_accepted": {},
     "personal_sessions": {},
+    "attestations_accepted": {},
     "inventory_sha256": "0",
     "inventory_employees": None,
     "sources_sha256": "0",
@@ -91,6 +92,7 @@ FINISHED = {
     "refused_hosts": [],
     "worker": None,
     "label": None,
+    "attested_on": None,
 }
 INTENDED = {
     "subject": "s_1",

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from fleet.authority.attestations import Attestations
+from fleet.authority.blocklist import Blocklist
+from fleet.authority.mandates import Revocations
 from fleet.model import Outcome, Reading
+from fleet.plan.gates import Gates
 from fleet.recipes.catalog import load_catalog
 from fleet.visit.visit import ControlResult, Order
 
@@ -10,3 +16,14 @@ ORDER = Order(
     load_catalog().recipes["linkedin"], "anna-k", "en", ["ai_training"], {"cookies": [], "origins": []}, False
 )
 PROVED = ControlResult("ai_training", Outcome.OPTED_OUT, Reading.IN, Reading.OUT, read_back=True, picture=b"\x89PNG")
+
+
+def gates_in(folder: Path, *accepted: str) -> Gates:
+    """Gates of a state folder; terms and personal sessions are accepted for the services `accepted`."""
+    return Gates(
+        revoked=Revocations(folder / "revocations"),
+        stopped=Blocklist(folder / "stopped"),
+        attestations=Attestations(folder / "attestations"),
+        terms_accepted=frozenset(accepted),
+        personal_sessions=frozenset(accepted),
+    )

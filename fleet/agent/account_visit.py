@@ -15,12 +15,10 @@ from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
 from fleet.audit.evidence import EvidenceKind, file_name
-from fleet.authority.blocklist import Blocklist
-from fleet.authority.mandates import Revocations
-from fleet.errors import AuditError, SessionError
+from fleet.errors import AuditError, InputError, SessionError
 from fleet.model import Outcome, Reading, Reason
 from fleet.paths import make_private_dir, write_private
-from fleet.plan.gates import is_shut, lacking_authority, refusal
+from fleet.plan.gates import Gates, Refusal, is_shut, lacking_authority
 from fleet.plan.plan import PlannedAccount
 from fleet.recipes.recipe import Recipe
 from fleet.sessions.storage_state import StorageState, is_storable
@@ -38,11 +36,8 @@ class Ground:
     pacing: Pacing
     sessions: SessionStore
     identity: pyrage.x25519.Identity
-    revocations: Revocations
-    stopped: Blocklist
+    gates: Gates
     evidence: Path
-    terms_accepted: frozenset[str]
-    personal_sessions: frozenset[str]
     breaker: Breaker
     in_use: dict[str, asyncio.Lock] = field(default_factory=dict)
     """One lock per session: a session is used by one visit at a time."""
@@ -103,24 +98,27 @@ class AccountVisit:
         if not controls:
             return None
         if ground.breaker.is_open(service):
-            await self._left_alone(controls, Outcome.NOT_RUN, Reason.CIRCUIT_OPEN)
+            await self._left_alone(controls, Refusal(Outcome.NOT_RUN, Reason.CIRCUIT_OPEN))
             return None
         try:
             opened = await asyncio.to_thread(
                 ground.sessions.open, self._employee.name, self._recipe, ground.identity, known
             )
         except SessionError as error:
-            await self._left_alone(controls, Outcome.ERROR, Reason(error.reason))
+            await self._left_alone(controls, Refusal(Outcome.ERROR, Reason(error.reason)))
             return None
         if opened is None:
-            await self._left_alone(controls, Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
+            for control in controls:
+                await ground.recorder.refuse(
+                    self._account, control, ground.gates.without_session(self._account, control)
+                )
             return None
         return controls, opened
 
-    async def _left_alone(self, controls: list[str], outcome: Outcome, reason: Reason) -> None:
+    async def _left_alone(self, controls: list[str], refused: Refusal) -> None:
         """Finish controls of an account whose session is not opened; all its controls are still pending."""
         for control in controls:
-            await self._ground.recorder.finish(self._account, control, outcome, reason)
+            await self._ground.recorder.refuse(self._account, control, refused)
 
     async def _finish_rest(self, reason: Reason) -> None:
         recorder = self._ground.recorder
@@ -136,17 +134,9 @@ class AccountVisit:
         for control in self._account.controls:
             if ground.recorder.is_finished(self._account, control):
                 continue  # finished in an earlier attempt with another visitor
-            refused = refusal(
-                self._account,
-                control,
-                live=self._live,
-                revoked=ground.revocations,
-                stopped=ground.stopped,
-                terms_accepted=ground.terms_accepted,
-                personal_sessions=ground.personal_sessions,
-            )
+            refused = ground.gates.refusal(self._account, control, live=self._live)
             if refused is not None:
-                await ground.recorder.finish(self._account, control, *refused)
+                await ground.recorder.refuse(self._account, control, refused)
             elif control is not None:
                 free.append(control)
         return free
@@ -173,7 +163,7 @@ class AccountVisit:
         Skipped if the employee has revoked the mandate, or if the session was imported or removed in the meantime.
         """
         ground, name = self._ground, self._employee.name
-        lacking = lacking_authority(self._employee, self._recipe.service, ground.revocations)
+        lacking = lacking_authority(self._employee, self._recipe.service, ground.gates.revoked)
         if is_storable(ending.rotated_state) and lacking is not Reason.MANDATE_REVOKED:
             rotated = StorageState.model_validate(ending.rotated_state)
             ground.sessions.seal_back(name, self._recipe, opened, rotated)
@@ -193,7 +183,9 @@ class AccountVisit:
     async def permit(self, control: str) -> Reason | None:
         """Check service and mandate again just before the click: a stop, a revocation or an expiry counts."""
         ground, service = self._ground, self._recipe.service
-        return is_shut(service, ground.stopped) or lacking_authority(self._employee, service, ground.revocations)
+        return is_shut(service, ground.gates.stopped) or lacking_authority(
+            self._employee, service, ground.gates.revoked
+        )
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
         """Record the intent, with a picture of the control before the press."""
@@ -213,8 +205,13 @@ class AccountVisit:
         )
 
     async def finish(self, finding: ControlResult) -> None:
-        """Record the control's outcome."""
+        """Record the control's outcome. A reading supersedes what the employee said before it."""
         self._outcomes.append(finding.outcome)
+        if finding.before is not None or finding.after is not None:
+            # First: a crash in between asks the employee again, but never claims what a later reading contradicts.
+            # No thread: what is awaited before the record may be canceled, and then the reading would be lost.
+            with contextlib.suppress(InputError):  # a file that cannot be read counts for nothing
+                self._ground.gates.attestations.remove(self._employee.name, self._recipe.service, finding.control)
         picture = self._keep(finding.control, EvidenceKind.AFTER, finding.picture)
         label = self._keep(finding.control, EvidenceKind.LABEL, finding.label.encode() if finding.label else None)
         await self._ground.recorder.finish(

@@ -36,6 +36,7 @@ def result_fields(result: Result) -> dict[str, Any]:
         "after": result.after,
         "reason": result.reason,
         "next": next_step(result),
+        "attested_on": result.attested_on.isoformat() if result.attested_on else None,
         "duration_ms": result.duration_ms,
     }
 

@@ -14,6 +14,7 @@ from fleet.audit.run_state import RunState
 from fleet.errors import AuditError
 from fleet.inventory.employee import Employee
 from fleet.model import SERVICE_NAME, Outcome, Reason, Result
+from fleet.plan.gates import Refusal
 from fleet.plan.plan import PlannedAccount
 
 MAX_SERVICES = 100
@@ -100,9 +101,14 @@ class Recorder:
             **{**records.NOTHING_READ, **seen},
         )
 
-    async def finish_each(self, account: PlannedAccount, outcome: Outcome, reason: Reason | None = None) -> None:
+    async def refuse(self, account: PlannedAccount, control: str | None, refused: Refusal) -> None:
+        """Write `control.finished` for a control that is not visited."""
+        day = refused.attested_on.isoformat() if refused.attested_on else None
+        await self.finish(account, control, refused.outcome, refused.reason, attested_on=day)
+
+    async def refuse_each(self, account: PlannedAccount, refused: Refusal) -> None:
         """Finish all controls of an account with the same outcome."""
-        await asyncio.gather(*(self.finish(account, control, outcome, reason) for control in account.controls))
+        await asyncio.gather(*(self.refuse(account, control, refused) for control in account.controls))
 
     def is_finished(self, account: PlannedAccount, control: str | None) -> bool:
         """Return True if the control has its terminal record."""

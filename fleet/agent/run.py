@@ -27,7 +27,7 @@ from fleet.browser.engine import Engine
 from fleet.browser.selector_check import require_selectors
 from fleet.errors import AgentError
 from fleet.model import Reason, Result
-from fleet.plan.gates import unreadable
+from fleet.plan.gates import gates_of, unreadable
 from fleet.plan.pace import pace_of
 from fleet.plan.plan import (
     PlannedAccount,
@@ -137,11 +137,8 @@ class Run:
                 pacing=Pacing(settings.forks * len(browsers), paces, breaker.is_open),
                 sessions=SessionStore(state),
                 identity=identity,
-                revocations=writer.revocations,
-                stopped=writer.stopped,
+                gates=gates_of(settings, writer.revocations, writer.stopped),
                 evidence=state.evidence / spec.run_id,
-                terms_accepted=frozenset(settings.terms_accepted),
-                personal_sessions=frozenset(settings.personal_sessions),
                 breaker=breaker,
             )
             run = cls(spec, recorder, ground, accounts, here, writer)
@@ -158,6 +155,7 @@ class Run:
                 sandbox_accepted_by=None if settings.sandbox else settings.accepted_by,
                 terms_accepted=_decided(settings.terms_accepted, recipes),
                 personal_sessions=_decided(settings.personal_sessions, recipes),
+                attestations_accepted=_decided(settings.accepted_attestations, recipes),
                 inventory_sha256=spec.inventory.digest,
                 inventory_employees=spec.inventory.total,
                 sources_sha256=spec.inventory.sources_digest,
@@ -176,7 +174,7 @@ class Run:
         """Finish accounts with bad data now, so that they are recorded whether or not a play asks for them."""
         ended = unreadable(account)
         if ended is not None:
-            await self._recorder.finish_each(account, *ended)
+            await self._recorder.refuse_each(account, ended)
 
     async def visit(self, employee: str, worker: Visitor | None = None) -> list[Result]:
         """Visit one employee's planned accounts, services in parallel; a second call only returns the results.

@@ -10,7 +10,7 @@ from fleet.audit import records
 from fleet.audit.log import AuditLog
 from fleet.audit.run_state import ControlKey, RunState
 from fleet.audit.segments import read_last_run
-from fleet.model import EXIT_INTERRUPTED, Outcome, Reading, Reason
+from fleet.model import EXIT_INTERRUPTED, Outcome, Reading, Reason, exit_code_of
 
 
 async def close_run(log: AuditLog, run_state: RunState, stopped: Reason | None) -> None:
@@ -36,7 +36,7 @@ async def close_run(log: AuditLog, run_state: RunState, stopped: Reason | None) 
     # Concurrently, so that thousands share a sync: after Ctrl-C a person waits for this.
     await asyncio.gather(*(finish(*each) for each in run_state.unfinished()))
     counts = run_state.count()
-    exit_code = max((Outcome(outcome).exit_code for outcome in counts), default=0)
+    exit_code = exit_code_of(run_state.results({}))
     if stopped is Reason.INTERRUPTED:
         exit_code = EXIT_INTERRUPTED
     finished: dict[str, Any] = {"counts": counts, "stopped": stopped, "exit_code": exit_code}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from fleet.audit import records
@@ -46,18 +46,23 @@ class CurrentState:
     reading: Reading | None = None
     """The last reading, by the last run or an earlier one."""
     read: Sighting | None = None
+    attested_on: date | None = None
+    """When the employee attested it, if the last run ended as `attested`: later than any reading."""
     drift: Drift | None = None
     """Set if the last visit that could read it found it in, after it was read as out."""
 
     @property
     def has_drifted(self) -> bool:
         """Return True if it is reported as drift."""
-        return self.drift is not None
+        return self.drift is not None and self.outcome is not Outcome.ATTESTED
 
     @property
     def could_not_look(self) -> bool:
-        """Return True if the last run read nothing here although the control is not done: it may have drifted."""
-        return not self.outcome.is_done and self.read != self.last
+        """Return True if the last run read nothing here although the control is not done: it may have drifted.
+
+        An attested control has no page to read.
+        """
+        return not self.outcome.is_done and self.outcome is not Outcome.ATTESTED and self.read != self.last
 
 
 _FORGETS = {Outcome.UNKNOWN, Outcome.NOT_OFFERED}
@@ -88,10 +93,13 @@ def _next(known: CurrentState | None, record: Mapping[str, Any]) -> CurrentState
         Outcome(record["outcome"]),
         Reason(record["reason"]) if record["reason"] else None,
         last,
+        attested_on=date.fromisoformat(record["attested_on"]) if record["attested_on"] else None,
     )
     if record["before"] is None and now.outcome not in _FORGETS:
         # No reading: the older one stays, with its age.
-        return now if known is None else replace(known, outcome=now.outcome, reason=now.reason, last=last)
+        if known is None:
+            return now
+        return replace(known, outcome=now.outcome, reason=now.reason, last=last, attested_on=now.attested_on)
     # A reading after a press that may not have been sent does not show what the service stores.
     reading = Reading(record["after"]) if record["after"] and now.outcome not in _FORGETS else None
     drift = None

@@ -20,6 +20,7 @@ _KINDS = {
     records.MANDATE_MET: ("iam", "info"),
     records.MANDATE_REVOKED: ("iam", "change"),
     records.MANDATE_RENEWED: ("iam", "change"),
+    records.CONTROL_ATTESTED: ("iam", "info"),
     records.SERVICE_STOPPED: ("configuration", "change"),
     records.SERVICE_STARTED: ("configuration", "change"),
 }
@@ -70,6 +71,6 @@ def _outcome(record: Mapping[str, Any]) -> str | None:
     if record["event"] != records.CONTROL_FINISHED:
         return None
     outcome = Outcome(record["outcome"])
-    if outcome is Outcome.UNKNOWN:
+    if outcome in (Outcome.UNKNOWN, Outcome.ATTESTED):
         return "unknown"
     return "success" if outcome.exit_code == 0 else "failure"

@@ -30,6 +30,7 @@ _CLASSES = {
     records.MANDATE_MET: (_ENTITY, 2),  # Read
     records.MANDATE_REVOKED: (_ENTITY, 3),  # Update
     records.MANDATE_RENEWED: (_ENTITY, 3),  # Update
+    records.CONTROL_ATTESTED: (_ENTITY, 2),  # Read
     records.SERVICE_STOPPED: (_APPLICATION, 8),  # Update
     records.SERVICE_STARTED: (_APPLICATION, 8),  # Update
     records.LOG_KEY_ROTATED: (_APPLICATION, 8),  # Update
@@ -84,7 +85,7 @@ def as_ocsf(line: bytes, record: Mapping[str, Any], origin: str, employee: str |
 def _entity(record: Mapping[str, Any], employee: str | None) -> dict[str, Any]:
     user = {"uid": record["subject"] or "unknown"} | ({"name": employee} if employee else {})
     entity: dict[str, Any] = {"type_id": 2, "type": "User", "user": user}
-    if record["event"] == records.CONTROL_INTENDED:
+    if record["event"] in (records.CONTROL_INTENDED, records.CONTROL_ATTESTED):
         entity |= {"name": f"{record['service']}.{record['control']}"}
     return entity
 

@@ -19,7 +19,7 @@ import structlog
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Version that is written. Older records keep theirs and are read according to `ADDED`; newer ones are refused."""
 MAX_LINE_BYTES: Final = 8 * 1024
 
@@ -36,6 +36,7 @@ SUBJECT_ERASED: Final = "subject.erased"
 MANDATE_MET: Final = "mandate.met"
 MANDATE_REVOKED: Final = "mandate.revoked"
 MANDATE_RENEWED: Final = "mandate.renewed"
+CONTROL_ATTESTED: Final = "control.attested"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_STARTED: Final = "service.started"
 
@@ -123,6 +124,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "sandbox_accepted_by": _text_or_none,
         "terms_accepted": _named_texts,
         "personal_sessions": _named_texts,
+        "attestations_accepted": _named_texts,
         "inventory_sha256": _text,
         "inventory_employees": _number_or_none,
         "sources_sha256": _text,
@@ -153,6 +155,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "refused_hosts": _texts,
         "worker": _text_or_none,
         "label": _text_or_none,
+        "attested_on": _or_none(_day),
     },
     RUN_FINISHED: {"counts": _counts, "stopped": _reason, "exit_code": _number},
     LOG_RECOVERED: {"bytes": _number_or_none, "sha256": _text_or_none, "unsigned": _number},
@@ -182,6 +185,13 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "subject": _text_or_none,
         "reference_hmac": _text_or_none,
     },
+    CONTROL_ATTESTED: {
+        **_CONTROL,
+        "operator": _number,
+        "said": frozenset({Reason.SWITCHED, Reason.WAS_OFF, Reason.SENT, None}).__contains__,
+        "attested_on": _day,
+        "assurance": _text,
+    },
     SERVICE_STOPPED: {
         "operator": _number_or_none,
         "operator_claimed": _text_or_none,
@@ -204,6 +214,7 @@ ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
         RUN_STARTED: {"sandbox_accepted_by": None, "terms_accepted": {}, "personal_sessions": {}},
         CONTROL_FINISHED: {"label": None},
     },
+    3: {RUN_STARTED: {"attestations_accepted": {}}, CONTROL_FINISHED: {"attested_on": None}},
 }
 """Fields that each version added to existing events, with the value used when reading older records."""
 
@@ -217,6 +228,7 @@ NOTHING_READ: Final[Mapping[str, Any]] = {
     "refused_hosts": [],
     "worker": None,
     "label": None,
+    "attested_on": None,
 }
 """Reading fields of `control.finished` for a control whose page was not seen."""
 
@@ -234,7 +246,9 @@ def _added_since(version: int, event: str) -> dict[str, Any]:
 
 
 _ALL_KINDS: Final = {event: {**_COMMON_KINDS, **kinds} for event, kinds in FIELDS.items()}
-_LATER: Final = {(version, event): _added_since(version, event) for version in (1,) for event in FIELDS}
+_LATER: Final = {
+    (version, event): _added_since(version, event) for version in range(1, SCHEMA_VERSION) for event in FIELDS
+}
 
 
 def parse(line: bytes) -> dict[str, Any] | None:

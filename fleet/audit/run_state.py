@@ -10,6 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Self
 
 from fleet.audit import records
@@ -28,6 +29,8 @@ class RunState:
     started_at: str | None = None
     finished_at: str | None = None
     counts: dict[str, int] | None = None
+    attestations_accepted: Mapping[str, str] = field(default_factory=dict)
+    """By service, the decision to count an attestation as done."""
     planned: dict[str, list[ControlKey]] = field(default_factory=dict)
     """By pseudonym, so that one employee's results cost only that employee's controls."""
     intended: dict[ControlKey, Mapping[str, Any]] = field(default_factory=dict)
@@ -48,6 +51,7 @@ class RunState:
         event = record["event"]
         if event == records.RUN_STARTED:
             self.check, self.started_at = record["check"], record["at"]
+            self.attestations_accepted = record["attestations_accepted"]
         elif event == records.RUN_PLANNED:
             subject = record["subject"]
             self.planned[subject] = [(subject, service, control) for service, control in record["planned"]]
@@ -110,6 +114,8 @@ class RunState:
             reason=Reason(record["reason"]) if record["reason"] else None,
             duration_ms=record["duration_ms"],
             refused_hosts=tuple(record["refused_hosts"]),
+            attested_on=date.fromisoformat(record["attested_on"]) if record["attested_on"] else None,
+            accepted_by=self.attestations_accepted.get(service or ""),
         )
 
 

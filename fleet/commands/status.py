@@ -100,7 +100,7 @@ def status(
     if everybody:
         rows = list(_of_inventory(everybody, settings, catalog, known, found))
     else:
-        rows = list(_of_log(known, found, catalog))
+        rows = list(_of_log(known, found, catalog, settings))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
         return _drift(DriftReport(tuple(rows)), now, notifier)
@@ -128,14 +128,18 @@ def _of_inventory(
                 current = found.get((subject.pseudonym, account.service, control)) if subject else None
                 language = employee.locale or "not stated"
                 name = account.recipe.name if account.recipe else None
-                yield Row(employee.name, account.service, control, employee.groups, language, current, name)
+                accepted = settings.accepted_attestations.get(account.service or "")
+                yield Row(employee.name, account.service, control, employee.groups, language, current, name, accepted)
 
 
-def _of_log(known: dict[str, Subject], found: dict[ControlKey, CurrentState], catalog: Catalog) -> Iterator[Row]:
+def _of_log(
+    known: dict[str, Subject], found: dict[ControlKey, CurrentState], catalog: Catalog, settings: Settings
+) -> Iterator[Row]:
     names = {subject.pseudonym: (name, subject.locale) for name, subject in known.items()}
     for (pseudonym, service, control), current in found.items():
         name, language = names.get(pseudonym, (pseudonym, None))
-        yield Row(name, service, control, (), language or "not stated", current, catalog.name_of(service))
+        accepted = settings.accepted_attestations.get(service or "")
+        yield Row(name, service, control, (), language or "not stated", current, catalog.name_of(service), accepted)
 
 
 def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
@@ -173,11 +177,13 @@ def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
 
 
 def _coverage_table(title: str, parts: list[Coverage], now: datetime, stale: timedelta) -> Table:
-    headings = ("Out", "In", "Not known", "Not offered", "Share out", "Stale")
+    has_attested = any(one.count("attested") for one in parts)
+    states = ("out", "in", *(("attested",) if has_attested else ()), "not known", "not offered")
+    headings = (*(state.capitalize() for state in states), "Share out", "Stale")
     numbers = (Column(heading, justify="right", no_wrap=True) for heading in headings)
     table = plain(Column(title, min_width=12), *numbers, Column("Oldest reading", no_wrap=True))
     for one in parts:
-        counts = [str(one.count(state) or "") for state in ("out", "in", "not known", "not offered")]
+        counts = [str(one.count(state) or "") for state in states]
         share, oldest = one.share_out, one.oldest(now)
         table.add_row(
             Text(one.name),

@@ -10,8 +10,8 @@ from datetime import datetime
 from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
-from fleet.model import Outcome, Reason, Result
-from fleet.plan.gates import refusal
+from fleet.model import Result
+from fleet.plan.gates import gates_of
 from fleet.plan.last_run import History
 from fleet.plan.pace import Pace, pace_of
 from fleet.plan.plan import (
@@ -92,6 +92,8 @@ def forecast(spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> Fo
         live = {one.recipe.service: one.recipe for one in accounts if one.recipe and is_live(one, settings.network)}
         paces = {service: pace_of(recipe, settings) for service, recipe in live.items()}
     revoked, stopped = Revocations(settings.state_dir.revocations), Blocklist(settings.state_dir.stopped_services)
+    gates = gates_of(settings, revoked, stopped)
+    accepted = settings.accepted_attestations
     with_session = {(info.employee, info.service) for info in SessionStore(settings.state_dir).list()}
     history = History(spec)
     visits, left_alone = [], []
@@ -99,23 +101,24 @@ def forecast(spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> Fo
         for account in planned[employee]:
             free = []
             for control in account.controls:
-                refused = refusal(
-                    account,
-                    control,
-                    live=account.service in paces,
-                    revoked=revoked,
-                    stopped=stopped,
-                    terms_accepted=settings.terms_accepted,
-                    personal_sessions=settings.personal_sessions,
-                )
+                refused = gates.refusal(account, control, live=account.service in paces)
                 # A rehearsal creates its own sessions.
                 if refused is None and not rehearsal and (employee, account.service) not in with_session:
-                    refused = Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION
+                    refused = gates.without_session(account, str(control))
                 if refused is None:
                     free.append(control)
                 else:
-                    outcome, reason = refused
-                    left_alone.append(Result(employee, account.service, control, outcome, reason=reason))
+                    left_alone.append(
+                        Result(
+                            employee,
+                            account.service,
+                            control,
+                            refused.outcome,
+                            reason=refused.reason,
+                            attested_on=refused.attested_on,
+                            accepted_by=accepted.get(account.service or ""),
+                        )
+                    )
             if free:
                 visits.append(replace(account, controls=tuple(free)))
     by_service: dict[str, list[PlannedAccount]] = {}

@@ -13,6 +13,7 @@ from fleet.audit.run_state import ControlKey, RunState
 from fleet.audit.segments import of_kind, read_last_run, read_records, read_run, read_starts
 from fleet.errors import InputError
 from fleet.model import Outcome, Reason, Result, counted
+from fleet.plan.gates import gates_of
 from fleet.plan.plan import Planned, RunSpec, check_filters, planned_accounts
 from fleet.recipes.catalog import Catalog
 
@@ -48,7 +49,7 @@ class Selection:
         planned = _planned(spec, catalog)
         chosen: set[Planned] = set()
         if self.only_failed is not None:
-            chosen |= {_whose(result) for result in _results(spec, self.only_failed) if not result.outcome.is_done}
+            chosen |= {_whose(result) for result in _results(spec, self.only_failed) if not result.is_done}
         if self.new or self.stale_days is not None:
             chosen |= self._by_age(spec, planned, now or datetime.now(UTC))
         only = frozenset(planned & chosen)
@@ -72,6 +73,8 @@ class Selection:
         seen = past(of_kind(read_records(places.log), rehearsal=spec.inventory.rehearsal))
         subjects = known_subjects(places.subjects)
         waivers = {employee.name: employee.waivers for employee in spec.inventory.employees}
+        gates = gates_of(spec.settings, (), ())
+        accepted = spec.settings.accepted_attestations
         found = set()
         for name, service, control in planned:
             subject = subjects.get(name)
@@ -83,6 +86,8 @@ class Selection:
                 and control is not None
                 and any(waiver.covers(service, control, now.date()) for waiver in waivers[name])
             )
+            if known.is_attested and service in accepted and control is not None:
+                is_done = is_done or gates.fresh_attestation(name, service, control) is not None
             is_stale = known.looked_at is not None and self._is_stale(now - known.looked_at)
             if (self.new and not is_done) or is_stale:
                 found.add((name, service, control))
@@ -103,6 +108,8 @@ class Past:
     """A run that was not in check mode ended it as done."""
     is_waived: bool = False
     """Such a run skipped it for a waiver."""
+    is_attested: bool = False
+    """Such a run took the employee's word for it."""
     looked_at: datetime | None = None
     """When it was last read, or last seen not to be offered."""
 
@@ -125,6 +132,7 @@ def past(log: Iterable[Mapping[str, Any]]) -> dict[ControlKey, Past]:
         if record["run"] in setting:
             outcome = Outcome(record["outcome"])
             known.is_waived = known.is_waived or outcome.is_excused
+            known.is_attested = known.is_attested or outcome is Outcome.ATTESTED
             known.is_done = known.is_done or (outcome.is_done and not outcome.is_excused)
     return found
 

@@ -32,7 +32,7 @@ def job_summary(report: RunReport) -> str:
     if report.results:
         lines += ["", "| outcome | controls |", "|---|--:|"]
         lines += [f"| {_words(name)} | {count} |" for name, count in count_outcomes(report.results).items()]
-    open_ends = [result for result in report.results if not result.outcome.is_done]
+    open_ends = [result for result in report.results if not result.is_done]
     if open_ends:
         lines += ["", "| employee | control | outcome | next step |", "|---|---|---|---|"]
         lines += ["| " + " | ".join(map(_cell, _row(result))) + " |" for result in open_ends[:MAX_ROWS]]
@@ -48,7 +48,7 @@ def job_annotations(report: RunReport) -> Iterator[str]:
     """
     for error in report.errors[:MAX_ANNOTATIONS]:
         yield _command("error", "Fleet Opt-Out", error)
-    open_ends = Counter((result.service, result.outcome) for result in report.results if not result.outcome.is_done)
+    open_ends = Counter((result.service, result.outcome) for result in report.results if not result.is_done)
     for (service, outcome), count in open_ends.most_common(MAX_ANNOTATIONS):
         kind = "error" if outcome.exit_code == EXIT_NOT_PROVED else "warning"
         kind = kind if outcome in report.fail_on else "notice"

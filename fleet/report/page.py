@@ -45,7 +45,7 @@ class Line:
     @property
     def shade(self) -> str:
         """The row's style class."""
-        return shade(self.result.outcome)
+        return shade(self.result)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _lines(
     results = catalog.named(run_state.results(names, absent=Reason.AGENT_ENDED))
     # Controls that are not done first: their pictures matter most.
     pictures: dict[ControlKey, tuple[tuple[str, str], ...]] = {}
-    for key, _ in sorted(zip(keys, results, strict=True), key=lambda each: -each[1].outcome.exit_code):
+    for key, _ in sorted(zip(keys, results, strict=True), key=lambda each: -each[1].exit_code):
         pictures[key] = evidence.of(key)
     for key, result in zip(keys, results, strict=True):
         finished = run_state.finished.get(key)
@@ -189,7 +189,7 @@ def _bars(lines: Iterable[Line]) -> Iterator[Bar]:
 def _todos(lines: Iterable[Line]) -> Iterator[Todo]:
     steps: dict[str, dict[tuple[str, str], None]] = {}
     for line in lines:
-        if line.step and not line.result.outcome.is_done:
+        if line.step and not line.result.is_done:
             steps.setdefault(line.employee, {})[f"{line.service} {line.control}".strip(), line.step] = None
     for employee, each in steps.items():
         yield Todo(employee, tuple(each))

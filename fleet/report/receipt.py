@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby
 from typing import Any
 
@@ -15,7 +15,7 @@ from fleet.audit import records
 from fleet.audit.proof import Proof
 from fleet.audit.pseudonyms import Subject
 from fleet.audit.signed_note import VerifierKey
-from fleet.model import Outcome
+from fleet.model import Outcome, Reason
 from fleet.recipes.catalog import Catalog
 from fleet.report.rendering import asset, digest, templates
 from fleet.report.translations import Translator, visible
@@ -28,6 +28,8 @@ SENTENCES = {
     Outcome.UNKNOWN: "We tried to switch it off, but could not read back the result ({when}).",
     Outcome.NOT_OFFERED: "The service does not offer this setting to your account ({when}).",
 }
+ATTESTED = "You told us on {day} that it is off; we have not read the page."
+SENT = "You told us on {day} that you sent the form and saw it confirmed; we have not checked."
 NOT_OURS = "It was on when we first read it and off when we read it again; our click may not be the cause ({when})."
 NOT_TOUCHED = "We did not touch it: {outcome} ({when})."
 
@@ -45,6 +47,8 @@ class Entry:
     is_pressed: bool
     at: datetime
     authority: str | None
+    reason: Reason | None
+    attested_on: date | None
     proofs: tuple[Proof, ...]
 
 
@@ -93,6 +97,8 @@ def entries_of(
                 is_pressed=intent is not None,
                 at=datetime.fromisoformat(record["at"]),
                 authority=intent["authority"] if intent else None,
+                reason=Reason(record["reason"]) if record["reason"] else None,
+                attested_on=date.fromisoformat(record["attested_on"]) if record["attested_on"] else None,
                 proofs=tuple(map(prove, proved)),
             )
         )
@@ -138,6 +144,8 @@ def render_receipt(
 def _sentence(entry: Entry, words: Translator) -> str:
     """Return what happened in one sentence; only what was read is claimed."""
     # After an intent it is unknown whether we caused the change.
+    if entry.outcome is Outcome.ATTESTED and entry.attested_on is not None:
+        return words(SENT if entry.reason is Reason.SENT else ATTESTED, day=words.day(entry.attested_on))
     is_pressed_in_vain = entry.is_pressed and entry.outcome is Outcome.ALREADY_OPTED_OUT
     said = NOT_OURS if is_pressed_in_vain else SENTENCES.get(entry.outcome, NOT_TOUCHED)
     return words(said, outcome=words(entry.outcome.replace("_", " ")), when=words.moment(entry.at))

@@ -8,16 +8,16 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fleet.model import Outcome
+from fleet.model import Outcome, Result
 from fleet.report.translations import Translator, visible
 
 SHADES = {0: "done", 3: "person", 4: "in", 5: "failed"}
 """Style class of an outcome by its exit code."""
 
 
-def shade(outcome: Outcome) -> str:
-    """Return the style class of an outcome."""
-    return SHADES[outcome.exit_code]
+def shade(ended: Outcome | Result) -> str:
+    """Return the style class of an outcome or a result."""
+    return SHADES[ended.exit_code]
 
 
 def templates(words: Translator, *, is_page: bool) -> Environment:

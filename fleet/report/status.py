@@ -11,6 +11,9 @@ from fleet.audit.current_state import CurrentState
 from fleet.model import Outcome, Reading, Result, control_name
 from fleet.next_steps import next_step
 
+STATES = ("out", "in", "attested", "not offered", "not known")
+"""States of a control, as counted."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -23,6 +26,8 @@ class Row:
     language: str
     current: CurrentState | None
     service_name: str | None = None
+    accepted_by: str | None = None
+    """The organization's decision to count an attestation as done."""
 
     @property
     def name(self) -> str:
@@ -31,10 +36,12 @@ class Row:
 
     @property
     def state(self) -> str:
-        """`out`, `in`, `not offered`, or `not known`: only what was read."""
+        """`out`, `in`, `not offered` or `not known`, as it was read; `attested` if the employee's word is newer."""
         current = self.current
         if current is None:
             return "not known"
+        if current.outcome is Outcome.ATTESTED:
+            return "attested"
         if current.reading is not None:
             return current.reading.value
         return "not offered" if current.outcome is Outcome.NOT_OFFERED else "not known"
@@ -107,9 +114,11 @@ def next_steps(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:
             current.outcome,
             reason=current.reason,
             service_name=row.service_name,
+            attested_on=current.attested_on,
+            accepted_by=row.accepted_by,
         )
         step = next_step(result)
-        if step and not current.outcome.is_done:
+        if step and not result.is_done:
             yield row, step
 
 
@@ -118,7 +127,7 @@ def status_fields(rows: list[Row], now: datetime, stale: timedelta) -> dict[str,
     steps = {id(row): step for row, step in next_steps(rows)}
 
     def coverage(one: Coverage) -> dict[str, Any]:
-        counts = {state.replace(" ", "_"): one.count(state) for state in ("out", "in", "not offered", "not known")}
+        counts = {state.replace(" ", "_"): one.count(state) for state in STATES}
         oldest = one.oldest(now)
         age = None if oldest is None else int(oldest.total_seconds())
         return {"name": one.name, "controls": len(one.rows), **counts, "stale": one.stale(now, stale), "oldest_s": age}
@@ -136,6 +145,7 @@ def status_fields(rows: list[Row], now: datetime, stale: timedelta) -> dict[str,
             "has_drifted": current is not None and current.has_drifted,
             "could_not_look": current is None or current.could_not_look,
             "last_outcome": current.outcome if current else None,
+            "attested_on": current.attested_on.isoformat() if current and current.attested_on else None,
             "next": steps.get(id(row)),
         }
 

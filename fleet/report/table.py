@@ -46,7 +46,7 @@ def results_table(results: list[Result]) -> Table:
         step = next_step(first)
         said = _outcome(first.outcome)
         if step:
-            said.append(f"\n{visible(step)}", style="dim" if first.outcome.is_done else "default")
+            said.append(f"\n{visible(step)}", style="dim" if first.is_done else "default")
         name = "" if first.employee == before else first.employee
         table.add_row(Text(visible(name)), Text(controls), said)
         before = first.employee

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from math import floor
 from pathlib import Path
@@ -37,10 +37,13 @@ class Translator:
         """Return a share as whole percent, in this language's format."""
         return str(format_percent(whole_percents(share) / 100, locale=self.language))
 
+    def day(self, on: date) -> str:
+        """Return a day, such as `November 29, 2026`."""
+        return str(format_date(on, "long", locale=self.language))
+
     def moment(self, at: datetime) -> str:
         """Return day and time in UTC."""
-        day, time = format_date(at, "long", locale=self.language), format_time(at, "HH:mm", locale=self.language)
-        return f"{day}, {time} UTC"
+        return f"{self.day(at)}, {format_time(at, 'HH:mm', locale=self.language)} UTC"
 
     def age(self, age: timedelta) -> str:
         """Return a rough age, such as `3 days`."""

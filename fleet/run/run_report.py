@@ -34,7 +34,7 @@ class RunReport:
     @property
     def uncounted(self) -> list[Result]:
         """The results that are not done and that --fail-on excludes."""
-        return [result for result in self.results if result.outcome in FAILING - self.fail_on]
+        return [result for result in self.results if not result.is_done and result.outcome not in self.fail_on]
 
     @property
     def meaning(self) -> str:

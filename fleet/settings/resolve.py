@@ -18,7 +18,7 @@ from fleet.settings.file import expanded, find_config, read_config
 from fleet.settings.hours import Hours
 from fleet.settings.setting import Setting
 from fleet.settings.table import SETTINGS, setting_named
-from fleet.settings.values import BreakerLimits, Pause
+from fleet.settings.values import AttestationPolicy, BreakerLimits, Pause
 from fleet.ssh import WorkerAddress
 
 
@@ -89,9 +89,15 @@ class Settings:
     hours: dict[str, Hours] = field(default_factory=dict)
     terms_accepted: dict[str, str] = field(default_factory=dict)
     personal_sessions: dict[str, str] = field(default_factory=dict)
+    attestation: dict[str, AttestationPolicy] = field(default_factory=dict)
     sandbox: bool = True
     accepted_by: str | None = None
     fail_on: frozenset[Outcome] = FAILING
+
+    @property
+    def accepted_attestations(self) -> dict[str, str]:
+        """By service, the decision to count an attestation as done."""
+        return {service: one.accepted_by for service, one in self.attestation.items() if one.accepted_by is not None}
 
     @property
     def state_dir(self) -> StateDir:

@@ -17,7 +17,17 @@ from fleet.paths import default_identity, default_log_key, default_state
 from fleet.settings.fail_on import parse_fail_on
 from fleet.settings.hours import Hours
 from fleet.settings.setting import Option, Parser, Setting
-from fleet.settings.values import Address, BreakerLimits, Forks, HoursText, Name, PathText, Pause, Switch
+from fleet.settings.values import (
+    Address,
+    AttestationPolicy,
+    BreakerLimits,
+    Forks,
+    HoursText,
+    Name,
+    PathText,
+    Pause,
+    Switch,
+)
 from fleet.ssh import parse_workers
 
 
@@ -225,6 +235,14 @@ SETTINGS: tuple[Setting, ...] = (
         "personal_sessions",
         dict[Name, Name],
         "Per service: reference of your decision to use stored sessions of personal accounts.",
+        default=dict,
+    ),
+    Setting(
+        "attestation",
+        dict[Name, AttestationPolicy],
+        "Per service: how far to trust employees' own statements, as `{linkedin: {accepted_by: REF, for_days: 180}}`.",
+        "A statement counts for `for_days` days (180). With `accepted_by`, the reference of your decision, `attested` "
+        "is done (exit code 0) for as long; without it, a person must act (3).",
         default=dict,
     ),
     Setting(

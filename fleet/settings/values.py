@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from fleet.authority.attestations import FRESH_DAYS
 from fleet.settings.hours import Hours
 
 MAX_FORKS = 64
@@ -60,6 +61,13 @@ class BreakerLimits(Strict):
     page_changes: Count = 3
     rate_limits: Count = 3
     visits: Count = 20
+
+
+class AttestationPolicy(Strict):
+    """What employees' attestations count for at one service: for how many days, and as done if someone accepted it."""
+
+    accepted_by: Name | None = None
+    for_days: int = Field(default=FRESH_DAYS, ge=1, le=3650, strict=True)
 
 
 class _InOrder(Strict):

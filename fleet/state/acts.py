@@ -24,6 +24,7 @@ from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.maintenance import beat
 from fleet.audit.pseudonyms import Subject, Subjects
+from fleet.authority.attestations import Attestation, Attestations, Said
 from fleet.authority.blocklist import Blocklist, Entry
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
@@ -71,6 +72,18 @@ class Start(_Act):
     operator_claimed: Claimed | None
 
 
+class Attest(_Act):
+    """Take in what an employee says that they did themselves; without `said` an earlier statement is withdrawn."""
+
+    act: Literal["attest"] = "attest"
+    employee: Name
+    service: Service
+    control: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    said: Said | None
+    attested_on: Annotated[date, Field(strict=False)]
+    assurance: Literal["oidc_session"]
+
+
 class Erase(_Act):
     """Delete all data that leads to these people."""
 
@@ -85,7 +98,7 @@ class Prune(_Act):
     before: Annotated[date, Field(strict=False)]
 
 
-Act = Settle | Checkpoint | Renew | Start | Erase | Prune
+Act = Settle | Checkpoint | Renew | Start | Attest | Erase | Prune
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """An act as sent to an agent."""
 
@@ -143,6 +156,8 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
             await _renew(act, writer)
         case Start():
             await _start(act, writer)
+        case Attest():
+            await _attest(act, writer)
         case Erase():
             for employee in act.employees:
                 why = needs(employee)
@@ -230,3 +245,24 @@ async def _start(act: Start, writer: Writer) -> None:
         reference=act.reference,
     )
     writer.stopped.remove(act.service)
+
+
+async def _attest(act: Attest, writer: Writer) -> None:
+    attestations = Attestations(writer.state.attestations)
+    subject = writer.subjects.of({act.employee: None})[act.employee]
+    if act.said is None:  # what takes away takes effect first
+        attestations.remove(act.employee, act.service, act.control)
+    await writer.log.append(
+        records.CONTROL_ATTESTED,
+        None,
+        subject=subject.pseudonym,
+        service=act.service,
+        control=act.control,
+        operator=os.getuid(),
+        said=act.said,
+        attested_on=act.attested_on.isoformat(),
+        assurance=act.assurance,
+    )
+    if act.said is not None:
+        said = Attestation(service=act.service, control=act.control, said=act.said, attested_on=act.attested_on)
+        attestations.put(act.employee, said)

@@ -20,6 +20,7 @@ from fleet.audit.keys import read_keys
 from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subjects
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_records, segments
+from fleet.authority.attestations import Attestations
 from fleet.model import RUN_ID
 from fleet.paths import StateDir, sync_folder, write_private
 from fleet.sessions.store import SessionStore
@@ -48,7 +49,7 @@ class _Traces:
 
 
 async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
-    """Delete each person's row, key, sessions and pictures. A revoked mandate stays revoked.
+    """Delete each person's row, key, sessions, pictures and attestations. A revoked mandate stays revoked.
 
     People without any data are omitted. All erasures are recorded before anything is deleted. Raises as
     `AuditLog` and `Subjects` do; a person not erased by then is still known and can be erased again.
@@ -98,12 +99,13 @@ def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
 
 
 def _delete(state: StateDir, found: Mapping[str, _Traces]) -> None:
-    store = SessionStore(state)
+    store, attestations = SessionStore(state), Attestations(state.attestations)
     for name, one in found.items():
         for path in (*one.pictures, *one.rests):
             path.unlink(missing_ok=True)
         for service in one.services:
             store.remove(name, service)
+        attestations.forget(name)
 
 
 def _is_rest_of(name: str, employee: str) -> bool:

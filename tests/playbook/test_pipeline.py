@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from fleet.audit import records as schema
+from fleet.authority.attestations import Attestation, Attestations
+from fleet.paths import StateDir, default_identity, default_log_key
+from fleet.plan.gates import today
+from fleet.state.create import make_state
 from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
@@ -102,6 +106,32 @@ class TestFleetRun:
         assert second["counts"] == {"already_opted_out": 1, "challenged": 4}
         visited = [employee for employee, _, _ in entries(schema.CONTROL_FINISHED, second["run_id"])]
         assert visited == [f"person.{number}" for number in (3, 4, 0, 1, 2)]
+
+    def test_what_employees_say_is_told_apart_from_what_was_read(self, tmp_path: Path) -> None:
+        """In answer, JUnit and status; a reading takes its place, a decision in fleet.yml makes it done."""
+        staff = tmp_path / "staff.yml"
+        hosts = {name: at_linkedin(name, case="switched_on") for name in ("anna", "ben")}
+        del hosts["anna"]["fleet_mandate"]
+        staff.write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": True}, "hosts": hosts}}))
+        keys = (path.with_name(f"rehearsal-{path.name}") for path in (default_identity(), default_log_key()))
+        make_state(StateDir(state()), *keys, rehearsal=True)
+        for name in hosts:
+            said = {"service": "linkedin", "control": "ai_training", "said": "switched", "attested_on": f"{today()}"}
+            Attestations(state() / "attestations").put(name, Attestation.model_validate(said))
+        run = ("run", "-i", str(staff), "--output", "json", "--junit", str(tmp_path / "junit.xml"))
+        first = json.loads(fleet(*run).stdout)
+        assert (first["exit_code"], first["counts"]) == (3, {"opted_out": 1, "attested": 1})
+        assert [row["attested_on"] for row in first["results"]] == [f"{today()}", None]
+        assert 'failures="1"' in (tmp_path / "junit.xml").read_text()
+        shown = json.loads(fleet("status", "--rehearsal", "-i", str(staff), "--output", "json").stdout)
+        assert [(row["employee"], row["state"]) for row in shown["controls"]] == [("anna", "attested"), ("ben", "out")]
+        (tmp_path / "fleet.yml").write_text("attestation: {linkedin: {accepted_by: Board 12}}\n")
+        second = json.loads(fleet(*run).stdout)
+        assert (second["exit_code"], second["counts"]) == (0, {"already_opted_out": 1, "attested": 1})
+        assert 'skipped="1"' in (tmp_path / "junit.xml").read_text()
+        [started, again] = [one for one in records() if one["event"] == "run.started"]
+        assert (started["attestations_accepted"], again["attestations_accepted"]) == ({}, {"linkedin": "Board 12"})
+        assert [one["exit_code"] for one in records() if one["event"] == "run.finished"] == [3, 0]
 
     def test_a_plan_is_told_and_nothing_is_touched(self) -> None:
         """Who, what and how long, as text and as JSON; not even a state directory is made."""

@@ -48,7 +48,7 @@ from fleet.visit.visit import ControlResult, Ending, Journal, Order
 from tests.commands import fleet
 from tests.logs import STARTED, finish
 from tests.unit.stopped_run import spec
-from tests.visits import ORDER
+from tests.visits import ORDER, gates_in
 
 RUN = "20260315T120000Z-abcdef"
 
@@ -130,11 +130,8 @@ class Under:
             # What is tested begins with a session that was opened: no age file is needed for that.
             sessions=cast("SessionStore", SimpleNamespace(open=lambda *_: Opened(StorageState(), ""))),
             identity=pyrage.x25519.Identity.generate(),
-            revocations=Revocations(state.revocations),
-            stopped=Blocklist(state.stopped_services),
+            gates=gates_in(state.root),
             evidence=state.evidence / RUN,
-            terms_accepted=frozenset(),
-            personal_sessions=frozenset(),
             breaker=Breaker(None),
         )
         of_state = replace(spec(state.root), run_id=RUN)

@@ -53,6 +53,18 @@ OTHERS = [
         },
     ),
     (records.MANDATE_RENEWED, {"subject": "s_1", **ACT, "reference_hmac": "0"}),
+    (
+        records.CONTROL_ATTESTED,
+        {
+            "subject": "s_1",
+            "service": "linkedin",
+            "control": "ai_training",
+            "operator": 1000,
+            "said": "switched",
+            "attested_on": "2026-03-01",
+            "assurance": "oidc_session",
+        },
+    ),
     (records.SERVICE_STOPPED, {"service": "linkedin", **ACT, "reference": None, "stopped_on": "2026-03-01"}),
     (records.SERVICE_STARTED, {"service": "linkedin", **ACT, "reference": "OPS-7"}),
 ]

@@ -19,8 +19,6 @@ from fleet.agent.run import Run
 from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subject
 from fleet.audit.run_state import RunState
-from fleet.authority.blocklist import Blocklist
-from fleet.authority.mandates import Revocations
 from fleet.inventory.employee import Account, Employee
 from fleet.model import Outcome, Reading
 from fleet.plan.pace import Pace
@@ -29,7 +27,7 @@ from fleet.sessions.storage_state import StorageState
 from fleet.sessions.store import Opened
 from fleet.visit.visit import Ending, Journal, Order, VisitorLost
 from tests.logs import lines
-from tests.visits import ORDER, PROVED
+from tests.visits import ORDER, PROVED, gates_in
 
 
 class Dying:
@@ -67,11 +65,8 @@ class Desk:
             pacing=Pacing(1, {"linkedin": Pace(3600, 3600)}),
             sessions=sessions,
             identity=pyrage.x25519.Identity.generate(),
-            revocations=Revocations(folder / "revocations"),
-            stopped=Blocklist(folder / "stopped"),
+            gates=gates_in(folder, "linkedin"),
             evidence=folder / "evidence",
-            terms_accepted=frozenset({"linkedin"}),
-            personal_sessions=frozenset({"linkedin"}),
             breaker=Breaker(None),
         )
         self._folder = folder

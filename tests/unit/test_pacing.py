@@ -17,7 +17,6 @@ from fleet.agent.recorder import Recorder
 from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subject
 from fleet.audit.run_state import RunState
-from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Mandate, Revocations
 from fleet.browser.traffic import seconds_of
 from fleet.inventory.employee import Account, Employee
@@ -32,7 +31,7 @@ from fleet.state.create import make_state
 from fleet.visit.visit import ControlResult, Ending, Journal, Order
 from tests.logs import lines
 from tests.loops import run_jumping
-from tests.visits import ORDER
+from tests.visits import ORDER, gates_in
 
 PAUSE = Pace(10, 10)
 
@@ -213,11 +212,8 @@ class Fleet:
             pacing=Pacing(8, {"linkedin": Pace(20, 20)}, breaker.is_open),
             sessions=self.store,
             identity=self._identity,
-            revocations=Revocations(self.state.revocations),
-            stopped=Blocklist(self.state.stopped_services),
+            gates=gates_in(self.state.root, "linkedin"),
             evidence=self.state.evidence,
-            terms_accepted=frozenset({"linkedin"}),
-            personal_sessions=frozenset({"linkedin"}),
             breaker=breaker,
         )
 

@@ -91,9 +91,14 @@ class TestVersions:
             (
                 records.RUN_STARTED,
                 STARTED,
-                {"sandbox_accepted_by": None, "terms_accepted": {}, "personal_sessions": {}},
+                {
+                    "sandbox_accepted_by": None,
+                    "terms_accepted": {},
+                    "personal_sessions": {},
+                    "attestations_accepted": {},
+                },
             ),
-            (records.CONTROL_FINISHED, FINISHED, {"label": None}),
+            (records.CONTROL_FINISHED, FINISHED, {"label": None, "attested_on": None}),
         ],
     )
     def test_a_record_of_version_1_is_read_with_what_came_later(
@@ -139,12 +144,12 @@ class TestVersions:
         """Whether it is read, continued or verified: nothing in it is guessed at, and nothing is written to it."""
         folder = tmp_path / "audit"
         asyncio.run(write(folder, 2))
-        newer = written(records.CONTROL_FINISHED, FINISHED, v=3, seq=2, whatever=[1])
+        newer = written(records.CONTROL_FINISHED, FINISHED, v=4, seq=2, whatever=[1])
         with log_path(folder).open("ab") as file:
             file.write(newer + b"\n")
         before = log_path(folder).read_bytes()
         with pytest.raises(
-            AuditError, match="holds records of version 3, and this Fleet Opt-Out reads versions up to 2"
+            AuditError, match="holds records of version 4, and this Fleet Opt-Out reads versions up to 3"
         ):
             attempt(folder)
         assert log_path(folder).read_bytes() == before

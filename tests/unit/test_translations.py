@@ -10,7 +10,7 @@ from babel.messages.pofile import read_po
 
 from fleet.model import Outcome
 from fleet.next_steps import TEMPLATES
-from fleet.report.receipt import NOT_OURS, NOT_TOUCHED, SENTENCES
+from fleet.report.receipt import ATTESTED, NOT_OURS, NOT_TOUCHED, SENT, SENTENCES
 from fleet.report.translations import LANGUAGES, LOCALE, translator_for
 from tests.conftest import ROOT
 
@@ -25,7 +25,7 @@ def said() -> set[str]:
     sources = [*REPORT.glob("*.py"), *REPORT.glob("templates/*.j2")]
     found = {text for path in sources for text in _SAID.findall(path.read_text("utf-8"))}
     outcomes = {outcome.value.replace("_", " ") for outcome in Outcome}
-    return found | outcomes | OTHERS | {*TEMPLATES, *SENTENCES.values(), NOT_TOUCHED, NOT_OURS}
+    return found | outcomes | OTHERS | {*TEMPLATES, *SENTENCES.values(), NOT_TOUCHED, NOT_OURS, ATTESTED, SENT}
 
 
 def placeholders(text: str) -> list[str]:
