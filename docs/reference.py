@@ -25,9 +25,9 @@ PAGE = ROOT / "docs" / "reference.md"
 SPECS = ROOT / "roles" / "optout" / "meta" / "argument_specs.yml"
 
 PIPELINE = {
-    0: "pass, also if there was nothing to do",
-    1: "fail, and show the log to the owner of the job",
-    2: "fail; nothing was touched, and a retry changes nothing",
+    0: "pass, even if there was nothing to do",
+    1: "fail, and send the job's output to its owner",
+    2: "fail; nothing was touched, and a retry will not help",
     3: "pass with a warning; forward the list (`next` in the JSON), and run `--only-failed last` later",
     4: "with `--check`: start a run without it; otherwise fail",
     5: "try `--only-failed last` once, then fail",
@@ -78,7 +78,8 @@ def step(outcome: Outcome, reason: Reason | None = None) -> str:
 def _outcomes() -> Iterator[str]:
     yield from ("## Outcomes", "")
     yield from (
-        "Each employee × service × control ends a run with exactly one outcome. Reports give the names.",
+        "In each run, every employee × service × control gets exactly one outcome. Output shows real names in place of "
+        "EMPLOYEE and SERVICE.",
         "",
     )
     yield from table(
@@ -86,7 +87,7 @@ def _outcomes() -> Iterator[str]:
         ((f"`{one}`", OUTCOME_MEANING[one], str(one.exit_code), step(one)) for one in Outcome),
     )
     yield from ("## Reasons", "")
-    yield from ("An outcome may have a reason, which says more exactly what to do.", "")
+    yield from ("An outcome may have a reason with a more specific next step.", "")
     yield from table(
         ("outcome", "reason", "what to do"),
         (
@@ -101,7 +102,7 @@ def _outcomes() -> Iterator[str]:
 def _exit_codes() -> Iterator[str]:
     yield from ("## Exit codes", "")
     yield from ("### Exit codes of `fleet run`", "")
-    yield from ("If several apply, the first in the order 130, 1, 2, 5, 4, 3, 0.", "")
+    yield from ("If several apply, the first of these is used: 130, 1, 2, 5, 4, 3, 0.", "")
     yield from table(
         ("code", "meaning", "what a pipeline should do"),
         ((str(code), meaning, PIPELINE[code]) for code, meaning in EXIT_MEANING.items()),
@@ -114,10 +115,10 @@ def _exit_codes() -> Iterator[str]:
 def _settings() -> Iterator[str]:
     yield from ("## Settings", "")
     yield from (
-        "An option is above an environment variable, which is above `fleet.yml`. Paths in the file are relative to its "
-        "folder. `fleet config show` prints every setting and its source. A play without `fleet run` takes the role "
-        "variables in place of options; in text, commas divide the entries of a list. Where a list is expected, one "
-        "entry may be written without brackets.",
+        "Options override environment variables, which override `fleet.yml`. Paths in the file are relative to its "
+        "folder. `fleet config show` prints every setting and its source. Plain `ansible-playbook` uses role variables "
+        "in place of options. A list in `fleet.yml` may be a single value without brackets; in a role variable, it may "
+        "be a YAML list or text with commas between its entries.",
         "",
     )
     version = ("`version`", "", "", "", f"`{VERSION}`", "Version of the file's format.")

@@ -68,7 +68,7 @@ def _options(
 def _forbid_core_dumps() -> None:
     """Disable core dumps here, in the agent and in its browsers: a crash must not write keys and sessions to disk."""
     with suppress(ValueError):  # a hard limit of 0 cannot be raised; it lets no file through
-        # The kernel takes a limit of 0 for files only, one of 1 also where dumps are piped to a program (core(5)).
+        # A limit of 0 stops only dumps to files; the kernel treats 1 as "no dump" even for a pipe (fs/coredump.c).
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 
 

@@ -109,15 +109,15 @@ EXIT_MEANING: dict[int, str] = {
     EXIT_TOOL_FAILED: "the tool itself failed",
     EXIT_BAD_INPUT: "the command or an input file is wrong",
     EXIT_PERSON_NEEDED: "a person must act before the rest can be done",
-    EXIT_STILL_IN: "at least one setting is still in",
+    EXIT_STILL_IN: "at least one setting is still opted in",
     EXIT_NOT_PROVED: "at least one setting could not be read or set",
     EXIT_INTERRUPTED: "the run was interrupted",
 }
 
 OUTCOME_MEANING: dict[Outcome, str] = {
-    Outcome.ALREADY_OPTED_OUT: "read as out; nothing was done",
-    Outcome.OPTED_OUT: "set, the page loaded again, and read back as out",
-    Outcome.WOULD_OPT_OUT: "check mode: read as in; a run without `--check` would set it",
+    Outcome.ALREADY_OPTED_OUT: "read as opted out; nothing was done",
+    Outcome.OPTED_OUT: "set, the page loaded again, and read back as opted out",
+    Outcome.WOULD_OPT_OUT: "check mode: read as opted in; a run without `--check` would set it",
     Outcome.NOT_OFFERED: "the page says that this account does not have the control",
     Outcome.SUBMITTED: "a request was sent and the service confirmed it (no recipe does this yet)",
     Outcome.WAIVED: "an agreed exception is in force",
@@ -128,7 +128,7 @@ OUTCOME_MEANING: dict[Outcome, str] = {
     Outcome.CHALLENGED: "the service asks for a CAPTCHA, a code or the like; the visit ended there",
     Outcome.WRONG_ACCOUNT: "another person is signed in",
     Outcome.PAGE_CHANGED: "the page, the person or the control was not found exactly as declared; not touched",
-    Outcome.NOT_SAVED: "set, but read back as still in",
+    Outcome.NOT_SAVED: "set, but read back as still opted in",
     Outcome.UNKNOWN: "set, but the result could not be read; the next run reads first",
     Outcome.ERROR: "network, browser or data error, or a bug in Fleet Opt-Out; the reason says which",
     Outcome.NOT_RUN: "planned, but never reached",
@@ -216,7 +216,7 @@ STOPPING = frozenset({Reason.SERVICE_STOPPED, Reason.STOPS_UNREADABLE})
 
 
 def outcome_of_refusal(reason: Reason) -> Outcome:
-    """Return the outcome of a control that was refused a moment before the press, from the reason found then."""
+    """Return the outcome of a control that was refused a moment before the click, from the reason found then."""
     return Outcome.NOT_PERMITTED if reason in STOPPING else Outcome.NO_MANDATE
 
 

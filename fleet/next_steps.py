@@ -23,7 +23,7 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NO_MANDATE,
         Reason.REVOCATIONS_UNREADABLE,
     ): "Administrator: run 'fleet mandates list' to see why revocations cannot be read. No setting is changed until "
-    "then.",
+    "this is fixed.",
     (
         Outcome.NOT_PERMITTED,
         Reason.SERVICE_STOPPED,
@@ -31,11 +31,13 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (
         Outcome.NOT_PERMITTED,
         Reason.STOPS_UNREADABLE,
-    ): "Administrator: run 'fleet services list' to see why stops cannot be read. No account is visited until then.",
+    ): "Administrator: run 'fleet services list' to see why stops cannot be read. No account is visited until this "
+    "is fixed.",
     (
         Outcome.NOT_PERMITTED,
         Reason.PERSONAL_SESSION,
-    ): "Ask {employee} to do it in person, or allow personal sessions at {service} in fleet.yml (personal_sessions).",
+    ): "Ask {employee} to opt out in person, or allow personal sessions for {service} in fleet.yml "
+    "(personal_sessions).",
     (Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION): "Ask {employee} to sign in to {service}, then import that session.",
     (Outcome.CHALLENGED, Reason.CAPTCHA): "Ask {employee} to sign in to {service} and solve the CAPTCHA in person.",
     (Outcome.CHALLENGED, Reason.CODE): "Ask {employee} to sign in to {service} and enter the code it sent.",
@@ -76,31 +78,31 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.PAGE_CHANGED,
         Reason.UNSTABLE,
     ): "Recipe author: the page of {service} kept changing; check whether the recipe needs `ready`.",
-    (Outcome.PAGE_CHANGED, Reason.DISABLED): "Check the setting once in {employee}'s account: {service} shows the "
-    "control as disabled.",
+    (Outcome.PAGE_CHANGED, Reason.DISABLED): "Ask {employee} to check the setting: {service} shows the control as "
+    "disabled.",
     (
         Outcome.UNKNOWN,
         Reason.NOT_SENT,
-    ): "Recipe author: the page of {service} sent nothing when the control was pressed, so no change can be proved "
+    ): "Recipe author: the page of {service} sent nothing when the control was clicked, so no change can be proved "
     "there.",
     (
         Outcome.NOT_SAVED,
         Reason.STILL_IN,
-    ): "Recipe author: {service} still shows the control unchanged; check {employee}'s account for a dialog or a Save "
-    "button.",
+    ): "Recipe author: with {employee}, check the page for a dialog or a Save button; {service} still shows the "
+    "control unchanged.",
     (
         Outcome.NOT_SAVED,
         Reason.DIALOG,
-    ): "Ask {employee} to switch it off by hand: {service} first asks a question that only a person may answer.",
+    ): "Ask {employee} to opt out in person: {service} asks a question that only a person may answer.",
     (
         Outcome.NOT_SAVED,
         Reason.SAVE_REFUSED,
-    ): "Run again later: {service} refused the change. If this persists, check the page in {employee}'s account.",
+    ): "Run again later: {service} refused the change. If this persists, ask {employee} to check the page.",
     (
         Outcome.NOT_SAVED,
         Reason.SAVE_UNANSWERED,
     ): "Run again later: {service} did not respond when the change was saved.",
-    (Outcome.NOT_SAVED, Reason.SAVE_BUTTON): "Recipe author: {service} showed no Save button to press.",
+    (Outcome.NOT_SAVED, Reason.SAVE_BUTTON): "Recipe author: {service} showed no Save button to click.",
     (
         Outcome.ERROR,
         Reason.BAD_DATA,
@@ -118,20 +120,20 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (
         Outcome.ERROR,
         Reason.TIMEOUT,
-    ): "Run again later: {service} did not respond in time. If this persists, check the page in {employee}'s account.",
-    (Outcome.ERROR, Reason.TLS): "Check the certificate of {service}, or pass its key with --trust-spki on loopback.",
+    ): "Run again later: {service} did not respond in time. If this persists, ask {employee} to check the page.",
+    (Outcome.ERROR, Reason.TLS): "Check {service}'s certificate. Behind TLS inspection, trust the company's root CA "
+    "(docs/operations.md); on loopback, use --trust-spki.",
     (Outcome.ERROR, Reason.RATE_LIMITED): "Run again later: {service} limits the rate of visits.",
-    (Outcome.ERROR, Reason.FORBIDDEN): "Check the page once in {employee}'s account: {service} denies access to it "
-    "(HTTP 403).",
+    (Outcome.ERROR, Reason.FORBIDDEN): "Ask {employee} to check the page: {service} denies access (HTTP 403).",
     (Outcome.ERROR, Reason.SERVICE_ERROR): "Run again later: {service} responded with an error.",
     (
         Outcome.ERROR,
         Reason.DATA_MISSING,
-    ): "Run again later: {service} did not send its page all data, so the reading proves nothing.",
+    ): "Run again later: {service} did not send all of the page's data, so the reading proves nothing.",
     (
         Outcome.UNKNOWN,
         Reason.DATA_MISSING,
-    ): "Run again later: {service} did not send its page all data, so the last reading proves nothing.",
+    ): "Run again later: {service} did not send all of the page's data, so the last reading proves nothing.",
     (
         Outcome.ERROR,
         Reason.WORKER_LOST,
@@ -154,23 +156,25 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         (
             Outcome.UNKNOWN,
             reason,
-        ): "Ask {employee} to answer in person what {service} asks at sign-in; then run again to read the setting."
+        ): "Ask {employee} to complete {service}'s sign-in challenge in person; then run again to read the setting."
         for reason in (Reason.CAPTCHA, Reason.CODE, Reason.DEVICE_APPROVAL, Reason.RESTRICTION, Reason.CHALLENGE)
     },
 }
 
 _BY_OUTCOME: dict[Outcome, str] = {
     Outcome.WOULD_OPT_OUT: "Run again without --check to opt {employee} out.",
-    Outcome.NOT_OFFERED: "Nothing to do: {service} does not offer this control to {employee}. Check once by hand.",
+    Outcome.NOT_OFFERED: "{service} does not offer this control to {employee}. Ask {employee} to confirm it once.",
     Outcome.SUBMITTED: "Track {service}'s reply to {employee}'s request.",
     Outcome.NO_MANDATE: "Ask {employee} for a mandate that covers {service}.",
-    Outcome.NOT_PERMITTED: "Administrator: accept the risk in fleet.yml (terms_accepted), or ask {employee} to do it.",
+    Outcome.NOT_PERMITTED: "Administrator: accept the risk in fleet.yml (terms_accepted), or ask {employee} to opt "
+    "out in person.",
     Outcome.ADMIN_NEEDED: "The administrator of {service} must switch this off for the whole organization.",
     Outcome.SIGN_IN_NEEDED: "Ask {employee} to sign in to {service} again, then import the new session.",
-    Outcome.CHALLENGED: "Ask {employee} to sign in to {service} in person and answer what it asks.",
+    Outcome.CHALLENGED: "Ask {employee} to sign in to {service} in person and complete its challenge.",
     Outcome.WRONG_ACCOUNT: "Ask {employee} to sign in with their own {service} account, then import that session.",
     Outcome.PAGE_CHANGED: "Recipe author: the page of {service} does not match the recipe.",
-    Outcome.NOT_SAVED: "Recipe author: {service} did not keep the change; check the page in {employee}'s account.",
+    Outcome.NOT_SAVED: "Ask {employee} to check the setting: {service} did not keep the change. If this persists, "
+    "tell the recipe author.",
     Outcome.UNKNOWN: "Run again: the next run reads the setting at {service} before it changes anything.",
     Outcome.ERROR: "Run again; if this persists, report it with the agent's log (runs/ in the state directory).",
     Outcome.NOT_RUN: "Run again: this account was not reached.",

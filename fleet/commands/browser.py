@@ -1,4 +1,4 @@
-"""`fleet browser`: find or install the browser that runs use."""
+"""`fleet browser`: install the browser that runs use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import typer
 from fleet.browser.find_browser import install_browser
 from fleet.commands.options import people
 
-app = typer.Typer(no_args_is_help=True, help="Find or install the browser.")
+app = typer.Typer(no_args_is_help=True, help="Install the browser.")
 
 
 @app.callback()
@@ -17,6 +17,9 @@ def _group() -> None:
 
 @app.command()
 def install() -> None:
-    """Install a browser if there is none: Playwright's headless shell, or else the system's package."""
+    """Install a browser if there is none: Playwright's headless shell or, if the download fails, Debian's package.
+
+    Debian's package needs root, or sudo without a password.
+    """
     program = install_browser(lambda line: people.print(line))
     typer.echo(f"{program.name} at {program.path}: {program.version()}")

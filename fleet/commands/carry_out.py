@@ -52,7 +52,7 @@ def block(
         operator_claimed=claimed_operator(),
     )
     how = f"is {done} as of now" if is_new else f"was {done} already"
-    typer.echo(f"{subject} {how}, in the state {settings.state}.")
+    typer.echo(f"{subject} {how}, in the state directory {settings.state}.")
     try:
         carry_out(settings, command, Settle(), lambda: blocklist.is_recorded(name))
     except FleetError as error:

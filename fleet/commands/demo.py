@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -16,7 +17,7 @@ from fleet.audit.segments import segments
 from fleet.audit.verify import Verdict, verify
 from fleet.browser.find_browser import find_browser
 from fleet.browser.network import Network
-from fleet.commands.options import STATE, complain, people
+from fleet.commands.options import complain, people
 from fleet.commands.run import prepare_run, progress, show
 from fleet.model import Outcome, count_outcomes
 from fleet.paths import AuditDir, ansible_content, default_state
@@ -31,12 +32,19 @@ from fleet.settings.resolve import Settings
 _CHALLENGED = ("anna.keller", "brian.walsh", "chloe.martin", "finn.schroeder", "irene.russo", "luca.ferrari")
 
 
-def demo(state: STATE = None) -> None:
-    """Run the example company against stand-in services, with real Ansible and a real browser.
+def demo(
+    state: Annotated[
+        str | None,
+        typer.Option(
+            "--state", metavar="DIR", help="State directory of the demo [default: ~/.local/state/fleet/demo/TIME]."
+        ),
+    ] = None,
+) -> None:
+    """Run a demo: an example company, stand-in services, real Ansible and a real browser.
 
-    Needs no network and touches no real account. Shows a run, the same run in check mode, a service that challenges
-    every account until the circuit breaker opens, and the verification of the log and of tampered copies. Exit code 0
-    if everything went as expected.
+    Needs no network and touches no real account; writes only to its own state directory, with keys next to it. Shows
+    a run, the same run in check mode, a service that challenges every account until the circuit breaker opens, and the
+    verification of the log and of tampered copies. Exit code 0 if everything went as expected.
     """
     find_browser()  # fails with instructions if there is none: the demo downloads and installs nothing
     sources = (str(ansible_content() / "inventory.example.yml"),)

@@ -1,4 +1,4 @@
-"""`fleet doctor`: checks every prerequisite and says how to fix what is missing."""
+"""`fleet doctor`: checks every prerequisite and shows how to fix what is missing."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def doctor(
     log_key: LOG_KEY = None,
     output: OUTPUT = Output.TEXT,
 ) -> Answer:
-    """Check every prerequisite, here and on workers, and say how to fix what is missing. Exit code 1 if something is.
+    """Check every prerequisite, here and on workers, and show how to fix what is missing.
 
-    Workers are those of --worker or fleet.yml.
+    Checks the workers from --worker or fleet.yml. Exit code 1 if anything is missing.
     """
     settings = settings_of(inventory, state=state, identity=identity, log_key=log_key, workers=worker)
     checks = [*_checks(settings), *(check for address in settings.workers for check in _worker_checks(address))]

@@ -26,7 +26,7 @@ from fleet.report.envelope import Answer
 from fleet.settings.resolve import Settings
 from fleet.state.acts import Renew
 
-app = typer.Typer(no_args_is_help=True, help="Revoke, renew and list mandates.")
+app = typer.Typer(no_args_is_help=True, help="Revoke and renew mandates, and list revocations.")
 
 EMPLOYEE = Annotated[str, typer.Argument(help="Employee, as in the inventory.")]
 
@@ -48,9 +48,9 @@ def revoke(
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Revoke an employee's mandate. Takes effect immediately, also for a run in progress, and overrides the inventory.
+    """Revoke an employee's mandate. Takes effect immediately, even during a run, and overrides the inventory.
 
-    The record follows, written by the run in progress if there is one. Exit code 1: the revocation is in force, but not
+    If a run is in progress, it writes the record. Exit code 1: the revocation is in force, but not
     recorded yet; the next command or run that writes to the log records it.
     """
     _require_name(employee)
@@ -102,14 +102,14 @@ def renew(
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     act = Renew(employee=employee, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet mandates renew", act)
-    typer.echo(f"The mandate of {employee} in the inventory is valid again, in the state {settings.state}.")
+    typer.echo(f"The mandate of {employee} in the inventory is valid again, in the state directory {settings.state}.")
 
 
 @app.command("list")
 def list_(
     inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None, output: OUTPUT = Output.TEXT
 ) -> Answer:
-    """List revocations with their dates and references."""
+    """List revoked mandates with dates and references."""
     settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
     revoked = list(Revocations(settings.state_dir.revocations).entries())
 

@@ -95,7 +95,7 @@ def _type_of(setting: Setting) -> Any:
 
 INVENTORY = Annotated[list[str] | None, option("inventory")]
 BESIDE = Annotated[
-    list[str] | None, option("inventory", "Inventory; its fleet.yml names the state to use. Repeatable.")
+    list[str] | None, option("inventory", "Inventory whose fleet.yml sets the state directory. Repeatable.")
 ]
 LIMIT = Annotated[
     str | None, typer.Option("-l", "--limit", metavar="PATTERN", help="Only these employees, as in Ansible.")
@@ -107,7 +107,7 @@ RECIPES = Annotated[list[str] | None, option("recipes")]
 WORKERS = Annotated[list[str] | None, option("workers")]
 NOTIFY = Annotated[list[str] | None, option("notify")]
 NOTIFY_FILE = Annotated[str | None, option("notify_file")]
-REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="Use the state of rehearsals.")]
+REHEARSAL = Annotated[bool, typer.Option("--rehearsal", help="Use the rehearsal state directory.")]
 LANGUAGE = Annotated[
     str | None, typer.Option("--language", metavar="CODE", help=f"Language of the output: {', '.join(LANGUAGES)}.")
 ]

@@ -33,7 +33,8 @@ def rehearsal(
 ) -> None:
     """Serve the stand-in services of a rehearsal inventory until Ctrl-C, and print the options to reach them.
 
-    Imports a session for each of its employees into the state of rehearsals, so that `fleet run` finds them signed in.
+    Stores a session for each of its employees in the rehearsal state directory, so that `fleet run` finds them signed
+    in.
     """
     settings = settings_of(inventory, state=state, identity=identity, log_key=log_key)
     employees, catalog = read_people(settings)

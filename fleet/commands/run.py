@@ -61,7 +61,7 @@ def run(
         typer.Option(
             "--wait",
             metavar="SECONDS",
-            help="Wait up to this long for another run to end; `none` waits without a limit.",
+            help="Wait up to this long for another run to end; 'none': no limit.",
         ),
     ] = "0",
     junit_file: Annotated[
@@ -69,9 +69,9 @@ def run(
     ] = None,
     output: OUTPUT = Output.TEXT,
 ) -> Answer:
-    """Opt every employee of an inventory out, read each setting back, and record the result.
+    """Opt out every employee in an inventory, read each setting back, and record the result.
 
-    Exit codes: 0 everything done, 3 a person must act, 4 a setting is still in,
+    Exit codes: 0 everything done, 3 a person must act, 4 a setting is still opted in,
     5 a setting could not be read or set, 1 the tool failed, 2 invalid input, 130 interrupted.
     With --fail-on, only the outcomes it names give 3, 4 and 5.
     """
@@ -115,7 +115,7 @@ def run(
     if spec is None or not report.started_at:
         return Answer(report_fields(report), exit_code=report.exit_code, errors=report.errors)
     if output is Output.JSON:
-        say(f"Recorded in the state {spec.settings.state}.")
+        say(f"Recorded in the state directory {spec.settings.state}.")
     return Answer(report_fields(report), partial(show, spec, report), report.exit_code, report.errors)
 
 

@@ -108,9 +108,9 @@ def stop(
     state: STATE = None,
     log_key: LOG_KEY = None,
 ) -> None:
-    """Stop all visits to a service immediately, also those of a run in progress.
+    """Stop all visits to a service immediately, even during a run.
 
-    The record follows, written by the run in progress if there is one. Exit code 1: the service is stopped, but that is
+    If a run is in progress, it writes the record. Exit code 1: the service is stopped, but that is
     not recorded yet; the next command or run that writes to the log records it.
     """
     _require_name(service)
@@ -150,14 +150,14 @@ def start(
     settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
     act = Start(service=service, reference=reference_of(reference), operator_claimed=claimed_operator())
     carry_out(settings, "fleet services start", act)
-    typer.echo(f"Runs visit {service} again, in the state {settings.state}.")
+    typer.echo(f"Runs visit {service} again, in the state directory {settings.state}.")
 
 
 @app.command()
 def check(inventory: BESIDE = None, recipes: RECIPES = None, output: OUTPUT = Output.TEXT) -> Answer:
     """Check all recipes, those of the catalog and your own. Exit code 2 if one is invalid.
 
-    Visits no page. If a browser is installed, it checks that every selector is valid CSS.
+    Visits no page. If a browser is installed, also checks that each selector is valid CSS.
     """
     catalog = _catalog(inventory, recipes)
     try:

@@ -38,7 +38,7 @@ from fleet.sessions.convert import read_session
 from fleet.sessions.files import session_files
 from fleet.sessions.store import SessionInfo, SessionStore, read_identity
 
-app = typer.Typer(no_args_is_help=True, help="Import, list, reseal and remove sealed sessions.")
+app = typer.Typer(no_args_is_help=True, help="Import, list, reseal and remove sealed (encrypted) sessions.")
 
 
 @app.command("import")
@@ -65,7 +65,7 @@ def import_(
     if folder is None:
         assert employee is not None and service is not None and file is not None
         _import_one(store, people_known, catalog, settings.personal_sessions, employee, service, file)
-        say(f"Stored in the state {settings.state}.")
+        say(f"Stored in the state directory {settings.state}.")
         return
     if not folder.is_dir():
         raise InputError(f"--from {folder}: not a folder.")
@@ -79,7 +79,7 @@ def import_(
         except InputError as error:
             refused.append(str(error))
     if len(refused) < len(found.files) + len(found.refused):
-        say(f"Stored in the state {settings.state}.")
+        say(f"Stored in the state directory {settings.state}.")
     if refused:
         total = len(found.files) + len(found.refused)
         raise InputError("\n".join([f"{total - len(refused)} of {total} imported; not imported:", *refused]))
@@ -162,7 +162,7 @@ def remove(
     is_named = SAFE_NAME.fullmatch(employee) and SAFE_NAME.fullmatch(service)  # both become part of a file name
     if not is_named or not SessionStore(settings.state_dir).remove(employee, service):
         raise InputError(f"There is no session of {employee} at {service}; see 'fleet sessions list'.")
-    typer.echo(f"Removed the session of {employee} at {service} from the state {settings.state}.")
+    typer.echo(f"Removed the session of {employee} at {service} from the state directory {settings.state}.")
 
 
 @app.command()
@@ -179,7 +179,7 @@ def reseal(
         resealed = store.reseal(opener)
     recipients = [str(recipient) for recipient in store.recipients()]
     sessions, keys = counted(resealed.count, "session"), counted(len(recipients), "recipient")
-    typer.echo(f"Resealed {sessions} to {keys} in the state {settings.state}.")
+    typer.echo(f"Resealed {sessions} to {keys} in the state directory {settings.state}.")
     if str(opener.to_public()) not in recipients:
         say(f"{settings.identity} no longer opens them: its public key is not in {settings.state_dir.recipients}.")
     if resealed.unopened:

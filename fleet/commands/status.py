@@ -55,7 +55,8 @@ def status(
     drift: Annotated[
         bool,
         typer.Option(
-            "--drift", help="Show only settings that were out and are in again; exit code 6 if there are any."
+            "--drift",
+            help="Show only settings that were opted out and are opted in again; exit code 6 if there are any.",
         ),
     ] = False,
     notify: NOTIFY = None,
@@ -65,7 +66,7 @@ def status(
     rehearsal: REHEARSAL = False,
     state: STATE = None,
 ) -> Answer:
-    """Show how many settings are out, how old the readings are, and who must act. Visits no account.
+    """Show how many settings are opted out, how old the readings are, and who must act. Visits no account.
 
     With -i, every employee of the inventory is counted, including those no run has visited, and groups are shown.
     With --drift, the exit code is 6 if there is drift, and --notify sends a notification if there is drift or a setting

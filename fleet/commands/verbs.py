@@ -18,7 +18,25 @@ from fleet.report.envelope import Answer, envelope
 _UsageError: Any = typer.BadParameter.__bases__[0]  # typer does not export it
 
 
-class Verb(TyperCommand):
+class _PlainHelp:
+    """Help that shows no type for flags, and arguments as `EMPLOYEE`; typer would show `<bool>` and `{employee}`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, including `--help`."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc] # of TyperCommand or TyperGroup
+        for one in params:
+            if one.metavar is None and one.param_type_name == "argument":
+                one.metavar = one.name.upper()
+            elif one.metavar is None and one.is_flag:
+                one.metavar = ""
+        return params
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line after the command."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]  # type: ignore[misc]
+
+
+class Verb(_PlainHelp, TyperCommand):
     """A command. Its function returns an Answer; one without `--output` may print by itself and return nothing.
 
     With `--output json` stdout is always one JSON object; messages for people go to stderr.
@@ -56,6 +74,10 @@ class Verb(TyperCommand):
             answer.show()
         complain(answer.errors)
         raise typer.Exit(answer.exit_code)
+
+
+class VerbGroup(_PlainHelp, TyperGroup):
+    """A group of commands."""
 
 
 def _options(args: list[str]) -> Iterator[tuple[str, str]]:
@@ -99,7 +121,8 @@ class Verbs(Mapping[str, Any]):
         if isinstance(verb, typer.Typer):
             for one in verb.registered_commands:
                 one.cls = Verb
-            alone.add_typer(verb, name=name, hidden=hidden)
+            given = verb.info.cls
+            alone.add_typer(verb, name=name, hidden=hidden, cls=given if isinstance(given, type) else VerbGroup)
         else:
             alone.command(name, cls=Verb, hidden=hidden)(verb)
         return typer.main.get_group(alone).commands[name]
@@ -115,7 +138,7 @@ class Verbs(Mapping[str, Any]):
         """Return a class for `typer.Typer(cls=...)` that has exactly these commands."""
         commands = self
 
-        class Group(TyperGroup):
+        class Group(VerbGroup):
             def __init__(self, **how: Any) -> None:
                 super().__init__(**(how | {"commands": commands}))
 

@@ -153,7 +153,7 @@ def read_employee(
     if locale is not None and not (isinstance(locale, str) and _LOCALE.fullmatch(locale)):
         refuse(
             "fleet_locale",
-            "not a language code such as fr or pt-BR; write it in quotes (YAML reads an unquoted no as false).",
+            "not a language code such as fr or pt-BR; in YAML, put it in quotes (an unquoted no is false).",
         )
         locale = None
 

@@ -1,4 +1,4 @@
-"""Drift: controls that were out and are in again. Controls that could not be checked are listed separately."""
+"""Drift: controls that were opted out and are opted in again. Those that could not be checked are listed separately."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class DriftReport:
         drifted, open_ = len(self.drifted), len(self.not_looked_at)
         if not self.rows:
             return "No controls are known: no run has ended yet."
-        said = f"{counted(drifted, 'control')} found in again after being read out."
+        said = f"{counted(drifted, 'control')} found opted in again after being read as opted out."
         if not drifted:
-            said = "No control that was read out was found in again."
+            said = "No control that was read as opted out was found opted in again."
             if open_ == len(self.rows):
                 said = "It is unknown whether anything has drifted."
         if open_:
@@ -70,7 +70,9 @@ class DriftReport:
         """The notification to send; None if everything could be checked and nothing has drifted."""
         if not self.drifted and not self.not_looked_at:
             return None
-        meaning = "a setting that was out is in again" if self.drifted else "some settings could not be checked"
+        meaning = (
+            "a setting that was opted out is opted in again" if self.drifted else "some settings could not be checked"
+        )
         return Notification(
             Event.DRIFT_LOOKED_FOR,
             self.exit_code,
@@ -144,8 +146,8 @@ def print_drift(console: Console, report: DriftReport, now: datetime) -> None:
 
 
 def _drift_table(rows: list[Row]) -> Table:
-    """Return a table with three lines per control: last read as out, first read as in, and end of the last run."""
-    table = plain("Found in again", "", "When (UTC)", "By run")
+    """Return three lines per control: last read as opted out, first read as opted in, and end of the last run."""
+    table = plain("Opted in again", "", "When (UTC)", "By run")
     for row in rows:
         assert row.current is not None and row.current.drift is not None
         drift, last = row.current.drift, row.current.last

@@ -25,16 +25,16 @@ def columns_lines(found: Import) -> Iterator[str]:
     """Yield how the export was read: all columns if the mapping is new, unread columns always."""
     people = f"{found.export.path}: {counted(len(found.people), 'employee')}"
     unread = found.columns.unread
-    rest = f"not read: {_some(unread)}" if unread else ""
+    rest = f" Not read: {_some(unread)}." if unread else ""
     if found.remembered.columns == found.was_remembered.columns:
-        yield f"{people}, read as {remembered_path(found.hr_file.path).name} specifies{rest and f'; {rest}'}."
+        yield f"{people}, read as {remembered_path(found.hr_file.path).name} specifies.{rest}"
     else:
         names: dict[str, list[str]] = {}
         for field, column in found.columns.names().items():
             names.setdefault(column, []).append(field)
         if "name" not in found.columns.indexes:
             names[found.columns.name("email")].append("name")
-        yield f"{people}, columns read as follows (--map FIELD=COLUMN changes it){rest and f'; {rest}'}:"
+        yield f"{people}.{rest} Columns (change with --map FIELD=COLUMN):"
         width = max(map(len, names))
         for column, fields in names.items():
             yield f"  {column:{width}}  {', '.join(fields)}"
@@ -105,7 +105,7 @@ def difference_table(difference: Difference) -> Table:
 
 def authority_table(authorities: Sequence[Authority]) -> Table:
     """Return a table of the mandates and company accounts that an import writes, changes or removes, by employee."""
-    table = plain("Authority", Column("Value in the export", overflow="fold", ratio=1))
+    table = plain("Employee", Column("Mandate or account owner in the export", overflow="fold", ratio=1))
     for one in authorities:
         what = Text(visible(one.after))
         if one.before:
@@ -171,7 +171,7 @@ def import_fields(found: Import, *, is_written: bool) -> dict[str, Any]:
 
 def leavers_table(found: Leavers) -> Table:
     """Return a table of the employees who are in no inventory any more, and what is kept about them."""
-    counts = (Column(heading, justify="right") for heading in ("Sessions", "Pictures"))
+    counts = (Column(heading, justify="right") for heading in ("Sessions", "Screenshots"))
     table = plain("Employee", *counts, Column("Mandate", overflow="fold", ratio=1))
     for one in found.people:
         mandate = f"revoked on {one.revoked_on.isoformat()}; stays revoked" if one.revoked_on else ""

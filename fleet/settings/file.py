@@ -64,7 +64,7 @@ def expanded(value: str, source: object) -> Path:
 
 
 def config_places(sources: Sequence[str], cwd: Path) -> list[Path]:
-    """Return where to search fleet.yml: beside each inventory or inside its folder; without an inventory, in `cwd`."""
+    """Return where to search fleet.yml: next to each inventory or in its folder; without an inventory, in `cwd`."""
     places = [cwd / source for source in sources if "," not in source]
     folders = [place if _is_folder(place) and look(place / FILE) else place.parent for place in places] or [cwd]
     return list({folder.resolve(): folder / FILE for folder in folders}.values())
@@ -76,7 +76,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
-    """Return FLEET_CONFIG, the fleet.yml beside an inventory, or, without an inventory, the fleet.yml in `cwd`.
+    """Return FLEET_CONFIG, the fleet.yml next to an inventory, or, without an inventory, the fleet.yml in `cwd`.
 
     Raises InputError if access is denied, if others can write the file, and if two files could be meant: all commands
     in a folder must use the same state.
@@ -98,7 +98,7 @@ def find_config(sources: Sequence[str], cwd: Path) -> Path | None:
         if not _names(here, sources, cwd):
             raise InputError(
                 f"{', '.join(sources)} is not in the folder of {here}, which does not name it as its inventory; "
-                "run this beside the inventory, or set FLEET_CONFIG."
+                "run this next to the inventory, or set FLEET_CONFIG."
             )
         return here
     for path in found:

@@ -74,7 +74,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "recipes",
         PathText,
-        "Folder with your own recipes, used beside the catalog.",
+        "Folder with your own recipes, used in addition to the catalog.",
         option=_option("--recipes", metavar="DIR"),
         in_role=True,
         is_list=True,
@@ -142,7 +142,7 @@ SETTINGS: tuple[Setting, ...] = (
         "proxy",
         Name,
         "Forward proxy, `http://HOST:PORT` or `https://HOST:PORT`, without user and password.",
-        "Proxies named in the environment are not used.",
+        "Visits ignore proxies named in the environment.",
         option=_option("--proxy", metavar="URL"),
         in_role=True,
     ),
@@ -156,8 +156,8 @@ SETTINGS: tuple[Setting, ...] = (
         "breaker",
         BreakerLimits,
         "Circuit breaker: stop visiting a service that challenges accounts or whose page has changed.",
-        "Once that many employees among a service's last `visits` were challenged, found the page changed, or were "
-        "rate limited (HTTP 429), the run stops visiting it. `--breaker off` is accepted on loopback only.",
+        "A run stops visiting a service once, among its last `visits` visits, those of that many employees were "
+        "challenged, found the page changed, or got HTTP 429. `--breaker off` is accepted on loopback only.",
         option=Option(("--breaker",), type=Switch, default=Switch.ON),
         default=BreakerLimits,
         parse=lambda value, _source: None if value == Switch.OFF else value,
@@ -241,7 +241,7 @@ SELECTION: tuple[Setting, ...] = (
     Setting(
         "new",
         bool,
-        "Visit only controls that no run has handled yet; runs in check mode do not count.",
+        "Visit only controls that no run has done yet; runs in check mode do not count.",
         "A control that was waived is new again once its waiver has ended.",
         option=_option("--new"),
         in_role=True,
@@ -249,7 +249,7 @@ SELECTION: tuple[Setting, ...] = (
     Setting(
         "only_failed",
         str,
-        "Visit only controls that did not end well in this run, or in `last`.",
+        "Visit only controls that were not done in this run (a run id, or 'last').",
         option=_option("--only-failed", metavar="RUN"),
         in_role=True,
     ),

@@ -192,7 +192,7 @@ class TestUse:
         """By keyboard; before and after; the recorded ones, in their real size."""
         page.goto(report_of(tmp_path, ["anna", "brian"]).as_uri())
         assert page.locator("img").count() == 0
-        button = page.get_by_role("button", name="Show pictures of anna, ai_training")
+        button = page.get_by_role("button", name="Show screenshots of anna, ai_training")
         button.focus()
         page.keyboard.press("Enter")
         assert button.get_attribute("aria-expanded") == "true"
@@ -214,7 +214,7 @@ class TestUse:
         path = tmp_path / "again.html"
         path.write_text(render_of(state, "en"), "utf-8")
         page.goto(path.as_uri())
-        page.get_by_role("button", name="Show pictures").click()
+        page.get_by_role("button", name="Show screenshots").click()
         assert [figure.inner_text() for figure in page.locator("figcaption").all()] == ["after"]
 
     def test_it_can_be_read_without_scripts(self, browser: Browser, tmp_path: Path) -> None:

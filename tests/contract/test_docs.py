@@ -83,6 +83,13 @@ def test_a_help_is_shown_as_a_whole() -> None:
     assert swallowed(planted) == ["--high"]
 
 
+def test_a_help_shows_no_type_for_flags_and_no_braces() -> None:
+    """Neither a command nor a group shows `<bool>`, which reads as a value to pass, or `{EMPLOYEE}`, as a choice."""
+    every = ["fleet", *(words for words, _ in reference.commands())]
+    shown = {words: CliRunner().invoke(app, [*words.split()[1:], "--help"]).output for words in every}
+    assert [words for words, text in shown.items() if "Usage: " not in text or "<bool>" in text or "{" in text] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_documents_link_to_exist(document: Path) -> None:
     """No relative link leads nowhere."""

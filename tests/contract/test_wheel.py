@@ -57,7 +57,9 @@ def test_a_run_works_from_the_wheel_alone(installed: Path, tmp_path: Path) -> No
     done = subprocess.run(
         [*command, "--output", "json"], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
     )
-    assert done.stderr == f"Recorded in the state {Path(os.environ['HOME']) / '.local/state/fleet/rehearsal'}.\n"
+    assert (
+        done.stderr == f"Recorded in the state directory {Path(os.environ['HOME']) / '.local/state/fleet/rehearsal'}.\n"
+    )
     report = json.loads(done.stdout)
     assert (report["errors"], report["counts"]) == ([], {"already_opted_out": 1})
     for verb in (["report", "--language", "fr"], ["audit", "receipt", "brian.walsh"], ["audit", "verify"]):

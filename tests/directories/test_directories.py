@@ -231,9 +231,10 @@ class TestBadPeople:
         assert not_told(expected) == []
 
     @with_one_in_every_run
-    @pytest.mark.parametrize(("options", "said"), cases(BAD, BAD[:1]))
-    def test_fleet_says_the_same(self, desk: Desk, options: dict[str, object], said: str) -> None:
+    @pytest.mark.parametrize("bad", cases(BAD, BAD[:1]))
+    def test_fleet_says_the_same(self, desk: Desk, bad: tuple[dict[str, object], str]) -> None:
         """One sentence, exit code 2, and no secret in it."""
+        options, said = bad
         assert said in desk.refusal(**self.changed(desk, options))
 
     @with_one_in_every_run

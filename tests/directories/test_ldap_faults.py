@@ -43,9 +43,10 @@ def test_each_fault_has_its_sentence(ldap: Desk) -> None:
     assert not_told(expected) == []
 
 
-@pytest.mark.parametrize(("changed", "said"), cases(FAULTS, FAULTS[:1]))
-def test_fleet_says_the_same(ldap: Desk, changed: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize("fault", cases(FAULTS, FAULTS[:1]))
+def test_fleet_says_the_same(ldap: Desk, fault: tuple[dict[str, Any], str]) -> None:
     """Ended with 2, before any host is made."""
+    changed, said = fault
     assert said in ldap.refusal(**changed)
 
 

@@ -70,7 +70,7 @@ class TestForms:
         assert read(tmp_path, TEXT.replace("ü", "u").encode(), Encoding.CP1252).rows[0].cells[1] == "Zurich"
         said = refused(tmp_path, TEXT.encode("cp1252"))
         assert said == (
-            "people.csv:2: is not UTF-8 text; save it as UTF-8, or add --encoding cp1252 if it comes from Windows."
+            "people.csv:2: not UTF-8 text; save it as UTF-8, or add --encoding cp1252 if it comes from Windows."
         )
 
     def test_a_code_page_is_not_laid_over_utf_8(self, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ class TestCutFiles:
             (b"\xff\xfe" + TEXT.encode("utf-16-le")[:-1], "people.csv ends in the middle of a character"),
             (f"a,b\n1,{'x' * 10_001}\n", "people.csv:2: a cell has more than 10,000"),
             (f'a,b\n1,"{"x" * 140_000}"\n', "people.csv:2: a quote opened here is never closed"),
-            ("a" + "," * 500 + "\n", "people.csv:1: has more than 500 columns"),
+            ("a" + "," * 500 + "\n", "people.csv:1: more than 500 columns"),
         ],
     )
     def test_what_is_no_whole_file_is_refused(self, tmp_path: Path, data: bytes | str, sentence: str) -> None:

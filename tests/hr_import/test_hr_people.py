@@ -153,13 +153,13 @@ class TestColumns:
             (
                 "Email,Email",
                 {},
-                "people.csv:1: has 2 columns 'Email' for email; rename all but one, choose another with",
+                "people.csv:1: 2 columns are named 'Email' (email); rename all but one, choose another with",
             ),
             (
                 "Email,Name,Name",
                 {"display_name": "Name"},
-                "people.csv:1: has 2 columns 'Name' for display_name; rename all but one, choose another with --map "
-                "'display_name=COLUMN', or leave it out with --map display_name=",
+                "people.csv:1: 2 columns are named 'Name' (display_name); rename all but one, choose another with "
+                "--map 'display_name=COLUMN', or leave it out with --map display_name=",
             ),
             ("Email", {"phone": "Email"}, "--map phone: unknown field; known fields: name, email"),
             ("Email,R", {"mandate__reference": "R"}, "people.csv:1: a mandate also needs mandate.services and"),
@@ -375,9 +375,9 @@ class TestPeople:
             ("a@b.example; a@old.example,,", "Email: contains more than one address; keep only the work address."),
             ("a@b.example a@old.example,,", "Email: contains more than one address; keep only the work address."),
             ("-,,", "Email: is empty; every employee needs one."),
-            ("all@b.example,,", "Email: 'all' cannot be an employee's name"),
+            ("all@b.example,,", "Email: 'all' is reserved in inventories and cannot be an employee's name"),
             (",,", "Email: is empty; every employee needs one."),
-            ("a@b.example,Elvish,", "Language: not a language such as fr or pt-BR"),
+            ("a@b.example,Elvish,", "Language: not a language code such as fr or pt-BR"),
             (
                 "a@b.example,,https://www.linkedin.com/company/x",
                 "LinkedIn: is not a profile at LinkedIn; copy the profile's address",
@@ -408,7 +408,7 @@ class TestPeople:
     def test_a_name_that_no_mandate_can_hold_is_one_mistake(self, tmp_path: Path) -> None:
         """Too long for a host and for a mandate: the address is what must be mended."""
         [line] = refused(tmp_path, f"Email,{MANDATE}\n{'x' * 300}@b.example,M-1,linkedin,2026-01-01,2027-01-01\n")
-        assert line.startswith("people.csv:2: Email: not a safe name")
+        assert line.startswith("people.csv:2: Email: not a valid name")
 
     def test_doubles_are_named_with_both_lines(self, tmp_path: Path) -> None:
         """Addresses and names, whatever their case; a name that is a group's; all mistakes in the file's order."""

@@ -135,7 +135,7 @@ class TestRemove:
         assert done.returncode == 0, done.stderr
         assert (
             done.stdout.splitlines()[-1]
-            == f"2 removed from {state.root}: 3 sessions, 1 picture. This is recorded in the log."
+            == f"2 removed from {state.root}: 3 sessions, 1 screenshot. This is recorded in the log."
         )
         assert known(state) == set(NAMES) - {"bob"}
         assert {path.stem for path in state.sessions.iterdir()} == {"anna.linkedin"}

@@ -229,14 +229,14 @@ async def test_chromium_trusts_the_companys_root(tmp_path: Path, monkeypatch: py
     with pytest.raises(Unreachable) as caught:
         await visit()
     assert caught.value.reason == Reason.TLS
-    chromium = [command for command in commands_of(SECTIONS["A company's own TLS root"]) if "fleet" not in command]
+    chromium = [command for command in commands_of(SECTIONS["A corporate root CA"]) if "fleet" not in command]
     await asyncio.to_thread(machine.type, *chromium)
     assert await visit() == 200
 
 
 def test_notifications_trust_the_companys_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the variable of the page a webhook behind that root is reached, and without it it is not."""
-    [command] = [one for one in commands_of(SECTIONS["A company's own TLS root"]) if "fleet" in one]
+    [command] = [one for one in commands_of(SECTIONS["A corporate root CA"]) if "fleet" in one]
     variable, _, value = command.split()[0].partition("=")
     with webhook() as hook:
         notifier = Notifier(Channels((parse_target(hook.url, "--notify"),)))

@@ -166,12 +166,12 @@ class TestAlone:
         """With operator and reference, which the person's key alone can show; the log is whole."""
         meet(state, "anna")
         assert told(fleet("mandates", "revoke", "anna", "--reference", "LETTER-12")) == (
-            f"The mandate of anna is revoked as of now, in the state {state.root}.\n"
+            f"The mandate of anna is revoked as of now, in the state directory {state.root}.\n"
         )
         [day] = Revocations(state.revocations).all().values()
         assert told(fleet("mandates", "list")) == f"anna  {day.isoformat()}  LETTER-12\n"
         assert told(fleet("mandates", "renew", "anna", "--reference", "M-2")) == (
-            f"The mandate of anna in the inventory is valid again, in the state {state.root}.\n"
+            f"The mandate of anna in the inventory is valid again, in the state directory {state.root}.\n"
         )
         assert told(fleet("mandates", "list")) == "There are no revocations.\n"
         subjects = Subjects(state.audit.subjects)
@@ -190,15 +190,16 @@ class TestAlone:
         """And the catalog shows it meanwhile."""
         assert (
             told(fleet("services", "stop", "linkedin", "--reference", "OPS-311"))
-            == f"linkedin is stopped as of now, in the state {state.root}.\n"
+            == f"linkedin is stopped as of now, in the state directory {state.root}.\n"
         )
         assert (
-            told(fleet("services", "stop", "linkedin")) == f"linkedin was stopped already, in the state {state.root}.\n"
+            told(fleet("services", "stop", "linkedin"))
+            == f"linkedin was stopped already, in the state directory {state.root}.\n"
         )
         assert "(OPS-311): no run visits it." in fleet("services", "list").stderr
         assert (
             told(fleet("services", "start", "linkedin", "--reference", "OPS-312"))
-            == f"Runs visit linkedin again, in the state {state.root}.\n"
+            == f"Runs visit linkedin again, in the state directory {state.root}.\n"
         )
         assert fleet("services", "list").stderr == ""
         fields = [(each["event"], each["service"], each["reference"]) for each in everything(state)]
@@ -223,7 +224,7 @@ class TestAlone:
         done = fleet("mandates", "revoke", "anna", "--reference", "LETTER-12")
         assert (done.returncode, done.stdout) == (
             1,
-            f"The mandate of anna is revoked as of now, in the state {state.root}.\n",
+            f"The mandate of anna is revoked as of now, in the state directory {state.root}.\n",
         )
         said = " ".join(done.stderr.split())
         assert said.startswith("Error: The mandate of anna is revoked, but it is not in the audit log yet:")
@@ -268,7 +269,7 @@ class TestBesideARun:
         told(await beside("mandates", "revoke", "anna", "--reference", "LETTER-12"))
         assert (
             told(await beside("services", "stop", "linkedin"))
-            == f"linkedin is stopped as of now, in the state {state.root}.\n"
+            == f"linkedin is stopped as of now, in the state directory {state.root}.\n"
         )
         told(await beside("services", "start", "linkedin", "--reference", "OPS-312"))
         told(await beside("mandates", "renew", "anna", "--reference", "M-2"))
@@ -287,7 +288,7 @@ class TestBesideARun:
         assert said == f"Error: Run {RUN} has yet to finish with anna; wait until it has. Nobody was erased."
         assert (
             told(await beside("audit", "erase", "ben"))
-            == f"ben is erased from the state {state.root}: 0 sessions, 0 pictures.\n"
+            == f"ben is erased from the state directory {state.root}: 0 sessions, 0 screenshots.\n"
         )
         assert events(state)[2:] == ["subject.erased"]
 

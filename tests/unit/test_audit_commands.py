@@ -255,7 +255,7 @@ class TestUpkeep:
     def test_erasing_leaves_a_whole_log(self, state: StateDir) -> None:
         """And nothing of the name; what is printed does not lead from the log to the person, either."""
         said = told("audit", "erase", "anna.keller")
-        assert said == f"anna.keller is erased from the state {state.root}: 0 sessions, 0 pictures."
+        assert said == f"anna.keller is erased from the state directory {state.root}: 0 sessions, 0 screenshots."
         assert "anna.keller" not in told("audit", "show")
         assert "OK" in told("audit", "verify")
         assert "There is no data about 'anna.keller'" in refusal("audit", "erase", "anna.keller")
@@ -288,7 +288,10 @@ class TestStatus:
         """6; who and which since when; those who could not be looked at stand apart, and are counted."""
         said = told("status", "--drift", exit_code=6)
         drift, _, apart = said.partition("Not checked")
-        assert "1 control found in again after being read out. 2 of 3 controls could not be checked since" in said
+        assert (
+            "1 control found opted in again after being read as opted out. 2 of 3 controls could not be checked since"
+            in said
+        )
         assert "brian.walsh" in drift and "r1" in drift and "r2" in drift
         assert "anna.keller" not in drift and "anna.keller" in apart and "brian.walsh" not in apart
         answer = json.loads(told("status", "--drift", "--output", "json", exit_code=6))
@@ -307,7 +310,10 @@ class TestStatus:
         challenged = {"outcome": "challenged", "reason": "captcha", "before": None, "after": None}
         asyncio.run(write(state, {"r3": {"brian.walsh": out}}))
         said = told("status", "--drift")
-        assert "No control that was read out was found in again. 2 of 3 controls could not be checked since" in said
+        assert (
+            "No control that was read as opted out was found opted in again. 2 of 3 controls could not be checked since"
+            in said
+        )
         asyncio.run(write(state, {"r4": {"brian.walsh": challenged}}))
         said = told("status", "--drift")
         assert "It is unknown whether anything has drifted. 3 of 3 controls could not be checked since" in said

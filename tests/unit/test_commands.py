@@ -244,7 +244,7 @@ class TestInventoryCheck:
             "staff.yml:3: fleet_mandate: is set on group 'all' and has no effect",
             "staff.yml:6: anna: fleet_accounts.myspace: unknown service",
             "staff.yml:8: bob: fleet_accounts.linkedin.profile: missing",
-            "carl/../x: inventory_hostname: not a safe name",
+            "carl/../x: inventory_hostname: not a valid name",
             "staff.yml:12: dan: fleet_email: contains a Jinja template",
             "staff.yml:14: dan: fleet_mandate.granted_on: not a date",
         ):
@@ -641,7 +641,7 @@ class TestMandates:
         done = fleet("mandates", "revoke", "anna.keller", "-i", staff)
         state = Path.home() / ".local/state/fleet"
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"The mandate of anna.keller is revoked as of now, in the state {state}.\n"
+        assert done.stdout == f"The mandate of anna.keller is revoked as of now, in the state directory {state}.\n"
         assert "anna.keller" in fleet("mandates", "list").stdout
         assert str(state) in fleet("mandates", "renew", "anna.keller", "--reference", "M-2").stdout
 

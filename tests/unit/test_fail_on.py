@@ -105,7 +105,9 @@ class TestWords:
         assert flaky().meaning == (
             "no outcome that fails this run (decided by --fail-on would_opt_out, not_saved; 1 other result not done)"
         )
-        assert flaky(Outcome.WOULD_OPT_OUT).meaning.startswith("at least one setting is still in (decided by --fail-on")
+        assert flaky(Outcome.WOULD_OPT_OUT).meaning.startswith(
+            "at least one setting is still opted in (decided by --fail-on"
+        )
 
     def test_a_notification_has_the_same_exit_code_and_words(self) -> None:
         """Who is notified reads what the process ended with."""

@@ -289,11 +289,11 @@ anna fleet_accounts='{"linkedin": {"profile": "somebody-else"}}'
         (tmp_path / "more.yml").write_text("all: {hosts: {bob: {fleet_accounts: {intranet: {profile: robert}}}}}\n")
         (tmp_path / "staff.yml").write_text(GOOD)
         [warning] = read_inventory(["staff.yml", "more.yml"], lambda _: SERVICES, cwd=tmp_path).warnings
-        assert warning.startswith("staff.yml:14: bob: fleet_accounts.intranet: bob-b is lost")
+        assert warning.startswith("staff.yml:14: bob: fleet_accounts.intranet: bob-b is ignored")
         (tmp_path / "host_vars").mkdir()
         (tmp_path / "host_vars" / "anna.yml").write_text("fleet_accounts: {intranet: {profile: anna-k}}\n")
         [warning] = read(tmp_path, GOOD).warnings
-        assert warning.startswith("staff.yml:9: anna: fleet_accounts.linkedin: anna-k is lost")
+        assert warning.startswith("staff.yml:9: anna: fleet_accounts.linkedin: anna-k is ignored")
 
     def test_the_same_account_twice_is_no_loss(self, tmp_path: Path) -> None:
         """As is an inventory that is given twice, and a comment that speaks of accounts."""

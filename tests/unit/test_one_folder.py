@@ -49,10 +49,10 @@ def test_every_verb_acts_on_the_state_of_the_folder(folder: Path, tmp_path: Path
     assert f"State directory {state}" in done("init", *given)
     assert str(state) in done("sessions", "import", *given, "anna.keller", "linkedin", str(tmp_path / "anna.json"))
     assert "anna.keller linkedin today" in done("sessions", "list", *given)
-    assert f"in the state {state}." in done("mandates", "revoke", "anna.keller", *given)
+    assert f"in the state directory {state}." in done("mandates", "revoke", "anna.keller", *given)
     assert "anna.keller" in done("mandates", "list", *given)
     assert '"mandate_revoked"' in done("run", *given, "--plan", "--output", "json")
-    assert f"in the state {state}." in done("mandates", "renew", "anna.keller", "--reference", "M-2", *given)
+    assert f"in the state directory {state}." in done("mandates", "renew", "anna.keller", "--reference", "M-2", *given)
     assert str(state) in done("sessions", "remove", "anna.keller", "linkedin", *given)
 
     assert f"Signed: the log in {state}." in done("audit", "checkpoint", *given)

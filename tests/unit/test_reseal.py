@@ -80,11 +80,14 @@ def test_every_session_is_sealed_to_the_recipients_of_today(state: StateDir, old
     """First to both, then to the new one alone; what is inside, and its times, stay."""
     before = list(SessionStore(state).list())
     assert opened_by(new, state) == []
-    assert reseal().stdout == f"Resealed 2 sessions to 2 recipients in the state {state.root}.\n"
+    assert reseal().stdout == f"Resealed 2 sessions to 2 recipients in the state directory {state.root}.\n"
     assert opened_by(old, state) == opened_by(new, state) == list(PEOPLE)
     state.recipients.write_text(state.recipients.read_text().partition("\n")[2])
     said = reseal("--identity", str(new))
-    assert (said.stdout, said.stderr) == (f"Resealed 2 sessions to 1 recipient in the state {state.root}.\n", "")
+    assert (said.stdout, said.stderr) == (
+        f"Resealed 2 sessions to 1 recipient in the state directory {state.root}.\n",
+        "",
+    )
     assert opened_by(old, state) == []
     for name in PEOPLE:
         opened = SessionStore(state).open(name, RECIPE, read_identity(new))

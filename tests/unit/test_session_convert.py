@@ -337,7 +337,7 @@ class TestFolder:
             ("dan", "wiki"),
         ]
         assert len(found.refused) == 3
-        assert "eve.wiki (1).json and eve.wiki.json are both of eve at wiki; keep one." in found.refused[1]
+        assert "eve.wiki (1).json and eve.wiki.json are both for eve at wiki; keep one." in found.refused[1]
         assert found.ignored == (str(folder / ".DS_Store"), str(folder / "older"))
 
     def test_nothing_at_all_is_a_mistake(self, tmp_path: Path) -> None:

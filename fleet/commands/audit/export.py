@@ -25,7 +25,7 @@ def export(
     outcome: OUTCOME = None,
     since: SINCE = None,
     with_names: Annotated[
-        bool, typer.Option("--with-names", help="Print names of employees. The output is personal data then.")
+        bool, typer.Option("--with-names", help="Print names of employees. The output then contains personal data.")
     ] = False,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,

@@ -16,9 +16,9 @@ from fleet.state.acts import Checkpoint
 def checkpoint(
     inventory: BESIDE = None, state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False
 ) -> None:
-    """Record a heartbeat, sign the log, and print the checkpoint. Keep it elsewhere, as an anchor.
+    """Record a heartbeat, sign the log, and print the checkpoint. Keep the output elsewhere as an anchor.
 
-    Run it daily from cron: if the log is truncated, the missing days show.
+    Run this daily from cron, so that days are visibly missing from a truncated log.
     """
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     carry_out(settings, "fleet audit checkpoint", Checkpoint())
@@ -29,7 +29,7 @@ def checkpoint(
 def rotate_key(
     inventory: BESIDE = None, state: STATE = None, log_key: LOG_KEY = None, rehearsal: REHEARSAL = False
 ) -> None:
-    """Replace the signing key. The old key signs the new one into the log and is then deleted."""
+    """Replace the signing key. The old key signs a record of the new one, and is then deleted."""
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     verifier = asyncio.run(rotate(settings.state_dir.audit, settings.log_key))
     say(f"The log in {settings.state} is signed with a new key.")

@@ -37,7 +37,7 @@ def prove(
 
 
 def verify_proof(
-    file: Annotated[Path, typer.Argument(help="A proof, or a text that contains proofs, such as a receipt.")],
+    file: Annotated[Path, typer.Argument(help="A proof, or a text file that contains proofs, such as a receipt.")],
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="Public key of the log (log.vkey).")],
 ) -> None:
     """Verify proofs with the public key of the log. Needs no state directory.

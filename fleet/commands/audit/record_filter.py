@@ -13,7 +13,7 @@ from fleet.audit.segments import read_last_run, read_lines, runs_of_kind
 from fleet.errors import InputError
 from fleet.paths import AuditDir
 
-RUN = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only this run; `last` for the newest.")]
+RUN = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only this run id; 'last' is the newest.")]
 EMPLOYEE = Annotated[str | None, typer.Option("--employee", metavar="EMPLOYEE", help="Only this employee.")]
 SERVICE = Annotated[str | None, typer.Option("--service", metavar="SERVICE", help="Only this service.")]
 OUTCOME = Annotated[str | None, typer.Option("--outcome", metavar="OUTCOME", help="Only this outcome.")]

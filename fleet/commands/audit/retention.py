@@ -30,8 +30,8 @@ def erase(
         raise InputError(f"There is no data about '{employee}': no run has included them, and there is no session.")
     # Do not print the pseudonym: kept output would link the log to the person again.
     met = "" if erased["pseudonym"] else " No run had included them."
-    gone = f"{erased['sessions']} sessions, {erased['evidence']} pictures"
-    typer.echo(f"{employee} is erased from the state {settings.state}: {gone}.{met}")
+    gone = f"{erased['sessions']} sessions, {erased['evidence']} screenshots"
+    typer.echo(f"{employee} is erased from the state directory {settings.state}: {gone}.{met}")
 
 
 def prune(

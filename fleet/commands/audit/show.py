@@ -44,7 +44,7 @@ def show(
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> Answer:
-    """Show records, oldest first. The log holds pseudonyms; names come from the state directory."""
+    """Show records, oldest first. The log holds pseudonyms; names come from subjects.sqlite."""
     state_dir = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir
     places, known = state_dir.audit, Known.at(state_dir)
     choice = Choice.of(
@@ -155,7 +155,7 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
     elif event == records.CONTROL_INTENDED:
         yield _name(record["service"], record["control"])
         yield f"reads {record['before']}"
-        yield "about to be pressed"
+        yield "about to be clicked"
         yield f"authority {record['authority']}"
         if record["worker"]:
             yield f"at {record['worker']}"
@@ -189,7 +189,7 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
     elif event == records.LOG_PRUNED:
         yield f"records before {record['before']} were deleted"
     elif event == records.SUBJECT_ERASED:
-        yield f"{counted(record['sessions'], 'session')}, {counted(record['evidence'], 'picture')}"
+        yield f"{counted(record['sessions'], 'session')}, {counted(record['evidence'], 'screenshot')}"
     elif event == records.LOG_HEARTBEAT:
         yield f"operator uid {record['operator']}"
     elif event == records.MANDATE_MET:

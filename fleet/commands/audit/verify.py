@@ -25,7 +25,8 @@ from fleet.report.table import plain
 SAYS = {
     Verdict.OK: "OK: all records are present and match their signatures.",
     Verdict.UNSIGNED_TAIL: "UNSIGNED TAIL: signed records are intact; no checkpoint covers the newest records yet.",
-    Verdict.TORN_TAIL: "TORN TAIL: signed records are intact. The last write is cut short; the next run sets it aside.",
+    Verdict.TORN_TAIL: "TORN TAIL: signed records are intact. The last write was cut short; the next run moves it "
+    "to torn/.",
     Verdict.UNKNOWN_KEY: "UNKNOWN KEY: a checkpoint is signed with a key this log never used.",
     Verdict.GAP: "GAP: records are missing from the middle.",
     Verdict.TRUNCATED: "TRUNCATED: records are missing from the end.",
@@ -47,7 +48,7 @@ def verify(
     inventory: BESIDE = None,
     state: STATE = None,
 ) -> Answer:
-    """Verify every record and every checkpoint, and say which kinds of tampering cannot be ruled out.
+    """Verify every record and every checkpoint, and list the kinds of tampering that cannot be ruled out.
 
     Exit codes: 0 OK, 10 unsigned tail, 11 torn tail, 12 unknown key, 13 gap,
     14 truncated, 15 modified, 16 fork, 2 invalid input.

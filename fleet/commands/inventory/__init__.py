@@ -14,4 +14,6 @@ _VERBS = Verbs(
         "prune": "fleet.commands.inventory.prune:prune",
     }
 )
-app = typer.Typer(cls=_VERBS.group, no_args_is_help=True, help="Check, import and prune employees.")
+app = typer.Typer(
+    cls=_VERBS.group, no_args_is_help=True, help="Import and check employees, and delete data of leavers."
+)

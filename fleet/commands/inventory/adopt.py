@@ -22,7 +22,7 @@ def adopt(
         typer.Option("--folder", metavar="FOLDER", help="Folder to create [default: FILE without its extension]."),
     ] = None,
 ) -> None:
-    """Split an inventory that earlier imports wrote to into a folder: hr.yml, and a file with the hand-written entries.
+    """Split a single-file inventory into a folder: hr.yml, and a file with the hand-written entries.
 
     Nothing is written unless Ansible reads the same from folder and file. The file is kept; its comments are not
     copied.

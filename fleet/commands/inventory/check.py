@@ -20,7 +20,7 @@ def check(
     recipes: RECIPES = None,
     output: OUTPUT = Output.TEXT,
 ) -> Answer:
-    """Check an inventory, and print file, line, employee and field of every mistake. Changes nothing.
+    """Check an inventory, and print the file, line, employee and field of each mistake. Changes nothing.
 
     In a folder with hr.yml it also lists hand-written entries of people who are no longer in the HR export (a mistake),
     and values that are both in hr.yml and in a hand-written file (a warning).

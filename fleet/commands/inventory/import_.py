@@ -42,7 +42,8 @@ def import_(
         typer.Option("--map", metavar="FIELD=COLUMN", help="Column that holds a field. Repeatable; remembered."),
     ] = None,
     encoding: Annotated[
-        Encoding | None, typer.Option("--encoding", help="Encoding of a file that does not declare it.")
+        Encoding | None,
+        typer.Option("--encoding", metavar="|".join(Encoding), help="Encoding of a file that does not declare it."),
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -54,7 +55,12 @@ def import_(
     ] = None,
     leavers: Annotated[
         OnLeaver | None,
-        typer.Option("--leavers", help="What to do with rows of people who have left [default: refuse]. Remembered."),
+        typer.Option(
+            "--leavers",
+            metavar="|".join(OnLeaver),
+            help="Rows of people who have left: refuse the export, skip them, or import them (take) "
+            "[default: refuse]. Remembered.",
+        ),
     ] = None,
     on_bad_row: Annotated[
         OnBadRow,
@@ -71,7 +77,7 @@ def import_(
         ),
     ] = None,
     keep_left: Annotated[
-        bool, typer.Option("--keep-left", help="Keep all employees who are missing from this export.")
+        bool, typer.Option("--keep-left", help="Keep all employees who are missing from this export; not remembered.")
     ] = False,
     accept_shrink: Annotated[
         bool,
@@ -87,8 +93,8 @@ def import_(
     Replaces the whole file; keep hand-written entries in other files of the folder. An export with mistakes is refused,
     and every mistake is listed with its line.
 
-    Exit codes: 0 written, or nothing to write; 1 answered no; 2 refused, nothing was written; 3 as 0, but rows were
-    skipped (--on-bad-row skip).
+    Exit codes: 0 written, or nothing to write; 1 answered no; 2 refused, nothing was written; 3 like 0, but rows
+    with mistakes were skipped (--on-bad-row skip).
     """
     settings = settings_of([str(inventory)], recipes=recipes)
     options = Options(

@@ -42,7 +42,7 @@ def prune(
     ] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Remove without asking.")] = False,
     accept_shrink: Annotated[
-        bool, typer.Option("--accept-shrink", help="Remove even half or more of all known people.")
+        bool, typer.Option("--accept-shrink", help="Remove even if that is half or more of all known people.")
     ] = False,
     output: OUTPUT = Output.TEXT,
     state: STATE = None,
@@ -82,7 +82,7 @@ def prune(
         else:
             sessions = sum(each["sessions"] for each in erased.values())
             pictures = sum(each["evidence"] for each in erased.values())
-            removed = f"{counted(sessions, 'session')}, {counted(pictures, 'picture')}"
+            removed = f"{counted(sessions, 'session')}, {counted(pictures, 'screenshot')}"
             typer.echo(f"{len(erased)} removed from {settings.state}: {removed}. This is recorded in the log.")
     elif gone and output is Output.TEXT:
         rest = "".join(f" -i {shlex.quote(source)}" for source in read.sources) + " --rehearsal" * rehearsal

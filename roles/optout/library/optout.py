@@ -15,7 +15,7 @@ author: [Fleet Opt-Out]
 """
 
 EXAMPLES = r"""
-- name: Opt every employee of the play out
+- name: Opt out every employee of the play
   optout:
 """
 
