@@ -58,12 +58,12 @@ class Machine:
         self.staff(**STAFF)
 
     def staff(self, **cases: str) -> None:
-        """Commit an inventory with these people; those who have no mandate are named `unasked…`."""
+        """Commit an inventory with these people; those who have no mandate are named `unasked`."""
         hosts: dict[str, Any] = {
             name: {
                 variable: value
                 for variable, value in at_linkedin(name).items()
-                if variable != "fleet_mandate" or not name.startswith("unasked")
+                if variable != "fleet_mandate" or name != "unasked"
             }
             for name in cases
         }
@@ -212,8 +212,11 @@ class TestGithub:
         assert (machine.folder / "tools" / "fleet-optout" / "bin" / "fleet").exists()
         assert machine.cases() == {"anna": "passed"}
 
-    def test_whoever_joins_is_opted_out_and_nobody_else_is_visited(self, machine: Machine) -> None:
-        """The first job meets all, the next nobody, the third who joined; a missing mandate is a warning."""
+    def test_whoever_joins_is_opted_out_and_half_an_inventory_is_refused(self, machine: Machine) -> None:
+        """The first job meets all, the next nobody, the third who joined; a missing mandate is a warning.
+
+        Of an export that broke off nothing is touched until somebody says that it is meant.
+        """
         assert self.onboarding(machine).code == 0
         assert machine.cases() == {"anna": "passed", "brian": "passed"}
         job = self.onboarding(machine)
@@ -233,6 +236,12 @@ class TestGithub:
             ("unasked", "no_mandate"),
         ]
         assert machine.has_told(job) == []
+
+        machine.close()  # nobody is visited any more
+        machine.staff(anna="switched_on")
+        job = self.onboarding(machine, is_served=False)
+        assert job.code == 2 and "--accept-shrink" in job.output
+        assert self.onboarding(machine, is_served=False, **{"accept-shrink": "true"}).code == 0
 
     @pytest.mark.parametrize(("person_needed", "code"), [("warn", 0), ("fail", 3)])
     def test_what_somebody_must_do_first_is_a_warning_or_a_failure(
@@ -276,19 +285,10 @@ class TestGithub:
         [arguments] = called(tmp_path)
         assert "--inventory=a b.yml --inventory=c.yml --new" in arguments
 
-    def test_half_an_inventory_is_refused(self, machine: Machine) -> None:
-        """An export that broke off: nothing is touched until somebody says that it is meant."""
-        machine.staff(unasked="switched_on", unasked_too="switched_on")
-        assert self.onboarding(machine, is_served=False).code == 0
-        machine.staff(unasked="switched_on")
-        job = self.onboarding(machine, is_served=False)
-        assert job.code == 2 and "--accept-shrink" in job.output
-        assert self.onboarding(machine, is_served=False, **{"accept-shrink": "true"}).code == 0
-
     def test_a_weekly_job_fails_when_something_is_in_again(self, machine: Machine) -> None:
-        """Read only; green while all is out, exit code 6 when it is not, until a real run over what did not end well.
+        """Read only; green while all is out, exit code 6 when it is not. The log is checked all the same.
 
-        The log is checked all the same. TestTheWeeklyLook has what the job makes of the codes of its commands.
+        A real run over what did not end well opts out again.
         """
         weekly = FILES / "github-weekly.yml"
         machine.staff(anna="already_out")
@@ -301,10 +301,7 @@ class TestGithub:
         assert "OK: all records are present" in " ".join(job.output.split())
         assert (machine.workspace / "anchor.txt").read_text().count("\n") > 3
         assert machine.has_told(job) == []
-        staff = ("-i", str(machine.workspace / "staff"))
-        machine.fleet("run", *staff, "--only-failed", "last")
-        machine.fleet("run", *staff, "--check")
-        machine.fleet("status", *staff, "--drift")
+        assert "opted out" in machine.fleet("run", "-i", str(machine.workspace / "staff"), "--only-failed", "last")
 
 
 class TestGitlab:
