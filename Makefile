@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 6 --dist loadgroup
 
+# Modules are compiled once, not at every start of one of our commands.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all test-quick lint bench schema reference images clean
 
 demo: .venv/ready
