@@ -14,14 +14,8 @@ FULL = pytest.mark.full
 
 
 def cases(values: Iterable[Any], in_every_run: Collection[Any]) -> list[Any]:
-    """Return a test's parameters: those listed run in `make test`, the others in `make test-all`.
-
-    A tuple has the values of several parameters.
-    """
-    return [
-        value if value in in_every_run else pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=FULL)
-        for value in values
-    ]
+    """Return a test's parameter: those listed run in `make test`, the others in `make test-all`."""
+    return [value if value in in_every_run else pytest.param(value, marks=FULL) for value in values]
 
 
 def sizes(small: Any, full: Any) -> list[Any]:
