@@ -8,8 +8,10 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import get_args
 
@@ -181,6 +183,20 @@ class TestImports:
                 found[relative] = unexpected
         assert found == {}
         assert strangers("fleet/visit/visit.py", "from playwright.async_api import Page") == ["playwright"]
+
+    def test_each_package_is_a_dependency(self) -> None:
+        """What fleet/ imports is named in pyproject.toml, so that an installation has it."""
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        extras = project["optional-dependencies"]
+        named = [*project["dependencies"], *extras["apprise"], *extras["ldap"]]
+        declared = {re.split(r"[^\w-]", one)[0] for one in named}
+        texts = [path.read_text("utf-8") for path in SOURCES if path.is_relative_to(ROOT / "fleet")]
+        imported = (
+            {name.split(".")[0] for text in texts for name in imports(text)} - sys.stdlib_module_names - {"fleet"}
+        )
+        installed = packages_distributions()
+        found = {package for package in imported if not declared & {one.lower() for one in installed.get(package, ())}}
+        assert found == {"markupsafe", "pydantic_core"}  # parts of jinja2 and of pydantic
 
     def test_what_is_missing_is_known_to_be_missing(self) -> None:
         """Where a missing file opens something or is made anew, nobody asks `Path.exists` and the like, which call a

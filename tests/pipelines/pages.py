@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,17 @@ def stand_ins(folder: Path) -> Path:
     for name, script in (("sudo", 'exec "$@"'), ("systemctl", "echo not here"), ("useradd", "echo not here")):
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
+    return folder
+
+
+def python_with_dependencies(folder: Path) -> Path:
+    """A folder with a `python3` whose new environments have all packages that are installed here, and Ansible."""
+    folder.mkdir(exist_ok=True)
+    programs, packages = Path(sys.executable).parent, sysconfig.get_path("purelib")
+    extend = f'for place in "$3"/lib/python*/site-packages; do echo {packages} > "$place/ours.pth"; done'
+    extend += f' && ln -s {programs}/ansible* "$3/bin"'
+    (folder / "python3").write_text(f'#!/bin/sh\n{sys.executable} "$@" && {extend}\n')
+    (folder / "python3").chmod(0o755)
     return folder
 
 

@@ -13,9 +13,18 @@ import yaml
 
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from tests.conftest import ROOT
-from tests.pipelines.pages import FILE, commands_of, environment_of, stand_ins, type_all, wrong
+from tests.pipelines.pages import (
+    FILE,
+    commands_of,
+    environment_of,
+    python_with_dependencies,
+    stand_ins,
+    type_all,
+    wrong,
+)
 from tests.pipelines.runners import Job, run_unit
 from tests.pipelines.test_pipelines import FILES
+from tests.sizes import sizes
 
 DOCUMENT = (ROOT / "docs" / "onboarding.md").read_text("utf-8")
 NEEDS_SOMEBODY = "fleet run -i staff -i rehearsal.yml"
@@ -73,10 +82,12 @@ def test_the_weekly_commands_are_those_of_the_pipelines() -> None:
     assert tuple(commands[commands.index(LOOK) :][: len(WEEKLY)]) == WEEKLY
 
 
-def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_dependencies", sizes(True, False))
+def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path: Path, has_dependencies: bool) -> None:
     """All commands in order; only the far end is played: whatever would meet the live service is led to a stand-in.
 
-    What they have made is what the systemd service needs: it runs those of the weekly job, and is green.
+    What they have made is what the systemd service needs: it runs those of the weekly job, and is green. At the small
+    size a new environment has what the product depends on from the start.
     """
     home, units = people.parent, tmp_path / "units"
     units.mkdir()
@@ -101,6 +112,8 @@ def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path:
 
     # Byte-compiling all that is installed takes longer than compiling what is imported.
     environ = environment_of(home, stand_ins(tmp_path / "bin")) | {"PIP_NO_COMPILE": "1"}
+    if has_dependencies:
+        python_with_dependencies(tmp_path / "bin")
     commands = commands_of(DOCUMENT)
     before = commands.index(LOOK)
     typed = type_all(commands[:before], people, environ, as_typed)

@@ -11,8 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from fleet.sessions.store import SessionStore, StorageState
 from tests import commands
 from tests.conftest import ROOT
 from tests.inventories import at_linkedin
-from tests.pipelines.pages import environment_of
+from tests.pipelines.pages import environment_of, python_with_dependencies
 from tests.pipelines.runners import Job, run_github, run_gitlab, run_unit
 from tests.playbook.helpers import BIN
 from tests.sizes import sizes
@@ -153,16 +151,6 @@ def stand_in(machine: Machine, folder: Path, **codes: int) -> Job:
     return machine.job(f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", is_served=False)
 
 
-def python_with_dependencies(folder: Path) -> Path:
-    """A folder with a `python3` whose new environments have all packages that are installed here, and Ansible."""
-    folder.mkdir()
-    ours, theirs = sysconfig.get_path("purelib"), '"$3"/lib/python*/site-packages'
-    extend = f'for place in {theirs}; do echo {ours} > "$place/ours.pth"; done && ln -s {BIN}/ansible* "$3/bin"'
-    (folder / "python3").write_text(f'#!/bin/sh\n{sys.executable} "$@" && {extend}\n')
-    (folder / "python3").chmod(0o755)
-    return folder
-
-
 def called(folder: Path) -> list[str]:
     """The arguments of each call of the stand-in."""
     return (folder / "called").read_text().splitlines() if (folder / "called").exists() else []
@@ -201,7 +189,7 @@ class TestGithub:
     def test_a_new_machine_installs_what_it_needs(self, machine: Machine, has_dependencies: bool) -> None:
         """Where there is no `fleet` on PATH, the action installs its own checkout and goes on with that.
 
-        The small size has every dependency in reach of a new environment; test_onboarding.py installs them, too.
+        At the small size a new environment has what it depends on from the start.
         """
         places = [place for place in os.environ["PATH"].split(os.pathsep) if not (Path(place) / "fleet").exists()]
         if has_dependencies:
