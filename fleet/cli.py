@@ -31,6 +31,7 @@ _VERBS = Verbs(
         "sessions": "fleet.commands.sessions:app",
         "mandates": "fleet.commands.mandates:app",
         "services": "fleet.commands.services:app",
+        "portal": "fleet.commands.portal:app",
         "config": "fleet.commands.config:app",
         "audit": "fleet.commands.audit:app",
         "browser": "fleet.commands.browser:app",

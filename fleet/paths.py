@@ -328,6 +328,11 @@ class StateDir:
         return self.root / "attestations"
 
     @property
+    def portal(self) -> Path:
+        """What `fleet portal ingest` took in from the inbox, or refused."""
+        return self.root / "portal"
+
+    @property
     def stopped_services(self) -> Path:
         """Services at which no account may be visited, one file each."""
         return self.root / "stopped"
@@ -341,7 +346,7 @@ class StateDir:
     def _folders(self) -> tuple[Path, ...]:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
-            *(self.revocations, self.stopped_services, self.attestations),
+            *(self.revocations, self.stopped_services, self.attestations, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:

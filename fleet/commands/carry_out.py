@@ -18,12 +18,12 @@ from fleet.errors import AgentError, AuditError, BusyError, FleetError, InputErr
 from fleet.paths import require_private
 from fleet.plan.plan import claimed_operator
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Act, Erase, Prune, Settle, Writer, perform
+from fleet.state.acts import Act, Attest, Erase, Prune, Settle, Writer, perform
 
 ANSWER_WITHIN = 5.0
 """Seconds for a healthy agent to answer."""
 WORK_WITHIN = 600.0
-"""Seconds for it to erase many people or prune a long log."""
+"""Seconds for it to erase many people, prune a long log or take in many statements."""
 FREE_WITHIN = 20.0
 """Seconds after which a command gives up because other commands keep writing."""
 _POLL = 0.1
@@ -103,7 +103,7 @@ def _beside(busy: BusyError, socket: Path, act: Act) -> dict[str, Any]:
         raise AgentGone from None
     client = AgentClient(socket)
     try:
-        if not isinstance(act, Erase | Prune):
+        if not isinstance(act, Erase | Prune | Attest):
             return client.require("act", ANSWER_WITHIN, act=act.model_dump(mode="json"))
         client.require("act", ANSWER_WITHIN, act=Settle().model_dump(mode="json"))  # checks that it answers
         return client.require("act", WORK_WITHIN, act=act.model_dump(mode="json"))

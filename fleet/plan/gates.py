@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from fleet.authority.attestations import FRESH_DAYS, Attestation, Attestations
+from fleet.authority.inbox import Inbox, WithInbox
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee
 from fleet.model import Outcome, Reason
@@ -126,9 +127,9 @@ class Gates:
 
 
 def gates_of(settings: Settings, revoked: Container[str], stopped: Container[str]) -> Gates:
-    """Return the gates of a run with these settings."""
+    """Return the gates of a run with these settings; `revoked` and `stopped` are the lists of its state."""
     return Gates(
-        revoked=revoked,
+        revoked=revoked if settings.inbox is None else WithInbox(revoked, Inbox(settings.inbox)),
         stopped=stopped,
         attestations=Attestations(settings.state_dir.attestations),
         terms_accepted=frozenset(settings.terms_accepted),

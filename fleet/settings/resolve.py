@@ -89,6 +89,7 @@ class Settings:
     hours: dict[str, Hours] = field(default_factory=dict)
     terms_accepted: dict[str, str] = field(default_factory=dict)
     personal_sessions: dict[str, str] = field(default_factory=dict)
+    inbox: Path | None = None
     attestation: dict[str, AttestationPolicy] = field(default_factory=dict)
     sandbox: bool = True
     accepted_by: str | None = None

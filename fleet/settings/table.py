@@ -238,6 +238,14 @@ SETTINGS: tuple[Setting, ...] = (
         default=dict,
     ),
     Setting(
+        "inbox",
+        PathText,
+        "Folder to which the employees' portal writes what they did. A revocation counts as soon as its file is there; "
+        "`fleet portal ingest` takes in the rest.",
+        "While the folder cannot be read, no mandate counts.",
+        is_path=True,
+    ),
+    Setting(
         "attestation",
         dict[Name, AttestationPolicy],
         "Per service: how far to trust employees' own statements, as `{linkedin: {accepted_by: REF, for_days: 180}}`.",

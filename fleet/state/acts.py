@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
@@ -72,16 +72,22 @@ class Start(_Act):
     operator_claimed: Claimed | None
 
 
-class Attest(_Act):
-    """Take in what an employee says that they did themselves; without `said` an earlier statement is withdrawn."""
+class Statement(_Act):
+    """What an employee says that they did at one control; without `said` an earlier statement is withdrawn."""
 
-    act: Literal["attest"] = "attest"
     employee: Name
     service: Service
     control: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     said: Said | None
     attested_on: Annotated[date, Field(strict=False)]
     assurance: Literal["oidc_session"]
+
+
+class Attest(_Act):
+    """Take in what employees say, in this order."""
+
+    act: Literal["attest"] = "attest"
+    statements: Annotated[list[Statement], Field(max_length=1000)]
 
 
 class Erase(_Act):
@@ -157,7 +163,7 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
         case Start():
             await _start(act, writer)
         case Attest():
-            await _attest(act, writer)
+            await _attest(act.statements, writer)
         case Erase():
             for employee in act.employees:
                 why = needs(employee)
@@ -247,22 +253,29 @@ async def _start(act: Start, writer: Writer) -> None:
     writer.stopped.remove(act.service)
 
 
-async def _attest(act: Attest, writer: Writer) -> None:
+async def _attest(statements: Sequence[Statement], writer: Writer) -> None:
     attestations = Attestations(writer.state.attestations)
-    subject = writer.subjects.of({act.employee: None})[act.employee]
-    if act.said is None:  # what takes away takes effect first
-        attestations.remove(act.employee, act.service, act.control)
-    await writer.log.append(
-        records.CONTROL_ATTESTED,
-        None,
-        subject=subject.pseudonym,
-        service=act.service,
-        control=act.control,
-        operator=os.getuid(),
-        said=act.said,
-        attested_on=act.attested_on.isoformat(),
-        assurance=act.assurance,
-    )
-    if act.said is not None:
-        said = Attestation(service=act.service, control=act.control, said=act.said, attested_on=act.attested_on)
-        attestations.put(act.employee, said)
+    known = writer.subjects.everybody()
+    subjects = known | writer.subjects.of({one.employee: None for one in statements if one.employee not in known})
+    for one in statements:
+        if one.said is None:  # what takes away takes effect first
+            attestations.remove(one.employee, one.service, one.control)
+    fields = [
+        {
+            "subject": subjects[one.employee].pseudonym,
+            "service": one.service,
+            "control": one.control,
+            "operator": os.getuid(),
+            "said": one.said,
+            "attested_on": one.attested_on.isoformat(),
+            "assurance": one.assurance,
+        }
+        for one in statements
+    ]
+    await asyncio.gather(*(writer.log.append(records.CONTROL_ATTESTED, None, **each) for each in fields))
+    for one in statements:
+        if one.said is None:
+            attestations.remove(one.employee, one.service, one.control)
+        else:
+            said = Attestation(service=one.service, control=one.control, said=one.said, attested_on=one.attested_on)
+            attestations.put(one.employee, said)

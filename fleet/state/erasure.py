@@ -6,6 +6,7 @@ Both are recorded first. The log stays complete and can still be verified afterw
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -46,6 +47,8 @@ class _Traces:
     services: list[str] = field(default_factory=list)
     pictures: list[Path] = field(default_factory=list)
     rests: list[Path] = field(default_factory=list)
+    acts: list[Path] = field(default_factory=list)
+    """Files that `fleet portal ingest` took in or refused."""
 
 
 async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
@@ -81,6 +84,7 @@ def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
     for session in SessionStore(state).list():
         if session.employee in wanted:
             wanted[session.employee].services.append(session.service)
+    _look_among_acts(state, wanted)
     by_pseudonym = {one.pseudonym: one for one in wanted.values() if one.pseudonym}
     # Includes files left by a crash: temporary names begin with a dot.
     for path in state.evidence.glob("*/*"):
@@ -98,10 +102,17 @@ def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
                 wanted[name].rests.append(path)
 
 
+def _look_among_acts(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
+    for path in state.portal.glob("*/*.json"):
+        content = json.loads(path.read_text())["content"]
+        for name in wanted.keys() & set(re.findall(r'"employee"\s*:\s*"([^"]*)"', content)):
+            wanted[name].acts.append(path)
+
+
 def _delete(state: StateDir, found: Mapping[str, _Traces]) -> None:
     store, attestations = SessionStore(state), Attestations(state.attestations)
     for name, one in found.items():
-        for path in (*one.pictures, *one.rests):
+        for path in (*one.pictures, *one.rests, *one.acts):
             path.unlink(missing_ok=True)
         for service in one.services:
             store.remove(name, service)

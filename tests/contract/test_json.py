@@ -32,6 +32,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "mandates list": (),
     "services list": (),
     "services check": (),
+    "portal ingest": ("-i", "staff.yml"),
     "config show": (),
     "audit show": (),
     "audit verify": (),
@@ -63,6 +64,8 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A working folder with an export and an inventory; the command line keeps its signals to itself."""
     (tmp_path / "people.csv").write_text("Email,LinkedIn\nanna.keller@company.example,anna-k\n")
     (tmp_path / "staff.yml").write_text("all: {hosts: {anna.keller: {}, brian.walsh: {}, ciara.byrne: {}}}\n")
+    (tmp_path / "fleet.yml").write_text("inbox: inbox\n")
+    (tmp_path / "inbox").mkdir()
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)
     yield

@@ -239,8 +239,7 @@ def state() -> StateDir:
 
 
 def act(state: StateDir, statement: Reason | None = Reason.SWITCHED) -> None:
-    given = {
-        "act": "attest",
+    said_so = {
         "employee": "anna",
         "service": "linkedin",
         "control": "ai_training",
@@ -248,6 +247,7 @@ def act(state: StateDir, statement: Reason | None = Reason.SWITCHED) -> None:
         "attested_on": today().isoformat(),
         "assurance": "oidc_session",
     }
+    given = {"act": "attest", "statements": [said_so]}
 
     async def perform_it() -> None:
         with Writer.opened(state, default_log_key(), "a test") as writer:

@@ -45,12 +45,14 @@ SESSION = {
     ],
     "origins": [],
 }
+REVOKED = {"v": 1, "act": "revoke", "employee": "brian.walsh", "at": "2026-11-01T10:00:00Z"}
 WRITING = {
     "init": ("init", "--state", "other"),
     "sessions import": ("sessions", "import", "-i", "real.yml", "anna.keller", "linkedin", "session.json"),
     "mandates revoke": ("mandates", "revoke", "brian.walsh"),
     "mandates renew": ("mandates", "renew", "anna.keller", "--reference", "M2"),
     "services stop": ("services", "stop", "linkedin", "--reference", "T1"),
+    "portal ingest": ("portal", "ingest", "-i", "real.yml"),
     "inventory import": ("inventory", "import", "people.csv", "-i", "new.yml", "--yes"),
     "report": ("report",),
     "receipt": ("audit", "receipt", "anna.keller", "-o", "."),
@@ -80,6 +82,9 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FullDisk]:
         (place / "staff.yml").write_text(json.dumps(STAFF))
         (place / "real.yml").write_text(json.dumps({"all": {"hosts": STAFF["all"]["hosts"]}}))
         (place / "session.json").write_text(json.dumps(SESSION))
+        (place / "fleet.yml").write_text("inbox: inbox\n")
+        (place / "inbox").mkdir()
+        (place / "inbox" / f"revoke-{'a' * 32}.json").write_text(json.dumps(REVOKED))
         (place / "people.csv").write_text("Name,E-mail\nanna.keller,anna.keller@company.example\n")
         yield disk
     finally:

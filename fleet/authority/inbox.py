@@ -1,0 +1,218 @@
+"""The portal's inbox: one small JSON file for each act of an employee, written by the portal's own user.
+
+The portal may be taken over, so nothing in this folder is trusted. It can only take away: a revocation counts as soon
+as its file is there. Everything else counts after `fleet portal ingest` has checked it and recorded it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Container, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from fleet.authority.attestations import Control, Said, Service
+from fleet.errors import InputError
+from fleet.model import SAFE_NAME
+from fleet.validation import mistakes
+
+MAX_BYTES = 16 * 1024
+MAX_FILES = 20_000
+"""Files in the inbox. With more, no mandate counts until `fleet portal ingest` has emptied it."""
+MAX_AGE = timedelta(days=30)
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far an act may be in the future: the clocks of two machines differ."""
+REVOCATION = "revoke-"
+"""Start of a revocation's file name, so that a run reads these files alone before each click."""
+_NAME = re.compile(r"(attest|revoke)-[0-9a-f]{32}\.json")
+
+Employee = Annotated[str, StringConstraints(pattern=rf"^{SAFE_NAME.pattern}$")]
+
+
+class _Act(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    v: Literal[1]
+    employee: Employee
+    at: AwareDatetime
+    """When the employee did it."""
+
+
+class AttestAct(_Act):
+    """The employee says what they did at a control; null withdraws an earlier statement."""
+
+    act: Literal["attest"]
+    service: Service
+    control: Control
+    said: Said | None
+
+
+class RevokeAct(_Act):
+    """The employee revokes their mandate."""
+
+    act: Literal["revoke"]
+
+
+Act = AttestAct | RevokeAct
+ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
+"""One file of the inbox; `fleet portal schema` prints its JSON Schema."""
+
+
+def is_ours(name: str) -> bool:
+    """Return True for a file name that the portal gives."""
+    return _NAME.fullmatch(name) is not None
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """One file of the inbox: an act, or why it is refused. `content` is what was read, at most MAX_BYTES."""
+
+    name: str
+    act: Act | None
+    refusal: str | None = None
+    content: bytes = b""
+
+
+class Inbox:
+    """Reads the folder by descriptor; a file is followed nowhere else, and a pipe or a huge file holds nobody up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._revocations: dict[tuple[str, int, int, int], str] = {}
+
+    def arrived(self, now: datetime | None = None) -> Iterator[Arrived]:
+        """Yield every entry in order of name. Raises InputError if the folder cannot be read."""
+        now = now or datetime.now(UTC)
+        with self._opened() as place:
+            for name in self._names(place):
+                yield self._read(place, name, now)
+
+    def revoked(self) -> set[str]:
+        """Return who has a revocation here. Raises InputError if that cannot be determined: then no mandate counts."""
+        found: dict[tuple[str, int, int, int], str] = {}
+        with self._opened() as place:
+            for name in self._names(place):
+                if not name.startswith(REVOCATION):
+                    continue
+                seen = _stat(place, name)
+                if seen is None:
+                    continue  # ingested meanwhile: the revocation is in the state by now
+                key = (name, seen.st_ino, seen.st_mtime_ns, seen.st_size)
+                found[key] = self._revocations.get(key) or self._who(place, name)
+        self._revocations = found
+        return set(found.values()) - {""}
+
+    def remove(self, name: str) -> bool:
+        """Delete one entry, also an empty folder; False if it is still there. Raises InputError as `arrived` does."""
+        with self._opened() as place:
+            for delete in (os.unlink, os.rmdir):
+                with suppress(OSError):
+                    delete(name, dir_fd=place.descriptor)
+            return _stat(place, name) is None
+
+    def _opened(self) -> _Place:
+        return _Place(self.folder)
+
+    def _names(self, place: _Place) -> list[str]:
+        names = os.listdir(place.descriptor)  # noqa: PTH208 - of the folder that was opened
+        if len(names) > MAX_FILES:
+            raise InputError(f"{self.folder} has more than {MAX_FILES:,} files; run: fleet portal ingest")
+        return sorted(name for name in names if not name.startswith("."))  # a dot: still being written
+
+    def _who(self, place: _Place, name: str) -> str:
+        """Return who revokes in a file; empty if it is another act. Raises InputError if it cannot be read."""
+        content, refusal = _content(place, name)
+        if refusal is not None:
+            raise InputError(f"{self.folder / name} {refusal}; run: fleet portal ingest")
+        try:
+            act = ACT.validate_json(content)
+        except ValidationError:
+            raise InputError(f"{self.folder / name} is damaged; run: fleet portal ingest") from None
+        return act.employee if isinstance(act, RevokeAct) else ""
+
+    def _read(self, place: _Place, name: str, now: datetime) -> Arrived:
+        if not is_ours(name):
+            return Arrived(name, None, "its name is not one that the portal gives")
+        content, refusal = _content(place, name)
+        if refusal is not None:
+            return Arrived(name, None, refusal)
+        try:
+            act = ACT.validate_json(content)
+        except ValidationError as error:
+            where, what = next(mistakes(error))
+            return Arrived(name, None, ": ".join(filter(None, (".".join(map(str, where)), what))), content)
+        if not name.startswith(f"{act.act}-"):
+            return Arrived(name, None, "its name and its act differ", content)
+        if act.at > now + CLOCK_TOLERANCE:
+            return Arrived(name, None, f"at: {act.at.isoformat()} is in the future", content)
+        # However old it is, a revocation takes away.
+        if isinstance(act, AttestAct) and act.at < now - MAX_AGE:
+            return Arrived(name, None, f"at: {act.at.isoformat()} is more than {MAX_AGE.days} days ago", content)
+        return Arrived(name, act, None, content)
+
+
+class WithInbox(Container[str]):
+    """Employees who have revoked, in the state or in the portal's inbox."""
+
+    def __init__(self, revoked: Container[str], inbox: Inbox) -> None:
+        self._revoked, self._inbox = revoked, inbox
+
+    def __contains__(self, employee: object) -> bool:
+        """Return True if an employee has revoked. Raises InputError if that cannot be determined."""
+        # The inbox first: an entry that is ingested in between is in the state by the time that is read.
+        return employee in self._inbox.revoked() or employee in self._revoked
+
+
+class _Place:
+    """The open folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.descriptor = -1
+
+    def __enter__(self) -> _Place:
+        try:
+            self.descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError as error:
+            raise InputError(
+                f"The portal's inbox {self._folder} cannot be read ({error.strerror}); check inbox in fleet.yml."
+            ) from None
+        return self
+
+    def __exit__(self, *_why: object) -> None:
+        os.close(self.descriptor)
+
+
+def _stat(place: _Place, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=place.descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _content(place: _Place, name: str) -> tuple[bytes, str | None]:
+    """Return a file's content, or why it is not read."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.descriptor)
+    except OSError as error:
+        return b"", f"cannot be read ({error.strerror})"
+    try:
+        seen = os.fstat(descriptor)
+        if not stat.S_ISREG(seen.st_mode):
+            return b"", "is not a regular file"
+        if seen.st_nlink != 1:
+            return b"", "has a second name elsewhere"
+        if seen.st_size > MAX_BYTES:
+            return b"", f"is larger than {MAX_BYTES // 1024} KiB"
+        return os.read(descriptor, MAX_BYTES), None
+    except OSError as error:
+        return b"", f"cannot be read ({error.strerror})"
+    finally:
+        os.close(descriptor)
