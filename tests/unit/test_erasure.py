@@ -161,7 +161,7 @@ class TestErase:
             "brian.walsh": (1, 1),
             "new.person": (1, 0),
         }
-        assert sorted(asked) == ["VACUUM", "evidence", "sessions", "sessions"]
+        assert sorted(asked) == ["VACUUM", "evidence", "portal", "sessions", "sessions"]
         assert known_names(state.audit.subjects) == {} and list(state.sessions.iterdir()) == []
         assert [record["event"] for record in everything(state)][-3:] == ["subject.erased"] * 3
 

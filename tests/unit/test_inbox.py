@@ -71,6 +71,24 @@ def ingest(exit_code: int = 0) -> dict[str, Any]:
     return answer
 
 
+WRONG: list[tuple[Any, str]] = [
+    ("{", "Invalid JSON"),
+    (said(v=2), "attest.v: must be 1"),
+    (said(act="grant"), "grant"),
+    (said(extra=1), "attest.extra: unknown key"),
+    (said(said="opted_out"), "attest.said: must be 'switched', 'was_off' or 'sent'"),
+    (said(employee="../anna"), "attest.employee: contains characters that are not allowed here"),
+    (said(employee="zoe"), "employee: zoe is not in the inventory"),
+    (said(control="ads"), "control: no recipe has linkedin.ads"),
+    (said(service="myspace"), "control: no recipe has myspace.ai_training"),
+    (said(at=(NOW + timedelta(hours=1)).isoformat()), "is in the future"),
+    (said(at=(NOW - timedelta(days=31)).isoformat()), "is more than 30 days ago"),
+    (said(at="2026-11-01T10:00:00"), "attest.at:"),
+    (said(note="x" * 20_000), "is larger than 16 KiB"),
+]
+"""What a file says, and why it is refused."""
+
+
 class TestIngest:
     def test_what_employees_say_counts_once_it_is_recorded(self, place: Path) -> None:
         """The last statement by time counts, whatever the names of the files; each is kept."""
@@ -103,25 +121,7 @@ class TestIngest:
         assert "anna" in Revocations(state_of(place).revocations)
         assert [one["event"] for one in read_records(state_of(place).audit.log)] == ["mandate.revoked"]
 
-    @pytest.mark.parametrize(
-        ("act", "reason"),
-        [
-            ("{", "Invalid JSON"),
-            (said(v=2), "attest.v: must be 1"),
-            (said(act="grant"), "grant"),
-            (said(extra=1), "attest.extra: unknown key"),
-            (said(said="opted_out"), "attest.said: must be 'switched', 'was_off' or 'sent'"),
-            (said(employee="../anna"), "attest.employee: contains characters that are not allowed here"),
-            (said(employee="zoe"), "employee: zoe is not in the inventory"),
-            (said(control="ads"), "control: no recipe has linkedin.ads"),
-            (said(service="myspace"), "control: no recipe has myspace.ai_training"),
-            (said(at=(NOW + timedelta(hours=1)).isoformat()), "is in the future"),
-            (said(at=(NOW - timedelta(days=31)).isoformat()), "is more than 30 days ago"),
-            (said(at="2026-11-01T10:00:00"), "attest.at:"),
-            (said(note="x" * 20_000), "is larger than 16 KiB"),
-        ],
-        ids=str,
-    )
+    @pytest.mark.parametrize(("act", "reason"), WRONG, ids=[reason for _, reason in WRONG])
     def test_what_is_wrong_is_refused_with_the_reason(self, place: Path, act: Any, reason: str) -> None:
         """Nothing counts, nothing is recorded, the file is kept with the reason, and the next is taken in."""
         name = put(place, act, f"attest-{'a' * 32}.json")
