@@ -301,43 +301,41 @@ anna fleet_accounts='{"linkedin": {"profile": "somebody-else"}}'
         assert read(tmp_path, same, name="hosts").warnings == ()
 
 
+MISTAKES = {
+    "fleet_accounts: {myspace: {profile: x}}": "fleet_accounts.myspace: unknown service",
+    "fleet_accounts: {linkedin: {name: Eve}}": "fleet_accounts.linkedin.profile: missing",
+    "fleet_accounts: {linkedin: {profile: me}}": (
+        "fleet_accounts.linkedin.profile: identifies no one at LinkedIn; copy it from"
+    ),
+    "fleet_accounts: {linkedin: {profile: 12}}": "fleet_accounts.linkedin.profile: must be text",
+    "fleet_accounts: {linkedin: {profile: 'a/../b'}}": (
+        "fleet_accounts.linkedin.profile: contains characters that are not allowed"
+    ),
+    "fleet_accounts: [linkedin]": "fleet_accounts: must map services to accounts",
+    "fleet_email: eve": "fleet_email: not an e-mail address",
+    "fleet_email: \"{{ lookup('pipe', 'id') }}\"": "fleet_email: contains a Jinja template",
+    "fleet_locale: no": "fleet_locale: not a language",
+    "fleet_mandat: {}": "fleet_mandat: unknown variable",
+    "fleet_mandate: {employee: eve}": "fleet_mandate.reference: missing",
+    (
+        "fleet_mandate: {employee: eve, reference: M, services: [linkedin], "
+        "granted_on: 01.02.2026, expires_on: 2027-01-01}"
+    ): "fleet_mandate.granted_on: not a date; write it as YYYY-MM-DD",
+    "fleet_waivers: [{service: linkedin}]": "fleet_waivers.0.rationale: missing",
+}
+"""A line of a host, and what is told of it."""
+
+
 class TestMistakes:
-    @pytest.mark.parametrize(
-        ("line", "message"),
-        [
-            ("fleet_accounts: {myspace: {profile: x}}", "staff.yml:4: eve: fleet_accounts.myspace: unknown service"),
-            ("fleet_accounts: {linkedin: {name: Eve}}", "fleet_accounts.linkedin.profile: missing"),
-            (
-                "fleet_accounts: {linkedin: {profile: me}}",
-                "staff.yml:4: eve: fleet_accounts.linkedin.profile: identifies no one at LinkedIn; copy it from",
-            ),
-            ("fleet_accounts: {linkedin: {profile: 12}}", "fleet_accounts.linkedin.profile: must be text"),
-            ("fleet_accounts: {linkedin: {profile: 'a/../b'}}", "contains characters that are not allowed"),
-            ("fleet_accounts: [linkedin]", "fleet_accounts: must map services to accounts"),
-            ("fleet_email: eve", "fleet_email: not an e-mail address"),
-            ("fleet_email: \"{{ lookup('pipe', 'id') }}\"", "fleet_email: contains a Jinja template"),
-            ("fleet_locale: no", "fleet_locale: not a language"),
-            ("fleet_mandat: {}", "fleet_mandat: unknown variable"),
-            ("fleet_mandate: {employee: eve}", "fleet_mandate.reference: missing"),
-            (
-                "fleet_mandate: {employee: eve, reference: M, services: [linkedin], "
-                "granted_on: 01.02.2026, expires_on: 2027-01-01}",
-                "staff.yml:4: eve: fleet_mandate.granted_on: not a date; write it as YYYY-MM-DD",
-            ),
-            ("fleet_waivers: [{service: linkedin}]", "fleet_waivers.0.rationale: missing"),
-        ],
-    )
-    def test_a_mistake_names_file_line_employee_and_field_and_stays_with_its_employee(
-        self, tmp_path: Path, line: str, message: str
-    ) -> None:
-        """One bad line is told in full, and the colleague beside it is read as ever."""
-        text = (
-            f"all:\n  hosts:\n    eve:\n      {line}\n    bob: {{fleet_accounts: {{linkedin: {{profile: bob-b}}}}}}\n"
-        )
+    def test_a_mistake_names_file_line_employee_and_field_and_stays_with_its_employee(self, tmp_path: Path) -> None:
+        """Each bad line is told in full, and the colleague beside it is read as ever."""
+        hosts = "".join(f"    eve{number}:\n      {line}\n" for number, line in enumerate(MISTAKES))
+        text = f"all:\n  hosts:\n{hosts}    bob: {{fleet_accounts: {{linkedin: {{profile: bob-b}}}}}}\n"
         inventory = read(tmp_path, text)
-        assert any(message in str(problem) for problem in inventory.all_problems()), list(
-            map(str, inventory.all_problems())
-        )
+        told = list(map(str, inventory.all_problems()))
+        for number, message in enumerate(MISTAKES.values()):
+            where = f"staff.yml:{4 + 2 * number}: eve{number}: "
+            assert any(one.startswith(where + message) for one in told), (where + message, told)
         assert employee(inventory, "bob").problems == ()
 
     def test_a_name_that_is_no_safe_file_name_is_refused(self, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from fleet.audit.verify import Verdict, Verification, verify
 from fleet.errors import AuditError, InputError
 from fleet.paths import AuditDir
 from tests.logs import finish, log_path, open_log, shrink, write
+from tests.sizes import sizes as small_and_full
 
 
 @pytest.fixture(autouse=True)
@@ -300,23 +301,25 @@ class TestTampering:
 
 
 class TestEveryByte:
-    def test_no_flipped_bit_of_a_signed_record_passes(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("step", small_and_full(7, 1))
+    def test_no_flipped_bit_of_a_signed_record_passes(self, tmp_path: Path, step: int) -> None:
         """At each byte of the file, one bit: the verdict is never OK, and never a mere tail."""
         folder = tmp_path / "audit"
         asyncio.run(write(folder, 6))
         path = log_path(folder)
         whole = path.read_bytes()
-        for at in range(len(whole)):
+        for at in range(0, len(whole), step):
             path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
             assert check(folder).verdict.value >= Verdict.GAP.value, at
 
-    def test_no_cut_of_a_signed_log_passes(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("step", small_and_full(7, 1))
+    def test_no_cut_of_a_signed_log_passes(self, tmp_path: Path, step: int) -> None:
         """At each byte: never OK; and the writer refuses unless nothing signed is lost."""
         folder = tmp_path / "audit"
         asyncio.run(write(folder, 6))
         path = log_path(folder)
         whole = path.read_bytes()
-        for at in range(len(whole)):
+        for at in range(0, len(whole), step):
             path.write_bytes(whole[:at])
             assert check(folder).verdict is Verdict.TRUNCATED, at
         for at in range(0, len(whole), 97):
