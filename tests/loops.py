@@ -12,10 +12,12 @@ T = TypeVar("T")
 
 class _Jumping(selectors.DefaultSelector):
     now = 0.0
+    threads = 0
+    """Threads at work: while they are, no time passes, however slow the machine is."""
 
     def select(self, timeout: float | None = None) -> Any:
-        """What is ready. Instead of waiting, the clock is put forward; without anything due, a thread is waited for."""
-        if timeout is None:
+        """What is ready. Instead of waiting, the clock is put forward, unless a thread is waited for."""
+        if timeout is None or (timeout > 0 and self.threads):
             return super().select(None)
         self.now += max(0.0, timeout)
         return super().select(0)
@@ -27,6 +29,17 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _Jumping()
         super().__init__(self._jumping)
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+        """As the base class does, counting the threads at work."""
+
+        def ended(_: object) -> None:
+            self._jumping.threads -= 1
+
+        self._jumping.threads += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(ended)
+        return future
 
     def time(self) -> float:
         """Seconds since the loop was made."""

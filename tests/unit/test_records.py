@@ -131,6 +131,15 @@ class TestVersions:
             for name in fields
         }
 
+    def test_what_is_new_in_a_record_raises_the_version(self) -> None:
+        """A new outcome, reason, event or field: an earlier version must say "update", not "the log was changed"."""
+        fields = {event: sorted(kinds) for event, kinds in records.FIELDS.items()}
+        content = json.dumps([sorted(Outcome), sorted(Reason), fields], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+        assert (records.SCHEMA_VERSION, digest) == (3, "cf966dc54ee4b703"), (
+            "raise SCHEMA_VERSION, then change this pair"
+        )
+
     @pytest.mark.parametrize(
         "attempt",
         [
