@@ -36,7 +36,7 @@ from fleet.plan.plan import catalog_for, plan_accounts, read_people
 from fleet.recipes.catalog import Catalog
 from fleet.report.drift import DriftReport, drift_fields, print_drift
 from fleet.report.envelope import Answer
-from fleet.report.status import Coverage, Row, by_group, by_language, by_service, next_steps, status_fields
+from fleet.report.status import STATES, Coverage, Row, by_group, by_language, by_service, next_steps, status_fields
 from fleet.report.table import plain
 from fleet.report.translations import translator_for, visible, whole_percents
 from fleet.settings.resolve import Given, Settings, configure
@@ -177,8 +177,8 @@ def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
 
 
 def _coverage_table(title: str, parts: list[Coverage], now: datetime, stale: timedelta) -> Table:
-    has_attested = any(one.count("attested") for one in parts)
-    states = ("out", "in", *(("attested",) if has_attested else ()), "not known", "not offered")
+    # In a narrow terminal, columns without a number would cut off those with one.
+    states = [state for state in STATES if state in ("out", "in") or any(one.count(state) for one in parts)]
     headings = (*(state.capitalize() for state in states), "Share out", "Stale")
     numbers = (Column(heading, justify="right", no_wrap=True) for heading in headings)
     table = plain(Column(title, min_width=12), *numbers, Column("Oldest reading", no_wrap=True))

@@ -106,6 +106,8 @@ class TestIngest:
         assert list(place.iterdir()) == [] and ingest()["taken"] == {}
         events = [one["said"] for one in read_records(state.audit.log) if one["event"] == "control.attested"]
         assert sorted(events) == ["switched", "switched", "was_off"]
+        shown = " ".join(fleet("audit", "show", "--employee", "ben").stdout.split())
+        assert f"linkedin.ai_training, switched on {NOW:%Y-%m-%d}, says the employee (oidc_session)" in shown
 
     def test_a_statement_can_be_withdrawn(self, place: Path) -> None:
         """With null."""

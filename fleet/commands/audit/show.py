@@ -198,6 +198,10 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
         if record["revoked_on"]:
             yield f"revoked on {record['revoked_on']}"
         yield record["assurance"]
+    elif event == records.CONTROL_ATTESTED:
+        yield _name(record["service"], record["control"])
+        yield f"{record['said'] or 'withdrawn'} on {record['attested_on']}, says the employee ({record['assurance']})"
+        yield f"operator uid {record['operator']}"
     elif event in (records.MANDATE_REVOKED, records.MANDATE_RENEWED, records.SERVICE_STOPPED, records.SERVICE_STARTED):
         yield from _words_of_authority(record)
 
