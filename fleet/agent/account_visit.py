@@ -18,7 +18,7 @@ from fleet.audit.evidence import EvidenceKind, file_name
 from fleet.errors import AuditError, InputError, SessionError
 from fleet.model import Outcome, Reading, Reason
 from fleet.paths import make_private_dir, write_private
-from fleet.plan.gates import Gates, Refusal, is_shut, lacking_authority
+from fleet.plan.gates import NO_SESSION, Gates, Refusal, is_shut, lacking_authority
 from fleet.plan.plan import PlannedAccount
 from fleet.recipes.recipe import Recipe
 from fleet.sessions.storage_state import StorageState, is_storable
@@ -108,17 +108,15 @@ class AccountVisit:
             await self._left_alone(controls, Refusal(Outcome.ERROR, Reason(error.reason)))
             return None
         if opened is None:
-            for control in controls:
-                await ground.recorder.refuse(
-                    self._account, control, ground.gates.without_session(self._account, control)
-                )
+            await self._left_alone(controls, NO_SESSION)
             return None
         return controls, opened
 
     async def _left_alone(self, controls: list[str], refused: Refusal) -> None:
         """Finish controls of an account whose session is not opened; all its controls are still pending."""
         for control in controls:
-            await self._ground.recorder.refuse(self._account, control, refused)
+            ended = self._ground.gates.or_attested(refused, self._account, control)
+            await self._ground.recorder.refuse(self._account, control, ended)
 
     async def _finish_rest(self, reason: Reason) -> None:
         recorder = self._ground.recorder

@@ -17,6 +17,8 @@ MAX_BYTES = 256 * 1024
 FRESH_DAYS = 180
 """Days for which an attestation counts unless fleet.yml says otherwise."""
 
+Name = Annotated[str, StringConstraints(pattern=rf"^{SAFE_NAME.pattern}$")]
+"""An employee's name."""
 Service = Annotated[str, StringConstraints(pattern=rf"^{SERVICE_NAME.pattern}$")]
 Control = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Said = Literal["switched", "was_off", "sent"]
@@ -77,21 +79,22 @@ class Attestations:
 
     def put(self, employee: str, attestation: Attestation) -> None:
         """Store what the employee said, in place of an earlier statement; durable on return. Raises OSError."""
-        self._write(employee, [*self._others(employee, attestation.service, attestation.control), attestation])
+        about = attestation.service, attestation.control
+        others = [one for one in self.of(employee) if (one.service, one.control) != about]
+        self._write(employee, [*others, attestation])
 
     def remove(self, employee: str, service: str, control: str) -> bool:
         """Forget what the employee said about a control; False if there was nothing. Raises InputError, OSError."""
-        if self.find(employee, service, control) is None:
+        said = self.of(employee)
+        others = [one for one in said if (one.service, one.control) != (service, control)]
+        if len(others) == len(said):
             return False
-        self._write(employee, self._others(employee, service, control))
+        self._write(employee, others)
         return True
 
     def forget(self, employee: str) -> None:
         """Delete an employee's file. Raises OSError."""
         self._path(employee).unlink(missing_ok=True)
-
-    def _others(self, employee: str, service: str, control: str) -> list[Attestation]:
-        return [one for one in self.of(employee) if (one.service, one.control) != (service, control)]
 
     def _write(self, employee: str, attestations: Iterable[Attestation]) -> None:
         make_private_dir(self.folder)

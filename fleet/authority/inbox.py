@@ -10,17 +10,16 @@ import os
 import re
 import stat
 from collections.abc import Container, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from fleet.authority.attestations import Control, Said, Service
+from fleet.authority.attestations import Control, Name, Said, Service
 from fleet.errors import InputError
-from fleet.model import SAFE_NAME
 from fleet.validation import mistakes
 
 MAX_BYTES = 16 * 1024
@@ -33,14 +32,12 @@ REVOCATION = "revoke-"
 """Start of a revocation's file name, so that a run reads these files alone before each click."""
 _NAME = re.compile(r"(attest|revoke)-[0-9a-f]{32}\.json")
 
-Employee = Annotated[str, StringConstraints(pattern=rf"^{SAFE_NAME.pattern}$")]
-
 
 class _Act(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     v: Literal[1]
-    employee: Employee
+    employee: Name
     at: AwareDatetime
     """When the employee did it."""
 
@@ -90,14 +87,14 @@ class Inbox:
     def arrived(self, now: datetime | None = None) -> Iterator[Arrived]:
         """Yield every entry in order of name. Raises InputError if the folder cannot be read."""
         now = now or datetime.now(UTC)
-        with self._opened() as place:
+        with _opened(self.folder) as place:
             for name in self._names(place):
                 yield self._read(place, name, now)
 
     def revoked(self) -> set[str]:
         """Return who has a revocation here. Raises InputError if that cannot be determined: then no mandate counts."""
         found: dict[tuple[str, int, int, int], str] = {}
-        with self._opened() as place:
+        with _opened(self.folder) as place:
             for name in self._names(place):
                 if not name.startswith(REVOCATION):
                     continue
@@ -111,22 +108,19 @@ class Inbox:
 
     def remove(self, name: str) -> bool:
         """Delete one entry, also an empty folder; False if it is still there. Raises InputError as `arrived` does."""
-        with self._opened() as place:
+        with _opened(self.folder) as place:
             for delete in (os.unlink, os.rmdir):
                 with suppress(OSError):
-                    delete(name, dir_fd=place.descriptor)
+                    delete(name, dir_fd=place)
             return _stat(place, name) is None
 
-    def _opened(self) -> _Place:
-        return _Place(self.folder)
-
-    def _names(self, place: _Place) -> list[str]:
-        names = os.listdir(place.descriptor)  # noqa: PTH208 - of the folder that was opened
+    def _names(self, place: int) -> list[str]:
+        names = os.listdir(place)
         if len(names) > MAX_FILES:
             raise InputError(f"{self.folder} has more than {MAX_FILES:,} files; run: fleet portal ingest")
         return sorted(name for name in names if not name.startswith("."))  # a dot: still being written
 
-    def _who(self, place: _Place, name: str) -> str:
+    def _who(self, place: int, name: str) -> str:
         """Return who revokes in a file; empty if it is another act. Raises InputError if it cannot be read."""
         content, refusal = _content(place, name)
         if refusal is not None:
@@ -137,7 +131,7 @@ class Inbox:
             raise InputError(f"{self.folder / name} is damaged; run: fleet portal ingest") from None
         return act.employee if isinstance(act, RevokeAct) else ""
 
-    def _read(self, place: _Place, name: str, now: datetime) -> Arrived:
+    def _read(self, place: int, name: str, now: datetime) -> Arrived:
         if not is_ours(name):
             return Arrived(name, None, "its name is not one that the portal gives")
         content, refusal = _content(place, name)
@@ -170,37 +164,32 @@ class WithInbox(Container[str]):
         return employee in self._inbox.revoked() or employee in self._revoked
 
 
-class _Place:
-    """The open folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.descriptor = -1
-
-    def __enter__(self) -> _Place:
-        try:
-            self.descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError as error:
-            raise InputError(
-                f"The portal's inbox {self._folder} cannot be read ({error.strerror}); check inbox in fleet.yml."
-            ) from None
-        return self
-
-    def __exit__(self, *_why: object) -> None:
-        os.close(self.descriptor)
-
-
-def _stat(place: _Place, name: str) -> os.stat_result | None:
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Open the folder: its entries are read by this descriptor, whatever takes the folder's place meanwhile."""
     try:
-        return os.stat(name, dir_fd=place.descriptor, follow_symlinks=False)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise InputError(
+            f"The portal's inbox {folder} cannot be read ({error.strerror}); check inbox in fleet.yml."
+        ) from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _stat(place: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=place, follow_symlinks=False)
     except FileNotFoundError:
         return None
 
 
-def _content(place: _Place, name: str) -> tuple[bytes, str | None]:
+def _content(place: int, name: str) -> tuple[bytes, str | None]:
     """Return a file's content, or why it is not read."""
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.descriptor)
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
     except OSError as error:
         return b"", f"cannot be read ({error.strerror})"
     try:

@@ -44,13 +44,7 @@ def block(
 
     Raises InputError if it cannot be blocked, and AuditError if it is blocked but not recorded yet.
     """
-    is_new = blocklist.add(
-        name,
-        datetime.now(UTC).date(),
-        reference=None if reference is None else reference_of(reference),
-        operator=os.getuid(),
-        operator_claimed=claimed_operator(),
-    )
+    is_new = add_to(blocklist, name, None if reference is None else reference_of(reference))
     how = f"is {done} as of now" if is_new else f"was {done} already"
     typer.echo(f"{subject} {how}, in the state directory {settings.state}.")
     try:
@@ -60,6 +54,17 @@ def block(
             f"{subject} is {done}, but it is not in the audit log yet: {error} "
             "The next command or run that writes records it."
         ) from None
+
+
+def add_to(blocklist: Blocklist, name: str, reference: str | None) -> bool:
+    """Block a name as of now, in the operator's name; False if it was blocked. Raises InputError as `add` does."""
+    return blocklist.add(
+        name,
+        datetime.now(UTC).date(),
+        reference=reference,
+        operator=os.getuid(),
+        operator_claimed=claimed_operator(),
+    )
 
 
 def carry_out(settings: Settings, owner: str, act: Act, is_done: Callable[[], bool] = lambda: False) -> dict[str, Any]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
 import typer
 
 from fleet.authority.inbox import ACT, Inbox
 from fleet.authority.mandates import Revocations
-from fleet.commands.carry_out import carry_out
+from fleet.commands.carry_out import add_to, carry_out
 from fleet.commands.options import (
     INVENTORY,
     LOG_KEY,
@@ -25,7 +24,7 @@ from fleet.commands.options import (
 )
 from fleet.errors import InputError
 from fleet.model import EXIT_BAD_INPUT, EXIT_OK, counted
-from fleet.plan.plan import claimed_operator, read_people
+from fleet.plan.plan import read_people
 from fleet.report.envelope import Answer
 from fleet.report.translations import visible
 from fleet.state.acts import Attest, Settle
@@ -55,10 +54,10 @@ def ingest_(
     everybody.require_own_state(is_rehearsal=rehearsal)
     revocations = Revocations(settings.state_dir.revocations)
 
-    def revoke(employee: str) -> None:
-        today, claimed = datetime.now(UTC).date(), claimed_operator()
-        revocations.add(employee, today, reference="portal", operator=os.getuid(), operator_claimed=claimed)
-        carry_out(settings, "fleet portal ingest", Settle(), lambda: revocations.is_recorded(employee))
+    def revoke(names: Sequence[str]) -> None:
+        for name in names:
+            add_to(revocations, name, "portal")
+        carry_out(settings, "fleet portal ingest", Settle(), lambda: all(map(revocations.is_recorded, names)))
 
     taken = ingest(
         Inbox(settings.inbox),

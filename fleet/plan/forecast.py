@@ -11,7 +11,7 @@ from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
 from fleet.model import Result
-from fleet.plan.gates import gates_of
+from fleet.plan.gates import NO_SESSION, gates_of
 from fleet.plan.last_run import History
 from fleet.plan.pace import Pace, pace_of
 from fleet.plan.plan import (
@@ -104,7 +104,7 @@ def forecast(spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> Fo
                 refused = gates.refusal(account, control, live=account.service in paces)
                 # A rehearsal creates its own sessions.
                 if refused is None and not rehearsal and (employee, account.service) not in with_session:
-                    refused = gates.without_session(account, str(control))
+                    refused = gates.or_attested(NO_SESSION, account, str(control))
                 if refused is None:
                     free.append(control)
                 else:

@@ -26,6 +26,7 @@ class Refusal:
     """The day on which the employee said so, for `attested`."""
 
 
+NO_SESSION = Refusal(Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
 _ATTESTABLE = {Outcome.NO_MANDATE, Outcome.NOT_PERMITTED, Outcome.SIGN_IN_NEEDED, Outcome.EMPLOYEE_NEEDED}
 """Outcomes without a visit that an attestation takes the place of."""
 
@@ -90,16 +91,13 @@ class Gates:
         if any(waiver.covers(service, control, today()) for waiver in account.employee.waivers):
             return Refusal(Outcome.WAIVED)
         refused = self._refusal(account, account.recipe, live=live)
-        return refused and self._or_attested(refused, account.employee.name, service, control)
+        return refused and self.or_attested(refused, account, control)
 
-    def without_session(self, account: PlannedAccount, control: str) -> Refusal:
-        """Return the outcome of a control that may be visited, but for which there is no session."""
-        refused = Refusal(Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION)
-        return self._or_attested(refused, account.employee.name, str(account.service), control)
-
-    def _or_attested(self, refused: Refusal, employee: str, service: str, control: str) -> Refusal:
+    def or_attested(self, refused: Refusal, account: PlannedAccount, control: str) -> Refusal:
         """Return `attested` in place of an outcome without a visit if the employee has a fresh attestation."""
-        said = self.fresh_attestation(employee, service, control) if refused.outcome in _ATTESTABLE else None
+        if account.service is None or refused.outcome not in _ATTESTABLE:
+            return refused
+        said = self.fresh_attestation(account.employee.name, account.service, control)
         return Refusal(Outcome.ATTESTED, Reason(said.said), said.attested_on) if said else refused
 
     def fresh_attestation(self, employee: str, service: str, control: str) -> Attestation | None:

@@ -24,16 +24,13 @@ from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.maintenance import beat
 from fleet.audit.pseudonyms import Subject, Subjects
-from fleet.authority.attestations import Attestation, Attestations, Said
+from fleet.authority.attestations import Attestation, Attestations, Control, Name, Said, Service
 from fleet.authority.blocklist import Blocklist, Entry
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
-from fleet.model import SAFE_NAME, SERVICE_NAME
 from fleet.paths import StateDir
 from fleet.state.erasure import erase, prune
 
-Name = Annotated[str, StringConstraints(pattern=rf"^{SAFE_NAME.pattern}$")]
-Service = Annotated[str, StringConstraints(pattern=rf"^{SERVICE_NAME.pattern}$")]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Claimed = Annotated[str, StringConstraints(max_length=200)]
 
@@ -77,7 +74,7 @@ class Statement(_Act):
 
     employee: Name
     service: Service
-    control: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    control: Control
     said: Said | None
     attested_on: Annotated[date, Field(strict=False)]
     assurance: Literal["oidc_session"]

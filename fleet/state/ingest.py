@@ -36,7 +36,7 @@ def ingest(
     controls: Mapping[str, Collection[str]],
     employees: Collection[str],
     attest: Callable[[Sequence[Statement]], object],
-    revoke: Callable[[str], object],
+    revoke: Callable[[Sequence[str]], object],
 ) -> list[Taken]:
     """Take in every act and move its file into `portal/done` or `portal/refused` in the state. Revocations go first.
 
@@ -46,10 +46,10 @@ def ingest(
     with _alone(state):
         arrived = [(one, one.refusal or _refusal(one.act, controls, employees)) for one in inbox.arrived()]
         taken = [_moved(inbox, state, one, why) for one, why in arrived if why is not None]
-        for one, why in arrived:
-            if why is None and isinstance(one.act, RevokeAct):
-                revoke(one.act.employee)
-                taken.append(_moved(inbox, state, one, None))
+        revoked = [one for one, why in arrived if why is None and isinstance(one.act, RevokeAct)]
+        if revoked:
+            revoke([one.act.employee for one in revoked if one.act is not None])
+            taken += [_moved(inbox, state, one, None) for one in revoked]
         attested = [one for one, why in arrived if why is None and isinstance(one.act, AttestAct)]
         attested.sort(key=_when)
         for start in range(0, len(attested), BATCH):

@@ -23,7 +23,7 @@ from fleet.inventory.employee import Account, Employee, Problem
 from fleet.model import Outcome, Reason, Result, exit_code_of
 from fleet.next_steps import next_step
 from fleet.paths import StateDir, default_identity, default_log_key
-from fleet.plan.gates import Gates, Refusal, gates_of, today
+from fleet.plan.gates import NO_SESSION, Gates, Refusal, gates_of, today
 from fleet.plan.plan import PlannedAccount
 from fleet.recipes.catalog import load_catalog
 from fleet.report.junit import junit
@@ -124,9 +124,9 @@ class TestGates:
     def test_it_takes_the_place_of_a_missing_session(self, tmp_path: Path) -> None:
         """Nobody can be visited without one."""
         account = at(Employee("anna", mandate=MANDATE))
-        assert gates(tmp_path).without_session(account, "ai_training").outcome is Outcome.SIGN_IN_NEEDED
+        assert gates(tmp_path).or_attested(NO_SESSION, account, "ai_training").outcome is Outcome.SIGN_IN_NEEDED
         Attestations(tmp_path).put("anna", said())
-        assert gates(tmp_path).without_session(account, "ai_training").outcome is Outcome.ATTESTED
+        assert gates(tmp_path).or_attested(NO_SESSION, account, "ai_training").outcome is Outcome.ATTESTED
 
     def test_an_account_that_can_be_visited_is_visited(self, tmp_path: Path) -> None:
         """A reading is worth more than a word."""
