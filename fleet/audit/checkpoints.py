@@ -25,7 +25,7 @@ def sizes(folder: Path) -> list[int]:
 
 
 def read_newest(folder: Path) -> str:
-    """Return the checkpoint of the largest size; empty if there is none."""
+    """Return the checkpoint of the largest size, or an empty string if no size has one."""
     found = sizes(folder)
     return read_note(folder, found[-1]) if found else ""
 

@@ -17,7 +17,7 @@ def _group() -> None:
 
 @app.command()
 def install() -> None:
-    """Install a browser if there is none: Playwright's headless shell or, if the download fails, Debian's package.
+    """Install a browser unless one is found: Playwright's headless shell or, if the download fails, Debian's package.
 
     Debian's package needs root, or sudo without a password.
     """
