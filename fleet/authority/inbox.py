@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fleet.authority.attestations import Control, Name, Said, Service
+from fleet.authority.given import Statement, Token
 from fleet.errors import InputError
 from fleet.validation import mistakes
 
@@ -30,7 +31,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far an act may be in the future: the clocks of two machines differ."""
 REVOCATION = "revoke-"
 """Start of a revocation's file name, so that a run reads these files alone before each click."""
-_NAME = re.compile(r"(attest|revoke)-[0-9a-f]{32}\.json")
+_NAME = re.compile(r"(attest|close|mandate|revoke)-[0-9a-f]{32}\.json")
 
 
 class _Act(BaseModel):
@@ -51,13 +52,29 @@ class AttestAct(_Act):
     said: Said | None
 
 
+class CloseAct(_Act):
+    """The employee leaves a control as it is and wants no more reminders. Why is not asked."""
+
+    act: Literal["close"]
+    service: Service
+    control: Control
+
+
+class MandateAct(_Act):
+    """The employee gives a mandate: the instruction, and the ID token whose `nonce` is its SHA-256."""
+
+    act: Literal["mandate"]
+    statement: Statement
+    id_token: Token
+
+
 class RevokeAct(_Act):
-    """The employee revokes their mandate."""
+    """The employee revokes their mandates."""
 
     act: Literal["revoke"]
 
 
-Act = AttestAct | RevokeAct
+Act = AttestAct | CloseAct | MandateAct | RevokeAct
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """One file of the inbox; `fleet portal schema` prints its JSON Schema."""
 

@@ -35,6 +35,7 @@ FLOORS = (
     {"agent"},
     {"run"},
     {"report"},
+    {"portal"},
     {"commands"},
     {"cli"},
     {"__main__"},

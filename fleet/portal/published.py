@@ -1,0 +1,138 @@
+"""What the portal may show: `site.json` and one file per person in `people`, written by `fleet portal publish`.
+
+The portal runs as a user of its own and reads nothing else: no inventory, no log, no session and no key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from fleet.authority.attestations import Name, Service
+from fleet.authority.instruction import Assurance, ControlName, Language, ProfileText, TextId
+from fleet.model import Outcome, Reason
+from fleet.recipes.recipe import ProfileForm
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SignIn(_Strict):
+    """The organization's identity provider (OpenID Connect)."""
+
+    issuer: Line
+    """Compared exactly with the provider's own `issuer` and each token's `iss`."""
+    client_id: Line
+    tenant: Line | None = None
+    """Required value of the claim `tid`, for providers that serve many organizations under one issuer."""
+    subject_claim: Literal["sub", "oid"] = "sub"
+    """The claim that identifies a person: `oid` for Microsoft Entra, whose `sub` differs for each application."""
+
+
+class MandateText(TextId):
+    """The text of a mandate in one language, as the organization approved it."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
+
+
+class PublishedControl(_Strict):
+    """One control, as an employee is told about it."""
+
+    title: Line
+    address: Line
+    """The page to open. `{profile}` in it is the employee's profile."""
+    labels: dict[str, Line]
+    """Its exact label on the page by language (`en`, `pt-BR`), where a source is known."""
+    purpose: dict[str, Line] = Field(default_factory=dict)
+    """What the service does with the employee's data while it is on, by language; English at least, if any."""
+    opted_out: Literal["on", "off"]
+    """The position of the switch in which the data is not used."""
+    kind: Literal["setting", "form"] = "setting"
+    """Whether something is switched, or a form is sent and confirmed."""
+
+
+class PublishedService(_Strict):
+    """One service."""
+
+    name: Line
+    profile: ProfileForm | None
+    """Form of the employee's profile there, which a mandate names; None if anything is accepted."""
+    may_be_mandated: bool
+    """Whether the organization may visit accounts here for employees who give a mandate."""
+    terms: Line
+    """What the service's terms say about automated access."""
+    controls: dict[Slug, PublishedControl]
+
+
+class Site(_Strict):
+    """Everything that is the same for all employees."""
+
+    v: Literal[1]
+    written_at: AwareDatetime
+    url: Line
+    """The portal's address, such as https://optout.example.com."""
+    organization: Line
+    contact: Line
+    """Whom employees ask: an e-mail address or a telephone number."""
+    sign_in: SignIn
+    texts: dict[Language, MandateText]
+    """Approved texts by language; without one, the language is not offered for mandates."""
+    mandate_days: Annotated[int, Field(ge=1, le=3650)]
+    services: dict[Service, PublishedService]
+
+
+class Status(_Strict):
+    """Where one of the employee's controls is today."""
+
+    service: Service
+    control: Slug
+    outcome: Outcome | None
+    """Of the last run; None if no run has covered it."""
+    reason: Reason | None = None
+    at: AwareDatetime | None = None
+    attested_on: date | None = None
+    closed_on: date | None = None
+    """When the employee asked not to be asked again, or two reminders stayed unanswered."""
+    is_pressed: bool = False
+    """Whether the tool itself has switched it."""
+
+
+class PublishedMandate(_Strict):
+    """A mandate of the employee."""
+
+    controls: tuple[ControlName, ...]
+    granted_on: date
+    expires_on: date
+    assurance: Assurance
+    text: TextId | None = None
+    is_in_force: bool
+
+
+class Person(_Strict):
+    """One employee's file, named by `file_of` their subject."""
+
+    v: Literal[1]
+    employee: Name
+    subject: Line
+    """The value of the claim that identifies them."""
+    language: Language
+    profiles: dict[Service, ProfileText]
+    """What is known of their profiles, by service of theirs; a service can be missing here."""
+    services: tuple[Service, ...]
+    statuses: tuple[Status, ...]
+    mandates: tuple[PublishedMandate, ...] = ()
+    is_revoked: bool = False
+    receipt: str | None = None
+    """The employee's receipt as plain text."""
+
+
+def file_of(subject: str) -> str:
+    """Return the name of a person's file, by the claim that identifies them."""
+    return f"{hashlib.sha256(subject.encode()).hexdigest()}.json"
