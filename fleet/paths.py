@@ -328,6 +328,11 @@ class StateDir:
         return self.root / "attestations"
 
     @property
+    def mandates(self) -> Path:
+        """Mandates that employees gave themselves, one file per employee, and the texts of these mandates."""
+        return self.root / "mandates"
+
+    @property
     def portal(self) -> Path:
         """What `fleet portal ingest` took in from the inbox, or refused."""
         return self.root / "portal"
@@ -346,7 +351,7 @@ class StateDir:
     def _folders(self) -> tuple[Path, ...]:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
-            *(self.revocations, self.stopped_services, self.attestations, self.portal),
+            *(self.revocations, self.stopped_services, self.attestations, self.mandates, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:

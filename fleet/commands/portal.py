@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
 import typer
 
-from fleet.authority.inbox import ACT, Inbox
+from fleet.authority.given import GivenMandates
+from fleet.authority.identity_provider import read_provider
+from fleet.authority.inbox import ACT, AttestAct, CloseAct, Inbox, MandateAct, RevokeAct
 from fleet.authority.mandates import Revocations
 from fleet.commands.carry_out import add_to, carry_out
 from fleet.commands.options import (
@@ -23,12 +26,17 @@ from fleet.commands.options import (
     settings_with_state,
 )
 from fleet.errors import InputError
-from fleet.model import EXIT_BAD_INPUT, EXIT_OK, counted
+from fleet.inventory.employee import Employee
+from fleet.model import EXIT_BAD_INPUT, EXIT_OK, EXIT_TOOL_FAILED, counted
 from fleet.plan.plan import read_people
+from fleet.recipes.catalog import Catalog
 from fleet.report.envelope import Answer
 from fleet.report.translations import visible
-from fleet.state.acts import Attest, Settle
-from fleet.state.ingest import Taken, ingest
+from fleet.settings.resolve import Settings
+from fleet.state.acts import Give, Settle
+from fleet.state.given_checks import GivenChecks
+from fleet.state.ingest import Ingest, Ingested, Taken, revoked_at
+from fleet.state.provider_keys import ProviderKeys
 
 app = typer.Typer(no_args_is_help=True, help="Take in what employees did on their portal.")
 
@@ -53,26 +61,67 @@ def ingest_(
     everybody, catalog = read_people(settings)
     everybody.require_own_state(is_rehearsal=rehearsal)
     revocations = Revocations(settings.state_dir.revocations)
+    employees = {employee.name: employee for employee in everybody.employees}
 
-    def revoke(names: Sequence[str]) -> None:
-        for name in names:
-            add_to(revocations, name, "portal")
+    def refusal(act: AttestAct | CloseAct) -> str | None:
+        if act.employee not in employees:
+            return f"employee: {act.employee} is not in the inventory"
+        recipe = catalog.get(act.service)
+        known = recipe is not None and act.control in recipe.controls
+        return None if known else f"control: no recipe has {act.service}.{act.control}"
+
+    def revoke(acts: Sequence[RevokeAct]) -> None:
+        now = datetime.now(UTC)
+        for act in acts:
+            add_to(revocations, act.employee, "portal", revoked_at(act, now))
+        names = [act.employee for act in acts]
         carry_out(settings, "fleet portal ingest", Settle(), lambda: all(map(revocations.is_recorded, names)))
 
-    taken = ingest(
+    ingested = Ingest(
         Inbox(settings.inbox),
         settings.state_dir,
-        {recipe.service: recipe.controls.keys() for recipe in catalog},
-        {employee.name for employee in everybody.employees},
-        lambda statements: carry_out(settings, "fleet portal ingest", Attest(statements=list(statements))),
+        refusal,
+        _mandate_checks(settings, employees, catalog, revocations),
+        lambda act: carry_out(settings, "fleet portal ingest", act),
         revoke,
-    )
+    ).run()
+    taken = ingested.taken
     refused = [one for one in taken if one.refusal is not None]
     return Answer(
-        {"taken": dict(_counts(taken)), "refused": [{"file": one.name, "reason": one.refusal} for one in refused]},
-        lambda: _print(taken, str(settings.inbox)),
-        EXIT_BAD_INPUT if refused else EXIT_OK,
+        {
+            "taken": dict(_counts(taken)),
+            "refused": [{"file": one.name, "reason": one.refusal} for one in refused],
+            "waiting": ingested.waiting,
+            "problem": ingested.problem,
+        },
+        lambda: _print(ingested, str(settings.inbox)),
+        EXIT_TOOL_FAILED if ingested.waiting else EXIT_BAD_INPUT if refused else EXIT_OK,
     )
+
+
+def _mandate_checks(
+    settings: Settings, employees: Mapping[str, Employee], catalog: Catalog, revocations: Revocations
+) -> Callable[[MandateAct], Give]:
+    """Return what checks a mandate; without a portal in fleet.yml every mandate is refused."""
+    site, texts = settings.portal, settings.mandate_texts
+    if site is None or texts is None:
+        missing = "portal" if site is None else "mandate_texts"
+
+        def refuse(_act: MandateAct) -> Give:
+            raise InputError(f"fleet.yml has no {missing}, so no mandate can be given in a portal")
+
+        return refuse
+    state, issuer = settings.state_dir, site.sign_in.issuer
+    return GivenChecks(
+        site,
+        texts,
+        employees,
+        catalog.recipes,
+        GivenMandates(state.mandates),
+        revocations,
+        ProviderKeys(state.portal / "provider-keys.json", lambda: read_provider(issuer)),
+        settings.mandates.assurance,
+    ).checked
 
 
 @app.command()
@@ -85,13 +134,22 @@ def _counts(taken: list[Taken]) -> Counter[str]:
     return Counter(one.act.act for one in taken if one.act is not None and one.refusal is None)
 
 
-def _print(taken: list[Taken], inbox: str) -> None:
-    nouns = {"attest": "statement", "revoke": "revocation"}
+def _print(ingested: Ingested, inbox: str) -> None:
+    taken = ingested.taken
+    nouns = {
+        "attest": "statement",
+        "close": "request not to be asked again",
+        "mandate": "mandate",
+        "revoke": "revocation",
+    }
     for kind, count in sorted(_counts(taken).items()):
         typer.echo(f"Took in {counted(count, nouns[kind])}.")
     for one in taken:
         if one.refusal is not None:
             rest = "" if one.is_removed else " It is still there; remove it."
             people.print(f"Refused {visible(one.name)}: {one.refusal}.{rest}", markup=False, highlight=False)
-    if not taken:
+    if ingested.waiting:
+        what = counted(ingested.waiting, "mandate")
+        people.print(f"Left {what} for the next time: {ingested.problem}", markup=False, highlight=False)
+    elif not taken:
         typer.echo(f"Nothing to take in: {inbox} is empty.")

@@ -44,7 +44,8 @@ FLOORS = (
 
 FRONT_DOORS = {
     "apprise": {"fleet/notify/apprise_service.py"},
-    "httpx": {"fleet/notify/webhook.py"},
+    "httpx": {"fleet/notify/webhook.py", "fleet/authority/identity_provider.py"},
+    "joserfc": {"fleet/authority/id_token.py"},
     "ansible_runner": {"fleet/run/ansible_play.py"},
     "playwright": {
         f"fleet/browser/{name}.py"
