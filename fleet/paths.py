@@ -197,24 +197,27 @@ def read_regular(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
-def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
+def write_private(path: Path, data: bytes, *, durable: bool = False, mode: int = 0o600) -> None:
     """Write a file that is 0600 from its first byte and never visible half written (temporary name, then rename).
 
-    With `durable` it is on disk under its name on return. Raises OSError that names the file.
+    With `durable` it is on disk under its name on return; `mode` is its mode from then on. Raises OSError that names
+    the file.
     """
     try:
-        _write_private(path, data, durable=durable)
+        _write_private(path, data, durable=durable, mode=mode)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def _write_private(path: Path, data: bytes, *, durable: bool) -> None:
+def _write_private(path: Path, data: bytes, *, durable: bool, mode: int) -> None:
     # The whole name, so that leftovers of a crash are found by it, unless that exceeds the name limit.
     kept = path.name if len(os.fsencode(path.name)) <= _MOST_OF_A_NAME else path.name[:40]
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{kept}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            if mode != 0o600:
+                os.fchmod(descriptor, mode)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

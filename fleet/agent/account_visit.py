@@ -60,8 +60,8 @@ class AccountVisit:
         self._own = account.employee.accounts[recipe.service]
         self._profile = self._own.profile
         self._outcomes: list[Outcome] = []
-        self._permitted: dict[str, InForce | None] = {}
-        """By control, the mandate that permitted the click; None for an account of the organization."""
+        self._mandates: dict[str, InForce] = {}
+        """By control, the mandate that permitted the click."""
 
     async def work(self) -> None:
         """Finish every control of the account.
@@ -190,20 +190,20 @@ class AccountVisit:
         """Check service and mandate again just before the click: a stop, a revocation or an expiry counts."""
         ground, service = self._ground, self._recipe.service
         found = ground.gates.authority(self._employee, service, control)
-        if not isinstance(found, Reason):
-            self._permitted[control] = found
+        if isinstance(found, InForce):
+            self._mandates[control] = found
         return is_shut(service, ground.gates.stopped) or (found if isinstance(found, Reason) else None)
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
         """Record the intent, with a picture of the control before the press."""
-        mandate = self._permitted[control]
+        mandate, by_company = self._mandates.get(control), self._own.owner == "company"
         await self._ground.recorder.write(
             records.CONTROL_INTENDED,
             subject=self._subject.pseudonym,
             service=self._recipe.service,
             control=control,
             before=before,
-            authority="mandate" if mandate else "company",
+            authority="company" if by_company else "mandate",
             mandate_hmac=self._subject.hmac("mandate", mandate.reference) if mandate else None,
             assurance=mandate.assurance if mandate else None,
             profile_hmac=self._subject.hmac("profile", self._profile or ""),

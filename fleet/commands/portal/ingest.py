@@ -1,8 +1,7 @@
-"""`fleet portal`: take in what employees did on their portal."""
+"""`fleet portal ingest`: take in what employees did on their portal."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ import typer
 
 from fleet.authority.given import GivenMandates
 from fleet.authority.identity_provider import read_provider
-from fleet.authority.inbox import ACT, AttestAct, CloseAct, Inbox, MandateAct, RevokeAct
+from fleet.authority.inbox import AttestAct, CloseAct, Inbox, MandateAct, RevokeAct
 from fleet.authority.mandates import Revocations
 from fleet.commands.carry_out import add_to, carry_out
 from fleet.commands.options import (
@@ -38,11 +37,8 @@ from fleet.state.given_checks import GivenChecks
 from fleet.state.ingest import Ingest, Ingested, Taken, revoked_at
 from fleet.state.provider_keys import ProviderKeys
 
-app = typer.Typer(no_args_is_help=True, help="Take in what employees did on their portal.")
 
-
-@app.command("ingest")
-def ingest_(
+def ingest(
     inventory: INVENTORY = None,
     recipes: RECIPES = None,
     rehearsal: REHEARSAL = False,
@@ -122,12 +118,6 @@ def _mandate_checks(
         ProviderKeys(state.portal / "provider-keys.json", lambda: read_provider(issuer)),
         settings.mandates.assurance,
     ).checked
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of a file in the inbox."""
-    typer.echo(json.dumps(ACT.json_schema(), indent=2))
 
 
 def _counts(taken: list[Taken]) -> Counter[str]:
