@@ -32,7 +32,7 @@ from fleet.portal.published import (
 )
 from fleet.recipes.catalog import Catalog
 from fleet.recipes.recipe import Recipe
-from fleet.report.translations import translator_for
+from fleet.report.translations import LANGUAGES, Translator, translator_for
 from fleet.settings.resolve import Settings
 from fleet.settings.values import PortalSite
 from fleet.state.given_checks import read_text
@@ -115,7 +115,7 @@ class Publisher:
                     title=control.title,
                     address=control.page,
                     labels={language: labels[0] for language, labels in control.find.names.items()},
-                    purpose=control.purpose,
+                    purpose=_in_all_languages(control.purpose),
                     opted_out=control.opted_out,
                 )
                 for name, control in recipe.controls.items()
@@ -224,6 +224,14 @@ class Publisher:
             if isinstance(found, InForce) and found.reference == reference:
                 return True
         return False
+
+
+def _in_all_languages(text: str | None) -> dict[str, str]:
+    """Return a recipe's sentence by language; only those of the catalog are translated."""
+    if text is None:
+        return {}
+    translated = {language: Translator(language)(text) for language in LANGUAGES}
+    return {language: said for language, said in translated.items() if language == "en" or said != text}
 
 
 def _today() -> date:

@@ -213,9 +213,8 @@ class Control(_Strict):
     """One thing to switch off: where it is, how to find it, how to set it, how to prove it."""
 
     title: Text = Field(description="Display name of the setting, for lists and reports.")
-    purpose: dict[Language, Text] = Field(
-        default_factory=dict,
-        description="What the service does with the data while the setting is on, for employees, by language.",
+    purpose: Text | None = Field(
+        default=None, description="What the service does with an employee's data while the setting is on, in a sentence."
     )
     page: Page = Field(description="The exact address of the page; after loading, the browser must be exactly there.")
     kind: ControlKind = Field(description="What the control is on its page.")
