@@ -61,35 +61,39 @@ class Mandates:
             return Reason.MANDATES_UNREADABLE
         refused: list[Reason] = []
         for mandate in reversed(given):  # the latest first
-            why = self._refusal(mandate, service, control, today, revoked_at)
+            why = _misses(mandate, service, control) or self.refusal_of_given(mandate, today, revoked_at)
             if why is None:
                 instruction = mandate.instruction
                 return InForce(mandate.reference, mandate.assurance, instruction.profiles.get(service))
             refused.append(why)
-        if revoked_at is not None:  # also of the inventory's
-            return next((why for why in refused if why is not Reason.MANDATE_REVOKED), Reason.MANDATE_REVOKED)
         if claimed is not None:
-            why = claimed.refusal(employee, service, today) or self._too_weak(Assurance.CLAIMED)
+            why = self.refusal_of_claimed(claimed, employee, service, today, revoked_at)
             if why is None:
                 return InForce(claimed.reference, Assurance.CLAIMED)
             refused.append(why)
-        return refused[0] if refused else Reason.NO_MANDATE_GIVEN
+        if not refused:
+            return Reason.MANDATE_REVOKED if revoked_at is not None else Reason.NO_MANDATE_GIVEN
+        # What says most: that it was revoked says less than why a later one does not count.
+        return next((why for why in refused if why is not Reason.MANDATE_REVOKED), Reason.MANDATE_REVOKED)
 
     def _too_weak(self, assurance: Assurance) -> Reason | None:
         if self.weakest is None:
             return Reason.MANDATE_TOO_WEAK if assurance is Assurance.OIDC_SESSION else None
         return None if assurance.is_at_least(self.weakest) else Reason.MANDATE_TOO_WEAK
 
-    def _refusal(
-        self, mandate: GivenMandate, service: str, control: str | None, today: date, revoked_at: datetime | None
+    def refusal_of_claimed(
+        self, mandate: Mandate, employee: str, service: str, today: date, revoked_at: datetime | None
     ) -> Reason | None:
-        if revoked_at is not None and not is_given_after(mandate, revoked_at):
+        """Return why an inventory's mandate does not count today, or None; any revocation ends it."""
+        if revoked_at is not None:
+            return Reason.MANDATE_REVOKED
+        return mandate.refusal(employee, service, today) or self._too_weak(Assurance.CLAIMED)
+
+    def refusal_of_given(self, mandate: GivenMandate, today: date, revoked_at: datetime | None) -> Reason | None:
+        """Return why a given mandate does not count today, whatever it covers, or None."""
+        if revoked_at is not None and mandate.given_at <= revoked_at + AFTER_REVOCATION:
             return Reason.MANDATE_REVOKED
         instruction = mandate.instruction
-        if service not in instruction.services:
-            return Reason.MANDATE_MISSES_SERVICE
-        if control is not None and f"{service}.{control}" not in instruction.controls:
-            return Reason.MANDATE_MISSES_CONTROL
         if today < instruction.granted_on:
             return Reason.MANDATE_NOT_YET_VALID
         if today > instruction.expires_on:
@@ -97,6 +101,10 @@ class Mandates:
         return self._too_weak(mandate.assurance)
 
 
-def is_given_after(mandate: GivenMandate, revoked_at: datetime) -> bool:
-    """Return True if a mandate was given after a revocation, and not just by a faster clock."""
-    return mandate.given_at > revoked_at + AFTER_REVOCATION
+def _misses(mandate: GivenMandate, service: str, control: str | None) -> Reason | None:
+    instruction = mandate.instruction
+    if service not in instruction.services:
+        return Reason.MANDATE_MISSES_SERVICE
+    if control is not None and f"{service}.{control}" not in instruction.controls:
+        return Reason.MANDATE_MISSES_CONTROL
+    return None

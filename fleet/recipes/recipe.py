@@ -214,7 +214,7 @@ class Control(_Strict):
 
     title: Text = Field(description="Display name of the setting, for lists and reports.")
     purpose: Text | None = Field(
-        default=None, description="What the service does with an employee's data while the setting is on, in a sentence."
+        default=None, description="What the service does with data of employees while the setting is on, in a sentence."
     )
     page: Page = Field(description="The exact address of the page; after loading, the browser must be exactly there.")
     kind: ControlKind = Field(description="What the control is on its page.")

@@ -633,7 +633,7 @@ class TestMandates:
             said = refusal("mandates", "revoke", "ana.keller", *given)
             assert "'ana.keller' is not in the log of" in said and "nothing was revoked" in said
             assert "--unknown" in said and ("staff.yml" in said) is bool(given)
-        assert fleet("mandates", "list").stdout == "There are no revocations.\n"
+        assert fleet("mandates", "list").stdout == "There are no mandates.\n"
 
     def test_a_name_of_the_inventory_is_revoked_in_the_state_that_is_named(self, staff: str) -> None:
         """No run need have met her."""

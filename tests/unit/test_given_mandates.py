@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from fleet.audit.segments import read_records
 from fleet.authority.attestations import Attestation, Attestations
@@ -20,6 +21,7 @@ from fleet.authority.instruction import Assurance
 from fleet.authority.mandates import Mandate, Revocations
 from fleet.model import Reason
 from fleet.paths import StateDir
+from fleet.portal.published import Person, Site, file_of
 from tests.commands import fleet
 from tests.identity_provider import SUBJECT, TEXT, SigningProvider, settings_of, signing_provider, statement
 
@@ -119,6 +121,100 @@ class TestTakenIn:
             put(said, provider.sign(provider.claims(said, iat=int(NOW.timestamp()) + 100 + minutes)))
             ingest()
             assert plan()["anna"] == outcome
+
+
+class TestPublished:
+    def test_the_portal_is_given_what_it_may_show(self, provider: SigningProvider) -> None:
+        """A file for each employee who can sign in, named by their subject; texts, services, and nothing secret."""
+        Path("fleet.yml").write_text(Path("fleet.yml").read_text() + "portal_data: shown\n")
+        said = statement()
+        put(said, provider.sign(provider.claims(said)))
+        ingest()
+        told = fleet("portal", "publish").stdout
+        assert (
+            told
+            == f"Published 2 employees to {Path('shown').resolve()}. 1 employee cannot sign in: no fleet_subject.\n"
+        )
+        site = Site.model_validate_json(Path("shown/site.json").read_text())
+        assert site.texts["en"].text == TEXT and not site.services["linkedin"].may_be_mandated
+        assert site.services["linkedin"].controls["ai_training"].purpose.keys() == {"en", "fr", "de", "it"}
+        anna = Person.model_validate_json((Path("shown/people") / file_of(SUBJECT)).read_text())
+        assert [(one.controls, one.assurance, one.is_in_force) for one in anna.mandates] == [
+            (("linkedin.ai_training",), "oidc", True)
+        ]
+        assert (anna.employee, anna.profiles, anna.is_revoked) == ("anna", {"linkedin": "anna-keller"}, False)
+        assert oct(Path("shown/site.json").stat().st_mode)[-3:] == "640"
+        Path("staff.yml").write_text(json.dumps({"all": {"hosts": {"ben": {"fleet_subject": "ben-1"}}}}))
+        fleet("portal", "publish")
+        assert [path.name for path in Path("shown/people").iterdir()] == [file_of("ben-1")]
+
+    def test_two_people_never_share_a_sign_in(self, provider: SigningProvider) -> None:
+        """Nobody would know who agreed."""
+        Path("fleet.yml").write_text(Path("fleet.yml").read_text() + "portal_data: shown\n")
+        Path("staff.yml").write_text(json.dumps({"all": {"hosts": {n: {"fleet_subject": "x"} for n in ("a", "b")}}}))
+        assert "a and b have the same fleet_subject" in fleet("portal", "publish").stderr
+        assert not Path("shown/site.json").exists()
+
+    @pytest.mark.parametrize("language", ["en", "fr", "de", "it"])
+    def test_there_is_a_text_to_start_from(self, provider: SigningProvider, language: str) -> None:
+        """In each language, with the organization's name and whom to ask."""
+        text = fleet("portal", "text", language).stdout
+        assert "Example AG" in text and "privacy@example.com" in text and "{" not in text
+
+
+class TestList:
+    def test_all_are_listed_with_what_opens_or_shuts_each(self, provider: SigningProvider) -> None:
+        """Those of the inventory are shown as claimed."""
+        Path("staff.yml").write_text(
+            json.dumps(
+                {
+                    "all": {
+                        "hosts": {
+                            "anna": {"fleet_subject": SUBJECT, "fleet_mandate": CLAIMED.model_dump(mode="json")},
+                            "ben": {"fleet_mandate": CLAIMED.model_dump(mode="json") | {"employee": "ben"}},
+                        }
+                    }
+                }
+            )
+        )
+        said = statement()
+        put(said, provider.sign(provider.claims(said)))
+        ingest()
+        fleet("mandates", "revoke", "ben")
+        answer = json.loads(fleet("mandates", "list", "--output", "json").stdout)
+        assert [(one["employee"], one["assurance"], one["covers"], one["state"]) for one in answer["mandates"]] == [
+            ("anna", "oidc", ["linkedin.ai_training"], "in force"),
+            ("anna", "claimed", ["linkedin"], "in force"),
+            ("ben", "claimed", ["linkedin"], "mandate revoked"),
+        ]
+        Path("fleet.yml").write_text(Path("fleet.yml").read_text() + "mandates: {assurance: oidc}\n")
+        answer = json.loads(fleet("mandates", "list", "--output", "json").stdout)
+        assert [one["state"] for one in answer["mandates"]] == ["in force", "mandate too weak", "mandate revoked"]
+
+    @pytest.mark.parametrize("kind", ["ES256", "RS256", "PS256", "Ed25519"])
+    def test_one_is_exported_with_a_proof_that_openssl_checks(self, provider: SigningProvider, kind: str) -> None:
+        """And that fails once a byte of it is changed."""
+        if kind != "ES256":
+            of_kind = (
+                OKPKey.generate_key("Ed25519", {"kid": "k"})
+                if kind == "Ed25519"
+                else RSAKey.generate_key(2048, {"kid": "k"})
+            )
+            provider.key, provider.keys = of_kind, [dict(of_kind.as_dict(private=False))]
+        said = statement()
+        put(said, provider.sign(provider.claims(said), alg=kind, kid="first" if kind == "ES256" else "k"))
+        ingest()
+        assert fleet("mandates", "export", "anna", "-o", "proof").returncode == 0
+        check = ["sh", "proof/verify.sh"]
+        done = subprocess.run(check, capture_output=True, text=True, check=False)
+        assert done.stdout.endswith("The mandate is as it was signed.\n"), done
+        for name in ("instruction.json", "text.txt", "claims.json", "signed.txt", "signature.bin"):
+            path = Path("proof") / name
+            before = path.read_bytes()
+            path.write_bytes(before[:-3] + bytes([before[-3] ^ 1]) + before[-2:])
+            assert subprocess.run(check, capture_output=True, check=False).returncode != 0, name
+            path.write_bytes(before)
+        assert "has given no such mandate" in fleet("mandates", "export", "ben", "-o", "proof").stderr
 
 
 def forged(provider: SigningProvider, claims: dict[str, Any]) -> str:

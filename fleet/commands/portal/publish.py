@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -41,13 +42,17 @@ def publish(
     everybody, catalog = read_people(settings)
     everybody.require_own_state(is_rehearsal=rehearsal)
     places, now = settings.state_dir.audit, datetime.now(UTC)
-    keys = read_keys(places.vkey)
-    prove = Prover(places, keys).prove
+
+    @cache  # without records there is no checkpoint either
+    def prover() -> Prover:
+        return Prover(places, read_keys(places.vkey))
 
     def receipt(employee: Employee, subject: Subject, own: list[Mapping[str, Any]]) -> str:
-        entries = entries_of(subject, own, catalog, prove)
+        entries = entries_of(subject, own, catalog, prover().prove)
         words = translator_for(employee.locale)
-        return render_receipt(employee.name, subject, entries, keys[0], words, now, rehearsal=rehearsal).text
+        return render_receipt(
+            employee.name, subject, entries, read_keys(places.vkey)[0], words, now, rehearsal=rehearsal
+        ).text
 
     count = Publisher(
         settings,
