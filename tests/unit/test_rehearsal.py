@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -21,6 +21,7 @@ import pytest
 from fleet.errors import InputError
 from fleet.paths import PACKAGE
 from fleet.recipes.recipe import Recipe
+from fleet.rehearsal.behavior import Case
 from fleet.rehearsal.page_texts import texts_for
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.yamlfile import load_model
@@ -429,6 +430,16 @@ class TestRecipe:
         """The recipe that authors copy loads, and names what the portal has."""
         recipe = load_model(PORTAL_RECIPE, Recipe)
         assert (recipe.service, tuple(recipe.controls)) == ("intranet", CONTROLS["intranet"])
+
+
+def test_a_case_is_the_same_in_the_process() -> None:
+    """It is sent as JSON, and each member of an enum in it is that member again."""
+    for case in (case for cases in CASES.values() for case in cases.values()):
+        read = Case.from_json(json.loads(json.dumps(asdict(case))))
+        sent = vars(case) | {"dom": str(case.dom)}  # the gallery's names of templates are members of an enum too
+        assert {name: (type(value), value) for name, value in vars(read).items()} == {
+            name: (type(value), value) for name, value in sent.items()
+        }
 
 
 class TestProcess:
