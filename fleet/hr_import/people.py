@@ -12,10 +12,10 @@ from fleet.errors import InputError
 from fleet.hr_import.columns import ACCOUNT, GROUPS, MANDATE, Columns
 from fleet.hr_import.hr_export import WAY_OUT, Export, OnBadRow, Row, listed
 from fleet.hr_import.normalize import address, clean, danger, group_name, language, name_of, same_place
-from fleet.hr_import.profile_ids import read_profile
 from fleet.inventory.employee import read_employee
 from fleet.inventory.read import gaps_in_mandate
 from fleet.inventory.source_lines import SourceLines
+from fleet.recipes.profile_address import profile_in, require_profile
 from fleet.recipes.recipe import Recipe
 
 _NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
@@ -257,7 +257,7 @@ def _variables(name: str, one: _Reading, recipes: Mapping[str, Recipe]) -> dict[
         if not said["profile"]:
             continue
         try:
-            profile = read_profile(said["profile"], recipe)
+            profile = _profile(said["profile"], recipe)
         except ValueError as error:
             one.refuse(f"{service}.profile", str(error))
             continue
@@ -277,6 +277,15 @@ def _variables(name: str, one: _Reading, recipes: Mapping[str, Recipe]) -> dict[
         empty = next(part for part in MANDATE if not said[part])
         one.refuse(f"mandate.{empty}", "is empty, but other cells of the mandate are not; fill in all, or none.")
     return variables
+
+
+def _profile(cell: str, recipe: Recipe) -> str:
+    """Return the profile in a cell. Raises ValueError with the mistake and the fix."""
+    profile = profile_in(cell, recipe)
+    if what := danger(profile):  # percent-encoded in the cell
+        raise ValueError(what)
+    require_profile(profile, recipe)
+    return profile
 
 
 def _field_of(path: str, source: str, columns: Columns) -> str:

@@ -13,27 +13,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from fleet.authority.attestations import Name, Service
 from fleet.authority.instruction import Assurance, ControlName, Language, ProfileText, TextId
+from fleet.authority.sign_in import Line, SignIn
 from fleet.model import Outcome, Reason
-from fleet.recipes.recipe import ProfileForm
+from fleet.recipes.recipe import Page, ProfileForm, is_on_domains
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SignIn(_Strict):
-    """The organization's identity provider (OpenID Connect)."""
-
-    issuer: Line
-    """Compared exactly with the provider's own `issuer` and each token's `iss`."""
-    client_id: Line
-    tenant: Line | None = None
-    """Required value of the claim `tid`, for providers that serve many organizations under one issuer."""
-    subject_claim: Literal["sub", "oid"] = "sub"
-    """The claim that identifies a person: `oid` for Microsoft Entra, whose `sub` differs for each application."""
 
 
 class MandateText(TextId):
@@ -46,7 +34,7 @@ class PublishedControl(_Strict):
     """One control, as an employee is told about it."""
 
     title: Line
-    address: Line
+    address: Page
     """The page to open. `{profile}` in it is the employee's profile."""
     labels: dict[str, Line]
     """Its exact label on the page by language (`en`, `pt-BR`), where a source is known."""
@@ -64,11 +52,21 @@ class PublishedService(_Strict):
     name: Line
     profile: ProfileForm | None
     """Form of the employee's profile there, which a mandate names; None if anything is accepted."""
+    domains: tuple[Line, ...]
+    """Domains of the recipe: an employee may give a profile as its whole address."""
     may_be_mandated: bool
     """Whether the organization may visit accounts here for employees who give a mandate."""
     terms: Line
     """What the service's terms say about automated access."""
     controls: dict[Slug, PublishedControl]
+
+    def owns_host(self, host: str) -> bool:
+        """Return True if a host is the service's."""
+        return is_on_domains(host, self.domains)
+
+    def fault_of_profile(self, profile: str) -> str | None:
+        """Return why a profile cannot identify a person; None if it can."""
+        return self.profile.fault_of(profile, self.name) if self.profile else None
 
 
 class Site(_Strict):

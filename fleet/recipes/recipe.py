@@ -6,7 +6,7 @@ docs/recipes.md explains each key to authors; docs/recipe.schema.json is generat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -167,6 +167,12 @@ class ProfileForm(_Strict):
                 raise ValueError("addresses: must be paths such as /in/{profile}, or https://host/in/{profile}")
         return self
 
+    def fault_of(self, profile: str, service_name: str) -> str | None:
+        """Return why a profile cannot identify a person; None if it can."""
+        if _folded(profile) in map(_folded, self.never):
+            return f"identifies no one at {service_name}"
+        return None if re.fullmatch(self.pattern, profile) else f"is not a profile at {service_name}"
+
 
 class Find(_Strict):
     """How an element is found: first by a stable attribute, then by its accessible name in a known language."""
@@ -207,6 +213,10 @@ class Control(_Strict):
     """One thing to switch off: where it is, how to find it, how to set it, how to prove it."""
 
     title: Text = Field(description="Display name of the setting, for lists and reports.")
+    purpose: dict[Language, Text] = Field(
+        default_factory=dict,
+        description="What the service does with the data while the setting is on, for employees, by language.",
+    )
     page: Page = Field(description="The exact address of the page; after loading, the browser must be exactly there.")
     kind: ControlKind = Field(description="What the control is on its page.")
     find: Find = Field(description="The control. For a radio: the option that means opted out.")
@@ -315,15 +325,13 @@ class Recipe(_Strict):
 
     def owns_host(self, host: str) -> bool:
         """Return True if a cookie or stored data of `host` belongs to this service's session."""
-        host = host.lstrip(".").lower()
-        return any(host == domain or host.endswith("." + domain) for domain in self.domains)
+        return is_on_domains(host, self.domains)
 
     def fault_of_profile(self, profile: str) -> str | None:
         """Return why a profile cannot identify a person; None if it can."""
-        form = self.profile
-        if self.identity.is_page_itself(profile) or (form and _folded(profile) in map(_folded, form.never)):
+        if self.identity.is_page_itself(profile):
             return f"identifies no one at {self.name}"
-        return f"is not a profile at {self.name}" if form and not re.fullmatch(form.pattern, profile) else None
+        return self.profile.fault_of(profile, self.name) if self.profile else None
 
     def selectors(self) -> Iterator[tuple[str, str]]:
         """Yield every CSS selector with its key, such as `controls.ai_training.find.css`."""
@@ -343,6 +351,12 @@ class Recipe(_Strict):
             if not self.owns_host(host):
                 raise ValueError(f"{page} is not on one of the domains ({', '.join(self.domains)})")
         return self
+
+
+def is_on_domains(host: str, domains: Iterable[str]) -> bool:
+    """Return True if a host is one of the domains or below one."""
+    host = host.lstrip(".").lower()
+    return any(host == domain or host.endswith("." + domain) for domain in domains)
 
 
 def _selectors(part: Any, where: str) -> Iterator[tuple[str, str]]:

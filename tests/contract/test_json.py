@@ -148,7 +148,7 @@ def test_mistakes_of_an_inventory_have_their_places(
     Path("staff.yml").write_text(
         "all:\n  hosts:\n"
         "    anna:\n      fleet_accounts: {myspace: {profile: a}}\n"
-        "    bob:\n      fleet_accounts: {linkedin: {}}\n"
+        "    bob:\n      fleet_accounts: {linkedin: {login: b}}\n"
     )
     code = ended(monkeypatch, "inventory", "check", "-i", "staff.yml", "--output", "json")
     answer = json.loads(capsys.readouterr().out)

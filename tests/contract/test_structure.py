@@ -44,7 +44,10 @@ FLOORS = (
 
 FRONT_DOORS = {
     "apprise": {"fleet/notify/apprise_service.py"},
-    "httpx": {"fleet/notify/webhook.py"},
+    "authlib": {"fleet/portal/provider.py"},
+    "httpx": {"fleet/notify/webhook.py", "fleet/authority/identity_provider.py"},
+    "httpx2": {"fleet/portal/provider.py"},
+    "joserfc": {"fleet/authority/id_token.py", "fleet/portal/id_token.py", "fleet/portal/provider.py"},
     "ansible_runner": {"fleet/run/ansible_play.py"},
     "playwright": {
         f"fleet/browser/{name}.py"
@@ -56,6 +59,8 @@ FRONT_DOORS = {
         "fleet/rehearsal/intranet.py",
         "fleet/rehearsal/linkedin.py",
         "fleet/rehearsal/site.py",
+        *(f"fleet/portal/{name}.py" for name in ("app", "context", "guard", "home", "mandate", "pages", "serve")),
+        "fleet/portal/sign_in.py",
     },
     "ansible": {
         "roles/optout/action_plugins/optout.py",
@@ -189,7 +194,7 @@ class TestImports:
         """What fleet/ imports is named in pyproject.toml, so that an installation has it."""
         project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
         extras = project["optional-dependencies"]
-        named = [*project["dependencies"], *extras["apprise"], *extras["ldap"]]
+        named = [*project["dependencies"], *extras["apprise"], *extras["ldap"], *extras["portal"]]
         declared = {re.split(r"[^\w-]", one)[0] for one in named}
         texts = [path.read_text("utf-8") for path in SOURCES if path.is_relative_to(ROOT / "fleet")]
         imported = (
@@ -251,6 +256,18 @@ def test_a_command_starts_with_what_it_needs(module: str, needed: set[str]) -> N
     program = f"import json, sys, {module}; print(json.dumps([*sys.modules]))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert set(json.loads(done.stdout)) & FRONT_DOORS.keys() == needed
+
+
+def test_the_portal_has_no_part_of_what_it_must_not_reach() -> None:
+    """Neither sessions nor keys, neither the log nor Ansible are loaded where employees' browsers connect."""
+    program = "import json, sys, fleet.portal.app, fleet.portal.serve; print(json.dumps([*sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    parts = {".".join(name.split(".")[:2]) for name in json.loads(done.stdout) if name.startswith("fleet.")}
+    assert parts == {
+        *("fleet.authority", "fleet.errors", "fleet.loopback", "fleet.model", "fleet.paths", "fleet.portal"),
+        *("fleet.recipes", "fleet.report", "fleet.validation", "fleet.yamlfile"),
+    }
+    assert {"pyrage", "ansible", "ansible_runner", "playwright"} & set(json.loads(done.stdout)) == set()
 
 
 @pytest.mark.parametrize(

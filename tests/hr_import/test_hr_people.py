@@ -18,9 +18,9 @@ from fleet.hr_import.options import (
     render_remembered,
 )
 from fleet.hr_import.people import People, Person, read_people
-from fleet.hr_import.profile_ids import read_profile
 from fleet.paths import REHEARSAL_RECIPES
 from fleet.recipes.catalog import load_catalog
+from fleet.recipes.profile_address import read_profile
 
 RECIPES = load_catalog([REHEARSAL_RECIPES]).recipes
 MANDATE = "mandate reference,mandate services,mandate granted on,mandate expires on"

@@ -1,8 +1,10 @@
-"""Every sentence of reports and receipts exists in every language, with the same placeholders."""
+"""Every sentence of reports, receipts and the portal exists in every language, with the same placeholders."""
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,13 @@ from babel.messages.pofile import read_po
 
 from fleet.model import Outcome
 from fleet.next_steps import TEMPLATES
+from fleet.portal.situation import SENTENCES as SITUATIONS
 from fleet.report.receipt import ATTESTED, NOT_OURS, NOT_TOUCHED, SENT, SENTENCES
 from fleet.report.translations import LANGUAGES, LOCALE, translator_for
 from tests.conftest import ROOT
 
 REPORT = ROOT / "fleet" / "report"
+PORTAL = ROOT / "fleet" / "portal"
 _SAID = re.compile(r"""(?:\bsay|\bwords)\(\s*"((?:[^"\\]|\\.)*)\"""")
 OTHERS = {"in", "out", "before", "after", "the service"}
 """Said through variables, so that no search finds them."""
@@ -25,7 +29,19 @@ def said() -> set[str]:
     sources = [*REPORT.glob("*.py"), *REPORT.glob("templates/*.j2")]
     found = {text for path in sources for text in _SAID.findall(path.read_text("utf-8"))}
     outcomes = {outcome.value.replace("_", " ") for outcome in Outcome}
+    for path in PORTAL.glob("templates/*.j2"):
+        found.update(_SAID.findall(path.read_text("utf-8")))
+    for path in PORTAL.glob("*.py"):
+        found.update(marked(path.read_text("utf-8")))
+    found.update(SITUATIONS)
     return found | outcomes | OTHERS | {*TEMPLATES, *SENTENCES.values(), NOT_TOUCHED, NOT_OURS, ATTESTED, SENT}
+
+
+def marked(source: str) -> Iterator[str]:
+    """The sentences that a module marks with `sentence(...)`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sentence":
+            yield ast.literal_eval(node.args[0])
 
 
 def placeholders(text: str) -> list[str]:

@@ -1,0 +1,219 @@
+"""What an employee's page says about each of their controls, from what was published and what they did since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import urlsplit
+
+from fleet.authority.inbox import Act, AttestAct, CloseAct, MandateAct, RevokeAct
+from fleet.authority.instruction import Assurance, Instruction
+from fleet.model import Outcome, control_name
+from fleet.portal.published import Person, PublishedControl, PublishedMandate, PublishedService, Site, Status
+from fleet.recipes.labels import covers
+from fleet.recipes.recipe import PROFILE, fill_profile
+
+ENDS_SOON = timedelta(days=30)
+
+DONE, TOLD, LEFT, NOTHING, OPEN = "Done", "You told us", "Left as it is", "Nothing to do", "Open"
+WORDS = {
+    DONE: "The tool read the setting and saw that your data is not used.",
+    TOLD: "You told us that you did it yourself. Nobody has checked it.",
+    LEFT: "You asked us to leave it. We do not remind you any more.",
+    NOTHING: "There is nothing that you could do here.",
+    OPEN: "Your data is used, or nobody knows whether it is.",
+}
+"""Each word that can stand beside a control, and what it means."""
+SHADES = {DONE: "done", TOLD: "told", LEFT: "left", NOTHING: "nothing", OPEN: "open"}
+"""Style class of each word."""
+_WORD_OF = {
+    Outcome.OPTED_OUT: DONE,
+    Outcome.ALREADY_OPTED_OUT: DONE,
+    Outcome.SUBMITTED: DONE,
+    Outcome.NOT_OFFERED: NOTHING,
+    Outcome.WAIVED: NOTHING,
+    Outcome.ADMIN_NEEDED: NOTHING,
+}
+MEANINGS: dict[Outcome | None, str] = {
+    None: "Nobody has read this setting yet.",
+    Outcome.OPTED_OUT: "We changed it for you, loaded the page again and read it back.",
+    Outcome.ALREADY_OPTED_OUT: "We read it: your data was already not used. We changed nothing.",
+    Outcome.WOULD_OPT_OUT: "We read it: your data is still used. We changed nothing.",
+    Outcome.NOT_OFFERED: "The service does not offer this setting to your account.",
+    Outcome.SUBMITTED: "We sent the request, and the service confirmed it.",
+    Outcome.WAIVED: "An exception was agreed, so we leave it.",
+    Outcome.NO_MANDATE: "You have not instructed us to do it, so we did not visit your account.",
+    Outcome.NOT_PERMITTED: "We may not visit accounts at this service. You can do it yourself.",
+    Outcome.ADMIN_NEEDED: "Only an administrator of the service can do it.",
+    Outcome.EMPLOYEE_NEEDED: "Only you can do it.",
+    Outcome.SIGN_IN_NEEDED: "We cannot sign in to your account. You can do it yourself.",
+    Outcome.CHALLENGED: "The service asked for a person, so we stopped. You can do it yourself.",
+    Outcome.WRONG_ACCOUNT: "Somebody else was signed in, so we stopped. You can do it yourself.",
+    Outcome.PAGE_CHANGED: "The page looked different than expected, so we changed nothing.",
+    Outcome.NOT_SAVED: "We tried to change it, but the service did not keep the change.",
+    Outcome.UNKNOWN: "We tried to change it, but could not read whether it was kept.",
+    Outcome.ERROR: "We could not read the page. We try again.",
+    Outcome.NOT_RUN: "We did not get to it. We try again.",
+}
+"""What an outcome means to the employee."""
+SENTENCES = (*WORDS, *WORDS.values(), *MEANINGS.values())
+"""For translators."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the employee said last about a control, and whether that still waits to be recorded."""
+
+    on: date
+    is_closed: bool
+    """Whether they want to be asked no more; otherwise they said that they did it."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One control on the employee's page."""
+
+    name: str
+    service_id: str
+    control_id: str
+    service: PublishedService
+    control: PublishedControl
+    address: str | None
+    """Where to open it; None if only the service's start page is known."""
+    home: str
+    label: str
+    label_language: str
+    is_label_foreign: bool
+    purpose: str | None
+    purpose_language: str
+    word: str
+    meaning: str
+    read_on: date | None
+    told: Told | None
+    is_pressed: bool
+
+
+@dataclass(frozen=True)
+class MandateView:
+    """A mandate on the employee's page. `ends_soon`: within 30 days. `is_new`: not checked and recorded yet."""
+
+    names: tuple[str, ...]
+    granted_on: date
+    expires_on: date
+    ends_soon: bool
+    is_new: bool
+    is_claimed: bool
+    """Whether an administrator wrote it down."""
+
+
+def items_of(person: Person, site: Site, pending: Sequence[Act], language: str) -> Iterator[Item]:
+    """Yield the employee's controls, by service."""
+    statuses = {(status.service, status.control): status for status in person.statuses}
+    for service_id in dict.fromkeys(person.services):
+        service = site.services.get(service_id)
+        for control_id, control in service.controls.items() if service else ():
+            assert service is not None
+            status = statuses.get((service_id, control_id)) or Status(
+                service=service_id, control=control_id, outcome=None
+            )
+            profile = person.profiles.get(service_id)
+            needs_profile = PROFILE in control.address
+            address = fill_profile(control.address, profile) if profile else control.address
+            parts = urlsplit(control.address)
+            spoken, label = _in_language(control.labels, language) or ("en", control.title)
+            purpose = _in_language(control.purpose, language)
+            told = _told(status, pending)
+            yield Item(
+                name=control_name(service_id, control_id),
+                service_id=service_id,
+                control_id=control_id,
+                service=service,
+                control=control,
+                address=None if needs_profile and not profile else address,
+                home=f"{parts.scheme}://{parts.netloc}/",
+                label=label,
+                label_language=spoken,
+                is_label_foreign=not covers(spoken, language),
+                purpose=purpose[1] if purpose else None,
+                purpose_language=purpose[0] if purpose else language,
+                word=_word(status, told),
+                meaning=MEANINGS[None if status.outcome is Outcome.ATTESTED else status.outcome],
+                read_on=status.at.date() if status.at and status.outcome is not Outcome.ATTESTED else None,
+                told=told,
+                is_pressed=status.is_pressed,
+            )
+
+
+def mandates_of(person: Person, pending: Sequence[Act], names: dict[str, str], today: date) -> list[MandateView]:
+    """Return the mandates that count or will count; none if they were revoked last. `names`: of controls."""
+    revoked, new = _last_given(pending)
+    known = [] if revoked else [one for one in person.mandates if one.is_in_force]
+    given_in_order: list[PublishedMandate | Instruction] = [*known, *new]
+    return [
+        MandateView(
+            tuple(names.get(one, one) for one in given.controls),
+            given.granted_on,
+            given.expires_on,
+            given.expires_on - today <= ENDS_SOON,
+            isinstance(given, Instruction),
+            not isinstance(given, Instruction) and given.assurance is Assurance.CLAIMED,
+        )
+        for given in given_in_order
+        if given.expires_on >= today
+    ]
+
+
+def revoked_on(pending: Sequence[Act]) -> date | None:
+    """Return the day of a revocation that still waits to be recorded and that no mandate followed."""
+    revoked, new = _last_given(pending)
+    return revoked.at.date() if revoked and not new else None
+
+
+def _last_given(pending: Sequence[Act]) -> tuple[RevokeAct | None, list[Instruction]]:
+    """Return the last revocation, and the mandates after it."""
+    revoked: RevokeAct | None = None
+    new: list[Instruction] = []
+    for act in pending:
+        if isinstance(act, RevokeAct):
+            revoked, new = act, []
+        elif isinstance(act, MandateAct):
+            new.append(Instruction.model_validate_json(act.statement))
+    return revoked, new
+
+
+def today() -> date:
+    """Return the day in UTC, as mandates count days."""
+    return datetime.now(UTC).date()
+
+
+def _told(status: Status, pending: Sequence[Act]) -> Told | None:
+    about = [
+        act
+        for act in pending
+        if isinstance(act, (AttestAct, CloseAct)) and (act.service, act.control) == (status.service, status.control)
+    ]
+    if about:
+        last = about[-1]
+        is_withdrawn = isinstance(last, AttestAct) and last.said is None
+        return None if is_withdrawn else Told(last.at.date(), isinstance(last, CloseAct))
+    if status.attested_on:
+        return Told(status.attested_on, is_closed=False)
+    return Told(status.closed_on, is_closed=True) if status.closed_on else None
+
+
+def _word(status: Status, told: Told | None) -> str:
+    word = _WORD_OF.get(status.outcome, OPEN) if status.outcome else OPEN  # attested: `told` knows it
+    if word in (DONE, NOTHING):
+        return word
+    if told:
+        return LEFT if told.is_closed else TOLD
+    return OPEN
+
+
+def _in_language(texts: dict[str, str], language: str) -> tuple[str, str] | None:
+    """Return a text's language and the text: in the wanted one, else in English, else in any."""
+    for spoken, text in texts.items():
+        if covers(spoken, language):
+            return spoken, text
+    return ("en", texts["en"]) if "en" in texts else next(iter(texts.items()), None)

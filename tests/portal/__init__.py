@@ -1,0 +1,1 @@
+"""The portal, from the browser of an employee to the files in the inbox."""
