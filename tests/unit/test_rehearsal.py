@@ -13,15 +13,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
 from fleet.errors import InputError
+from fleet.model import Outcome, Reason
 from fleet.paths import PACKAGE
 from fleet.recipes.recipe import Recipe
-from fleet.rehearsal.behavior import Case
+from fleet.rehearsal.behavior import Barrier, Case, Save, Says
 from fleet.rehearsal.page_texts import texts_for
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.yamlfile import load_model
@@ -436,10 +438,9 @@ def test_a_case_is_the_same_in_the_process() -> None:
     """It is sent as JSON, and each member of an enum in it is that member again."""
     for case in (case for cases in CASES.values() for case in cases.values()):
         read = Case.from_json(json.loads(json.dumps(asdict(case))))
-        sent = vars(case) | {"dom": str(case.dom)}  # the gallery's names of templates are members of an enum too
-        assert {name: (type(value), value) for name, value in vars(read).items()} == {
-            name: (type(value), value) for name, value in sent.items()
-        }
+        assert read == case
+        ours = {name for name, value in vars(case).items() if type(value) in (Outcome, Reason, Save, Says, Barrier)}
+        assert ours == {name for name, value in vars(read).items() if isinstance(value, Enum)}
 
 
 class TestProcess:
