@@ -80,7 +80,14 @@ def signing_provider(folder: Path) -> Iterator[SigningProvider]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             known = {
-                "/.well-known/openid-configuration": {"issuer": provider.issuer, "jwks_uri": f"{provider.issuer}/keys"},
+                "/.well-known/openid-configuration": {
+                    "issuer": provider.issuer,
+                    "jwks_uri": f"{provider.issuer}/keys",
+                    "authorization_endpoint": f"{provider.issuer}/authorize",
+                    "token_endpoint": f"{provider.issuer}/token",
+                    "id_token_signing_alg_values_supported": ["ES256"],
+                    "code_challenge_methods_supported": ["S256"],
+                },
                 "/keys": {"keys": provider.keys},
             }
             content = known.get(self.path)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from fleet.authority.sign_in import is_encrypted
 from fleet.errors import FleetError
 from fleet.loopback import is_loopback
 
@@ -41,7 +42,7 @@ def read_provider(issuer: str) -> Provider:
 def _json(address: str) -> dict[str, Any]:
     try:
         url = httpx.URL(address)
-        if url.scheme != "https":
+        if not is_encrypted(address):
             raise FleetError(f"{address} is not an https:// address; check issuer in fleet.yml.")
         client = httpx.Client(
             # The system's roots, and those in SSL_CERT_FILE and SSL_CERT_DIR; httpx uses only certifi's.

@@ -18,10 +18,10 @@ ENDS_SOON = timedelta(days=30)
 
 DONE, TOLD, LEFT, NOTHING, OPEN = "Done", "You told us", "Left as it is", "Nothing to do", "Open"
 WORDS = {
-    DONE: "The tool read the setting and saw that your data is not used.",
+    DONE: "The setting was read: your data is not used.",
     TOLD: "You told us that you did it yourself. Nobody has checked it.",
-    LEFT: "You asked us to leave it. We do not remind you any more.",
-    NOTHING: "There is nothing that you could do here.",
+    LEFT: "You asked us to leave it. We will not remind you any more.",
+    NOTHING: "There is nothing for you to do here.",
     OPEN: "Your data is used, or nobody knows whether it is.",
 }
 """Each word that can stand beside a control, and what it means."""
@@ -53,8 +53,8 @@ MEANINGS: dict[Outcome | None, str] = {
     Outcome.PAGE_CHANGED: "The page looked different than expected, so we changed nothing.",
     Outcome.NOT_SAVED: "We tried to change it, but the service did not keep the change.",
     Outcome.UNKNOWN: "We tried to change it, but could not read whether it was kept.",
-    Outcome.ERROR: "We could not read the page. We try again.",
-    Outcome.NOT_RUN: "We did not get to it. We try again.",
+    Outcome.ERROR: "We could not read the page. We will try again.",
+    Outcome.NOT_RUN: "We did not get to it. We will try again.",
 }
 """What an outcome means to the employee."""
 SENTENCES = (*WORDS, *WORDS.values(), *MEANINGS.values())
