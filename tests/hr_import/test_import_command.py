@@ -130,7 +130,7 @@ class TestImport:
         assert bring_in("--yes").returncode == 0
         assert "fleet_subject: 7d0c9a4e-0001" in Path("staff/hr.yml").read_text("utf-8")
         Path("people.csv").write_text("Work Email,Key\nanna@a.example,two words\n", "utf-8")
-        assert "subject" in refusal("--map", "subject=Key", "--yes")
+        assert "people.csv:2: Key: not the identifier that the identity" in refusal("--map", "subject=Key", "--yes")
 
     def test_the_difference_is_shown_and_asked_about(self) -> None:
         """At a terminal: no and Ctrl-C write nothing, yes writes."""
