@@ -7,7 +7,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,7 +91,7 @@ def serve(
 
 
 @app.command()
-def check(data: DATA, client_secret: CLIENT_SECRET = None, output: OUTPUT = Output.TEXT) -> Answer:
+def check(data: DATA) -> Answer:
     """Try the identity provider: discovery document, keys, algorithms, and what a mandate needs. Exit code 2 if
     nobody could sign in.
     """
@@ -102,18 +101,11 @@ def check(data: DATA, client_secret: CLIENT_SECRET = None, output: OUTPUT = Outp
     except ModuleNotFoundError as error:
         raise _missing(error) from None
     site = _site(data)
-    found = asyncio.run(check_provider(site, Provider(_secret(client_secret))))
+    found = asyncio.run(check_provider(site, Provider()))
 
-    def show() -> None:
-        for one in found:
-            line = f"{'FAULT ' if one.is_fault else ''}{one.name}: {visible(one.text)}"
-            people.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    return Answer(
-        {"provider": [asdict(one) for one in found]},
-        show,
-        EXIT_BAD_INPUT if any(one.is_fault for one in found) else EXIT_OK,
-    )
+    for one in found:
+        typer.echo(f"{'FAULT ' if one.is_fault else ''}{one.name}: {visible(one.text)}")
+    return Answer({}, exit_code=EXIT_BAD_INPUT if any(one.is_fault for one in found) else EXIT_OK)
 
 
 def _missing(error: ModuleNotFoundError) -> InputError:
