@@ -31,7 +31,7 @@ lint: .venv/ready-for-development
 	@$(BIN)/mypy
 	@$(BIN)/codespell
 	@PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/ansible-lint --offline -q playbooks roles
-	@shellcheck .ci/run tests/programs.sh
+	@shellcheck .ci/run tests/node.sh tests/programs.sh
 
 bench: .venv/ready-for-development
 	@$(BIN)/python -m bench

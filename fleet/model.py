@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
@@ -130,7 +130,7 @@ OUTCOME_MEANING: dict[Outcome, str] = {
     Outcome.NO_MANDATE: "the mandate is missing, expired, revoked or does not cover the service; not touched",
     Outcome.NOT_PERMITTED: "the service is stopped, or its terms or the use of personal sessions were not accepted",
     Outcome.ADMIN_NEEDED: "only the service's administrator can do it (no recipe does this yet)",
-    Outcome.EMPLOYEE_NEEDED: "only the employee can do it (no recipe does this yet)",
+    Outcome.EMPLOYEE_NEEDED: "only the employee can go on, such as by entering their profile; not touched",
     Outcome.SIGN_IN_NEEDED: "there is no session, or it has ended",
     Outcome.CHALLENGED: "the service asks for a CAPTCHA, a code or the like; the visit ended there",
     Outcome.WRONG_ACCOUNT: "another person is signed in",
@@ -164,12 +164,18 @@ class Reason(StrEnum):
     MANDATE_REVOKED = "mandate_revoked"
     MANDATE_OF_ANOTHER = "mandate_of_another"
     MANDATE_MISSES_SERVICE = "mandate_misses_service"
+    MANDATE_MISSES_CONTROL = "mandate_misses_control"
+    MANDATE_TOO_WEAK = "mandate_too_weak"
+    MANDATES_UNREADABLE = "mandates_unreadable"
+    CLOSED = "closed"
     REVOCATIONS_UNREADABLE = "revocations_unreadable"
     # not_permitted
     TERMS_FORBID = "terms_forbid"
     SERVICE_STOPPED = "service_stopped"
     STOPS_UNREADABLE = "stops_unreadable"
     PERSONAL_SESSION = "personal_session"
+    # employee_needed
+    PROFILE_UNKNOWN = "profile_unknown"
     # sign_in_needed
     NO_SESSION = "no_session"
     SIGNED_OUT = "signed_out"
@@ -241,6 +247,22 @@ class ControlKind(StrEnum):
 
 
 @dataclass(frozen=True)
+class Accepted:
+    """The organization's decisions to count as done what no page was read for."""
+
+    attestations: Mapping[str, str] = field(default_factory=dict)
+    """By service, who decided that an attestation counts."""
+    closed: bool = False
+    """Whether it counts as done that an employee leaves a control as it is."""
+
+    def by(self, service: str | None, reason: Reason | None) -> str | None:
+        """Return the decision about a control that ended for a reason; None if there is none."""
+        if reason is Reason.CLOSED:
+            return "closed: ok" if self.closed else None
+        return self.attestations.get(service or "")
+
+
+@dataclass(frozen=True)
 class Result:
     """The final result for one employee × service × control.
 
@@ -248,7 +270,7 @@ class Result:
     `service_name` is the service's display name, such as `LinkedIn`; None if no recipe gives it one. `duration_ms` is
     wall time spent on this account, 0 if no browser was needed. `refused_hosts` (`host:port`) are the hosts that the
     page requested and the recipe does not list. An `attested` result has the day on which the employee said so (UTC),
-    and `accepted_by`, the organization's decision to count it as done, if there is one.
+    and `accepted_by`, the organization's decision to count it as done, if there is one; so has a closed one.
     """
 
     employee: str
@@ -267,8 +289,8 @@ class Result:
     @property
     def exit_code(self) -> int:
         """Exit code of a run in which this is the only result."""
-        is_accepted = self.outcome is Outcome.ATTESTED and self.accepted_by is not None
-        return EXIT_OK if is_accepted else self.outcome.exit_code
+        may_be_accepted = self.outcome is Outcome.ATTESTED or self.reason is Reason.CLOSED
+        return EXIT_OK if may_be_accepted and self.accepted_by is not None else self.outcome.exit_code
 
     @property
     def is_done(self) -> bool:

@@ -21,6 +21,23 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     ): "Ask {employee} whether the mandate may cover {service}; if so, add it to the mandate's services.",
     (
         Outcome.NO_MANDATE,
+        Reason.MANDATE_MISSES_CONTROL,
+    ): "Ask {employee} whether the mandate may cover this control of {service}; they can give it in the portal.",
+    (
+        Outcome.NO_MANDATE,
+        Reason.MANDATE_TOO_WEAK,
+    ): "Ask {employee} to give the mandate in the portal: fleet.yml requires a stronger one (mandates).",
+    (
+        Outcome.NO_MANDATE,
+        Reason.MANDATES_UNREADABLE,
+    ): "Administrator: run 'fleet mandates list' to see why given mandates cannot be read.",
+    (Outcome.NO_MANDATE, Reason.CLOSED): "Leave the account alone: {employee} is not asked again.",
+    (
+        Outcome.EMPLOYEE_NEEDED,
+        Reason.PROFILE_UNKNOWN,
+    ): "Ask {employee} for their {service} profile: they enter it in the portal, or add it to the inventory.",
+    (
+        Outcome.NO_MANDATE,
         Reason.REVOCATIONS_UNREADABLE,
     ): "Administrator: run 'fleet mandates list' to see why revocations cannot be read. No setting is changed until "
     "this is fixed.",
@@ -204,6 +221,8 @@ def next_step(result: Result, say: Callable[[str], str] = lambda text: text) -> 
         template = _BY_REASON.get((result.outcome, result.reason), template)
     if result.outcome is Outcome.ATTESTED and result.is_done:
         template = ACCEPTED
+    if result.reason is Reason.CLOSED and result.is_done:
+        template = None
     if template is None:
         return None
     service = result.service_name or result.service or say("the service")

@@ -197,24 +197,27 @@ def read_regular(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
-def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
+def write_private(path: Path, data: bytes, *, durable: bool = False, mode: int = 0o600) -> None:
     """Write a file that is 0600 from its first byte and never visible half written (temporary name, then rename).
 
-    With `durable` it is on disk under its name on return. Raises OSError that names the file.
+    With `durable` it is on disk under its name on return; `mode` is its mode from then on. Raises OSError that names
+    the file.
     """
     try:
-        _write_private(path, data, durable=durable)
+        _write_private(path, data, durable=durable, mode=mode)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def _write_private(path: Path, data: bytes, *, durable: bool) -> None:
+def _write_private(path: Path, data: bytes, *, durable: bool, mode: int) -> None:
     # The whole name, so that leftovers of a crash are found by it, unless that exceeds the name limit.
     kept = path.name if len(os.fsencode(path.name)) <= _MOST_OF_A_NAME else path.name[:40]
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{kept}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            if mode != 0o600:
+                os.fchmod(descriptor, mode)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -328,6 +331,11 @@ class StateDir:
         return self.root / "attestations"
 
     @property
+    def mandates(self) -> Path:
+        """Mandates that employees gave themselves, one file per employee, and the texts of these mandates."""
+        return self.root / "mandates"
+
+    @property
     def portal(self) -> Path:
         """What `fleet portal ingest` took in from the inbox, or refused."""
         return self.root / "portal"
@@ -346,7 +354,7 @@ class StateDir:
     def _folders(self) -> tuple[Path, ...]:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
-            *(self.revocations, self.stopped_services, self.attestations, self.portal),
+            *(self.revocations, self.stopped_services, self.attestations, self.mandates, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:

@@ -27,6 +27,7 @@ OBEYING_MODES = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
 os.umask(0o022)
 # A shell that starts the tests in the background makes them and their child processes ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(Path(__file__).with_name("node.sh")))
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m deselects any

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from fleet.authority.attestations import Attestations
 from fleet.authority.blocklist import Blocklist
+from fleet.authority.given import GivenMandates
+from fleet.authority.in_force import Mandates
 from fleet.authority.mandates import Revocations
 from fleet.model import Outcome, Reading
 from fleet.plan.gates import Gates
@@ -21,7 +23,7 @@ PROVED = ControlResult("ai_training", Outcome.OPTED_OUT, Reading.IN, Reading.OUT
 def gates_in(folder: Path, *accepted: str) -> Gates:
     """Gates of a state folder; terms and personal sessions are accepted for the services `accepted`."""
     return Gates(
-        revoked=Revocations(folder / "revocations"),
+        mandates=Mandates(Revocations(folder / "revocations"), GivenMandates(folder / "mandates")),
         stopped=Blocklist(folder / "stopped"),
         attestations=Attestations(folder / "attestations"),
         terms_accepted=frozenset(accepted),

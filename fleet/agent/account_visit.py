@@ -15,10 +15,11 @@ from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
 from fleet.audit.evidence import EvidenceKind, file_name
+from fleet.authority.in_force import InForce
 from fleet.errors import AuditError, InputError, SessionError
 from fleet.model import Outcome, Reading, Reason
 from fleet.paths import make_private_dir, write_private
-from fleet.plan.gates import NO_SESSION, Gates, Refusal, is_shut, lacking_authority
+from fleet.plan.gates import NO_SESSION, Gates, Refusal, is_shut
 from fleet.plan.plan import PlannedAccount
 from fleet.recipes.recipe import Recipe
 from fleet.sessions.storage_state import StorageState, is_storable
@@ -57,7 +58,10 @@ class AccountVisit:
         self._subject = ground.recorder.subjects[account.employee.name]
         self._employee = account.employee
         self._own = account.employee.accounts[recipe.service]
+        self._profile = self._own.profile
         self._outcomes: list[Outcome] = []
+        self._mandates: dict[str, InForce] = {}
+        """By control, the mandate that permitted the click."""
 
     async def work(self) -> None:
         """Finish every control of the account.
@@ -141,9 +145,13 @@ class AccountVisit:
 
     async def _visit(self, controls: list[str], opened: Opened) -> None:
         ground, ending = self._ground, Ending()
+        self._profile = ground.gates.profile(self._employee, self._recipe.service, controls[0])
+        if self._profile is None:  # the mandate that named it was revoked a moment ago: the gates say so
+            await self._controls_that_may_be_touched()
+            return
         order = Order(
             recipe=self._recipe,
-            profile=self._own.profile,
+            profile=self._profile,
             locale=self._employee.locale,
             controls=controls,
             storage_state=opened.state.as_playwright(),
@@ -161,7 +169,7 @@ class AccountVisit:
         Skipped if the employee has revoked the mandate, or if the session was imported or removed in the meantime.
         """
         ground, name = self._ground, self._employee.name
-        lacking = lacking_authority(self._employee, self._recipe.service, ground.gates.revoked)
+        lacking = ground.gates.lacking_authority(self._employee, self._recipe.service, None)
         if is_storable(ending.rotated_state) and lacking is not Reason.MANDATE_REVOKED:
             rotated = StorageState.model_validate(ending.rotated_state)
             ground.sessions.seal_back(name, self._recipe, opened, rotated)
@@ -181,14 +189,14 @@ class AccountVisit:
     async def permit(self, control: str) -> Reason | None:
         """Check service and mandate again just before the click: a stop, a revocation or an expiry counts."""
         ground, service = self._ground, self._recipe.service
-        return is_shut(service, ground.gates.stopped) or lacking_authority(
-            self._employee, service, ground.gates.revoked
-        )
+        found = ground.gates.authority(self._employee, service, control)
+        if isinstance(found, InForce):
+            self._mandates[control] = found
+        return is_shut(service, ground.gates.stopped) or (found if isinstance(found, Reason) else None)
 
     async def intend(self, control: str, before: Reading, picture: bytes) -> None:
         """Record the intent, with a picture of the control before the press."""
-        mandate = self._employee.mandate
-        by_company = self._own.owner == "company"
+        mandate, by_company = self._mandates.get(control), self._own.owner == "company"
         await self._ground.recorder.write(
             records.CONTROL_INTENDED,
             subject=self._subject.pseudonym,
@@ -196,8 +204,9 @@ class AccountVisit:
             control=control,
             before=before,
             authority="company" if by_company else "mandate",
-            mandate_hmac=None if by_company or not mandate else self._subject.hmac("mandate", mandate.reference),
-            profile_hmac=self._subject.hmac("profile", self._own.profile),
+            mandate_hmac=self._subject.hmac("mandate", mandate.reference) if mandate else None,
+            assurance=mandate.assurance if mandate else None,
+            profile_hmac=self._subject.hmac("profile", self._profile or ""),
             evidence=self._keep(control, EvidenceKind.BEFORE, picture),
             worker=self._visitor.name,
         )

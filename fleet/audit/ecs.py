@@ -20,7 +20,10 @@ _KINDS = {
     records.MANDATE_MET: ("iam", "info"),
     records.MANDATE_REVOKED: ("iam", "change"),
     records.MANDATE_RENEWED: ("iam", "change"),
+    records.MANDATE_GIVEN: ("iam", "creation"),
     records.CONTROL_ATTESTED: ("iam", "info"),
+    records.CONTROL_CLOSED: ("iam", "info"),
+    records.NOTICE_SENT: ("iam", "info"),
     records.SERVICE_STOPPED: ("configuration", "change"),
     records.SERVICE_STARTED: ("configuration", "change"),
 }

@@ -30,7 +30,10 @@ _CLASSES = {
     records.MANDATE_MET: (_ENTITY, 2),  # Read
     records.MANDATE_REVOKED: (_ENTITY, 3),  # Update
     records.MANDATE_RENEWED: (_ENTITY, 3),  # Update
+    records.MANDATE_GIVEN: (_ENTITY, 1),  # Create
     records.CONTROL_ATTESTED: (_ENTITY, 2),  # Read
+    records.CONTROL_CLOSED: (_ENTITY, 2),  # Read
+    records.NOTICE_SENT: (_ENTITY, 2),  # Read
     records.SERVICE_STOPPED: (_APPLICATION, 8),  # Update
     records.SERVICE_STARTED: (_APPLICATION, 8),  # Update
     records.LOG_KEY_ROTATED: (_APPLICATION, 8),  # Update
@@ -85,7 +88,7 @@ def as_ocsf(line: bytes, record: Mapping[str, Any], origin: str, employee: str |
 def _entity(record: Mapping[str, Any], employee: str | None) -> dict[str, Any]:
     user = {"uid": record["subject"] or "unknown"} | ({"name": employee} if employee else {})
     entity: dict[str, Any] = {"type_id": 2, "type": "User", "user": user}
-    if record["event"] in (records.CONTROL_INTENDED, records.CONTROL_ATTESTED):
+    if record["event"] in (records.CONTROL_INTENDED, records.CONTROL_ATTESTED, records.CONTROL_CLOSED):
         entity |= {"name": f"{record['service']}.{record['control']}"}
     return entity
 

@@ -19,7 +19,7 @@ import structlog
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Version that is written. Older records keep theirs and are read according to `ADDED`; newer ones are refused."""
 MAX_LINE_BYTES: Final = 8 * 1024
 
@@ -37,6 +37,9 @@ MANDATE_MET: Final = "mandate.met"
 MANDATE_REVOKED: Final = "mandate.revoked"
 MANDATE_RENEWED: Final = "mandate.renewed"
 CONTROL_ATTESTED: Final = "control.attested"
+CONTROL_CLOSED: Final = "control.closed"
+MANDATE_GIVEN: Final = "mandate.given"
+NOTICE_SENT: Final = "notice.sent"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_STARTED: Final = "service.started"
 
@@ -125,6 +128,8 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "terms_accepted": _named_texts,
         "personal_sessions": _named_texts,
         "attestations_accepted": _named_texts,
+        "closed_accepted": _flag,
+        "assurance_required": _text_or_none,
         "inventory_sha256": _text,
         "inventory_employees": _number_or_none,
         "sources_sha256": _text,
@@ -138,6 +143,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "before": frozenset(Reading).__contains__,
         "authority": _text,
         "mandate_hmac": _text_or_none,
+        "assurance": _text_or_none,
         "profile_hmac": _text,
         "evidence": _text,
         "worker": _text_or_none,
@@ -192,6 +198,23 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "attested_on": _day,
         "assurance": _text,
     },
+    CONTROL_CLOSED: {**_CONTROL, "operator": _number, "closed_on": _day},
+    MANDATE_GIVEN: {
+        "subject": _text,
+        "operator": _number,
+        "mandate_hmac": _text,
+        "controls": _texts,
+        "granted_on": _day,
+        "expires_on": _day,
+        "assurance": _text,
+        "issuer": _text,
+        "token_hmac": _text,
+        "key_thumbprint": _text,
+        "text_sha256": _text,
+        "text_version": _text,
+        "language": _text,
+    },
+    NOTICE_SENT: {"subject": _text, "operator": _number, "kind": _text, "sent_on": _day},
     SERVICE_STOPPED: {
         "operator": _number_or_none,
         "operator_claimed": _text_or_none,
@@ -215,6 +238,10 @@ ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
         CONTROL_FINISHED: {"label": None},
     },
     3: {RUN_STARTED: {"attestations_accepted": {}}, CONTROL_FINISHED: {"attested_on": None}},
+    4: {
+        RUN_STARTED: {"closed_accepted": False, "assurance_required": None},
+        CONTROL_INTENDED: {"assurance": None},
+    },
 }
 """Fields that each version added to existing events, with the value used when reading older records."""
 

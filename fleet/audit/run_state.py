@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, Self
 
 from fleet.audit import records
-from fleet.model import Outcome, Reading, Reason, Result
+from fleet.model import Accepted, Outcome, Reading, Reason, Result
 
 ControlKey = tuple[str, str | None, str | None]
 """Pseudonym, service, control."""
@@ -29,8 +29,7 @@ class RunState:
     started_at: str | None = None
     finished_at: str | None = None
     counts: dict[str, int] | None = None
-    attestations_accepted: Mapping[str, str] = field(default_factory=dict)
-    """By service, the decision to count an attestation as done."""
+    accepted: Accepted = field(default_factory=Accepted)
     planned: dict[str, list[ControlKey]] = field(default_factory=dict)
     """By pseudonym, so that one employee's results cost only that employee's controls."""
     intended: dict[ControlKey, Mapping[str, Any]] = field(default_factory=dict)
@@ -51,7 +50,7 @@ class RunState:
         event = record["event"]
         if event == records.RUN_STARTED:
             self.check, self.started_at = record["check"], record["at"]
-            self.attestations_accepted = record["attestations_accepted"]
+            self.accepted = Accepted(record["attestations_accepted"], record["closed_accepted"])
         elif event == records.RUN_PLANNED:
             subject = record["subject"]
             self.planned[subject] = [(subject, service, control) for service, control in record["planned"]]
@@ -104,6 +103,7 @@ class RunState:
         if record is None:
             outcome, before = self._ending(key)
             return Result(who, service, control, outcome, before, None, absent)
+        reason = Reason(record["reason"]) if record["reason"] else None
         return Result(
             employee=who,
             service=service,
@@ -111,11 +111,11 @@ class RunState:
             outcome=Outcome(record["outcome"]),
             before=Reading(record["before"]) if record["before"] else None,
             after=Reading(record["after"]) if record["after"] else None,
-            reason=Reason(record["reason"]) if record["reason"] else None,
+            reason=reason,
             duration_ms=record["duration_ms"],
             refused_hosts=tuple(record["refused_hosts"]),
             attested_on=date.fromisoformat(record["attested_on"]) if record["attested_on"] else None,
-            accepted_by=self.attestations_accepted.get(service or ""),
+            accepted_by=self.accepted.by(service, reason),
         )
 
 

@@ -1,13 +1,16 @@
-"""Attestations: what employees say that they did themselves, in their own browser. No page was read for them."""
+"""Attestations: what employees say that they did themselves, in their own browser. No page was read for them.
+
+An employee may also close a control: they leave it as it is, and want no more reminders.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fleet.errors import InputError
 from fleet.model import SAFE_NAME, SERVICE_NAME
@@ -22,22 +25,30 @@ Name = Annotated[str, StringConstraints(pattern=rf"^{SAFE_NAME.pattern}$")]
 Service = Annotated[str, StringConstraints(pattern=rf"^{SERVICE_NAME.pattern}$")]
 Control = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Said = Literal["switched", "was_off", "sent"]
-"""Values of `Reason`."""
+"""What an employee may say that they did; values of `Reason`."""
+Answer = Said | Literal["closed"]
 
 
 class Attestation(BaseModel):
-    """One statement about one control: switched off, off already, or a form sent and its confirmation seen."""
+    """One answer about one control: switched off, off already, a form sent and its confirmation seen, or closed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     service: Service
     control: Control
-    said: Said
+    said: Answer
     attested_on: date
+    at: AwareDatetime | None = None
+    """When, by the portal's clock. None in files of older versions."""
+
+    @property
+    def is_closed(self) -> bool:
+        """True if the employee leaves the control as it is."""
+        return self.said == "closed"
 
     def is_fresh(self, today: date, days: int) -> bool:
-        """Return True if it still counts `today` (UTC), the last of `days` days included."""
-        return timedelta() <= today - self.attested_on <= timedelta(days=days)
+        """Return True if it says that something was done, at most `days` days before `today` (UTC)."""
+        return not self.is_closed and timedelta() <= today - self.attested_on <= timedelta(days=days)
 
 
 class _Content(BaseModel):
@@ -50,8 +61,10 @@ class _Content(BaseModel):
 class Attestations:
     """A folder with one file per employee. Only the audit log's writer changes it, after the record."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fresh_days: Mapping[str, int] | None = None) -> None:
+        """`fresh_days` by service, where the organization has decided for how long a statement counts."""
         self.folder = folder
+        self.fresh_days = fresh_days or {}
 
     def of(self, employee: str) -> tuple[Attestation, ...]:
         """Return an employee's attestations, one per control. Raises InputError for a file that cannot be read."""
@@ -71,6 +84,14 @@ class Attestations:
     def find(self, employee: str, service: str, control: str) -> Attestation | None:
         """Return what the employee said about one control. Raises InputError as `of` does."""
         return next((one for one in self.of(employee) if (one.service, one.control) == (service, control)), None)
+
+    def fresh(self, employee: str, service: str, control: str, today: date) -> Attestation | None:
+        """Return what the employee says that they did, if it still counts; None also if that cannot be read."""
+        try:
+            said = self.find(employee, service, control)
+        except InputError:
+            return None
+        return said if said and said.is_fresh(today, self.fresh_days.get(service, FRESH_DAYS)) else None
 
     def names(self) -> Iterator[str]:
         """Yield who has attested anything, in order."""

@@ -9,18 +9,20 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from fleet.errors import InputError
 from fleet.model import SAFE_NAME
 from fleet.paths import look, make_private_dir, read_regular, sync_folder, write_private
 
 MAX_BYTES = 4096
+NEVER_ENDS = datetime.max.replace(tzinfo=UTC)
+"""Later than anything."""
 
 
 class _Content(BaseModel):
@@ -30,6 +32,8 @@ class _Content(BaseModel):
 
     name: str
     since: date
+    at: AwareDatetime | None = None
+    """The last time at which it was blocked. None in files of older versions: then the file's time counts."""
     reference: Annotated[str, Field(max_length=200)] | None = None
     operator: Annotated[int, Field(ge=0, le=10**12)] | None = None
     operator_claimed: Annotated[str, Field(max_length=200)] | None = None
@@ -42,11 +46,26 @@ class Entry:
 
     name: str
     since: date
+    at: datetime
+    """The last time at which it was blocked."""
     reference: str | None = None
     operator: int | None = None
     operator_claimed: str | None = None
     is_recorded: bool = False
     """False if the audit log does not record it yet."""
+
+
+def _content_of(entry: Entry) -> bytes:
+    content = _Content(
+        name=entry.name,
+        since=entry.since,
+        at=entry.at,
+        reference=entry.reference,
+        operator=entry.operator,
+        operator_claimed=entry.operator_claimed,
+        recorded=entry.is_recorded,
+    )
+    return content.model_dump_json().encode()
 
 
 class Blocklist:
@@ -87,23 +106,26 @@ class Blocklist:
         name: str,
         since: date,
         *,
+        at: datetime | None = None,
         reference: str | None = None,
         operator: int | None = None,
         operator_claimed: str | None = None,
         is_durable: bool = True,
     ) -> bool:
-        """Block a name, durable on return; return False and keep the first entry if it was blocked already.
+        """Block a name, durable on return; return False if it was blocked already: then only its last time changes.
 
-        Raises InputError if it cannot be written.
+        `at` is when it was blocked, if not now. Raises InputError if it cannot be written.
         """
+        at = at or datetime.now(UTC)
         content = _Content(
-            name=name, since=since, reference=reference, operator=operator, operator_claimed=operator_claimed
+            name=name, since=since, at=at, reference=reference, operator=operator, operator_claimed=operator_claimed
         )
         path = self._path(name)
         make_private_dir(self.folder)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
+            self._block_again(name, at)
             return False
         except OSError as error:
             raise InputError(
@@ -127,16 +149,19 @@ class Blocklist:
 
     def note_recorded(self, entry: Entry) -> None:
         """Mark an entry as recorded in the log. Raises OSError."""
-        content = _Content(
-            name=entry.name,
-            since=entry.since,
-            reference=entry.reference,
-            operator=entry.operator,
-            operator_claimed=entry.operator_claimed,
-            recorded=True,
-        )
         # Not durable: after a power cut it may be recorded twice, or be empty, and still blocks.
-        write_private(self._path(entry.name), content.model_dump_json().encode())
+        write_private(self._path(entry.name), _content_of(replace(entry, is_recorded=True)))
+
+    def _block_again(self, name: str, at: datetime) -> None:
+        entry = self._entry(name)
+        if at <= entry.at:
+            return
+        try:
+            write_private(self._path(name), _content_of(replace(entry, at=at)), durable=True)
+        except OSError as error:
+            raise InputError(
+                f"{self._path(name)} cannot be written ({error.strerror}); {name} is blocked since {entry.at}."
+            ) from None
 
     def remove(self, name: str) -> None:
         """Unblock a name, durable on return. Raises InputError if its file cannot be removed."""
@@ -161,18 +186,22 @@ class Blocklist:
         return True
 
     def _entry(self, name: str) -> Entry:
-        """Return a file's content; an unreadable file was not written by us, so there is nothing to record about it."""
-        path, recorded, since = self._path(name), True, datetime.now(UTC).date()
+        """Return a file's content; an unreadable file was not written by us, so there is nothing to record about it.
+
+        Nothing comes after the time of such a file: it blocks until it is removed.
+        """
+        path, recorded, changed = self._path(name), True, datetime.now(UTC)
         try:
-            since = datetime.fromtimestamp(path.lstat().st_mtime, UTC).date()
+            changed = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
             text = read_regular(path, MAX_BYTES)
             recorded = False
             content = _Content.model_validate_json(text)
         except (OSError, ValidationError):
-            return Entry(name, since, is_recorded=recorded)
+            return Entry(name, changed.date(), NEVER_ENDS, is_recorded=recorded)
         return Entry(
             name,
             content.since,
+            content.at or changed,
             content.reference,
             content.operator,
             content.operator_claimed,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -37,13 +40,19 @@ class GivenMandate(BaseModel):
     """When the identity provider signed it."""
     id_token: Token
     """The identity provider's ID token; its `nonce` is the statement's SHA-256."""
-    key: dict[str, Any]
-    """The provider's public key that signed the token (a JWK)."""
+    key: dict[str, str]
+    """The provider's public key that signed the token: the required members of a JWK, and no others."""
 
     @cached_property
     def instruction(self) -> Instruction:
         """What the employee agreed to."""
         return Instruction.model_validate_json(self.statement)
+
+    @property
+    def key_thumbprint(self) -> str:
+        """Thumbprint of the key (RFC 7638)."""
+        canonical = json.dumps(self.key, sort_keys=True, separators=(",", ":"))
+        return base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).rstrip(b"=").decode()
 
     @property
     def reference(self) -> str:

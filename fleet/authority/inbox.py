@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,18 +19,22 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fleet.authority.attestations import Control, Name, Said, Service
+from fleet.authority.blocklist import NEVER_ENDS
 from fleet.authority.given import Statement, Token
+from fleet.authority.in_force import RevokedAt
 from fleet.errors import InputError
 from fleet.validation import mistakes
 
 MAX_BYTES = 16 * 1024
 MAX_FILES = 20_000
-"""Files in the inbox. With more, no mandate counts until `fleet portal ingest` has emptied it."""
+"""Files in the inbox. With more, no mandate counts until `fleet portal ingest`, which takes as many at once, has
+emptied it."""
 MAX_AGE = timedelta(days=30)
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far an act may be in the future: the clocks of two machines differ."""
 REVOCATION = "revoke-"
 """Start of a revocation's file name, so that a run reads these files alone before each click."""
+_NOT_OURS = "its name is not one that the portal gives"
 _NAME = re.compile(r"(attest|close|mandate|revoke)-[0-9a-f]{32}\.json")
 
 
@@ -102,17 +106,21 @@ class Inbox:
         self._revocations: dict[tuple[str, int, int, int], str] = {}
 
     def arrived(self, now: datetime | None = None) -> Iterator[Arrived]:
-        """Yield every entry in order of name. Raises InputError if the folder cannot be read."""
+        """Yield at most MAX_FILES entries, revocations first. Raises InputError if the folder cannot be read."""
         now = now or datetime.now(UTC)
         with _opened(self.folder) as place:
-            for name in self._names(place):
+            names = sorted(_names(place), key=lambda name: (not name.startswith(REVOCATION), name))
+            for name in names[:MAX_FILES]:
                 yield self._read(place, name, now)
 
     def revoked(self) -> set[str]:
         """Return who has a revocation here. Raises InputError if that cannot be determined: then no mandate counts."""
         found: dict[tuple[str, int, int, int], str] = {}
         with _opened(self.folder) as place:
-            for name in self._names(place):
+            names = _names(place)
+            if len(names) > MAX_FILES:
+                raise InputError(f"{self.folder} has more than {MAX_FILES:,} files; run: fleet portal ingest")
+            for name in names:
                 if not name.startswith(REVOCATION):
                     continue
                 seen = _stat(place, name)
@@ -131,12 +139,6 @@ class Inbox:
                     delete(name, dir_fd=place)
             return _stat(place, name) is None
 
-    def _names(self, place: int) -> list[str]:
-        names = os.listdir(place)
-        if len(names) > MAX_FILES:
-            raise InputError(f"{self.folder} has more than {MAX_FILES:,} files; run: fleet portal ingest")
-        return sorted(name for name in names if not name.startswith("."))  # a dot: still being written
-
     def _who(self, place: int, name: str) -> str:
         """Return who revokes in a file; empty if it is another act. Raises InputError if it cannot be read."""
         content, refusal = _content(place, name)
@@ -149,36 +151,41 @@ class Inbox:
         return act.employee if isinstance(act, RevokeAct) else ""
 
     def _read(self, place: int, name: str, now: datetime) -> Arrived:
-        if not is_ours(name):
-            return Arrived(name, None, "its name is not one that the portal gives")
         content, refusal = _content(place, name)
         if refusal is not None:
-            return Arrived(name, None, refusal)
+            return Arrived(name, None, refusal if is_ours(name) else _NOT_OURS)
         try:
             act = ACT.validate_json(content)
         except ValidationError as error:
             where, what = next(mistakes(error))
-            return Arrived(name, None, ": ".join(filter(None, (".".join(map(str, where)), what))), content)
-        if not name.startswith(f"{act.act}-"):
-            return Arrived(name, None, "its name and its act differ", content)
-        if act.at > now + CLOCK_TOLERANCE:
-            return Arrived(name, None, f"at: {act.at.isoformat()} is in the future", content)
-        # However old it is, a revocation takes away.
-        if isinstance(act, AttestAct) and act.at < now - MAX_AGE:
-            return Arrived(name, None, f"at: {act.at.isoformat()} is more than {MAX_AGE.days} days ago", content)
-        return Arrived(name, act, None, content)
+            why = ": ".join(filter(None, (".".join(map(str, where)), what)))
+            return Arrived(name, None, why if is_ours(name) else _NOT_OURS, content)
+        if isinstance(act, RevokeAct):
+            return Arrived(name, act, None, content)  # it takes away, whatever its date and name
+        if not is_ours(name):
+            refusal = _NOT_OURS
+        elif not name.startswith(f"{act.act}-"):
+            refusal = "its name and its act differ"
+        elif act.at > now + CLOCK_TOLERANCE:
+            refusal = f"at: {act.at.isoformat()} is in the future"
+        elif act.at < now - MAX_AGE:
+            refusal = f"at: {act.at.isoformat()} is more than {MAX_AGE.days} days ago"
+        return Arrived(name, None if refusal else act, refusal, content)
 
 
-class WithInbox(Container[str]):
+class WithInbox:
     """Employees who have revoked, in the state or in the portal's inbox."""
 
-    def __init__(self, revoked: Container[str], inbox: Inbox) -> None:
-        self._revoked, self._inbox = revoked, inbox
+    def __init__(self, revocations: RevokedAt, inbox: Inbox) -> None:
+        self._revocations, self._inbox = revocations, inbox
 
-    def __contains__(self, employee: object) -> bool:
-        """Return True if an employee has revoked. Raises InputError if that cannot be determined."""
+    def revoked_at(self, employee: str) -> datetime | None:
+        """Return when an employee last revoked, or None. Raises InputError if that cannot be determined.
+
+        What is in the inbox comes after everything: until it is taken in, no mandate of theirs counts.
+        """
         # The inbox first: an entry that is ingested in between is in the state by the time that is read.
-        return employee in self._inbox.revoked() or employee in self._revoked
+        return NEVER_ENDS if employee in self._inbox.revoked() else self._revocations.revoked_at(employee)
 
 
 @contextmanager
@@ -194,6 +201,10 @@ def _opened(folder: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _names(place: int) -> list[str]:
+    return [name for name in os.listdir(place) if not name.startswith(".")]  # a dot: still being written
 
 
 def _stat(place: int, name: str) -> os.stat_result | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,6 +71,11 @@ class Mandate(BaseModel):
         return None
 
 
+def _end_of(day: date) -> datetime:
+    """Return the last moment of a day (UTC): an older version kept only the day."""
+    return datetime.combine(day, time.max, UTC)
+
+
 class Revocations(Blocklist):
     """Revoked mandates in the state directory, which override any inventory.
 
@@ -105,12 +110,20 @@ class Revocations(Blocklist):
         """Return True if an employee has revoked. Raises InputError if that cannot be determined."""
         return super().__contains__(employee) or employee in self._of_older_version()
 
+    def revoked_at(self, employee: str) -> datetime | None:
+        """Return when an employee last revoked, or None. Raises InputError if that cannot be determined."""
+        older = self._of_older_version().get(employee)
+        times = [_end_of(older)] if older else []
+        if super().__contains__(employee):
+            times.append(self._entry(employee).at)
+        return max(times, default=None)
+
     def entries(self) -> Iterator[Entry]:
         """Yield who has revoked, by name. Raises InputError if that cannot be read."""
-        found = {employee: Entry(employee, day) for employee, day in self._of_older_version().items()}
+        found = {employee: Entry(employee, day, _end_of(day)) for employee, day in self._of_older_version().items()}
         for entry in super().entries():
-            first = min(entry.since, found[entry.name].since) if entry.name in found else entry.since
-            found[entry.name] = replace(entry, since=first)
+            older = found.get(entry.name, entry)
+            found[entry.name] = replace(entry, since=min(entry.since, older.since), at=max(entry.at, older.at))
         yield from (found[name] for name in sorted(found))
 
     def remove(self, employee: str) -> None:

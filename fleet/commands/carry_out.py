@@ -18,7 +18,7 @@ from fleet.errors import AgentError, AuditError, BusyError, FleetError, InputErr
 from fleet.paths import require_private
 from fleet.plan.plan import claimed_operator
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Act, Attest, Erase, Prune, Settle, Writer, perform
+from fleet.state.acts import Act, Attest, Erase, Give, Prune, Settle, Writer, perform
 
 ANSWER_WITHIN = 5.0
 """Seconds for a healthy agent to answer."""
@@ -56,11 +56,12 @@ def block(
         ) from None
 
 
-def add_to(blocklist: Blocklist, name: str, reference: str | None) -> bool:
-    """Block a name as of now, in the operator's name; False if it was blocked. Raises InputError as `add` does."""
+def add_to(blocklist: Blocklist, name: str, reference: str | None, at: datetime | None = None) -> bool:
+    """Block a name as of `at` or now, in the operator's name; False if it was blocked. Raises InputError as `add`."""
     return blocklist.add(
         name,
         datetime.now(UTC).date(),
+        at=at,
         reference=reference,
         operator=os.getuid(),
         operator_claimed=claimed_operator(),
@@ -108,7 +109,7 @@ def _beside(busy: BusyError, socket: Path, act: Act) -> dict[str, Any]:
         raise AgentGone from None
     client = AgentClient(socket)
     try:
-        if not isinstance(act, Erase | Prune | Attest):
+        if not isinstance(act, Erase | Prune | Attest | Give):
             return client.require("act", ANSWER_WITHIN, act=act.model_dump(mode="json"))
         client.require("act", ANSWER_WITHIN, act=Settle().model_dump(mode="json"))  # checks that it answers
         return client.require("act", WORK_WITHIN, act=act.model_dump(mode="json"))

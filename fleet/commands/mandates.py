@@ -1,12 +1,14 @@
-"""`fleet mandates`: revoke mandates, effective at once, also during a run."""
+"""`fleet mandates`: list, export, revoke and renew mandates. A revocation counts at once, also during a run."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fleet.audit.pseudonyms import known_names
+from fleet.authority.given import GivenMandates
 from fleet.authority.mandates import Revocations
 from fleet.commands.carry_out import block, carry_out, reference_of
 from fleet.commands.options import (
@@ -14,19 +16,26 @@ from fleet.commands.options import (
     INVENTORY,
     LOG_KEY,
     OUTPUT,
+    RECIPES,
     REHEARSAL,
     STATE,
     Output,
+    people,
     settings_with_state,
+    write_output,
 )
 from fleet.errors import FleetError, InputError
+from fleet.inventory.employee import Employee
 from fleet.model import SAFE_NAME
+from fleet.plan.gates import mandates_of, today
+from fleet.plan.mandate_list import listed
 from fleet.plan.plan import claimed_operator, read_people
 from fleet.report.envelope import Answer
+from fleet.report.table import plain
 from fleet.settings.resolve import Settings
 from fleet.state.acts import Renew
 
-app = typer.Typer(no_args_is_help=True, help="Revoke and renew mandates, and list revocations.")
+app = typer.Typer(no_args_is_help=True, help="List, export, revoke and renew mandates.")
 
 EMPLOYEE = Annotated[str, typer.Argument(help="Employee, as in the inventory.")]
 
@@ -107,19 +116,81 @@ def renew(
 
 @app.command("list")
 def list_(
-    inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None, output: OUTPUT = Output.TEXT
+    inventory: INVENTORY = None,
+    recipes: RECIPES = None,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+    output: OUTPUT = Output.TEXT,
 ) -> Answer:
-    """List revoked mandates with dates and references."""
-    settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
-    revoked = list(Revocations(settings.state_dir.revocations).entries())
+    """List all mandates, what each covers, and what opens or shuts it; then the revocations.
+
+    Mandates that employees gave are in the state; those that an administrator wrote down are in the inventory.
+    """
+    settings = settings_with_state(inventory, state=state, recipes=recipes, rehearsal=rehearsal)
+    people_of_inventory = _people_of_inventory(settings, rehearsal=rehearsal)
+    revocations = Revocations(settings.state_dir.revocations)
+    found = list(listed(people_of_inventory, mandates_of(settings, revocations), today()))
+    revoked = list(revocations.entries())
 
     def show() -> None:
+        if found:
+            table = plain("employee", "assurance", "covers", "from", "to", "reference", "state")
+            for one in found:
+                covers, dates = ", ".join(one.covers), (one.granted_on.isoformat(), one.expires_on.isoformat())
+                table.add_row(one.employee, one.assurance, covers, *dates, one.reference[:12], one.state)
+            people.print(table)
+        else:
+            typer.echo("There are no mandates.")
         for entry in revoked:
-            typer.echo("  ".join(part for part in (entry.name, entry.since.isoformat(), entry.reference) if part))
-        if not revoked:
-            typer.echo("There are no revocations.")
+            day = entry.since.isoformat()
+            typer.echo("  ".join(filter(None, (f"Revoked: {entry.name}", day, entry.reference))))
 
-    fields = [
-        {"employee": one.name, "revoked_on": one.since.isoformat(), "reference": one.reference} for one in revoked
-    ]
-    return Answer({"revoked": fields}, show)
+    return Answer(
+        {
+            "mandates": [one.fields() for one in found],
+            "revoked": [
+                {"employee": one.name, "revoked_on": one.since.isoformat(), "reference": one.reference}
+                for one in revoked
+            ],
+        },
+        show,
+    )
+
+
+@app.command()
+def export(
+    employee: EMPLOYEE,
+    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write the files to.")],
+    reference: Annotated[
+        str | None,
+        typer.Option("--reference", metavar="TEXT", help="Beginning of the mandate's reference; else the latest."),
+    ] = None,
+    inventory: BESIDE = None,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+) -> None:
+    """Write one given mandate with its proof, and a script that checks it with openssl alone."""
+    _require_name(employee)
+    settings = settings_with_state(inventory, state=state, rehearsal=rehearsal)
+    store = GivenMandates(settings.state_dir.mandates)
+    given = [one for one in store.of(employee).mandates if one.reference.startswith(reference or "")]
+    if not given:
+        raise InputError(f"{employee} has given no such mandate; see 'fleet mandates list'.")
+    from fleet.authority.mandate_export import export_mandate  # slow to load, and revoking must be quick
+
+    try:
+        text = store.text(given[-1].instruction.text.sha256)
+    except OSError as error:
+        raise InputError(f"The text of this mandate is missing in {store.texts} ({error.strerror}).") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in export_mandate(given[-1], text).items():
+        write_output(folder / name, content)
+    typer.echo(f"To check it: sh {folder / 'verify.sh'}")
+
+
+def _people_of_inventory(settings: Settings, *, rehearsal: bool) -> tuple[Employee, ...]:
+    if not settings.inventory:
+        return ()
+    inventory, _ = read_people(settings)
+    inventory.require_own_state(is_rehearsal=rehearsal)
+    return inventory.employees

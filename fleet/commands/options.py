@@ -202,13 +202,14 @@ def with_log(settings: Settings, *, rehearsal: bool) -> Settings:
     return settings
 
 
-def write_output(path: Path, content: str) -> None:
+def write_output(path: Path, content: str | bytes) -> None:
     """Write a requested output file, private from its first byte. Raises InputError."""
     there = look(path)
     if there is not None and not stat.S_ISREG(there.st_mode):
         raise InputError(f"'{path}' is not a file that can be replaced; choose another path.")
     try:
         # If it is a link, write to its target.
-        write_private(path.resolve(), content.encode("utf-8", "surrogatepass"))
+        written = content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
+        write_private(path.resolve(), written)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose another path.") from None

@@ -128,7 +128,7 @@ def _of_inventory(
                 current = found.get((subject.pseudonym, account.service, control)) if subject else None
                 language = employee.locale or "not stated"
                 name = account.recipe.name if account.recipe else None
-                accepted = settings.accepted_attestations.get(account.service or "")
+                accepted = settings.accepted.by(account.service, current.reason if current else None)
                 yield Row(employee.name, account.service, control, employee.groups, language, current, name, accepted)
 
 
@@ -138,7 +138,7 @@ def _of_log(
     names = {subject.pseudonym: (name, subject.locale) for name, subject in known.items()}
     for (pseudonym, service, control), current in found.items():
         name, language = names.get(pseudonym, (pseudonym, None))
-        accepted = settings.accepted_attestations.get(service or "")
+        accepted = settings.accepted.by(service, current.reason)
         yield Row(name, service, control, (), language or "not stated", current, catalog.name_of(service), accepted)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
@@ -18,10 +18,12 @@ from fleet.validation import Shape, mistakes
 
 _EMAIL = re.compile(r"(?!')[^@\s<>\"]+@[^@\s<>\"']+")
 _LOCALE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
+_SUBJECT = re.compile(r"[^\x00-\x20\x7f]{1,255}")
+"""At most 255 characters (OpenID Connect Core 1.0, section 2)."""
 MAX_LEVELS = 8
 """Nesting of lists and mappings; a mandate's services are two levels deep."""
 _JINJA = ("{{", "{%", "{#")
-PERSONAL = ("fleet_accounts", "fleet_mandate", "fleet_waivers", "fleet_email")
+PERSONAL = ("fleet_accounts", "fleet_mandate", "fleet_waivers", "fleet_email", "fleet_subject")
 KNOWN = (*PERSONAL, "fleet_locale", "fleet_rehearsal", "fleet_rehearsal_case")
 
 # A person's identifier at a service: a public id, an e-mail address, or a name with single spaces in it.
@@ -34,11 +36,14 @@ DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=200, pat
 
 
 class Account(BaseModel):
-    """One employee at one service. `owner: company` needs no mandate: the account belongs to the organization."""
+    """One employee at one service. `owner: company` needs no mandate: the account belongs to the organization.
+
+    Without `profile`, the account is visited only under a mandate in which the employee entered theirs.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    profile: Profile
+    profile: Profile | None = None
     name: DisplayName | None = None
     owner: Literal["employee", "company"] = "employee"
 
@@ -69,6 +74,8 @@ class Employee:
     accounts: Mapping[str, Account] = field(default_factory=dict)
     mandate: Mandate | None = None
     waivers: tuple[Waiver, ...] = ()
+    subject: str | None = None
+    """Identifies the employee at the organization's identity provider."""
     rehearsal_case: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     groups: tuple[str, ...] = ()
@@ -77,6 +84,12 @@ class Employee:
     def is_name_safe(self) -> bool:
         """True if the name may be passed to Ansible and used in file names."""
         return SAFE_NAME.fullmatch(self.name) is not None
+
+    def with_accounts_at(self, services: Iterable[str]) -> Employee:
+        """Return the employee with an account at each of these services, without a profile where it is new."""
+        known = {*self.accounts, *(problem.service for problem in self.problems)}
+        added = {service: Account() for service in services if service not in known}
+        return replace(self, accounts={**self.accounts, **added}) if added else self
 
     def problem_for(self, service: str | None) -> Problem | None:
         """Return the first problem that prevents a visit to this account (or to any account of the employee)."""
@@ -157,6 +170,11 @@ def read_employee(
         )
         locale = None
 
+    subject = own.get("fleet_subject")
+    if subject is not None and not (isinstance(subject, str) and _SUBJECT.fullmatch(subject)):
+        refuse("fleet_subject", "not the identifier that the identity provider sends; in YAML, put it in quotes.")
+        subject = None
+
     accounts = _read_accounts(own.get("fleet_accounts"), services, refuse)
     mandate = None
     if "fleet_mandate" in own:
@@ -174,7 +192,7 @@ def read_employee(
     if not isinstance(case, dict) or not all(isinstance(name, str) for name in case.values()):
         refuse("fleet_rehearsal_case", "must map services to cases, such as {linkedin: switched_on}.")
         case = {}
-    return Employee(name, email, locale, accounts, mandate, waivers, case, tuple(problems))
+    return Employee(name, email, locale, accounts, mandate, waivers, subject, case, tuple(problems))
 
 
 def _read_accounts(data: Any, services: Mapping[str, Recipe], refuse: Any) -> dict[str, Account]:
@@ -200,7 +218,10 @@ def _read_accounts(data: Any, services: Mapping[str, Recipe], refuse: Any) -> di
         except ValidationError as error:
             _refuse_each(error, path, refuse, service)
             continue
-        fault = services[service].fault_of_profile(account.profile)
+        if account.profile is None and account.owner == "company":
+            refuse(f"{path}.profile", "missing; nobody else can enter that of an account of the organization.", service)
+            continue
+        fault = services[service].fault_of_profile(account.profile) if account.profile is not None else None
         if fault is not None:
             form = services[service].profile
             fix = f"copy it from the profile's address, such as {form.example}" if form else "write the employee's own"

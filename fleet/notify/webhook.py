@@ -1,4 +1,4 @@
-"""Notify a webhook: one JSON object by HTTP POST. Only this module imports httpx."""
+"""Notify a webhook: one JSON object by HTTP POST."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def forecast(spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> Fo
         paces = {service: pace_of(recipe, settings) for service, recipe in live.items()}
     revoked, stopped = Revocations(settings.state_dir.revocations), Blocklist(settings.state_dir.stopped_services)
     gates = gates_of(settings, revoked, stopped)
-    accepted = settings.accepted_attestations
+    accepted = settings.accepted
     with_session = {(info.employee, info.service) for info in SessionStore(settings.state_dir).list()}
     history = History(spec)
     visits, left_alone = [], []
@@ -116,7 +116,7 @@ def forecast(spec: RunSpec, catalog: Catalog, now: datetime | None = None) -> Fo
                             refused.outcome,
                             reason=refused.reason,
                             attested_on=refused.attested_on,
-                            accepted_by=accepted.get(account.service or ""),
+                            accepted_by=accepted.by(account.service, refused.reason),
                         )
                     )
             if free:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from fleet.authority.attestations import FRESH_DAYS, Attestation, Attestations
+from fleet.authority.attestations import Attestations
+from fleet.authority.given import GivenMandates
+from fleet.authority.in_force import InForce, Mandates, RevokedAt
 from fleet.authority.inbox import Inbox, WithInbox
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee
@@ -44,23 +46,6 @@ def is_shut(service: str, stopped: Container[str]) -> Reason | None:
         return Reason.STOPS_UNREADABLE
 
 
-def lacking_authority(employee: Employee, service: str, revoked: Container[str]) -> Reason | None:
-    """Return why this employee's account may not be visited, or None. `owner: company` needs no mandate.
-
-    `revoked` are the employees whose mandates were revoked.
-    """
-    if employee.accounts[service].owner == "company":
-        return None
-    try:
-        if employee.name in revoked:
-            return Reason.MANDATE_REVOKED
-    except InputError:
-        return Reason.REVOCATIONS_UNREADABLE
-    if employee.mandate is None:
-        return Reason.NO_MANDATE_GIVEN
-    return employee.mandate.refusal(employee.name, service, today())
-
-
 def unreadable(account: PlannedAccount) -> Refusal | None:
     """Return the outcome of an account whose data is bad or whose service has no recipe; None if it can be visited."""
     problem = account.employee.problem_for(account.service)
@@ -73,15 +58,12 @@ def unreadable(account: PlannedAccount) -> Refusal | None:
 class Gates:
     """What decides whether a control may be visited, besides its page and its session."""
 
-    revoked: Container[str]
-    """Employees whose mandates were revoked."""
+    mandates: Mandates
     stopped: Container[str]
     """Stopped services."""
     attestations: Attestations
     terms_accepted: Container[str] = frozenset()
     personal_sessions: Container[str] = frozenset()
-    fresh_days: Mapping[str, int] = field(default_factory=dict)
-    """By service, where the organization has decided for how many days an attestation counts."""
 
     def refusal(self, account: PlannedAccount, control: str | None, *, live: bool) -> Refusal | None:
         """Return the outcome of a control that is not visited, or None if it may be; the first closed gate counts."""
@@ -90,49 +72,85 @@ class Gates:
         service = account.recipe.service
         if any(waiver.covers(service, control, today()) for waiver in account.employee.waivers):
             return Refusal(Outcome.WAIVED)
-        refused = self._refusal(account, account.recipe, live=live)
+        if self._is_closed(account.employee, service, control):
+            return Refusal(Outcome.NO_MANDATE, Reason.CLOSED)
+        refused = self._refusal(account, account.recipe, control, live=live)
         return refused and self.or_attested(refused, account, control)
 
     def or_attested(self, refused: Refusal, account: PlannedAccount, control: str) -> Refusal:
         """Return `attested` in place of an outcome without a visit if the employee has a fresh attestation."""
         if account.service is None or refused.outcome not in _ATTESTABLE:
             return refused
-        said = self.fresh_attestation(account.employee.name, account.service, control)
+        said = self.attestations.fresh(account.employee.name, account.service, control, today())
         return Refusal(Outcome.ATTESTED, Reason(said.said), said.attested_on) if said else refused
 
-    def fresh_attestation(self, employee: str, service: str, control: str) -> Attestation | None:
-        """Return what the employee said about a control if it still counts; None if it cannot be read."""
-        try:
-            said = self.attestations.find(employee, service, control)
-        except InputError:
+    def authority(self, employee: Employee, service: str, control: str | None) -> InForce | Reason | None:
+        """Return the mandate for an employee's account, or why there is none; None for `owner: company`."""
+        if employee.accounts[service].owner == "company":
             return None
-        days = self.fresh_days.get(service, FRESH_DAYS)
-        return said if said is not None and said.is_fresh(today(), days) else None
+        return self.mandates.find(employee.name, employee.mandate, service, control, today())
 
-    def _refusal(self, account: PlannedAccount, recipe: Recipe, *, live: bool) -> Refusal | None:
+    def lacking_authority(self, employee: Employee, service: str, control: str | None) -> Reason | None:
+        """Return why this employee's account may not be visited, or None."""
+        found = self.authority(employee, service, control)
+        return found if isinstance(found, Reason) else None
+
+    def profile(self, employee: Employee, service: str, control: str | None) -> str | None:
+        """Return the employee's profile: as they entered it with their mandate, else as the inventory has it."""
+        found = self.authority(employee, service, control)
+        entered = found.profile if isinstance(found, InForce) else None
+        return entered or employee.accounts[service].profile
+
+    def _is_closed(self, employee: Employee, service: str, control: str) -> bool:
+        if employee.accounts[service].owner == "company":
+            return False
+        try:
+            answer = self.attestations.find(employee.name, service, control)
+        except InputError:
+            return False  # without a mandate, nothing is opened either way
+        return answer is not None and answer.is_closed
+
+    def _refusal(self, account: PlannedAccount, recipe: Recipe, control: str, *, live: bool) -> Refusal | None:
         service = recipe.service
         shut = is_shut(service, self.stopped)
         if shut is not None:
             return Refusal(Outcome.NOT_PERMITTED, shut)
-        lacking = lacking_authority(account.employee, service, self.revoked)
+        lacking = self.lacking_authority(account.employee, service, control)
         if lacking is not None:
             return Refusal(Outcome.NO_MANDATE, lacking)
         if live and recipe.terms.automation == "forbidden" and service not in self.terms_accepted:
             return Refusal(Outcome.NOT_PERMITTED, Reason.TERMS_FORBID)
         if live and service not in self.personal_sessions and is_personal(account.employee.accounts[service], recipe):
             return Refusal(Outcome.NOT_PERMITTED, Reason.PERSONAL_SESSION)
+        if self.profile(account.employee, service, control) is None:
+            return Refusal(Outcome.EMPLOYEE_NEEDED, Reason.PROFILE_UNKNOWN)
         return None
 
 
-def gates_of(settings: Settings, revoked: Container[str], stopped: Container[str]) -> Gates:
-    """Return the gates of a run with these settings; `revoked` and `stopped` are the lists of its state."""
+def gates_of(settings: Settings, revocations: RevokedAt, stopped: Container[str]) -> Gates:
+    """Return the gates of a run with these settings; `revocations` and `stopped` are the lists of its state."""
     return Gates(
-        revoked=revoked if settings.inbox is None else WithInbox(revoked, Inbox(settings.inbox)),
+        mandates=mandates_of(settings, revocations),
         stopped=stopped,
-        attestations=Attestations(settings.state_dir.attestations),
+        attestations=attestations_of(settings),
         terms_accepted=frozenset(settings.terms_accepted),
         personal_sessions=frozenset(settings.personal_sessions),
-        fresh_days={service: policy.for_days for service, policy in settings.attestation.items()},
+    )
+
+
+def attestations_of(settings: Settings) -> Attestations:
+    """Return what employees said, and for how long it counts with these settings."""
+    fresh_days = {service: policy.for_days for service, policy in settings.attestation.items()}
+    return Attestations(settings.state_dir.attestations, fresh_days)
+
+
+def mandates_of(settings: Settings, revocations: RevokedAt) -> Mandates:
+    """Return the mandates of a run with these settings."""
+    inbox = settings.inbox
+    return Mandates(
+        revocations=revocations if inbox is None else WithInbox(revocations, Inbox(inbox)),
+        given=GivenMandates(settings.state_dir.mandates),
+        weakest=settings.mandates.assurance,
     )
 
 

@@ -92,7 +92,13 @@ def read_people(
         return catalogs[rehearsal].recipes
 
     inventory = read_inventory(settings.inventory, services, limit, ansible_python, cwd)
-    return inventory, catalogs[inventory.rehearsal]
+    catalog = catalogs[inventory.rehearsal]
+    for service in settings.everybody:
+        if catalog.get(service) is None:
+            known = ", ".join(sorted(catalog.recipes))
+            raise InputError(f"everybody: {service} has no recipe; known services: {known}.")
+    everybody = [employee.with_accounts_at(settings.everybody) for employee in inventory.employees]
+    return inventory.having(everybody), catalog
 
 
 def check_filters(settings: Settings, catalog: Catalog) -> None:

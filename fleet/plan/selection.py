@@ -13,7 +13,7 @@ from fleet.audit.run_state import ControlKey, RunState
 from fleet.audit.segments import of_kind, read_last_run, read_records, read_run, read_starts
 from fleet.errors import InputError
 from fleet.model import Outcome, Reason, Result, counted
-from fleet.plan.gates import gates_of
+from fleet.plan.gates import attestations_of
 from fleet.plan.plan import Planned, RunSpec, check_filters, planned_accounts
 from fleet.recipes.catalog import Catalog
 
@@ -73,8 +73,8 @@ class Selection:
         seen = past(of_kind(read_records(places.log), rehearsal=spec.inventory.rehearsal))
         subjects = known_subjects(places.subjects)
         waivers = {employee.name: employee.waivers for employee in spec.inventory.employees}
-        gates = gates_of(spec.settings, (), ())
-        accepted = spec.settings.accepted_attestations
+        attestations = attestations_of(spec.settings)
+        accepted = spec.settings.accepted.attestations
         found = set()
         for name, service, control in planned:
             subject = subjects.get(name)
@@ -86,8 +86,8 @@ class Selection:
                 and control is not None
                 and any(waiver.covers(service, control, now.date()) for waiver in waivers[name])
             )
-            if known.is_attested and service in accepted and control is not None:
-                is_done = is_done or gates.fresh_attestation(name, service, control) is not None
+            if known.is_attested and service is not None and service in accepted and control is not None:
+                is_done = is_done or attestations.fresh(name, service, control, now.date()) is not None
             is_stale = known.looked_at is not None and self._is_stale(now - known.looked_at)
             if (self.new and not is_done) or is_stale:
                 found.add((name, service, control))

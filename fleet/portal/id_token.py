@@ -11,7 +11,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from fleet.authority.given import MAX_TOKEN
-from fleet.portal.published import SignIn
+from fleet.authority.sign_in import SignIn
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 """Signatures with a private key. Neither `none` nor HMAC, whose key would be a public one."""

@@ -15,9 +15,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fleet.authority.sign_in import SignIn
 from fleet.loopback import is_loopback
 from fleet.portal.id_token import SignedIn, TokenRefused, check_id_token
-from fleet.portal.published import SignIn
 from fleet.portal.session import SignInRequest
 
 TIMEOUT = 10.0

@@ -13,27 +13,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from fleet.authority.attestations import Name, Service
 from fleet.authority.instruction import Assurance, ControlName, Language, ProfileText, TextId
+from fleet.authority.sign_in import Line, SignIn
 from fleet.model import Outcome, Reason
 from fleet.recipes.recipe import Page, ProfileForm, is_on_domains
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SignIn(_Strict):
-    """The organization's identity provider (OpenID Connect)."""
-
-    issuer: Line
-    """Compared exactly with the provider's own `issuer` and each token's `iss`."""
-    client_id: Line
-    tenant: Line | None = None
-    """Required value of the claim `tid`, for providers that serve many organizations under one issuer."""
-    subject_claim: Literal["sub", "oid"] = "sub"
-    """The claim that identifies a person: `oid` for Microsoft Entra, whose `sub` differs for each application."""
 
 
 class MandateText(TextId):

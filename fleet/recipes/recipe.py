@@ -213,6 +213,9 @@ class Control(_Strict):
     """One thing to switch off: where it is, how to find it, how to set it, how to prove it."""
 
     title: Text = Field(description="Display name of the setting, for lists and reports.")
+    purpose: Text | None = Field(
+        default=None, description="What the service does with data of employees while the setting is on, in a sentence."
+    )
     page: Page = Field(description="The exact address of the page; after loading, the browser must be exactly there.")
     kind: ControlKind = Field(description="What the control is on its page.")
     find: Find = Field(description="The control. For a radio: the option that means opted out.")

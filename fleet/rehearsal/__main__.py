@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from pydantic import TypeAdapter
 
 from fleet.rehearsal.account import RehearsalAccount
 from fleet.rehearsal.app import rehearsal_app
@@ -72,7 +71,7 @@ def main() -> int:
     if wish["extension"] is not None:
         extend(Path(wish["extension"]))
     try:
-        people = TypeAdapter(list[tuple[RehearsalAccount, Case]]).validate_python(wish["accounts"])
+        people = [(RehearsalAccount(**account), Case.from_json(case)) for account, case in wish["accounts"]]
         world = World(people, Path(world_file) if world_file else None)
     except WorldFileError:
         return _refuse({"error": "world_file"})

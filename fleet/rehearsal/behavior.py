@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import EnumType, StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self, get_args, get_type_hints
 
 from fleet.model import Outcome, Reason
 
@@ -158,6 +158,16 @@ class Case:
     """The page's text never ends."""
     is_file: bool = False
     """The settings page is a download."""
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Return the case whose fields were written as JSON, in which a member of an enum is text."""
+        case = dict(fields)
+        for name, hint in get_type_hints(cls).items():
+            kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, EnumType)]
+            if kinds and case.get(name) is not None:
+                case[name] = kinds[0](case[name])
+        return cls(**case)
 
     @property
     def in_check(self) -> tuple[Outcome, Reason | None]:

@@ -1,11 +1,10 @@
-"""The languages of the rehearsal's pages (page_texts.yml)."""
+"""The languages of the rehearsal's pages (page_texts.toml)."""
 
 from __future__ import annotations
 
+import tomllib
 from functools import cache
 from pathlib import Path
-
-from fleet.yamlfile import read_yaml
 
 PageTexts = dict[str, str]
 """The texts of one language by name, as pages use them; `language` is its tag."""
@@ -25,6 +24,6 @@ def texts_for(locale: str) -> PageTexts:
 
 @cache
 def _languages() -> dict[str, PageTexts]:
-    data: dict[str, PageTexts] = read_yaml(Path(__file__).with_name("page_texts.yml")).data
+    data: dict[str, PageTexts] = tomllib.loads(Path(__file__).with_name("page_texts.toml").read_text("utf-8"))
     # Missing texts are English, as on real services.
     return {language: {**data["en"], **words} for language, words in data.items()}

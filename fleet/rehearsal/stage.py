@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
+from fleet.authority.given import GivenMandates
 from fleet.browser.network import Network
+from fleet.errors import InputError
 from fleet.inventory.read import Inventory
 from fleet.recipes.catalog import Catalog
 from fleet.rehearsal.behavior import Extension
@@ -44,11 +47,12 @@ def raise_stage(
     """
     state = settings.state_dir
     state.check(rehearsal=True)
+    given = GivenMandates(state.mandates)
     accounts = [
         RehearsalAccount(
             employee=employee.name,
             service=service,
-            profile=account.profile,
+            profile=account.profile or _entered(given, employee.name, service) or rehearsed_profile(employee.name),
             name=account.name or employee.name,
             locale=employee.locale or "en",
             case=employee.rehearsal_case.get(service, DEFAULT_CASE),
@@ -59,16 +63,30 @@ def raise_stage(
     ]
     rehearsal = start_rehearsal(accounts, state.root / "rehearsal-world.json", port, extension)
     store = SessionStore(state)
-    given_to = rehearsal.storage_states()
+    states = rehearsal.storage_states()
     for account in accounts:
-        given = given_to[account.employee, account.service]
+        signed_in = states[account.employee, account.service]
         recipe = catalog.get(account.service)
-        if given is None or recipe is None:
+        if signed_in is None or recipe is None:
             store.remove(account.employee, account.service)
         else:
             # Need not survive a power failure: the next rehearsal seals it again.
-            store.seal(account.employee, recipe, StorageState.model_validate(given), durable=False)
+            store.seal(account.employee, recipe, StorageState.model_validate(signed_in), durable=False)
     return Stage(rehearsal, Network(dict(rehearsal.resolve), (rehearsal.spki,)))
+
+
+def rehearsed_profile(employee: str) -> str:
+    """Return the profile of a rehearsed account whose inventory gives none: `anna.keller` is `anna-keller` there."""
+    return re.sub(r"[^a-z0-9]+", "-", employee.lower())
+
+
+def _entered(given: GivenMandates, employee: str, service: str) -> str | None:
+    """Return the profile that an employee entered with their last mandate, if any."""
+    try:
+        entered = [mandate.instruction.profiles.get(service) for mandate in given.of(employee).mandates]
+    except InputError:
+        return None  # then no mandate of theirs counts
+    return next((profile for profile in reversed(entered) if profile), None)
 
 
 def raise_stage_alone(

@@ -11,14 +11,14 @@ from typing import Any
 
 from fleet.browser.network import Network
 from fleet.browser.proxy import parse_proxy
-from fleet.model import FAILING, Outcome
+from fleet.model import FAILING, Accepted, Outcome
 from fleet.notify.targets import Channels
 from fleet.paths import StateDir
 from fleet.settings.file import expanded, find_config, read_config
 from fleet.settings.hours import Hours
 from fleet.settings.setting import Setting
 from fleet.settings.table import SETTINGS, setting_named
-from fleet.settings.values import AttestationPolicy, BreakerLimits, Pause
+from fleet.settings.values import AttestationPolicy, BreakerLimits, Closed, MandatePolicy, Pause, PortalSite
 from fleet.ssh import WorkerAddress
 
 
@@ -91,14 +91,21 @@ class Settings:
     personal_sessions: dict[str, str] = field(default_factory=dict)
     inbox: Path | None = None
     attestation: dict[str, AttestationPolicy] = field(default_factory=dict)
+    closed: Closed | None = None
+    mandates: MandatePolicy = field(default_factory=MandatePolicy)
+    everybody: tuple[str, ...] = ()
+    portal: PortalSite | None = None
+    portal_data: Path | None = None
+    mandate_texts: Path | None = None
     sandbox: bool = True
     accepted_by: str | None = None
     fail_on: frozenset[Outcome] = FAILING
 
     @property
-    def accepted_attestations(self) -> dict[str, str]:
-        """By service, the decision to count an attestation as done."""
-        return {service: one.accepted_by for service, one in self.attestation.items() if one.accepted_by is not None}
+    def accepted(self) -> Accepted:
+        """The decisions to count as done what no page was read for."""
+        by_service = {service: one.accepted_by for service, one in self.attestation.items() if one.accepted_by}
+        return Accepted(by_service, self.closed is not None)
 
     @property
     def state_dir(self) -> StateDir:

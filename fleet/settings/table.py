@@ -21,11 +21,14 @@ from fleet.settings.values import (
     Address,
     AttestationPolicy,
     BreakerLimits,
+    Closed,
     Forks,
     HoursText,
+    MandatePolicy,
     Name,
     PathText,
     Pause,
+    PortalSite,
     Switch,
 )
 from fleet.ssh import parse_workers
@@ -252,6 +255,44 @@ SETTINGS: tuple[Setting, ...] = (
         "A statement counts for `for_days` days (180). With `accepted_by`, the reference of your decision, `attested` "
         "is done (exit code 0) for as long; without it, a person must act (3).",
         default=dict,
+    ),
+    Setting(
+        "closed",
+        Closed,
+        "`ok` counts a control that its employee leaves as it is as done (exit code 0, not 3).",
+    ),
+    Setting(
+        "mandates",
+        MandatePolicy,
+        "Which mandates count, as `{assurance: oidc}`: this assurance and stronger ones.",
+        "Strongest first: `oidc`, `oidc_session`, `desk`, `claimed`. By default all count but `oidc_session`. "
+        "See [portal.md](portal.md).",
+        default=MandatePolicy,
+    ),
+    Setting(
+        "everybody",
+        Name,
+        "Services at which every employee is planned, such as `[linkedin]`, without a profile in the inventory.",
+        "Employees enter their profile in the portal when they give a mandate.",
+        is_list=True,
+        default=tuple,
+    ),
+    Setting(
+        "portal",
+        PortalSite,
+        "The employees' portal: address, contact, sign-in and approved texts. See [portal.md](portal.md).",
+    ),
+    Setting(
+        "portal_data",
+        PathText,
+        "Folder with what the portal may show.",
+        is_path=True,
+    ),
+    Setting(
+        "mandate_texts",
+        PathText,
+        "Folder with the texts of mandates, one `mandate.LANGUAGE.txt` each.",
+        is_path=True,
     ),
     Setting(
         "sandbox",

@@ -8,6 +8,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from fleet.authority.attestations import FRESH_DAYS
+from fleet.authority.instruction import Assurance, Language, Sha256, Version
+from fleet.authority.sign_in import SignIn
 from fleet.settings.hours import Hours
 
 MAX_FORKS = 64
@@ -68,6 +70,39 @@ class AttestationPolicy(Strict):
 
     accepted_by: Name | None = None
     for_days: int = Field(default=FRESH_DAYS, ge=1, le=3650, strict=True)
+
+
+class Closed(StrEnum):
+    """Decision to count it as done that an employee leaves a control as it is."""
+
+    OK = "ok"
+
+
+class MandatePolicy(Strict):
+    """Which mandates count: those of this assurance and stronger ones.
+
+    None: all but `oidc_session`, which must be accepted by name.
+    """
+
+    assurance: Assurance | None = None
+
+
+class ApprovedText(Strict):
+    """A mandate's text that the organization approved: `mandate.LANGUAGE.txt` in `mandate_texts`, by its digest."""
+
+    version: Version
+    sha256: Sha256
+
+
+class PortalSite(Strict):
+    """The employees' portal: its address, whom employees ask, how they sign in, and what they may agree to."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https://[^/?#\s]+$")]
+    organization: Name
+    contact: Name
+    sign_in: SignIn
+    texts: dict[Language, ApprovedText] = Field(default_factory=dict)
+    mandate_days: int = Field(default=365, ge=1, le=3650, strict=True)
 
 
 class _InOrder(Strict):

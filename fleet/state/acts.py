@@ -12,20 +12,21 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from fleet.audit import records
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.maintenance import beat
 from fleet.audit.pseudonyms import Subject, Subjects
-from fleet.authority.attestations import Attestation, Attestations, Control, Name, Said, Service
+from fleet.authority.attestations import Answer, Attestation, Attestations, Control, Name, Service
 from fleet.authority.blocklist import Blocklist, Entry
+from fleet.authority.given import MAX_MANDATES, GivenMandate, GivenMandates
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
 from fleet.paths import StateDir
@@ -75,8 +76,8 @@ class Statement(_Act):
     employee: Name
     service: Service
     control: Control
-    said: Said | None
-    attested_on: Annotated[date, Field(strict=False)]
+    said: Answer | None
+    at: Annotated[AwareDatetime, Field(strict=False)]
     assurance: Literal["oidc_session"]
 
 
@@ -85,6 +86,17 @@ class Attest(_Act):
 
     act: Literal["attest"] = "attest"
     statements: Annotated[list[Statement], Field(max_length=1000)]
+
+
+class Give(_Act):
+    """Take in a mandate that was checked, with the text that the employee agreed to."""
+
+    act: Literal["give"] = "give"
+    mandate: Annotated[GivenMandate, Field(strict=False)]
+    at: Annotated[AwareDatetime, Field(strict=False)]
+    """When it was given, by the clock that also dates what employees close."""
+    issuer: Annotated[str, StringConstraints(max_length=500)]
+    text: Annotated[str, StringConstraints(max_length=200_000)]
 
 
 class Erase(_Act):
@@ -101,7 +113,7 @@ class Prune(_Act):
     before: Annotated[date, Field(strict=False)]
 
 
-Act = Settle | Checkpoint | Renew | Start | Attest | Erase | Prune
+Act = Settle | Checkpoint | Renew | Start | Attest | Give | Erase | Prune
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """An act as sent to an agent."""
 
@@ -161,6 +173,8 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
             await _start(act, writer)
         case Attest():
             await _attest(act.statements, writer)
+        case Give():
+            await _give(act, writer)
         case Erase():
             for employee in act.employees:
                 why = needs(employee)
@@ -250,6 +264,54 @@ async def _start(act: Start, writer: Writer) -> None:
     writer.stopped.remove(act.service)
 
 
+def _day(one: Statement) -> date:
+    return one.at.astimezone(UTC).date()
+
+
+async def _record_statement(one: Statement, subject: Subject, log: AuditLog) -> None:
+    about = {"subject": subject.pseudonym, "service": one.service, "control": one.control, "operator": os.getuid()}
+    day = _day(one).isoformat()
+    if one.said == "closed":
+        await log.append(records.CONTROL_CLOSED, None, **about, closed_on=day)
+    else:
+        said = {"said": one.said, "attested_on": day, "assurance": one.assurance}
+        await log.append(records.CONTROL_ATTESTED, None, **about, **said)
+
+
+async def _give(act: Give, writer: Writer) -> None:
+    """Record a mandate, then let it count; what the employee closed before is open again."""
+    mandate, instruction = act.mandate, act.mandate.instruction
+    employee, store = instruction.employee, GivenMandates(writer.state.mandates)
+    given = store.of(employee)
+    known = writer.subjects.everybody()
+    subject = known.get(employee) or writer.subjects.of({employee: None})[employee]
+    await writer.log.append(
+        records.MANDATE_GIVEN,
+        None,
+        subject=subject.pseudonym,
+        operator=os.getuid(),
+        mandate_hmac=subject.hmac("mandate", mandate.reference),
+        controls=list(instruction.controls),
+        granted_on=instruction.granted_on.isoformat(),
+        expires_on=instruction.expires_on.isoformat(),
+        assurance=mandate.assurance,
+        issuer=act.issuer,
+        token_hmac=subject.hmac("token", mandate.id_token),
+        key_thumbprint=mandate.key_thumbprint,
+        text_sha256=instruction.text.sha256,
+        text_version=instruction.text.version,
+        language=instruction.text.language,
+    )
+    store.keep_text(instruction.text.sha256, act.text.encode())
+    attestations = Attestations(writer.state.attestations)
+    for name in instruction.controls:
+        service, _, control = name.partition(".")
+        answer = attestations.find(employee, service, control)
+        if answer is not None and answer.is_closed and (answer.at is None or answer.at < act.at):
+            attestations.remove(employee, service, control)
+    store.put(given.model_copy(update={"mandates": (*given.mandates, mandate)[-MAX_MANDATES:]}))
+
+
 async def _attest(statements: Sequence[Statement], writer: Writer) -> None:
     attestations = Attestations(writer.state.attestations)
     known = writer.subjects.everybody()
@@ -257,22 +319,12 @@ async def _attest(statements: Sequence[Statement], writer: Writer) -> None:
     for one in statements:
         if one.said is None:  # what takes away takes effect first
             attestations.remove(one.employee, one.service, one.control)
-    fields = [
-        {
-            "subject": subjects[one.employee].pseudonym,
-            "service": one.service,
-            "control": one.control,
-            "operator": os.getuid(),
-            "said": one.said,
-            "attested_on": one.attested_on.isoformat(),
-            "assurance": one.assurance,
-        }
-        for one in statements
-    ]
-    await asyncio.gather(*(writer.log.append(records.CONTROL_ATTESTED, None, **each) for each in fields))
+    await asyncio.gather(*(_record_statement(one, subjects[one.employee], writer.log) for one in statements))
     for one in statements:
         if one.said is None:
             attestations.remove(one.employee, one.service, one.control)
         else:
-            said = Attestation(service=one.service, control=one.control, said=one.said, attested_on=one.attested_on)
-            attestations.put(one.employee, said)
+            answer = Attestation(
+                service=one.service, control=one.control, said=one.said, attested_on=_day(one), at=one.at
+            )
+            attestations.put(one.employee, answer)

@@ -22,6 +22,7 @@ from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subjects
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_records, segments
 from fleet.authority.attestations import Attestations
+from fleet.authority.given import GivenMandates
 from fleet.model import RUN_ID
 from fleet.paths import StateDir, sync_folder, write_private
 from fleet.sessions.store import SessionStore
@@ -52,7 +53,7 @@ class _Traces:
 
 
 async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
-    """Delete each person's row, key, sessions, pictures and attestations. A revoked mandate stays revoked.
+    """Delete each person's row, key, sessions, pictures, attestations and given mandates. Revocations stay.
 
     People without any data are omitted. All erasures are recorded before anything is deleted. Raises as
     `AuditLog` and `Subjects` do; a person not erased by then is still known and can be erased again.
@@ -110,13 +111,14 @@ def _look_among_acts(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
 
 
 def _delete(state: StateDir, found: Mapping[str, _Traces]) -> None:
-    store, attestations = SessionStore(state), Attestations(state.attestations)
+    store, attestations, given = SessionStore(state), Attestations(state.attestations), GivenMandates(state.mandates)
     for name, one in found.items():
         for path in (*one.pictures, *one.rests, *one.acts):
             path.unlink(missing_ok=True)
         for service in one.services:
             store.remove(name, service)
         attestations.forget(name)
+        given.forget(name)
 
 
 def _is_rest_of(name: str, employee: str) -> bool:

@@ -6,15 +6,15 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-from fleet.authority.inbox import Act, Arrived, AttestAct, Inbox, RevokeAct, is_ours
-from fleet.errors import InputError
+from fleet.authority.inbox import Act, Arrived, AttestAct, CloseAct, Inbox, MandateAct, RevokeAct, is_ours
+from fleet.errors import FleetError, InputError
 from fleet.paths import StateDir, make_private_dir, write_private
-from fleet.state.acts import Statement
+from fleet.state.acts import Attest, Give, Statement
 
 BATCH = 500
 """Statements recorded together: they share the log's syncs."""
@@ -30,33 +30,87 @@ class Taken:
     is_removed: bool
 
 
-def ingest(
-    inbox: Inbox,
-    state: StateDir,
-    controls: Mapping[str, Collection[str]],
-    employees: Collection[str],
-    attest: Callable[[Sequence[Statement]], object],
-    revoke: Callable[[Sequence[str]], object],
-) -> list[Taken]:
-    """Take in every act and move its file into `portal/done` or `portal/refused` in the state. Revocations go first.
+@dataclass(frozen=True)
+class Ingested:
+    """What became of all files. `waiting` mandates cannot be checked now, for the reason in `problem`."""
 
-    `controls` are the known controls by service, `employees` those of the inventory. Raises InputError if another
-    process does the same, and whatever `attest` and `revoke` raise; the files then stay for the next time.
+    taken: list[Taken]
+    waiting: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """Takes in what has arrived. `refusal` says why an act is refused, `checked` turns a mandate into an act of ours.
+
+    `checked` raises InputError with the reason for a refusal, FleetError if it cannot be decided now.
     """
-    with _alone(state):
-        arrived = [(one, one.refusal or _refusal(one.act, controls, employees)) for one in inbox.arrived()]
-        taken = [_moved(inbox, state, one, why) for one, why in arrived if why is not None]
-        revoked = [one for one, why in arrived if why is None and isinstance(one.act, RevokeAct)]
-        if revoked:
-            revoke([one.act.employee for one in revoked if one.act is not None])
-            taken += [_moved(inbox, state, one, None) for one in revoked]
-        attested = [one for one, why in arrived if why is None and isinstance(one.act, AttestAct)]
-        attested.sort(key=_when)
-        for start in range(0, len(attested), BATCH):
-            batch = attested[start : start + BATCH]
-            attest([_statement(one.act) for one in batch if isinstance(one.act, AttestAct)])
-            taken += [_moved(inbox, state, one, None) for one in batch]
-        return taken
+
+    inbox: Inbox
+    state: StateDir
+    refusal: Callable[[AttestAct | CloseAct], str | None]
+    checked: Callable[[MandateAct], Give]
+    perform: Callable[[Attest | Give], object]
+    revoke: Callable[[Sequence[RevokeAct]], object]
+
+    def run(self) -> Ingested:
+        """Take in every act and keep it in `portal/done` or `portal/refused` in the state. Revocations go first.
+
+        Raises InputError if another process does the same, and whatever `perform` and `revoke` raise; the files then
+        stay for the next time.
+        """
+        with _alone(self.state):
+            arrived = list(self.inbox.arrived())
+            acts = [(one, one.act) for one in arrived]
+            taken = [self._moved(one, one.refusal) for one in arrived if one.refusal is not None]
+            taken += self._revocations([(one, act) for one, act in acts if isinstance(act, RevokeAct)])
+            mandates = [(one, act) for one, act in acts if isinstance(act, MandateAct)]
+            answers = [(one, act) for one, act in acts if isinstance(act, AttestAct | CloseAct)]
+            taken += self._answers(sorted(answers, key=lambda each: each[1].at))
+            given, waiting, problem = self._mandates(sorted(mandates, key=lambda each: each[1].at))
+            return Ingested(taken + given, waiting, problem)
+
+    def _revocations(self, arrived: list[tuple[Arrived, RevokeAct]]) -> list[Taken]:
+        if arrived:
+            self.revoke([act for _, act in arrived])
+        return [self._moved(one, None) for one, _ in arrived]
+
+    def _answers(self, arrived: list[tuple[Arrived, AttestAct | CloseAct]]) -> Iterator[Taken]:
+        accepted = []
+        for one, act in arrived:
+            why = self.refusal(act)
+            if why is None:
+                accepted.append((one, act))
+            else:
+                yield self._moved(one, why)
+        for start in range(0, len(accepted), BATCH):
+            batch = accepted[start : start + BATCH]
+            self.perform(Attest(statements=[_statement(act) for _, act in batch]))
+            for one, _ in batch:
+                yield self._moved(one, None)
+
+    def _mandates(self, arrived: list[tuple[Arrived, MandateAct]]) -> tuple[list[Taken], int, str | None]:
+        taken: list[Taken] = []
+        for one, act in arrived:
+            try:
+                give = self.checked(act)
+            except InputError as error:
+                taken.append(self._moved(one, str(error)))
+                continue
+            except FleetError as error:
+                return taken, len(arrived) - len(taken), str(error)
+            self.perform(give)
+            taken.append(self._moved(one, None))
+        return taken, 0, None
+
+    def _moved(self, one: Arrived, refusal: str | None) -> Taken:
+        """Keep what was read, never the file itself: its writer may still have it open."""
+        folder = self.state.portal / ("done" if refusal is None else "refused")
+        make_private_dir(folder)
+        name = one.name if is_ours(one.name) else f"{hashlib.sha256(os.fsencode(one.name)).hexdigest()[:32]}.json"
+        kept = {"name": one.name, "refusal": refusal, "content": one.content.decode("utf-8", "backslashreplace")}
+        write_private(folder / name, json.dumps(kept, indent=1).encode(), durable=True)
+        return Taken(one.name, one.act, refusal, self.inbox.remove(one.name))
 
 
 @contextmanager
@@ -72,37 +126,17 @@ def _alone(state: StateDir) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _when(one: Arrived) -> datetime:
-    assert one.act is not None
-    return one.act.at
+def revoked_at(act: RevokeAct, now: datetime) -> datetime:
+    """Return when a revocation counts from: the portal's clock may be ahead of ours."""
+    return min(act.at, now)
 
 
-def _statement(act: AttestAct) -> Statement:
+def _statement(act: AttestAct | CloseAct) -> Statement:
     return Statement(
         employee=act.employee,
         service=act.service,
         control=act.control,
-        said=act.said,
-        attested_on=act.at.astimezone(UTC).date(),
+        said="closed" if isinstance(act, CloseAct) else act.said,
+        at=act.at,
         assurance="oidc_session",
     )
-
-
-def _refusal(act: Act | None, controls: Mapping[str, Collection[str]], employees: Collection[str]) -> str | None:
-    if not isinstance(act, AttestAct):
-        return None  # a revocation takes away, whoever is named
-    if act.employee not in employees:
-        return f"employee: {act.employee} is not in the inventory"
-    if act.control not in controls.get(act.service, ()):
-        return f"control: no recipe has {act.service}.{act.control}"
-    return None
-
-
-def _moved(inbox: Inbox, state: StateDir, one: Arrived, refusal: str | None) -> Taken:
-    """Keep what was read, never the file itself: its writer may still have it open."""
-    folder = state.portal / ("done" if refusal is None else "refused")
-    make_private_dir(folder)
-    name = one.name if is_ours(one.name) else f"{hashlib.sha256(os.fsencode(one.name)).hexdigest()[:32]}.json"
-    kept = {"name": one.name, "refusal": refusal, "content": one.content.decode("utf-8", "backslashreplace")}
-    write_private(folder / name, json.dumps(kept, indent=1).encode(), durable=True)
-    return Taken(one.name, one.act, refusal, inbox.remove(one.name))

@@ -45,9 +45,14 @@ FLOORS = (
 FRONT_DOORS = {
     "apprise": {"fleet/notify/apprise_service.py"},
     "authlib": {"fleet/portal/provider.py"},
-    "httpx": {"fleet/notify/webhook.py"},
+    "httpx": {"fleet/notify/webhook.py", "fleet/authority/identity_provider.py"},
     "httpx2": {"fleet/portal/provider.py"},
-    "joserfc": {"fleet/portal/id_token.py", "fleet/portal/provider.py"},
+    "joserfc": {
+        "fleet/authority/id_token.py",
+        "fleet/authority/mandate_export.py",
+        "fleet/portal/id_token.py",
+        "fleet/portal/provider.py",
+    },
     "ansible_runner": {"fleet/run/ansible_play.py"},
     "playwright": {
         f"fleet/browser/{name}.py"

@@ -112,7 +112,7 @@ class Machine:
         """A job on this machine."""
         if is_served:
             self._serve()
-        kept = {"LANG", "FLEET_BROWSER", "PLAYWRIGHT_BROWSERS_PATH", "XDG_RUNTIME_DIR"}
+        kept = {"LANG", "FLEET_BROWSER", "PLAYWRIGHT_BROWSERS_PATH", "PLAYWRIGHT_NODEJS_PATH", "XDG_RUNTIME_DIR"}
         environ = {name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")}
         environ |= self.environ | {
             "PATH": path or f"{BIN}{os.pathsep}{os.environ['PATH']}",

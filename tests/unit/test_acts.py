@@ -166,11 +166,13 @@ class TestAlone:
             f"The mandate of anna is revoked as of now, in the state directory {state.root}.\n"
         )
         [day] = Revocations(state.revocations).all().values()
-        assert told(fleet("mandates", "list")) == f"anna  {day.isoformat()}  LETTER-12\n"
+        assert (
+            told(fleet("mandates", "list")) == f"There are no mandates.\nRevoked: anna  {day.isoformat()}  LETTER-12\n"
+        )
         assert told(fleet("mandates", "renew", "anna", "--reference", "M-2")) == (
             f"The mandate of anna in the inventory is valid again, in the state directory {state.root}.\n"
         )
-        assert told(fleet("mandates", "list")) == "There are no revocations.\n"
+        assert told(fleet("mandates", "list")) == "There are no mandates.\n"
         subjects = Subjects(state.audit.subjects)
         anna = subjects.of({"anna": None})["anna"]
         subjects.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ from fleet.agent.account_visit import AccountVisit
 from fleet.audit.current_state import current_states
 from fleet.audit.segments import read_records
 from fleet.authority.attestations import Attestation, Attestations
-from fleet.authority.mandates import Mandate
+from fleet.authority.given import GivenMandates
+from fleet.authority.in_force import Mandates
+from fleet.authority.mandates import Mandate, Revocations
 from fleet.authority.waivers import Waiver
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee, Problem
 from fleet.model import Outcome, Reason, Result, exit_code_of
 from fleet.next_steps import next_step
 from fleet.paths import StateDir, default_identity, default_log_key
-from fleet.plan.gates import NO_SESSION, Gates, Refusal, gates_of, today
+from fleet.plan.gates import NO_SESSION, Gates, Refusal, attestations_of, today
 from fleet.plan.plan import PlannedAccount
 from fleet.recipes.catalog import load_catalog
 from fleet.report.junit import junit
@@ -39,6 +41,7 @@ from tests.unit.test_lost_worker import Desk, Proving
 
 LINKEDIN = load_catalog().recipes["linkedin"]
 SWITCHED = Attestation(service="linkedin", control="ai_training", said=Reason.SWITCHED, attested_on=date(2026, 3, 1))
+NOW = datetime.now(UTC)
 MANDATE = Mandate(
     employee="anna",
     reference="M-1",
@@ -94,7 +97,8 @@ def at(employee: Employee, owner: str = "employee") -> PlannedAccount:
 
 
 def gates(folder: Path, **changed: Any) -> Gates:
-    return replace(Gates(revoked=(), stopped=(), attestations=Attestations(folder)), **changed)
+    mandates = Mandates(Revocations(folder / "revocations"), GivenMandates(folder / "mandates"))
+    return replace(Gates(mandates=mandates, stopped=(), attestations=Attestations(folder)), **changed)
 
 
 class TestGates:
@@ -102,7 +106,7 @@ class TestGates:
         ("employee", "changed", "otherwise"),
         [
             (Employee("anna"), {}, Reason.NO_MANDATE_GIVEN),
-            (Employee("anna", mandate=MANDATE), {"revoked": ("anna",)}, Reason.MANDATE_REVOKED),
+            (Employee("anna", mandate=MANDATE), {}, Reason.MANDATE_REVOKED),
             (Employee("anna", mandate=MANDATE), {"stopped": ("linkedin",)}, Reason.SERVICE_STOPPED),
             (Employee("anna", mandate=MANDATE), {}, Reason.TERMS_FORBID),
             (Employee("anna", mandate=MANDATE), {"terms_accepted": ("linkedin",)}, Reason.PERSONAL_SESSION),
@@ -112,6 +116,8 @@ class TestGates:
         self, tmp_path: Path, employee: Employee, changed: dict[str, Any], otherwise: Reason
     ) -> None:
         """No mandate, or no permission: what the employee said is the answer, with its day; without it the cause is."""
+        if otherwise is Reason.MANDATE_REVOKED:
+            Revocations(tmp_path / "revocations").add("anna", today())
         of_run = gates(tmp_path, **changed)
         refused = of_run.refusal(at(employee), "ai_training", live=True)
         assert refused is not None and refused.reason is otherwise
@@ -150,7 +156,8 @@ class TestGates:
         Attestations(tmp_path).put("anna", said(days_ago))
         refused = gates(tmp_path).refusal(at(Employee("anna")), "ai_training", live=False)
         assert refused is not None and (refused.outcome is Outcome.ATTESTED) == is_fresh
-        shorter = gates(tmp_path, fresh_days={"linkedin": 179}).refusal(at(Employee("anna")), "ai_training", live=False)
+        of_179 = gates(tmp_path, attestations=Attestations(tmp_path, {"linkedin": 179}))
+        shorter = of_179.refusal(at(Employee("anna")), "ai_training", live=False)
         assert shorter is not None and (shorter.outcome is Outcome.ATTESTED) == (is_fresh and days_ago < 180)
 
 
@@ -186,8 +193,8 @@ class TestWhatItCountsFor:
             "attestation: {linkedin: {accepted_by: Board 12, for_days: 90}, jira: {for_days: 7}}\n"
         )
         settings = configure(Given()).settings
-        assert settings.accepted_attestations == {"linkedin": "Board 12"}
-        assert gates_of(settings, (), ()).fresh_days == {"linkedin": 90, "jira": 7}
+        assert settings.accepted.attestations == {"linkedin": "Board 12"}
+        assert attestations_of(settings).fresh_days == {"linkedin": 90, "jira": 7}
         Path("fleet.yml").write_text("attestation:\n  linkedin: {for_days: 0}\n")
         with pytest.raises(InputError, match=r"fleet.yml:2.*for_days"):
             configure(Given())
@@ -244,7 +251,7 @@ def act(state: StateDir, statement: Reason | None = Reason.SWITCHED) -> None:
         "service": "linkedin",
         "control": "ai_training",
         "said": statement,
-        "attested_on": today().isoformat(),
+        "at": NOW.isoformat(),
         "assurance": "oidc_session",
     }
     given = {"act": "attest", "statements": [said_so]}
@@ -260,7 +267,7 @@ class TestAct:
     def test_it_is_recorded_before_it_counts(self, state: StateDir) -> None:
         """Pseudonym, control, what was said and when; withdrawing it is recorded too."""
         act(state)
-        assert Attestations(state.attestations).of("anna") == (said(),)
+        assert Attestations(state.attestations).of("anna") == (said().model_copy(update={"at": NOW}),)
         act(state, None)
         assert Attestations(state.attestations).of("anna") == ()
         first, second = (one for one in read_records(state.audit.log) if one["event"] == "control.attested")

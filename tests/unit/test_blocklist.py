@@ -8,18 +8,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from fleet.authority.blocklist import Blocklist
+from fleet.authority.given import GivenMandates
+from fleet.authority.in_force import InForce, Mandates
 from fleet.authority.mandates import Mandate, Revocations
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee
 from fleet.model import Reason
 from fleet.paths import StateDir
-from fleet.plan.gates import is_shut, lacking_authority
+from fleet.plan.gates import is_shut
 from fleet.state.create import make_state
 from tests.conftest import OBEYING_MODES, ROOT
 
@@ -28,6 +30,13 @@ MANDATE = Mandate(
     employee="anna", reference="M", services=("linkedin",), granted_on=date(2026, 1, 1), expires_on=date(2999, 1, 1)
 )
 ANNA = Employee("anna", accounts={"linkedin": Account(profile="anna-k")}, mandate=MANDATE)
+
+
+def lacking(revocations: Revocations) -> Reason | None:
+    """Why Anna's account at LinkedIn may not be visited."""
+    mandates = Mandates(revocations, GivenMandates(revocations.folder.parent / "mandates"))
+    found = mandates.find("anna", MANDATE, "linkedin", "ai_training", DAY)
+    return None if isinstance(found, InForce) else found
 
 
 @pytest.fixture
@@ -58,7 +67,7 @@ def older_folder(folder: Path) -> None:
 class TestWhatCannotBeRead:
     def test_a_name_is_open_where_nothing_was_ever_shut(self, folder: Path) -> None:
         """The mandate counts as long as nothing is there."""
-        assert lacking_authority(ANNA, "linkedin", Revocations(folder)) is None
+        assert lacking(Revocations(folder)) is None
         assert is_shut("linkedin", Blocklist(folder)) is None
 
     @pytest.mark.parametrize("plant", [dangling, file, older_dangling, older_damaged, older_folder])
@@ -67,7 +76,7 @@ class TestWhatCannotBeRead:
     ) -> None:
         """Everybody counts as revoked, for a reason of its own."""
         plant(folder)
-        assert lacking_authority(ANNA, "linkedin", Revocations(folder)) is Reason.REVOCATIONS_UNREADABLE
+        assert lacking(Revocations(folder)) is Reason.REVOCATIONS_UNREADABLE
 
     @pytest.mark.parametrize("plant", [dangling, file])
     def test_what_stands_in_the_place_of_the_stops_opens_no_service(
@@ -83,7 +92,7 @@ class TestWhatCannotBeRead:
         revocations = Revocations(folder)
         revocations.prepare()
         plant(folder / "anna")
-        assert lacking_authority(ANNA, "linkedin", revocations) is Reason.MANDATE_REVOKED
+        assert lacking(revocations) is Reason.MANDATE_REVOKED
         assert list(revocations.all()) == ["anna"]
 
     def test_a_folder_that_goes_away_in_a_run_shuts(self, folder: Path) -> None:
@@ -91,7 +100,7 @@ class TestWhatCannotBeRead:
         revocations = Revocations(folder)
         revocations.prepare()
         folder.rmdir()
-        assert lacking_authority(ANNA, "linkedin", revocations) is Reason.REVOCATIONS_UNREADABLE
+        assert lacking(revocations) is Reason.REVOCATIONS_UNREADABLE
 
     def test_a_folder_that_may_not_be_entered_shuts(self, folder: Path) -> None:
         """No right to look is not the same as nothing there."""
@@ -162,7 +171,9 @@ class TestNames:
     def test_a_file_says_who_when_and_on_what(self, folder: Path) -> None:
         """For people who look there."""
         Revocations(folder).add("anna", DAY, reference="LETTER-12", operator=1000, operator_claimed="ops")
-        assert json.loads((folder / "anna").read_text()) == {
+        written = json.loads((folder / "anna").read_text())
+        assert datetime.now(UTC) - datetime.fromisoformat(written.pop("at")) < timedelta(hours=1)
+        assert written == {
             "name": "anna",
             "since": "2026-03-01",
             "reference": "LETTER-12",

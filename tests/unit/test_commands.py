@@ -228,7 +228,7 @@ class TestInventoryCheck:
             "    anna:\n"
             "      fleet_accounts: {myspace: {profile: a}}\n"
             "    bob:\n"
-            "      fleet_accounts: {linkedin: {}}\n"
+            "      fleet_accounts: {linkedin: {login: bob}}\n"
             "    'carl/../x':\n"
             "      fleet_accounts: {linkedin: {profile: carl-c}}\n"
             "    dan:\n"
@@ -243,7 +243,7 @@ class TestInventoryCheck:
         for start in (
             "staff.yml:3: fleet_mandate: is set on group 'all' and has no effect",
             "staff.yml:6: anna: fleet_accounts.myspace: unknown service",
-            "staff.yml:8: bob: fleet_accounts.linkedin.profile: missing",
+            "staff.yml:8: bob: fleet_accounts.linkedin.login: unknown key",
             "carl/../x: inventory_hostname: not a valid name",
             "staff.yml:12: dan: fleet_email: contains a Jinja template",
             "staff.yml:14: dan: fleet_mandate.granted_on: not a date",
@@ -633,7 +633,7 @@ class TestMandates:
             said = refusal("mandates", "revoke", "ana.keller", *given)
             assert "'ana.keller' is not in the log of" in said and "nothing was revoked" in said
             assert "--unknown" in said and ("staff.yml" in said) is bool(given)
-        assert fleet("mandates", "list").stdout == "There are no revocations.\n"
+        assert fleet("mandates", "list").stdout == "There are no mandates.\n"
 
     def test_a_name_of_the_inventory_is_revoked_in_the_state_that_is_named(self, staff: str) -> None:
         """No run need have met her."""

@@ -65,6 +65,38 @@ OTHERS = [
             "assurance": "oidc_session",
         },
     ),
+    (
+        records.CONTROL_CLOSED,
+        {
+            "subject": "s_1",
+            "service": "linkedin",
+            "control": "ai_training",
+            "operator": 1000,
+            "closed_on": "2026-03-01",
+        },
+    ),
+    (
+        records.MANDATE_GIVEN,
+        {
+            "subject": "s_1",
+            "operator": 1000,
+            "mandate_hmac": "0",
+            "controls": ["linkedin.ai_training"],
+            "granted_on": "2026-03-01",
+            "expires_on": "2027-03-01",
+            "assurance": "oidc",
+            "issuer": "https://sso.example.com",
+            "token_hmac": "0",
+            "key_thumbprint": "0",
+            "text_sha256": "0",
+            "text_version": "1",
+            "language": "en",
+        },
+    ),
+    (
+        records.NOTICE_SENT,
+        {"subject": "s_1", "operator": 1000, "kind": "first", "sent_on": "2026-03-01"},
+    ),
     (records.SERVICE_STOPPED, {"service": "linkedin", **ACT, "reference": None, "stopped_on": "2026-03-01"}),
     (records.SERVICE_STARTED, {"service": "linkedin", **ACT, "reference": "OPS-7"}),
 ]
@@ -193,7 +225,7 @@ class TestEcs:
         allowed = {
             "process": {"start", "end"},
             "configuration": {"change", "deletion", "info"},
-            "iam": {"change", "info"},
+            "iam": {"change", "creation", "info"},
         }
         for text, (line, record) in zip(export(Format.ECS, lines, "log", {}), lines, strict=True):
             document = json.loads(text)

@@ -75,6 +75,8 @@ WRONG: list[tuple[Any, str]] = [
     ("{", "Invalid JSON"),
     (said(v=2), "attest.v: must be 1"),
     (said(act="grant"), "grant"),
+    (said(act="mandate"), "mandate.statement: missing"),
+    (said(act="close", control="ads", said=None), "close.said: unknown key"),
     (said(extra=1), "attest.extra: unknown key"),
     (said(said="opted_out"), "attest.said: must be 'switched', 'was_off' or 'sent'"),
     (said(employee="../anna"), "attest.employee: contains characters that are not allowed here"),
@@ -180,6 +182,32 @@ class TestIngest:
         holder.communicate(b"\n")
         assert ingest()["taken"] == {"attest": 1}
 
+    @pytest.mark.parametrize(
+        ("act", "name"),
+        [
+            (revoked() | {"at": (NOW + timedelta(days=400)).isoformat()}, None),
+            (revoked() | {"at": (NOW - timedelta(days=400)).isoformat()}, None),
+            (revoked(), "revoke-anna.json"),
+            (revoked(), f"attest-{'a' * 32}.json"),
+            (revoked(), "note.txt"),
+        ],
+        ids=["dated ahead", "old", "a name of another form", "a name of another act", "any name"],
+    )
+    def test_a_revocation_is_never_refused(self, place: Path, act: dict[str, Any], name: str | None) -> None:
+        """Neither for its date nor for its name: the mandate would count again."""
+        put(place, act, name)
+        assert ingest()["taken"] == {"revoke": 1}
+        revoked_at = Revocations(state_of(place).revocations).revoked_at("anna")
+        assert revoked_at is not None and revoked_at <= datetime.now(UTC)
+
+    def test_of_too_many_files_the_first_are_taken_in(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Revocations first; so what shut the inbox can be taken away by the command that it names."""
+        monkeypatch.setattr(inbox_module, "MAX_FILES", 3)  # the real one takes a while to fill
+        for act in (said(), said(employee="ben"), said(), revoked("ben")):
+            put(place, act)
+        first = [one.act.act for one in Inbox(place).arrived() if one.act is not None]
+        assert first == ["revoke", "attest", "attest"]
+
     @pytest.mark.parametrize("count", sizes(600, 10_000))
     def test_thousands_of_files_are_taken_in(self, place: Path, count: int) -> None:
         """Generated ones: half of them nonsense."""
@@ -224,11 +252,12 @@ class TestRevocationsCountAtOnce:
         """For runs, and for their plan; another person's is not theirs."""
         settings = configure(Given()).settings
         gates = gates_of(settings, Revocations(settings.state_dir.revocations), ())
-        assert "anna" not in gates.revoked
+        revoked_at = gates.mandates.revocations.revoked_at
+        assert revoked_at("anna") is None
         name = put(place, revoked())
-        assert "anna" in gates.revoked and "ben" not in gates.revoked
+        assert revoked_at("anna") is not None and revoked_at("ben") is None
         (place / name).unlink()
-        assert "anna" not in gates.revoked
+        assert revoked_at("anna") is None
 
     @pytest.mark.parametrize(
         "spoil",
@@ -246,11 +275,11 @@ class TestRevocationsCountAtOnce:
     ) -> None:
         """No mandate counts then, and the sentence says what to do."""
         monkeypatch.setattr(inbox_module, "MAX_FILES", 3)  # the real one takes a while to fill
-        revoked_ones = WithInbox((), Inbox(place))
-        assert "anna" not in revoked_ones
+        revoked_ones = WithInbox(Revocations(place.parent / "revocations"), Inbox(place))
+        assert revoked_ones.revoked_at("anna") is None
         spoil(place)
         with pytest.raises(InputError, match=r"check inbox in fleet\.yml|run: fleet portal ingest"):
-            _ = "anna" in revoked_ones
+            revoked_ones.revoked_at("anna")
 
     @pytest.mark.skipif(not OBEYING_MODES, reason="needs root, to become somebody else")
     def test_no_right_to_read_shuts(self, place: Path) -> None:
@@ -258,7 +287,8 @@ class TestRevocationsCountAtOnce:
         place.chmod(0)
         script = (
             "import sys; from pathlib import Path; from fleet.authority.inbox import Inbox, WithInbox;"
-            "print('anna' in WithInbox((), Inbox(Path(sys.argv[1]))))"
+            "from fleet.authority.mandates import Revocations;"
+            "print(WithInbox(Revocations(Path('none')), Inbox(Path(sys.argv[1]))).revoked_at('anna'))"
         )
         command = [*OBEYING_MODES, sys.executable, "-c", script, str(place)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -303,7 +303,7 @@ anna fleet_accounts='{"linkedin": {"profile": "somebody-else"}}'
 
 MISTAKES = {
     "fleet_accounts: {myspace: {profile: x}}": "fleet_accounts.myspace: unknown service",
-    "fleet_accounts: {linkedin: {name: Eve}}": "fleet_accounts.linkedin.profile: missing",
+    "fleet_accounts: {linkedin: {}, x: {}}": "fleet_accounts.x: unknown service",
     "fleet_accounts: {linkedin: {profile: me}}": (
         "fleet_accounts.linkedin.profile: identifies no one at LinkedIn; copy it from"
     ),

@@ -12,15 +12,18 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
 from fleet.errors import InputError
+from fleet.model import Outcome, Reason
 from fleet.paths import PACKAGE
 from fleet.recipes.recipe import Recipe
+from fleet.rehearsal.behavior import Barrier, Case, Save, Says
 from fleet.rehearsal.page_texts import texts_for
 from fleet.rehearsal.process import Rehearsal, RehearsalAccount, start_rehearsal
 from fleet.yamlfile import load_model
@@ -429,6 +432,15 @@ class TestRecipe:
         """The recipe that authors copy loads, and names what the portal has."""
         recipe = load_model(PORTAL_RECIPE, Recipe)
         assert (recipe.service, tuple(recipe.controls)) == ("intranet", CONTROLS["intranet"])
+
+
+def test_a_case_is_the_same_in_the_process() -> None:
+    """It is sent as JSON, and each member of an enum in it is that member again."""
+    for case in (case for cases in CASES.values() for case in cases.values()):
+        read = Case.from_json(json.loads(json.dumps(asdict(case))))
+        assert read == case
+        ours = {name for name, value in vars(case).items() if type(value) in (Outcome, Reason, Save, Says, Barrier)}
+        assert ours == {name for name, value in vars(read).items() if isinstance(value, Enum)}
 
 
 class TestProcess:

@@ -13,6 +13,7 @@ from babel.messages.pofile import read_po
 from fleet.model import Outcome
 from fleet.next_steps import TEMPLATES
 from fleet.portal.situation import SENTENCES as SITUATIONS
+from fleet.recipes.catalog import load_catalog
 from fleet.report.receipt import ATTESTED, NOT_OURS, NOT_TOUCHED, SENT, SENTENCES
 from fleet.report.translations import LANGUAGES, LOCALE, translator_for
 from tests.conftest import ROOT
@@ -34,6 +35,7 @@ def said() -> set[str]:
     for path in PORTAL.glob("*.py"):
         found.update(marked(path.read_text("utf-8")))
     found.update(SITUATIONS)
+    found.update(one.purpose for recipe in load_catalog() for one in recipe.controls.values() if one.purpose)
     return found | outcomes | OTHERS | {*TEMPLATES, *SENTENCES.values(), NOT_TOUCHED, NOT_OURS, ATTESTED, SENT}
 
 

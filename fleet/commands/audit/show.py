@@ -202,6 +202,16 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
         yield _name(record["service"], record["control"])
         yield f"{record['said'] or 'withdrawn'} on {record['attested_on']}, says the employee ({record['assurance']})"
         yield f"operator uid {record['operator']}"
+    elif event == records.CONTROL_CLOSED:
+        yield _name(record["service"], record["control"])
+        yield f"closed on {record['closed_on']}: not to be asked again"
+    elif event == records.MANDATE_GIVEN:
+        yield f"for {', '.join(record['controls'])}"
+        yield f"from {record['granted_on']} to {record['expires_on']}"
+        yield f"{record['assurance']}, signed at {record['issuer']}"
+        yield f"text {record['text_version']} ({record['language']})"
+    elif event == records.NOTICE_SENT:
+        yield f"{record['kind']} on {record['sent_on']}"
     elif event in (records.MANDATE_REVOKED, records.MANDATE_RENEWED, records.SERVICE_STOPPED, records.SERVICE_STARTED):
         yield from _words_of_authority(record)
 

@@ -39,7 +39,7 @@ from cryptography.x509.oid import NameOID
 HERE = Path(__file__).resolve().parent
 HOST = "cms.fleet-contract.example"
 REQUIREMENTS = ("wagtail>=8.0,<8.1", "uvicorn>=0.32")
-LANGUAGES = ("en", "fr", "de", "es", "it", "nl", "ar")
+LANGUAGES = ("en", "ar", "fr", "de", "es", "it", "nl")
 STARTING_SECONDS = 120.0
 
 

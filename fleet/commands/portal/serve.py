@@ -1,47 +1,26 @@
-"""`fleet portal`: serve a page for employees, and take in what they did there."""
+"""`fleet portal serve` and `check`: the page for employees, and whether its identity provider can be used."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from collections import Counter
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleet.authority.inbox import ACT, Inbox
-from fleet.authority.mandates import Revocations
-from fleet.commands.carry_out import add_to, carry_out
-from fleet.commands.options import (
-    INVENTORY,
-    LOG_KEY,
-    OUTPUT,
-    RECIPES,
-    REHEARSAL,
-    STATE,
-    Output,
-    people,
-    settings_with_state,
-)
+from fleet.commands.options import OUTPUT, Output, people
 from fleet.errors import InputError
 from fleet.loopback import is_loopback
-from fleet.model import EXIT_BAD_INPUT, EXIT_OK, counted
+from fleet.model import EXIT_BAD_INPUT, EXIT_OK
 from fleet.paths import read_private
-from fleet.plan.plan import read_people
 from fleet.report.envelope import Answer
 from fleet.report.translations import visible
-from fleet.state.acts import Attest, Settle
-from fleet.state.ingest import Taken, ingest
 
 if TYPE_CHECKING:
     from fleet.portal.published import Site
     from fleet.portal.serve import Listen
-
-app = typer.Typer(no_args_is_help=True, help="Serve a page for employees, and take in what they did there.")
-
 
 DATA = Annotated[
     Path, typer.Option("--data", metavar="FOLDER", help="What `fleet portal publish` wrote, with site.json in it.")
@@ -55,7 +34,6 @@ CLIENT_SECRET = Annotated[
 _MISSING = "The portal is not installed; run: pip install 'fleet-optout[portal]'"
 
 
-@app.command()
 def serve(
     data: DATA,
     inbox: Annotated[Path, typer.Option("--inbox", metavar="FOLDER", help="Where what employees do is written.")],
@@ -90,8 +68,7 @@ def serve(
     serve_portal(application, listen)
 
 
-@app.command()
-def check(data: DATA) -> Answer:
+def check(data: DATA, output: OUTPUT = Output.TEXT) -> Answer:
     """Try the identity provider: discovery document, keys, algorithms, and what a mandate needs. Exit code 2 if
     nobody could sign in.
     """
@@ -103,9 +80,15 @@ def check(data: DATA) -> Answer:
     site = _site(data)
     found = asyncio.run(check_provider(site, Provider()))
 
-    for one in found:
-        typer.echo(f"{'FAULT ' if one.is_fault else ''}{one.name}: {visible(one.text)}")
-    return Answer({}, exit_code=EXIT_BAD_INPUT if any(one.is_fault for one in found) else EXIT_OK)
+    def show() -> None:
+        for one in found:
+            typer.echo(f"{'FAULT ' if one.is_fault else ''}{one.name}: {visible(one.text)}")
+
+    return Answer(
+        {"provider": [asdict(one) for one in found]},
+        show,
+        EXIT_BAD_INPUT if any(one.is_fault for one in found) else EXIT_OK,
+    )
 
 
 def _missing(error: ModuleNotFoundError) -> InputError:
@@ -147,67 +130,3 @@ def _listen(bind: str, socket: Path | None, cert: Path | None, key: Path | None)
     if socket is None and cert is None and not is_loopback(host):
         raise InputError(f"--bind {bind} would send sign-ins unencrypted; give --cert and --key, or use --socket.")
     return Listen(host, int(port), socket, cert, key)
-
-
-@app.command("ingest")
-def ingest_(
-    inventory: INVENTORY = None,
-    recipes: RECIPES = None,
-    rehearsal: REHEARSAL = False,
-    state: STATE = None,
-    log_key: LOG_KEY = None,
-    output: OUTPUT = Output.TEXT,
-) -> Answer:
-    """Check each act in the portal's inbox, record it, and let it count. Run it every few minutes.
-
-    Works during a run, too. Files that are taken in are kept in portal/done in the state directory, refused ones with
-    their reason in portal/refused. Exit code 2 if any is refused.
-    """
-    settings = settings_with_state(inventory, state=state, log_key=log_key, recipes=recipes, rehearsal=rehearsal)
-    if settings.inbox is None:
-        raise InputError("fleet.yml names no inbox; add inbox: FOLDER, the folder that the portal writes to.")
-    everybody, catalog = read_people(settings)
-    everybody.require_own_state(is_rehearsal=rehearsal)
-    revocations = Revocations(settings.state_dir.revocations)
-
-    def revoke(names: Sequence[str]) -> None:
-        for name in names:
-            add_to(revocations, name, "portal")
-        carry_out(settings, "fleet portal ingest", Settle(), lambda: all(map(revocations.is_recorded, names)))
-
-    taken = ingest(
-        Inbox(settings.inbox),
-        settings.state_dir,
-        {recipe.service: recipe.controls.keys() for recipe in catalog},
-        {employee.name for employee in everybody.employees},
-        lambda statements: carry_out(settings, "fleet portal ingest", Attest(statements=list(statements))),
-        revoke,
-    )
-    refused = [one for one in taken if one.refusal is not None]
-    return Answer(
-        {"taken": dict(_counts(taken)), "refused": [{"file": one.name, "reason": one.refusal} for one in refused]},
-        lambda: _print(taken, str(settings.inbox)),
-        EXIT_BAD_INPUT if refused else EXIT_OK,
-    )
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of a file in the inbox."""
-    typer.echo(json.dumps(ACT.json_schema(), indent=2))
-
-
-def _counts(taken: list[Taken]) -> Counter[str]:
-    return Counter(one.act.act for one in taken if one.act is not None and one.refusal is None)
-
-
-def _print(taken: list[Taken], inbox: str) -> None:
-    nouns = {"attest": "statement", "revoke": "revocation"}
-    for kind, count in sorted(_counts(taken).items()):
-        typer.echo(f"Took in {counted(count, nouns[kind])}.")
-    for one in taken:
-        if one.refusal is not None:
-            rest = "" if one.is_removed else " It is still there; remove it."
-            people.print(f"Refused {visible(one.name)}: {one.refusal}.{rest}", markup=False, highlight=False)
-    if not taken:
-        typer.echo(f"Nothing to take in: {inbox} is empty.")

@@ -1,0 +1,145 @@
+"""`fleet portal ingest`: take in what employees did on their portal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import typer
+
+from fleet.authority.given import GivenMandates
+from fleet.authority.identity_provider import read_provider
+from fleet.authority.inbox import AttestAct, CloseAct, Inbox, MandateAct, RevokeAct
+from fleet.authority.mandates import Revocations
+from fleet.commands.carry_out import add_to, carry_out
+from fleet.commands.options import (
+    INVENTORY,
+    LOG_KEY,
+    OUTPUT,
+    RECIPES,
+    REHEARSAL,
+    STATE,
+    Output,
+    people,
+    settings_with_state,
+)
+from fleet.errors import InputError
+from fleet.inventory.employee import Employee
+from fleet.model import EXIT_BAD_INPUT, EXIT_OK, EXIT_TOOL_FAILED, counted
+from fleet.plan.plan import read_people
+from fleet.recipes.catalog import Catalog
+from fleet.report.envelope import Answer
+from fleet.report.translations import visible
+from fleet.settings.resolve import Settings
+from fleet.state.acts import Give, Settle
+from fleet.state.given_checks import GivenChecks
+from fleet.state.ingest import Ingest, Ingested, Taken, revoked_at
+from fleet.state.provider_keys import ProviderKeys
+
+
+def ingest(
+    inventory: INVENTORY = None,
+    recipes: RECIPES = None,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+    log_key: LOG_KEY = None,
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
+    """Check each act in the portal's inbox, record it, and let it count. Run it every few minutes.
+
+    Works during a run, too. Files that are taken in are kept in portal/done in the state directory, refused ones with
+    their reason in portal/refused. Exit code 2 if any is refused.
+    """
+    settings = settings_with_state(inventory, state=state, log_key=log_key, recipes=recipes, rehearsal=rehearsal)
+    if settings.inbox is None:
+        raise InputError("fleet.yml names no inbox; add inbox: FOLDER, the folder that the portal writes to.")
+    everybody, catalog = read_people(settings)
+    everybody.require_own_state(is_rehearsal=rehearsal)
+    revocations = Revocations(settings.state_dir.revocations)
+    employees = {employee.name: employee for employee in everybody.employees}
+
+    def refusal(act: AttestAct | CloseAct) -> str | None:
+        if act.employee not in employees:
+            return f"employee: {act.employee} is not in the inventory"
+        recipe = catalog.get(act.service)
+        known = recipe is not None and act.control in recipe.controls
+        return None if known else f"control: no recipe has {act.service}.{act.control}"
+
+    def revoke(acts: Sequence[RevokeAct]) -> None:
+        now = datetime.now(UTC)
+        for act in acts:
+            add_to(revocations, act.employee, "portal", revoked_at(act, now))
+        names = [act.employee for act in acts]
+        carry_out(settings, "fleet portal ingest", Settle(), lambda: all(map(revocations.is_recorded, names)))
+
+    ingested = Ingest(
+        Inbox(settings.inbox),
+        settings.state_dir,
+        refusal,
+        _mandate_checks(settings, employees, catalog, revocations),
+        lambda act: carry_out(settings, "fleet portal ingest", act),
+        revoke,
+    ).run()
+    taken = ingested.taken
+    refused = [one for one in taken if one.refusal is not None]
+    return Answer(
+        {
+            "taken": dict(_counts(taken)),
+            "refused": [{"file": one.name, "reason": one.refusal} for one in refused],
+            "waiting": ingested.waiting,
+            "problem": ingested.problem,
+        },
+        lambda: _print(ingested, str(settings.inbox)),
+        EXIT_TOOL_FAILED if ingested.waiting else EXIT_BAD_INPUT if refused else EXIT_OK,
+    )
+
+
+def _mandate_checks(
+    settings: Settings, employees: Mapping[str, Employee], catalog: Catalog, revocations: Revocations
+) -> Callable[[MandateAct], Give]:
+    """Return what checks a mandate; without a portal in fleet.yml every mandate is refused."""
+    site, texts = settings.portal, settings.mandate_texts
+    if site is None or texts is None:
+        missing = "portal" if site is None else "mandate_texts"
+
+        def refuse(_act: MandateAct) -> Give:
+            raise InputError(f"fleet.yml has no {missing}, so no mandate can be given in a portal")
+
+        return refuse
+    state, issuer = settings.state_dir, site.sign_in.issuer
+    return GivenChecks(
+        site,
+        texts,
+        employees,
+        catalog.recipes,
+        GivenMandates(state.mandates),
+        revocations,
+        ProviderKeys(state.portal / "provider-keys.json", lambda: read_provider(issuer)),
+        settings.mandates.assurance,
+    ).checked
+
+
+def _counts(taken: list[Taken]) -> Counter[str]:
+    return Counter(one.act.act for one in taken if one.act is not None and one.refusal is None)
+
+
+def _print(ingested: Ingested, inbox: str) -> None:
+    taken = ingested.taken
+    nouns = {
+        "attest": "statement",
+        "close": "request not to be asked again",
+        "mandate": "mandate",
+        "revoke": "revocation",
+    }
+    for kind, count in sorted(_counts(taken).items()):
+        typer.echo(f"Took in {counted(count, nouns[kind])}.")
+    for one in taken:
+        if one.refusal is not None:
+            rest = "" if one.is_removed else " It is still there; remove it."
+            people.print(f"Refused {visible(one.name)}: {one.refusal}.{rest}", markup=False, highlight=False)
+    if ingested.waiting:
+        what = counted(ingested.waiting, "mandate")
+        people.print(f"Left {what} for the next time: {ingested.problem}", markup=False, highlight=False)
+    elif not taken:
+        typer.echo(f"Nothing to take in: {inbox} is empty.")

@@ -1,0 +1,88 @@
+"""`fleet portal publish`, `text`, `schema`: what the portal shows, what employees agree to, and what it may write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any
+
+import typer
+
+from fleet.audit.keys import read_keys
+from fleet.audit.proof import Prover
+from fleet.audit.pseudonyms import Subject, known_subjects
+from fleet.audit.segments import of_kind, read_records
+from fleet.authority.inbox import ACT
+from fleet.authority.mandates import Revocations
+from fleet.commands.options import BESIDE, INVENTORY, RECIPES, REHEARSAL, STATE, settings_of, settings_with_state
+from fleet.errors import InputError
+from fleet.inventory.employee import Employee
+from fleet.model import counted
+from fleet.plan.gates import mandates_of
+from fleet.plan.plan import read_people
+from fleet.portal.mandate_text import mandate_text
+from fleet.portal.publish import Publisher
+from fleet.report.receipt import entries_of, render_receipt
+from fleet.report.translations import LANGUAGES, translator_for
+
+
+def publish(
+    inventory: INVENTORY = None, recipes: RECIPES = None, rehearsal: REHEARSAL = False, state: STATE = None
+) -> None:
+    """Write what the portal may show: the services, the approved texts, and one file for each employee.
+
+    Run it after each import, run and ingest. Only employees with fleet_subject can sign in.
+    """
+    settings = settings_with_state(inventory, state=state, recipes=recipes, rehearsal=rehearsal)
+    missing = [name for name in ("portal", "portal_data", "mandate_texts") if getattr(settings, name) is None]
+    if settings.portal is None or settings.portal_data is None or settings.mandate_texts is None:
+        raise InputError(f"fleet.yml lacks {', '.join(missing)}; docs/portal.md explains them.")
+    everybody, catalog = read_people(settings)
+    everybody.require_own_state(is_rehearsal=rehearsal)
+    places, now = settings.state_dir.audit, datetime.now(UTC)
+
+    @cache  # without records there is no checkpoint either
+    def prover() -> Prover:
+        return Prover(places, read_keys(places.vkey))
+
+    def receipt(employee: Employee, subject: Subject, own: list[Mapping[str, Any]]) -> str:
+        entries = entries_of(subject, own, catalog, prover().prove)
+        words = translator_for(employee.locale)
+        return render_receipt(
+            employee.name, subject, entries, read_keys(places.vkey)[0], words, now, rehearsal=rehearsal
+        ).text
+
+    count = Publisher(
+        settings,
+        settings.portal,
+        settings.mandate_texts,
+        everybody,
+        catalog,
+        mandates_of(settings, Revocations(settings.state_dir.revocations)),
+        known_subjects(places.subjects),
+        of_kind(read_records(places.log), rehearsal=rehearsal),
+        receipt,
+    ).write(settings.portal_data)
+    without = sum(employee.subject is None for employee in everybody.employees)
+    rest = f" {counted(without, 'employee')} cannot sign in: no fleet_subject." if without else ""
+    typer.echo(f"Published {counted(count, 'employee')} to {settings.portal_data}.{rest}")
+
+
+def text(
+    language: Annotated[str, typer.Argument(help=f"Language: {', '.join(LANGUAGES)}.")], inventory: BESIDE = None
+) -> None:
+    """Print a mandate's text to start from, filled in with the organization of fleet.yml.
+
+    Save it as mandate.LANGUAGE.txt in mandate_texts, let your counsel change it, and approve its SHA-256 in fleet.yml.
+    """
+    if language not in LANGUAGES:
+        raise InputError(f"'{language}' is not available; choose {', '.join(LANGUAGES)}.")
+    site = settings_of(inventory).portal
+    typer.echo(mandate_text(language, site.organization if site else None, site.contact if site else None), nl=False)
+
+
+def schema() -> None:
+    """Print the JSON Schema of a file in the inbox."""
+    typer.echo(json.dumps(ACT.json_schema(), indent=2))
