@@ -6,7 +6,9 @@ import fcntl
 import json
 import shutil
 import subprocess
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,22 +77,21 @@ def test_a_mandate_is_signed_there(browser: Browser, portal: Served) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("You gave a mandate")
     [act] = portal.acts()
     assert isinstance(act, MandateAct)
-    claims = json.loads(_decoded(act.id_token.split(".")[1]))
+    claims = json.loads(urlsafe_b64decode(act.id_token.split(".")[1] + "=="))
     assert claims["nonce"] == nonce_of(act.statement)
+    assert claims["sub"] == ANNA
     assert 0 <= claims["iat"] - claims["auth_time"] <= 120
     context.close()
 
 
 def test_check_tells_what_the_provider_offers(portal: Served) -> None:
     """Before anybody signs in."""
-    done = CliRunner().invoke(app, ["portal", "check", "--data", str(portal.data), "--output", "json"])
-    found = {one["name"]: one["text"] for one in json.loads(done.stdout)["provider"]}
+    command = ["portal", "check", "--data", str(portal.data)]
+    with ThreadPoolExecutor() as pool:  # Playwright's own loop runs in this thread
+        done = pool.submit(lambda: CliRunner().invoke(app, command)).result()
     assert done.exit_code == 0
-    assert found["redirect URI"] == f"{portal.url}/signed-in (register it at the provider)"
-    assert (found["keys"], found["signatures"], found["PKCE (S256)"]) == ("2 (EC, RSA)", "RS256", "offered")
-
-
-def _decoded(part: str) -> bytes:
-    from base64 import urlsafe_b64decode
-
-    return urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    for line in (
+        f"redirect URI: {portal.url}/signed-in (register it at the provider)",
+        *("keys: 1 (RSA)", "signatures: RS256", "PKCE (S256): offered"),
+    ):
+        assert line in done.stdout

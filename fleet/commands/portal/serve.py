@@ -68,7 +68,7 @@ def serve(
     serve_portal(application, listen)
 
 
-def check(data: DATA, client_secret: CLIENT_SECRET = None, output: OUTPUT = Output.TEXT) -> Answer:
+def check(data: DATA, output: OUTPUT = Output.TEXT) -> Answer:
     """Try the identity provider: discovery document, keys, algorithms, and what a mandate needs. Exit code 2 if
     nobody could sign in.
     """
@@ -78,12 +78,11 @@ def check(data: DATA, client_secret: CLIENT_SECRET = None, output: OUTPUT = Outp
     except ModuleNotFoundError as error:
         raise _missing(error) from None
     site = _site(data)
-    found = asyncio.run(check_provider(site, Provider(_secret(client_secret))))
+    found = asyncio.run(check_provider(site, Provider()))
 
     def show() -> None:
         for one in found:
-            line = f"{'FAULT ' if one.is_fault else ''}{one.name}: {visible(one.text)}"
-            people.print(line, markup=False, highlight=False, soft_wrap=True)
+            typer.echo(f"{'FAULT ' if one.is_fault else ''}{one.name}: {visible(one.text)}")
 
     return Answer(
         {"provider": [asdict(one) for one in found]},
