@@ -18,10 +18,11 @@ def is_encrypted(address: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
 
 
-def _encrypted(issuer: str) -> str:
-    if not is_encrypted(issuer):
-        raise ValueError("must be an https:// address")
-    return issuer
+def encrypted(address: str) -> str:
+    """Return the address. Raises ValueError if it would be read by others on its way."""
+    if not is_encrypted(address):
+        raise ValueError("must be an https:// address (http:// only for this machine)")
+    return address
 
 
 class SignIn(BaseModel):
@@ -29,7 +30,7 @@ class SignIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    issuer: Annotated[Line, AfterValidator(_encrypted)]
+    issuer: Annotated[Line, AfterValidator(encrypted)]
     """Compared exactly with the provider's own `issuer` and with each token's `iss`."""
     client_id: Line
     tenant: Line | None = None

@@ -37,6 +37,7 @@ from fleet.settings.resolve import Settings
 from fleet.settings.values import PortalSite
 from fleet.state.given_checks import read_text
 
+_FOLDER_FOR_THE_GROUP = 0o2750
 _FOR_THE_GROUP = 0o640
 """The portal's user reads these files as a member of the folder's group."""
 
@@ -65,6 +66,7 @@ class Publisher:
         people = dict(self._people())
         try:
             (folder / "people").mkdir(parents=True, exist_ok=True)
+            (folder / "people").chmod(_FOLDER_FOR_THE_GROUP)
             for name, person in people.items():
                 write_private(folder / "people" / name, person.model_dump_json().encode(), mode=_FOR_THE_GROUP)
             for path in (folder / "people").iterdir():

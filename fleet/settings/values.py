@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from fleet.authority.attestations import FRESH_DAYS
 from fleet.authority.instruction import Assurance, Language, Sha256, Version
-from fleet.authority.sign_in import SignIn
+from fleet.authority.sign_in import SignIn, encrypted
 from fleet.settings.hours import Hours
 
 MAX_FORKS = 64
@@ -97,7 +97,7 @@ class ApprovedText(Strict):
 class PortalSite(Strict):
     """The employees' portal: its address, whom employees ask, how they sign in, and what they may agree to."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https://[^/?#\s]+$")]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+$"), AfterValidator(encrypted)]
     organization: Name
     contact: Name
     sign_in: SignIn
