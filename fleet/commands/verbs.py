@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
 from itertools import pairwise
@@ -116,7 +117,13 @@ class Verbs(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         module, _, attribute = self._places[name].partition(":")
-        verb, hidden = getattr(import_module(module), attribute), name in self._hidden
+        # What an import makes lasts as long as the process: searching it for garbage is a seventh of a command's start.
+        gc.disable()
+        try:
+            verb, hidden = getattr(import_module(module), attribute), name in self._hidden
+            gc.freeze()
+        finally:
+            gc.enable()
         alone = typer.Typer(rich_markup_mode="markdown")  # "rich" takes brackets in help text for styles and drops them
         if isinstance(verb, typer.Typer):
             for one in verb.registered_commands:

@@ -164,7 +164,12 @@ class _Split:
         """Return the variables that imports write, as far as they are plain values."""
         columns = self.remembered.columns
         services = {column.partition(".")[0] for column in columns if column.endswith(".profile")}
-        written = {"fleet_email": "email", "fleet_locale": "locale", "fleet_mandate": "mandate.reference"}
+        written = {
+            "fleet_email": "email",
+            "fleet_locale": "locale",
+            "fleet_subject": "subject",
+            "fleet_mandate": "mandate.reference",
+        }
         found = {}
         for key, value in variables.value:
             plain = None

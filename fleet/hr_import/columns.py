@@ -29,6 +29,7 @@ _HEADERS: dict[str, tuple[str, ...]] = {
         "preferred language", "language", "locale", "default locale", "langue", "langue preferee", "sprache",
         "bevorzugte sprache", "korrespondenzsprache", "lingua", "lingua preferita",
     ),
+    "subject": ("entra object id", "azure ad object id", "object id", "objectid", "oidc subject", "oidc sub", "sso id"),
     "display_name": (
         "display name", "preferred name", "full name", "employee name", "employee", "worker", "name", "nom complet",
         "nom affiche", "anzeigename", "vollstandiger name", "mitarbeiter", "nome completo", "nome visualizzato",

@@ -70,9 +70,11 @@ options:
     default: 600
   attributes:
     description:
-      - Attributes that hold C(name), C(email), C(locale), C(department) and C(country). In a list, the first with a
-        value is used.
-      - C(name) becomes the host's name. The others become C(fleet_email), C(fleet_locale), C(department), C(country).
+      - Attributes that hold C(name), C(email), C(locale), C(subject), C(department) and C(country). In a list, the
+        first with a value is used.
+      - C(name) becomes the host's name. The others become C(fleet_email), C(fleet_locale), C(fleet_subject),
+        C(department) and C(country).
+      - C(subject) identifies a person at the identity provider; it has no default. See docs/portal.md.
       - C(department), C(country) and the language of C(locale) also create the groups C(department_X),
         C(country_XX) and C(language_xx).
       - Attributes are written as in RFC 7644, such as C(emails[type eq "work"].value). Of several values the primary

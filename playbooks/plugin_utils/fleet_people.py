@@ -32,7 +32,7 @@ SAFE_NAME = re.compile(r"(?!(?:localhost|127\.0\.0\.1|all|ungrouped)\Z)[A-Za-z0-
 """As SAFE_NAME in fleet/model.py; the excluded names are Ansible's own, for the local machine or for groups."""
 LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 VARIABLE = re.compile(r"(?!fleet_|ansible_)[a-z_][a-z0-9_]{0,99}")
-FIELDS = ("name", "email", "locale", "department", "country")
+FIELDS = ("name", "email", "locale", "subject", "department", "country")
 TOLD = 20  # people named in one sentence
 MAX_VALUE = 1000  # characters; no useful value about a person is longer
 AGAIN = "no hosts were added; run again, and if this recurs, fix its paging."
@@ -52,7 +52,7 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
 
     trusted_by_default = False
     defaults: dict[str, list[str]]
-    """The attributes read for each of FIELDS, unless the option `attributes` overrides them."""
+    """The attributes read for each of FIELDS that has any, unless the option `attributes` overrides them."""
 
     @staticmethod
     def _sanitize_group_name(name):
@@ -118,7 +118,7 @@ class People(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _wanted(self) -> dict[str, list[str]]:
         """Return the attributes, best first, for `email`, `accounts.SERVICE.profile` and `variables.NAME`."""
-        wanted = {field: self.defaults[field] for field in FIELDS}
+        wanted = {field: self.defaults[field] for field in FIELDS if field in self.defaults}
         for field, attributes in _mapping("attributes", self.get_option("attributes")):
             if field not in FIELDS:
                 raise DirectoryError(f"attributes: {shown(field)}: unknown field; known fields: {', '.join(FIELDS)}.")
@@ -257,9 +257,9 @@ def _person(read: Read, wanted: dict[str, list[str]]) -> dict[str, str]:
 
 def _variables(person: dict[str, str]) -> dict[str, object]:
     variables: dict[str, object] = {name: person[name] for name in ("department", "country") if name in person}
-    for field, variable in (("email", "fleet_email"), ("locale", "fleet_locale")):
+    for field in ("email", "locale", "subject"):
         if field in person:
-            variables[variable] = person[field]
+            variables[f"fleet_{field}"] = person[field]
     accounts: dict[str, dict[str, str]] = {}
     for field, value in person.items():
         kind, _, rest = field.partition(".")

@@ -59,12 +59,14 @@ class TestPeople:
 
     @with_one_in_every_run
     def test_groups_of_one_s_own_are_made_as_by_any_plugin(self, desk: Desk) -> None:
-        """keyed_groups, groups and compose."""
+        """keyed_groups, groups and compose; and who each person is at the identity provider."""
         listed = desk.ansible(
             keyed_groups=[{"key": "department", "prefix": "unit"}],
             groups={"alpine": "country == 'CH'"},
             compose={"shouting": "department | upper"},
+            attributes={"subject": "uid" if desk.options["plugin"] == "fleet_ldap" else "userName"},
         )
+        assert listed["_meta"]["hostvars"]["person01"]["fleet_subject"] == "person01"
         assert "person01" in listed["unit_Research___Development"]["hosts"]
         assert "person01" in listed["alpine"]["hosts"] and "person00" not in listed["alpine"]["hosts"]
         assert listed["_meta"]["hostvars"]["person00"]["shouting"] == "SALES"

@@ -124,6 +124,14 @@ class TestImport:
             "fleet_accounts": {"linkedin": {"profile": "anna-keller-4b1a2", "name": "Anna Keller"}},
         }
 
+    def test_who_somebody_is_at_the_identity_provider_comes_along(self) -> None:
+        """A header of Entra's is recognized, any other is mapped; a value that cannot be one is refused."""
+        Path("people.csv").write_text("Work Email,Object ID\nanna@a.example,7d0c9a4e-0001\n", "utf-8")
+        assert bring_in("--yes").returncode == 0
+        assert "fleet_subject: 7d0c9a4e-0001" in Path("staff/hr.yml").read_text("utf-8")
+        Path("people.csv").write_text("Work Email,Key\nanna@a.example,two words\n", "utf-8")
+        assert "people.csv:2: Key: not the identifier that the identity" in refusal("--map", "subject=Key", "--yes")
+
     def test_the_difference_is_shown_and_asked_about(self) -> None:
         """At a terminal: no and Ctrl-C write nothing, yes writes."""
         code, screen = answer("n\n")
