@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -460,3 +462,29 @@ def test_planted_files_in_the_inbox_are_not_believed(anna: Client) -> None:
     (inbox / "notes.txt").write_text("x")
     anna.sign_in()
     assert anna.get("/").status_code == 200
+
+
+def test_a_bug_is_a_page_with_the_contact(anna: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No traceback is shown; it is in the log."""
+
+    def bug(*_arguments: object) -> None:
+        raise RuntimeError("planted")
+
+    anna.sign_in()
+    monkeypatch.setattr("fleet.portal.home.items_of", bug)
+    answer = anna.get("/")
+    assert (answer.status_code, title(answer)) == (500, "Something went wrong")
+    assert "privacy@example.com" in answer.text and "planted" not in answer.text
+
+
+def test_who_asks_nothing_is_not_kept(portal: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that stay silent, or send half of a request, end soon: they would keep others out."""
+    monkeypatch.setattr("fleet.portal.serve.HEADER_SECONDS", 0.2)
+    trusted = ssl.create_default_context()
+    portal.ca.configure_trust(trusted)
+    for sent in (b"", b"GET / HTTP/1.1\r\nHost: "):
+        here = ("127.0.0.1", int(portal.url.rpartition(":")[2]))
+        plain = socket.create_connection(here, timeout=10)
+        with trusted.wrap_socket(plain, server_hostname="127.0.0.1") as client:
+            client.sendall(sent)
+            assert client.recv(100) == b""

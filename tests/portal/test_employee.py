@@ -284,7 +284,7 @@ def test_everybody_can_use_every_page(browser: Browser, portal: Served, look: st
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
         small = page.evaluate(
             """() => [...document.querySelectorAll('a, button, input:not([type=hidden]), summary')]
-                .filter(one => !one.classList.contains('skip') && !one.closest('p:not(.back):not(.who), li > a'))
+                .filter(one => !one.matches('.skip, p:not(.back):not(.who) a:not(.button)'))
                 .filter(one => { const box = one.getBoundingClientRect(); return box.height < 24 || box.width < 24 })
                 .map(one => one.outerHTML)"""
         )
