@@ -20,6 +20,12 @@ FRESH = timedelta(minutes=2)
 """Time from sign-in to token within which a sign-in counts as fresh."""
 TOLERANCE = timedelta(minutes=5)
 """How far the provider's clock may be ahead of ours."""
+LEEWAY = timedelta(minutes=1)
+"""The same for a token that was just fetched."""
+AT_MOST = timedelta(minutes=10)
+"""Age of such a token."""
+MAX_SUBJECT = 255
+"""Characters (OpenID Connect Core 1.0, section 2)."""
 _LEAST_RSA_BITS = 2048
 _PUBLIC = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
 """Members of a public key, in the order of RFC 7638."""
@@ -36,9 +42,24 @@ class SignedBy:
     subject: str
     """The value of the claim that identifies the person."""
     signed_at: datetime
-    assurance: Assurance
+    signed_in_at: datetime | None
+    """When the person signed in, if the provider says so (`auth_time`)."""
+    expires_at: datetime
     key: dict[str, str]
     """The public key that signed it (a JWK, its required members only)."""
+
+    @property
+    def assurance(self) -> Assurance:
+        """`oidc` only where the provider says that the person signed in just before it signed."""
+        if self.signed_in_at is None:
+            return Assurance.OIDC_SESSION
+        is_fresh = -TOLERANCE <= self.signed_at - self.signed_in_at <= FRESH
+        return Assurance.OIDC if is_fresh else Assurance.OIDC_SESSION
+
+    def require_current(self, now: datetime) -> None:
+        """Refuse a token that was not issued just now. Raises TokenRefused."""
+        if not now - AT_MOST <= self.signed_at <= now + LEEWAY or self.expires_at < now - LEEWAY:
+            raise TokenRefused("id_token: iat and exp are not of now; check both clocks")
 
 
 def check(
@@ -60,20 +81,23 @@ def check(
     if sign_in.tenant is not None:
         _require(claims, "tid", sign_in.tenant)
     audience = claims.get("aud")
-    if audience not in (sign_in.client_id, [sign_in.client_id]):
-        # Several audiences are refused: another application could have obtained such a token.
-        raise TokenRefused("id_token: aud is not this portal's client alone")
-    if claims.get("azp", sign_in.client_id) != sign_in.client_id:
+    audiences = audience if isinstance(audience, list) else [audience]
+    if sign_in.client_id not in audiences:
+        raise TokenRefused("id_token: aud is not this portal's client")
+    if claims.get("azp", sign_in.client_id if len(audiences) == 1 else None) != sign_in.client_id:
         raise TokenRefused("id_token: azp is another client")
     subject = claims.get(sign_in.subject_claim)
-    if not isinstance(subject, str) or not subject:
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
         raise TokenRefused(f"id_token: {sign_in.subject_claim} is missing")
     signed_at, expires = _time(claims, "iat"), _time(claims, "exp")
     if signed_at is None or expires is None or expires < signed_at:
         raise TokenRefused("id_token: iat and exp must be times, in this order")
     if signed_at > (now or datetime.now(UTC)) + TOLERANCE:
         raise TokenRefused(f"id_token: iat {signed_at.isoformat()} is in the future")
-    return SignedBy(subject, signed_at, _assurance(claims, signed_at), key)
+    begins = _time(claims, "nbf")
+    if begins is not None and begins > (now or datetime.now(UTC)) + TOLERANCE:
+        raise TokenRefused("id_token: nbf is in the future")
+    return SignedBy(subject, signed_at, _time(claims, "auth_time"), expires, key)
 
 
 def _signed_part(token: str, keys: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], bytes]:
@@ -117,10 +141,3 @@ def _time(claims: Mapping[str, Any], name: str) -> datetime | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10**11:
         return None
     return datetime.fromtimestamp(value, UTC)
-
-
-def _assurance(claims: Mapping[str, Any], signed_at: datetime) -> Assurance:
-    """Return `oidc` only where the provider says that the person signed in just before it signed."""
-    signed_in = _time(claims, "auth_time")
-    is_fresh = signed_in is not None and -TOLERANCE <= signed_at - signed_in <= FRESH
-    return Assurance.OIDC if is_fresh else Assurance.OIDC_SESSION

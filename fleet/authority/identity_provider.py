@@ -9,41 +9,70 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fleet.authority.sign_in import is_encrypted
 from fleet.errors import FleetError
 from fleet.loopback import is_loopback
+from fleet.validation import mistakes
 
 TIMEOUT = 10.0
 """Seconds for each answer."""
 MAX_BYTES = 512 * 1024
 
 
-@dataclass(frozen=True)
-class Provider:
-    """What an identity provider says about itself. `metadata` is its discovery document."""
+class Metadata(BaseModel):
+    """The part of the discovery document that is used (OpenID Connect Discovery 1.0, section 3)."""
 
-    metadata: Mapping[str, Any]
+    model_config = ConfigDict(frozen=True)
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+    id_token_signing_alg_values_supported: tuple[str, ...] = ()
+    code_challenge_methods_supported: tuple[str, ...] = ()
+    prompt_values_supported: tuple[str, ...] | None = None
+    claims_supported: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PublishedProvider:
+    """What an identity provider says about itself."""
+
+    metadata: Metadata
     keys: tuple[Mapping[str, Any], ...]
     """Its public keys (JWKs)."""
 
 
-def read_provider(issuer: str) -> Provider:
-    """Return what the provider publishes (OpenID Connect Discovery 1.0). Raises FleetError if that cannot be read."""
-    metadata = _json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-    if metadata.get("issuer") != issuer:
-        raise FleetError(f"{issuer} calls itself {metadata.get('issuer')!r}; write that as issuer in fleet.yml.")
-    keys = _json(str(metadata.get("jwks_uri"))).get("keys")
+def read_provider(issuer: str) -> PublishedProvider:
+    """Return what the provider publishes now. Raises FleetError if that cannot be read or is another issuer's."""
+    address = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    try:
+        metadata = Metadata.model_validate(_json(address))
+    except ValidationError as error:
+        where, what = next(mistakes(error))
+        raise FleetError(f"{address}: {'.'.join(map(str, where))}: {what}; check issuer in fleet.yml.") from None
+    if metadata.issuer != issuer:
+        raise FleetError(f"{address} is of another issuer than {issuer}; correct issuer in fleet.yml.")
+    for endpoint in (metadata.authorization_endpoint, metadata.token_endpoint):
+        _require_encrypted(endpoint)
+    keys = _json(metadata.jwks_uri).get("keys")
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
-        raise FleetError(f"{issuer} publishes no list of keys; check issuer in fleet.yml.")
-    return Provider(metadata, tuple(keys))
+        raise FleetError(f"{metadata.jwks_uri} has no list of keys; check issuer in fleet.yml.")
+    return PublishedProvider(metadata, tuple(keys))
+
+
+def _require_encrypted(address: str) -> None:
+    if not is_encrypted(address):
+        raise FleetError(f"{address} is not an https:// address; check issuer in fleet.yml.")
 
 
 def _json(address: str) -> dict[str, Any]:
+    _require_encrypted(address)
     try:
         url = httpx.URL(address)
-        if not is_encrypted(address):
-            raise FleetError(f"{address} is not an https:// address; check issuer in fleet.yml.")
         client = httpx.Client(
             # The system's roots, and those in SSL_CERT_FILE and SSL_CERT_DIR; httpx uses only certifi's.
             verify=ssl.create_default_context(),

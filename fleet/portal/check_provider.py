@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fleet.portal.id_token import ALGORITHMS
+from fleet.authority.id_token import ALGORITHMS
 from fleet.portal.provider import Provider, ProviderFailed
 from fleet.portal.published import Site
 from fleet.portal.sign_in import callback_of
@@ -27,13 +27,13 @@ async def check_provider(site: Site, provider: Provider) -> list[Finding]:
         Finding("redirect URI", f"{callback_of(site)} (register it at the provider)"),
     ]
     try:
-        metadata = await provider.metadata(sign_in)
-        found.append(Finding("discovery", "found, and of this issuer"))
-        keys = await provider.keys(sign_in)
+        published = await provider.published(sign_in)
     except ProviderFailed as error:
         return [*found, Finding("discovery", str(error), is_fault=True)]
-    kinds = sorted({key.key_type for key in keys})
-    found.append(Finding("keys", f"{len(keys.keys)} ({', '.join(kinds)})"))
+    metadata, keys = published.metadata, published.keys
+    found.append(Finding("discovery", "found, and of this issuer"))
+    kinds = sorted({str(key.get("kty")) for key in keys})
+    found.append(Finding("keys", f"{len(keys)} ({', '.join(kinds)})"))
     offered = metadata.id_token_signing_alg_values_supported
     usable = [one for one in offered if one in ALGORITHMS]
     found.append(Finding("signatures", ", ".join(usable) or f"none of {', '.join(ALGORITHMS)}", is_fault=not usable))

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from fleet.authority.instruction import nonce_of
@@ -51,7 +52,7 @@ class SignInRequest:
     session: str | None = None
     """The session in which the mandate is given."""
     random: str = field(default_factory=lambda: secrets.token_hex(32))
-    sent_at: float = field(default_factory=time.time)
+    sent_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def nonce(self) -> str:

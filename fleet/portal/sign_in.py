@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from fleet.authority.id_token import LEEWAY, SignedBy, TokenRefused
 from fleet.authority.inbox import MandateAct
 from fleet.portal.context import LOG, SESSION_COOKIE, Context, Portal, person_of, read_form, signed_in, site_of
 from fleet.portal.guard import origin_of, require_own_page
-from fleet.portal.id_token import LEEWAY, SignedIn, TokenRefused
 from fleet.portal.pages import Problem, language_of, page, sentence
 from fleet.portal.provider import ProviderFailed
 from fleet.portal.published import Site
@@ -96,7 +96,7 @@ def signed_in_again(portal: Portal) -> Answering:
 
 
 async def _give(
-    portal: Portal, request: Request, site: Site, going: SignInRequest, token: str, who: SignedIn
+    portal: Portal, request: Request, site: Site, going: SignInRequest, token: str, who: SignedBy
 ) -> Response:
     """Write the mandate that a fresh sign-in has signed. Raises Problem."""
     assert going.statement is not None
@@ -106,7 +106,7 @@ async def _give(
         raise _not_given(sentence("Your session has ended, or you began another mandate meanwhile."))
     if who.subject != session.subject:
         raise _not_given(sentence("Somebody else signed in than the person whose page this is."))
-    if who.auth_time is not None and who.auth_time < going.sent_at - LEEWAY:
+    if who.signed_in_at is not None and who.signed_in_at < going.sent_at - LEEWAY:
         raise _not_given(sentence("Your organization's sign-in did not ask you to sign in again."))
     person = person_of(portal, session.subject)
     if person is None:
@@ -126,7 +126,7 @@ async def _give(
     return _begin(portal, request, who, "/mandate/given")
 
 
-def _begin(portal: Portal, request: Request, who: SignedIn, then: str) -> Response:
+def _begin(portal: Portal, request: Request, who: SignedBy, then: str) -> Response:
     """Begin a session under a new id; the browser's earlier one ends."""
     portal.sessions.take(request.cookies.get(SESSION_COOKIE))
     name = portal.sessions.add(Session(who.subject))

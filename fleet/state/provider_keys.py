@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fleet.authority.identity_provider import Provider
+from fleet.authority.identity_provider import PublishedProvider
 from fleet.paths import look, make_private_dir, read_regular, write_private
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -19,7 +19,7 @@ KEPT = timedelta(days=60)
 class ProviderKeys:
     """Reads the provider's keys once, and remembers in a file until when each was published."""
 
-    def __init__(self, path: Path, read: Callable[[], Provider]) -> None:
+    def __init__(self, path: Path, read: Callable[[], PublishedProvider]) -> None:
         self._path = path
         self._read = read
         self._known: list[dict[str, Any]] | None = None

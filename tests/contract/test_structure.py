@@ -47,12 +47,7 @@ FRONT_DOORS = {
     "authlib": {"fleet/portal/provider.py"},
     "httpx": {"fleet/notify/webhook.py", "fleet/authority/identity_provider.py"},
     "httpx2": {"fleet/portal/provider.py"},
-    "joserfc": {
-        "fleet/authority/id_token.py",
-        "fleet/authority/mandate_export.py",
-        "fleet/portal/id_token.py",
-        "fleet/portal/provider.py",
-    },
+    "joserfc": {"fleet/authority/id_token.py", "fleet/authority/mandate_export.py"},
     "ansible_runner": {"fleet/run/ansible_play.py"},
     "playwright": {
         f"fleet/browser/{name}.py"

@@ -53,7 +53,7 @@ def test_check_names_what_a_provider_cannot_do(folders: tuple[str, ...], tmp_pat
     check = ["portal", "check", "--data", str(tmp_path)]
     done = CliRunner().invoke(app, check)
     assert done.exit_code == 2
-    assert "FAULT discovery: http://127.0.0.1:1/.well-known/openid-configuration: All connection" in done.stdout
+    assert "FAULT discovery: http://127.0.0.1:1/.well-known/openid-configuration is unreachable" in done.stdout
     with own_provider() as provider:
         content = site_json("https://portal.example", provider.issuer)
         (tmp_path / "site.json").write_text(json.dumps(content))

@@ -159,7 +159,10 @@ def test_it_reaches_nothing_but_its_own_inbox(place: Path) -> None:
     finally:
         agent.communicate(b"\n")
     assert json.loads(told) == []
-    read = "import sys; from pathlib import Path; print(len([path.read_text() for path in Path(sys.argv[1]).glob('**/*.json')]))"
+    read = (
+        "import sys; from pathlib import Path; "
+        "print(len([path.read_text() for path in Path(sys.argv[1]).glob('**/*.json')]))"
+    )
     assert as_portal(read, str(place / "shown")) == "2\n"
 
 

@@ -239,7 +239,7 @@ TOKENS: list[tuple[Callable[[SigningProvider, dict[str, Any]], str], str]] = [
     (lambda provider, claims: provider.sign(claims | {"iss": "https://evil.example"}), "iss is not"),
     (lambda provider, claims: provider.sign(claims | {"iss": provider.issuer + "/"}), "iss is not"),
     (lambda provider, claims: provider.sign(claims | {"aud": "other"}), "aud is not this portal's client"),
-    (lambda provider, claims: provider.sign(claims | {"aud": ["fleet-portal", "other"]}), "aud is not this portal's"),
+    (lambda provider, claims: provider.sign(claims | {"aud": ["fleet-portal", "other"]}), "azp is another client"),
     (lambda provider, claims: provider.sign(claims | {"azp": "other"}), "azp is another client"),
     (lambda provider, claims: provider.sign(claims | {"nonce": "0" * 64}), "nonce is not that of the statement"),
     (lambda provider, claims: provider.sign(claims | {"sub": "ben-1"}), "another person than anna signed in"),
