@@ -10,6 +10,7 @@ _VERBS = Verbs(
     {
         "publish": "fleet.commands.portal.publish:publish",
         "serve": "fleet.commands.portal.serve:serve",
+        "rehearse": "fleet.commands.portal.rehearse:rehearse",
         "check": "fleet.commands.portal.serve:check",
         "ingest": "fleet.commands.portal.ingest:ingest",
         "text": "fleet.commands.portal.publish:text",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import typer
 
@@ -26,6 +27,7 @@ from fleet.commands.options import (
 )
 from fleet.errors import InputError
 from fleet.inventory.employee import Employee
+from fleet.inventory.read import Inventory
 from fleet.model import EXIT_BAD_INPUT, EXIT_OK, EXIT_TOOL_FAILED, counted
 from fleet.plan.plan import read_people
 from fleet.recipes.catalog import Catalog
@@ -56,6 +58,23 @@ def ingest(
         raise InputError("fleet.yml names no inbox; add inbox: FOLDER, the folder that the portal writes to.")
     everybody, catalog = read_people(settings)
     everybody.require_own_state(is_rehearsal=rehearsal)
+    ingested = take_in(settings, settings.inbox, everybody, catalog)
+    taken = ingested.taken
+    refused = [one for one in taken if one.refusal is not None]
+    return Answer(
+        {
+            "taken": dict(_counts(taken)),
+            "refused": [{"file": one.name, "reason": one.refusal} for one in refused],
+            "waiting": ingested.waiting,
+            "problem": ingested.problem,
+        },
+        lambda: print_ingested(ingested, str(settings.inbox)),
+        EXIT_TOOL_FAILED if ingested.waiting else EXIT_BAD_INPUT if refused else EXIT_OK,
+    )
+
+
+def take_in(settings: Settings, inbox: Path, everybody: Inventory, catalog: Catalog) -> Ingested:
+    """Take in what has arrived in the inbox. Raises as `Ingest.run` and `carry_out` do."""
     revocations = Revocations(settings.state_dir.revocations)
     employees = {employee.name: employee for employee in everybody.employees}
 
@@ -73,26 +92,14 @@ def ingest(
         names = [act.employee for act in acts]
         carry_out(settings, "fleet portal ingest", Settle(), lambda: all(map(revocations.is_recorded, names)))
 
-    ingested = Ingest(
-        Inbox(settings.inbox),
+    return Ingest(
+        Inbox(inbox),
         settings.state_dir,
         refusal,
         _mandate_checks(settings, employees, catalog, revocations),
         lambda act: carry_out(settings, "fleet portal ingest", act),
         revoke,
     ).run()
-    taken = ingested.taken
-    refused = [one for one in taken if one.refusal is not None]
-    return Answer(
-        {
-            "taken": dict(_counts(taken)),
-            "refused": [{"file": one.name, "reason": one.refusal} for one in refused],
-            "waiting": ingested.waiting,
-            "problem": ingested.problem,
-        },
-        lambda: _print(ingested, str(settings.inbox)),
-        EXIT_TOOL_FAILED if ingested.waiting else EXIT_BAD_INPUT if refused else EXIT_OK,
-    )
 
 
 def _mandate_checks(
@@ -124,7 +131,8 @@ def _counts(taken: list[Taken]) -> Counter[str]:
     return Counter(one.act.act for one in taken if one.act is not None and one.refusal is None)
 
 
-def _print(ingested: Ingested, inbox: str) -> None:
+def print_ingested(ingested: Ingested, inbox: str) -> None:
+    """Print what became of each file."""
     taken = ingested.taken
     nouns = {
         "attest": "statement",

@@ -19,13 +19,16 @@ from fleet.authority.mandates import Revocations
 from fleet.commands.options import BESIDE, INVENTORY, RECIPES, REHEARSAL, STATE, settings_of, settings_with_state
 from fleet.errors import InputError
 from fleet.inventory.employee import Employee
+from fleet.inventory.read import Inventory
 from fleet.model import counted
 from fleet.plan.gates import mandates_of
 from fleet.plan.plan import read_people
 from fleet.portal.mandate_text import mandate_text
 from fleet.portal.publish import Publisher
+from fleet.recipes.catalog import Catalog
 from fleet.report.receipt import entries_of, render_receipt
 from fleet.report.translations import LANGUAGES, translator_for
+from fleet.settings.resolve import Settings
 
 
 def publish(
@@ -36,11 +39,19 @@ def publish(
     Run it after each import, run and ingest. Only employees with fleet_subject can sign in.
     """
     settings = settings_with_state(inventory, state=state, recipes=recipes, rehearsal=rehearsal)
+    everybody, catalog = read_people(settings)
+    everybody.require_own_state(is_rehearsal=rehearsal)
+    count = publish_people(settings, everybody, catalog)
+    without = sum(employee.subject is None for employee in everybody.employees)
+    rest = f" {counted(without, 'employee')} cannot sign in: no fleet_subject." if without else ""
+    typer.echo(f"Published {counted(count, 'employee')} to {settings.portal_data}.{rest}")
+
+
+def publish_people(settings: Settings, everybody: Inventory, catalog: Catalog) -> int:
+    """Write what the portal may show and return how many people can sign in. Raises as `Publisher.write` does."""
     missing = [name for name in ("portal", "portal_data", "mandate_texts") if getattr(settings, name) is None]
     if settings.portal is None or settings.portal_data is None or settings.mandate_texts is None:
         raise InputError(f"fleet.yml lacks {', '.join(missing)}; docs/portal.md explains them.")
-    everybody, catalog = read_people(settings)
-    everybody.require_own_state(is_rehearsal=rehearsal)
     places, now = settings.state_dir.audit, datetime.now(UTC)
 
     @cache  # without records there is no checkpoint either
@@ -49,12 +60,10 @@ def publish(
 
     def receipt(employee: Employee, subject: Subject, own: list[Mapping[str, Any]]) -> str:
         entries = entries_of(subject, own, catalog, prover().prove)
-        words = translator_for(employee.locale)
-        return render_receipt(
-            employee.name, subject, entries, read_keys(places.vkey)[0], words, now, rehearsal=rehearsal
-        ).text
+        key, words = read_keys(places.vkey)[0], translator_for(employee.locale)
+        return render_receipt(employee.name, subject, entries, key, words, now, rehearsal=everybody.rehearsal).text
 
-    count = Publisher(
+    return Publisher(
         settings,
         settings.portal,
         settings.mandate_texts,
@@ -62,12 +71,9 @@ def publish(
         catalog,
         mandates_of(settings, Revocations(settings.state_dir.revocations)),
         known_subjects(places.subjects),
-        of_kind(read_records(places.log), rehearsal=rehearsal),
+        of_kind(read_records(places.log), rehearsal=everybody.rehearsal),
         receipt,
     ).write(settings.portal_data)
-    without = sum(employee.subject is None for employee in everybody.employees)
-    rest = f" {counted(without, 'employee')} cannot sign in: no fleet_subject." if without else ""
-    typer.echo(f"Published {counted(count, 'employee')} to {settings.portal_data}.{rest}")
 
 
 def text(
