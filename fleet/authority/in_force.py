@@ -91,7 +91,7 @@ class Mandates:
 
     def refusal_of_given(self, mandate: GivenMandate, today: date, revoked_at: datetime | None) -> Reason | None:
         """Return why a given mandate does not count today, whatever it covers, or None."""
-        if revoked_at is not None and mandate.given_at <= revoked_at + AFTER_REVOCATION:
+        if revoked_at is not None and not is_after_revocation(mandate.given_at, revoked_at):
             return Reason.MANDATE_REVOKED
         instruction = mandate.instruction
         if today < instruction.granted_on:
@@ -99,6 +99,11 @@ class Mandates:
         if today > instruction.expires_on:
             return Reason.MANDATE_EXPIRED
         return self._too_weak(mandate.assurance)
+
+
+def is_after_revocation(given_at: datetime, revoked_at: datetime) -> bool:
+    """Return True if a mandate was given after a revocation, and not just by a faster clock."""
+    return given_at - AFTER_REVOCATION > revoked_at
 
 
 def _misses(mandate: GivenMandate, service: str, control: str | None) -> Reason | None:

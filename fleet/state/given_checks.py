@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from fleet.authority.given import GivenMandate, GivenMandates
 from fleet.authority.id_token import SignedBy, TokenRefused, check
-from fleet.authority.in_force import AFTER_REVOCATION, RevokedAt
+from fleet.authority.in_force import AFTER_REVOCATION, RevokedAt, is_after_revocation
 from fleet.authority.inbox import MandateAct
 from fleet.authority.instruction import Assurance, Instruction, nonce_of
 from fleet.errors import InputError
@@ -128,7 +128,7 @@ class GivenChecks:
         if given and signed_at <= given[-1].given_at:
             raise InputError("id_token: signed no later than the last mandate; it was taken in before, or kept back")
         revoked_at = self.revocations.revoked_at(instruction.employee)
-        if revoked_at is not None and signed_at <= revoked_at + AFTER_REVOCATION:
+        if revoked_at is not None and not is_after_revocation(signed_at, revoked_at):
             minutes = AFTER_REVOCATION // timedelta(minutes=1)
             raise InputError(f"id_token: signed before the last revocation, or within {minutes} minutes after it")
 

@@ -17,6 +17,7 @@ from fleet.audit.segments import read_records
 from fleet.authority.attestations import Attestation, Attestations
 from fleet.authority.given import Given, GivenMandate, GivenMandates
 from fleet.authority.in_force import InForce, Mandates
+from fleet.authority.inbox import Inbox, WithInbox
 from fleet.authority.instruction import Assurance
 from fleet.authority.mandates import Mandate, Revocations
 from fleet.model import Reason
@@ -447,6 +448,19 @@ class TestInForce:
         assert isinstance(found(mandates, after, claimed=CLAIMED), InForce)
         Revocations(tmp_path / "revocations").add("anna", TODAY, at=NOW + timedelta(hours=1))
         assert found(mandates, after, claimed=CLAIMED) is Reason.MANDATE_REVOKED
+
+    def test_a_revocation_that_cannot_be_read_never_ends(self, mandates: Mandates, tmp_path: Path) -> None:
+        """No mandate is given after it, until a person removes the file."""
+        (tmp_path / "revocations").mkdir()
+        (tmp_path / "revocations/anna").write_text("{")
+        assert found(mandates, mandate(NOW), claimed=CLAIMED) is Reason.MANDATE_REVOKED
+
+    def test_one_in_the_inbox_counts_at_once(self, mandates: Mandates, tmp_path: Path) -> None:
+        """Whatever was given, and whenever the portal says that it was revoked."""
+        act = {"v": 1, "act": "revoke", "employee": "anna", "at": "2020-01-01T00:00:00Z"}
+        (tmp_path / f"revoke-{'a' * 32}.json").write_text(json.dumps(act))
+        seen = Mandates(WithInbox(mandates.revocations, Inbox(tmp_path)), mandates.given)
+        assert found(seen, mandate(NOW), claimed=CLAIMED) is Reason.MANDATE_REVOKED
 
     @pytest.mark.parametrize("content", ["{", '{"employee": "ben"}', '{"employee": "anna", "mandates": [{}]}'])
     def test_what_cannot_be_read_opens_nothing(self, mandates: Mandates, content: str) -> None:

@@ -40,8 +40,7 @@ everybody: [linkedin]
 inbox: inbox
 portal_data: shown
 mandate_texts: texts
-# The mock does not say when people signed in, so mandates that are given there have this assurance.
-mandates: {{assurance: oidc_session}}
+mandates: {{assurance: oidc}}
 portal:
   url: {url}
   organization: {organization}
