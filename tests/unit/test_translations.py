@@ -22,7 +22,7 @@ REPORT = ROOT / "fleet" / "report"
 PORTAL = ROOT / "fleet" / "portal"
 NOTICES = ROOT / "fleet" / "notices"
 _SAID = re.compile(r"""(?:\bsay|\bwords)\(\s*"((?:[^"\\]|\\.)*)\"""")
-OTHERS = {"in", "out", "before", "after", "the service"}
+OTHERS = {"in", "out", "before", "after", "the service", "all", "others"}
 """Said through variables, so that no search finds them."""
 
 
