@@ -73,6 +73,7 @@ def demo(
     is_caught = _tamper(spec.settings.state_dir.audit)
     people.print(f"See every record:  fleet audit show --rehearsal --state {shown(folder)}", soft_wrap=True)
     people.print(f"See it as a page:  fleet report --rehearsal --state {shown(folder)}", soft_wrap=True)
+    people.print("See what employees see:  fleet portal rehearse", soft_wrap=True)
     if first.errors or second.errors or third.errors or not (unchanged and is_left_alone and is_caught):
         raise typer.Exit(1)
 

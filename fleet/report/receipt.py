@@ -15,6 +15,7 @@ from fleet.audit import records
 from fleet.audit.proof import Proof
 from fleet.audit.pseudonyms import Subject
 from fleet.audit.signed_note import VerifierKey
+from fleet.authority.instruction import Assurance
 from fleet.model import Outcome, Reason
 from fleet.recipes.catalog import Catalog
 from fleet.report.rendering import asset, digest, templates
@@ -47,6 +48,8 @@ class Entry:
     is_pressed: bool
     at: datetime
     authority: str | None
+    assurance: str | None
+    """How the mandate was known to be the employee's own; None in records of older versions."""
     reason: Reason | None
     attested_on: date | None
     proofs: tuple[Proof, ...]
@@ -97,6 +100,7 @@ def entries_of(
                 is_pressed=intent is not None,
                 at=datetime.fromisoformat(record["at"]),
                 authority=intent["authority"] if intent else None,
+                assurance=intent["assurance"] if intent else None,
                 reason=Reason(record["reason"]) if record["reason"] else None,
                 attested_on=date.fromisoformat(record["attested_on"]) if record["attested_on"] else None,
                 proofs=tuple(map(prove, proved)),
@@ -126,6 +130,7 @@ def render_receipt(
         "made_at": words.moment(now),
         "file": visible(f"{employee}.receipt.txt"),
         "sentence": lambda entry: _sentence(entry, words),
+        "authority": lambda entry: _authority(entry, words),
     }
     style = asset("report.css")
     policy = f"default-src 'none'; style-src '{digest(style)}'; base-uri 'none'; form-action 'none'"
@@ -139,6 +144,19 @@ def render_receipt(
         proofs=f"data:text/plain;base64,{proofs}",
     )
     return Receipt(text, html)
+
+
+def _authority(entry: Entry, words: Translator) -> str:
+    """Return on whose authority a setting was switched, and how that is known."""
+    if entry.authority != "mandate":
+        return words("Authority: the company's, for its own account.")
+    match entry.assurance:
+        case Assurance.OIDC | Assurance.OIDC_SESSION:
+            return words("Authority: your own mandate, given with your organization's sign-in.")
+        case Assurance.CLAIMED:
+            return words("Authority: your own mandate, as an administrator wrote it down.")
+        case _:
+            return words("Authority: your own mandate.")
 
 
 def _sentence(entry: Entry, words: Translator) -> str:

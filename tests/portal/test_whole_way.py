@@ -151,4 +151,4 @@ def test_each_employee_gets_what_they_chose(address: str, browser: Browser) -> N
     assert "OK" in done("audit", "verify", "--rehearsal")
     done("portal", "publish", "--rehearsal")
     anna.goto(address)
-    expect(anna.get_by_role("main")).to_contain_text("We switched it off")
+    expect(anna.get_by_role("main")).to_contain_text("We changed it for you, loaded the page again and read it back.")
