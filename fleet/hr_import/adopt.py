@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from fleet.errors import InputError
-from fleet.hr_import.hr_file import ENDINGS, HR_FILE, MAX_BYTES, Entry, is_generated, render_hr_file
+from fleet.hr_import.hr_yml import ENDINGS, HR_FILE, MAX_BYTES, Entry, is_generated, render_hr_file
 from fleet.hr_import.options import Remembered, read_remembered, remembered_path, render_remembered
 from fleet.inventory.read import list_source
 from fleet.model import SAFE_NAME

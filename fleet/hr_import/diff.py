@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.hr_import.hr_file import Entry
+from fleet.hr_import.hr_yml import Entry
 from fleet.hr_import.people import Person
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet.hr_import.hr_file import ENDINGS, Entry, is_generated, read_hr_file
+from fleet.hr_import.hr_yml import ENDINGS, Entry, is_generated, read_hr_file
 from fleet.hr_import.options import read_remembered, remembered_path
 from fleet.inventory.source_lines import HostEntry, SourceLines
 

@@ -16,7 +16,7 @@ from fleet.hr_import.columns import GROUPS, Columns, choose_columns, known_heade
 from fleet.hr_import.diff import Difference, compare
 from fleet.hr_import.hand_written import entries_beside
 from fleet.hr_import.hr_export import Export, listed, read_export
-from fleet.hr_import.hr_file import HR_FILE, Entry, HrFile, place_of, read_hr_file, render_hr_file
+from fleet.hr_import.hr_yml import HR_FILE, Entry, HrFile, place_of, read_hr_file, render_hr_file
 from fleet.hr_import.leavers import Leaver, OnLeaver, leavers_of, rows_where, without_leavers
 from fleet.hr_import.options import (
     Options,

@@ -29,10 +29,10 @@ version_added: "0.1.0"
 description:
   - Adds a host for each person that an LDAP search returns, for Fleet Opt-Out or any other play.
   - Either all people become hosts or none. It is an error if the directory fails, repeats an entry, ends early or
-    refers to another server for part of the answer. References of an Active Directory to its partitions without
+    refers to another server for part of the answer. Referrals of Active Directory to partitions without
     people (ForestDnsZones, DomainDnsZones, Configuration) are skipped, so C(base) may be the root of a domain.
   - Values from the directory are never trusted. A value that looks like a template stays text.
-  - Mandates come from a second inventory beside this one, never from a directory.
+  - Mandates come from a second inventory in addition to this one, never from a directory.
 requirements: [ldap3 >= 2.9]
 extends_documentation_fragment:
   - constructed
@@ -48,7 +48,7 @@ options:
     type: str
     required: true
   start_tls:
-    description: Connect unencrypted and switch to TLS before sending anything else.
+    description: Use STARTTLS before binding.
     type: bool
     default: false
   bind_dn:
@@ -70,11 +70,12 @@ options:
     required: true
   filter:
     description:
-      - LDAP filter (RFC 4515). It must exclude people who have left. For Active Directory see the examples.
+      - LDAP filter (RFC 4515). It must exclude disabled accounts and people who have left.
+      - For Active Directory see the examples.
     type: str
     default: (objectClass=inetOrgPerson)
   scope:
-    description: Search everything below C(base), or only entries directly below it.
+    description: "Search scope: the whole subtree of C(base), or one level."
     type: str
     choices: [subtree, onelevel]
     default: subtree
@@ -91,7 +92,7 @@ options:
     type: int
     default: 30
   max_seconds:
-    description: Seconds in which all people must have been read.
+    description: Timeout for reading all people, in seconds.
     type: int
     default: 600
   attributes:

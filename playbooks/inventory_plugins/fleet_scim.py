@@ -18,12 +18,12 @@ name: fleet_scim
 short_description: Employees from a SCIM 2.0 directory
 version_added: "0.1.0"
 description:
-  - Adds a host for each person that C(/Users) of a SCIM 2.0 service lists, for Fleet Opt-Out or any other play.
+  - Creates a host for each user that a SCIM 2.0 service lists under C(/Users), for Fleet Opt-Out or any other play.
   - Either all people become hosts or none. It is an error if the directory fails, repeats a person or ends early.
-  - Pages are requested until one has no more people, whatever total the directory reports.
-  - Inactive people (RFC 7643, C(active)) are left out, whatever the filter.
+  - Paging continues until a page is empty, regardless of C(totalResults).
+  - Inactive users (RFC 7643, C(active)) are always left out, regardless of C(filter).
   - Values from the directory are never trusted. A value that looks like a template stays text.
-  - Mandates come from a second inventory beside this one, never from a directory.
+  - Mandates come from a second inventory in addition to this one, never from a directory.
   - Uses the proxy in C(HTTPS_PROXY), and never follows a redirect.
 extends_documentation_fragment:
   - constructed
@@ -65,7 +65,7 @@ options:
     type: int
     default: 30
   max_seconds:
-    description: Seconds in which all people must have been read.
+    description: Timeout for reading all people, in seconds.
     type: int
     default: 600
   attributes:

@@ -17,7 +17,7 @@ from fleet.audit.pseudonyms import Subjects, known_names
 from fleet.audit.segments import read_records
 from fleet.audit.verify import Verdict, verify
 from fleet.authority.mandates import Revocations
-from fleet.hr_import.hr_file import Entry, render_hr_file
+from fleet.hr_import.hr_yml import Entry, render_hr_file
 from fleet.paths import StateDir, default_log_key, default_state
 from fleet.state import erasure
 from fleet.state.acts import Writer

@@ -9,7 +9,7 @@ import typer
 
 from fleet.commands.options import say
 from fleet.hr_import.adopt import adopt as split
-from fleet.hr_import.hr_file import HR_FILE
+from fleet.hr_import.hr_yml import HR_FILE
 from fleet.model import counted
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import InputError
-from fleet.hr_import.hr_file import Entry, read_hr_file, render_hr_file
+from fleet.hr_import.hr_yml import Entry, read_hr_file, render_hr_file
 from fleet.hr_import.options import Options
 from fleet.hr_import.run_import import Import, prepare_import
 from fleet.inventory.read import read_inventory
