@@ -54,19 +54,21 @@ def export(
 def _as_csv(records: Iterable[Record], names: Mapping[str, str]) -> Iterator[str]:
     fields = sorted({field for of_event in FIELDS.values() for field in of_event})
     columns = [*COMMON_ORDER, *(["employee"] if names else []), *fields]
-    yield _row(columns)
+    yield csv_row(columns)
     for record in records:
         values = {**record, "employee": names.get(record.get("subject", ""))}
-        yield _row([_cell(values.get(column)) for column in columns])
+        yield csv_row([csv_cell(values.get(column)) for column in columns])
 
 
-def _row(cells: list[str]) -> str:
+def csv_row(cells: Iterable[str]) -> str:
+    """Return a line of CSV, LF included; every cell is quoted."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
     return text.getvalue()
 
 
-def _cell(value: Any) -> str:
+def csv_cell(value: Any) -> str:
+    """Return a value as a cell that no spreadsheet executes."""
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -1,13 +1,11 @@
-"""`fleet notices`: mail to employees who can do something themselves, and to those whose setting was switched."""
+"""`fleet notices`: mail to employees who can do something themselves, and to those in whose account we clicked."""
 
 from __future__ import annotations
 
-import csv
-import io
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +15,9 @@ import typer
 from fleet.audit.current_state import current_states
 from fleet.audit.keys import read_keys
 from fleet.audit.proof import Prover
-from fleet.audit.pseudonyms import known_subjects
+from fleet.audit.pseudonyms import Subject, known_subjects
 from fleet.audit.segments import of_kind, read_records
+from fleet.authority.inbox import Inbox
 from fleet.commands.carry_out import carry_out
 from fleet.commands.options import (
     INVENTORY,
@@ -32,27 +31,32 @@ from fleet.commands.options import (
 from fleet.errors import InputError
 from fleet.model import counted
 from fleet.notices.letter import Letter, Sender, as_mail, item_of, letter_of
-from fleet.notices.recipients import Due, Recipient, due, last_pressed, open_controls
-from fleet.paths import make_private_dir, read_regular
+from fleet.notices.merge_file import NAME, MergeRow, csv_of, read_rows
+from fleet.notices.recipients import Due, Notices, Recipient, answers, open_controls, presses
+from fleet.paths import AuditDir, make_private_dir
 from fleet.plan.forecast import forecast
 from fleet.plan.plan import RunSpec, new_run_id, read_people
 from fleet.recipes.catalog import Catalog
 from fleet.report.receipt import entries_of, render_receipt
 from fleet.report.translations import translator_for
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Attest, Notify, Statement, WrittenNotice
+from fleet.state.acts import Attest, Notify, Statement
+from fleet.state.ingest import BATCH
 from fleet.state.sent_notices import NoticeKind, SentNotices
 
 app = typer.Typer(no_args_is_help=True, help="Write mail to employees, and record what went out.")
 
-ROWS = "notices.csv"
-MAX_BYTES = 64 * 1024 * 1024
-COLUMNS = ("id", "employee", "email", "language", "kind", "subject", "service", "setting", "label", "link", "file")
-
 
 @app.command()
 def write(
-    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write the notices to.")],
+    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="New folder for the notices.")],
+    contact: Annotated[
+        str | None,
+        typer.Option("--contact", metavar="ADDRESS", help="Whom employees ask, if fleet.yml has no portal."),
+    ] = None,
+    organization: Annotated[
+        str | None, typer.Option("--organization", metavar="NAME", help="Who writes, if fleet.yml has no portal.")
+    ] = None,
     inventory: INVENTORY = None,
     recipes: RECIPES = None,
     rehearsal: REHEARSAL = False,
@@ -62,154 +66,166 @@ def write(
     """Write today's notices as .eml, as HTML, and as notices.csv for a mail merge. Sends nothing.
 
     Employees whose settings no run may switch learn how to do it themselves: once, then two reminders at most, two
-    weeks apart. Two weeks after the second, their settings are closed. Employees whose setting was switched for them
+    weeks apart. Two weeks after the second, their settings are closed. Employees in whose account something was clicked
     get their receipt. When the notices are out, run `fleet notices sent`.
     """
     settings = settings_with_state(inventory, state=state, recipes=recipes, log_key=log_key, rehearsal=rehearsal)
-    sender = _sender(settings)
+    sender = _sender(settings, contact, organization)
     everybody, catalog = read_people(settings)
     everybody.require_own_state(is_rehearsal=rehearsal)
-    spec = RunSpec(new_run_id(), False, everybody, settings)
+    make_private_dir(folder)
+    if any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty; name a new folder, so that no old notice goes out again.")
+    now = datetime.now(UTC)  # what is recorded from here on is for the next notice
+    waiting = _waiting(settings)
     places = settings.state_dir.audit
     log = list(of_kind(read_records(places.log), rehearsal=rehearsal))
     subjects = known_subjects(places.subjects)
     pseudonyms = {name: subject.pseudonym for name, subject in subjects.items()}
-    pressed = last_pressed(log)
-    today = datetime.now(UTC).date()
-    found = due(
-        everybody.employees,
-        open_controls(forecast(spec, catalog).left_alone, current_states(log), pseudonyms),
-        {name: pressed[pseudonym] for name, pseudonym in pseudonyms.items() if pseudonym in pressed},
+    clicked, answered = presses(log), answers(log)
+    planned = forecast(RunSpec(new_run_id(), False, everybody, settings), catalog)
+    found = Notices(
+        open_controls(planned, current_states(log), pseudonyms),
+        {name: clicked[pseudonym] for name, pseudonym in pseudonyms.items() if pseudonym in clicked},
+        {name: answered[pseudonym] for name, pseudonym in pseudonyms.items() if pseudonym in answered},
         SentNotices(settings.state_dir.notices),
-        today,
-    )
-    if found.closed:
-        carry_out(settings, "fleet notices write", Attest(statements=list(_closing(found))))
+        waiting,
+    ).due(everybody.employees, now.date())
+    receipt = _receipts(places, log, subjects, catalog, now, rehearsal=rehearsal)
+    rows = [_write_one(folder, one, catalog, sender, receipt, now) for one in found.recipients]
+    write_output(folder / NAME, csv_of(row for row, _ in rows))
+    _close(settings, found, now)
+    _tell(found, [row.employee for row, has_mail in rows if not has_mail], len(waiting), folder)
+
+
+@app.command()
+def sent(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=f"The {NAME} of the notices that went out.")],
+    inventory: INVENTORY = None,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+    log_key: LOG_KEY = None,
+) -> None:
+    """Record that the notices of a file went out today. Reminders count from here; a notice counts once."""
+    settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
+    notices = list(read_rows(file, datetime.now(UTC).date()))
+    new = 0
+    for start in range(0, len(notices), BATCH):
+        act = Notify(notices=notices[start : start + BATCH])
+        new += carry_out(settings, "fleet notices sent", act).get("new", 0)
+    typer.echo(f"Recorded {counted(new, 'notice')}, in the state directory {settings.state}.")
+
+
+def _sender(settings: Settings, contact: str | None, organization: str | None) -> Sender:
+    site = settings.portal
+    if site is not None:
+        return Sender(organization or site.organization, contact or site.contact, site.url)
+    if contact is None or organization is None:
+        raise InputError("fleet.yml has no portal: say who writes and whom to ask (--organization, --contact).")
+    return Sender(organization, contact)
+
+
+def _waiting(settings: Settings) -> set[str]:
+    """Return the employees with an act in the portal's inbox. Raises InputError if it cannot be read."""
+    if settings.inbox is None:
+        return set()
+    return {one.act.employee for one in Inbox(settings.inbox).arrived() if one.act is not None}
+
+
+def _receipts(
+    places: AuditDir,
+    log: Sequence[Mapping[str, Any]],
+    subjects: Mapping[str, Subject],
+    catalog: Catalog,
+    now: datetime,
+    *,
+    rehearsal: bool,
+) -> Callable[[Recipient], str]:
+    """Return what makes an employee's receipt."""
 
     @cache  # without records there is no checkpoint either
     def prover() -> Prover:
         return Prover(places, read_keys(places.vkey))
 
     def receipt(one: Recipient) -> str:
-        name = one.employee.name
+        name, words = one.employee.name, translator_for(one.employee.locale)
         entries = entries_of(subjects[name], log, catalog, prover().prove)
-        key, words = read_keys(places.vkey)[0], translator_for(one.employee.locale)
-        now = datetime.now(UTC)
+        key = read_keys(places.vkey)[0]
         return render_receipt(name, subjects[name], entries, key, words, now, rehearsal=rehearsal).text
 
-    make_private_dir(folder)
-    rows: list[tuple[str, ...]] = []
-    for one in found.recipients:
-        attached = receipt(one) if one.kind is NoticeKind.RECEIPT else None
-        rows += _write_one(folder, one, _letter(one, catalog, sender, attached), sender, attached)
-    write_output(folder / ROWS, _csv(rows))
-    _tell(found, folder)
-
-
-@app.command()
-def sent(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=f"The {ROWS} of the notices that went out.")],
-    inventory: INVENTORY = None,
-    rehearsal: REHEARSAL = False,
-    state: STATE = None,
-    log_key: LOG_KEY = None,
-) -> None:
-    """Record that the notices of a file went out today. Reminders count from here; a file counts once."""
-    settings = settings_with_state(inventory, state=state, log_key=log_key, rehearsal=rehearsal)
-    today = datetime.now(UTC).date()
-    written = list(_read(file, today))
-    answer = carry_out(settings, "fleet notices sent", Notify(notices=written))
-    typer.echo(f"Recorded {counted(int(answer.get('new', 0)), 'notice')}, in the state directory {settings.state}.")
-
-
-def _sender(settings: Settings) -> Sender:
-    site = settings.portal
-    if site is None:
-        raise InputError("fleet.yml has no portal: notices need its organization and contact (docs/notices.md).")
-    if "@" not in site.contact:
-        raise InputError("portal.contact in fleet.yml is no e-mail address; notices are sent from it.")
-    return Sender(site.organization, site.contact, None if settings.portal_data is None else site.url)
-
-
-def _letter(one: Recipient, catalog: Catalog, sender: Sender, receipt: str | None) -> Letter:
-    words = translator_for(one.employee.locale)
-    items = [
-        item_of(
-            catalog.recipes[service],
-            catalog.recipes[service].controls[control],
-            one.employee.accounts[service].profile,
-            words,
-        )
-        for service, control in one.controls
-    ]
-    return letter_of(one.kind, one.employee.name, items, sender, words, receipt)
+    return receipt
 
 
 def _write_one(
-    folder: Path, one: Recipient, letter: Letter, sender: Sender, receipt: str | None
-) -> Iterator[tuple[str, ...]]:
-    """Write one employee's files and yield the rows of the mail merge: one for each setting, with the same id."""
-    name, email = one.employee.name, one.employee.email or ""
-    file = f"{name}.{one.kind}"
-    write_output(folder / f"{file}.html", letter.html)
-    if email:
-        write_output(folder / f"{file}.eml", bytes(as_mail(letter, email, sender, name, receipt)))
-    number, language = secrets.token_hex(16), translator_for(one.employee.locale).language
-    told = (number, name, email, language, one.kind.value, letter.subject)
-    if not letter.items:
-        yield (*told, "", "", "", sender.portal or "", f"{file}.html")
-    for item in letter.items:
-        yield (*told, item.service, item.title, item.label, sender.portal or item.link, f"{file}.html")
+    folder: Path,
+    one: Recipient,
+    catalog: Catalog,
+    sender: Sender,
+    receipt: Callable[[Recipient], str],
+    now: datetime,
+) -> tuple[MergeRow, bool]:
+    """Write a notice's files; return its row of the mail merge, and whether it has an .eml."""
+    letter = _letter(one, catalog, sender)
+    name = f"{one.employee.name}.{one.kind}"
+    attached = None
+    if one.kind is NoticeKind.RECEIPT:
+        attached = f"{one.employee.name}.receipt.txt", receipt(one)
+        write_output(folder / attached[0], attached[1])
+    write_output(folder / f"{name}.html", letter.html)
+    mail = as_mail(letter, one.employee.email, sender, attached)
+    if mail is not None:
+        write_output(folder / f"{name}.eml", bytes(mail))
+    row = MergeRow(
+        id=secrets.token_hex(16),
+        written_at=now.isoformat(),
+        employee=one.employee.name,
+        email=one.employee.email or "",
+        language=translator_for(one.employee.locale).language,
+        kind=one.kind,
+        subject=letter.subject,
+        service=_joined(item.service for item in letter.items),
+        label=_joined(item.label for item in letter.items),
+        link=sender.portal or _joined(item.link for item in letter.items),
+        steps=letter.steps,
+        page=f"{name}.html",
+        receipt=attached[0] if attached else "",
+        controls=" ".join(f"{service}.{control}" for service, control in one.controls),
+    )
+    return row, mail is not None
 
 
-def _closing(found: Due) -> Iterator[Statement]:
-    now = datetime.now(UTC)
-    for employee, service, control in found.closed:
-        yield Statement(
-            employee=employee, service=service, control=control, said="closed", at=now, assurance="oidc_session"
-        )
+def _joined(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
 
 
-def _csv(rows: list[tuple[str, ...]]) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    table.writerow(COLUMNS)
-    # A spreadsheet would execute such a cell as a formula.
-    table.writerows([f"'{cell}" if cell[:1] in "=+-@\t\r" and cell else cell for cell in row] for row in rows)
-    return text.getvalue()
+def _letter(one: Recipient, catalog: Catalog, sender: Sender) -> Letter:
+    words, employee = translator_for(one.employee.locale), one.employee
+    items = [
+        item_of(recipe, recipe.controls[control], employee.accounts[service].profile, employee.locale, words)
+        for service, control in one.controls
+        if service in employee.accounts and (recipe := catalog.get(service)) is not None and control in recipe.controls
+    ]
+    return letter_of(one, items, sender, words)
 
 
-def _read(file: Path, today: date) -> Iterator[WrittenNotice]:
-    """Yield the notices of a file that `write` wrote, each once. Raises InputError with the line."""
-    try:
-        text = read_regular(file, MAX_BYTES).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'}).") from None
-    rows = csv.DictReader(io.StringIO(text))
-    if not {"id", "employee", "kind"} <= set(rows.fieldnames or ()):
-        raise InputError(
-            f"{file}:1: not a {ROWS} of 'fleet notices write': the columns id, employee, kind are missing."
-        )
-    seen: dict[str, Mapping[str, Any]] = {}
-    for row in rows:
-        try:
-            one = WrittenNotice(id=row["id"], employee=row["employee"], kind=NoticeKind(row["kind"]), sent_on=today)
-        except ValueError:
-            raise InputError(
-                f"{file}:{rows.line_num}: not a row of 'fleet notices write'; nothing was recorded."
-            ) from None
-        if one.id not in seen:
-            seen[one.id] = row
-            yield one
+def _close(settings: Settings, found: Due, now: datetime) -> None:
+    statements = [
+        Statement(employee=employee, service=service, control=control, said="closed", at=now, assurance="oidc_session")
+        for employee, service, control in found.closed
+    ]
+    for start in range(0, len(statements), BATCH):
+        carry_out(settings, "fleet notices write", Attest(statements=statements[start : start + BATCH]))
 
 
-def _tell(found: Due, folder: Path) -> None:
+def _tell(found: Due, without_mail: list[str], waiting: int, folder: Path) -> None:
     for kind, count in sorted(Counter(one.kind for one in found.recipients).items()):
         typer.echo(f"{kind.value}: {counted(count, 'notice')}")
-    without = sorted({one.employee.name for one in found.recipients if not one.employee.email})
-    if without:
-        typer.echo(f"No .eml for lack of fleet_email: {', '.join(without[:20])}.")
+    if without_mail:
+        names = ", ".join(sorted(set(without_mail))[:20])
+        typer.echo(f"No .eml, because fleet_email is missing or unusual: {names}. Hand over the .html.")
     if found.closed:
         people_closed = len({employee for employee, _, _ in found.closed})
         typer.echo(f"Closed for {counted(people_closed, 'employee')} who did not answer two reminders.")
-    typer.echo(f"Written to {folder}. When they are out: fleet notices sent {folder / ROWS}")
+    if waiting:
+        typer.echo(f"Not asked: {counted(waiting, 'employee')} with something in the inbox; run: fleet portal ingest")
+    typer.echo(f"Written to {folder}. When they are out: fleet notices sent {folder / NAME}")

@@ -31,7 +31,7 @@ from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
 from fleet.paths import StateDir
 from fleet.state.erasure import erase, prune
-from fleet.state.sent_notices import NoticeKind, SentNotice, SentNotices
+from fleet.state.sent_notices import Controls, NoticeId, NoticeKind, SentNotice, SentNotices
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Claimed = Annotated[str, StringConstraints(max_length=200)]
@@ -103,17 +103,19 @@ class Give(_Act):
 class WrittenNotice(_Act):
     """One notice that went out. A second one with the same `id` records nothing."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    id: NoticeId
     employee: Name
     kind: Annotated[NoticeKind, Field(strict=False)]
+    written_at: Annotated[AwareDatetime, Field(strict=False)]
     sent_on: Annotated[date, Field(strict=False)]
+    controls: Annotated[Controls, Field(strict=False)]
 
 
 class Notify(_Act):
     """Record notices that went out."""
 
     act: Literal["notify"] = "notify"
-    notices: Annotated[list[WrittenNotice], Field(max_length=100_000)]
+    notices: Annotated[list[WrittenNotice], Field(max_length=1000)]
 
 
 class Erase(_Act):
@@ -317,7 +319,8 @@ async def _notify(notices: Sequence[WrittenNotice], writer: Writer) -> int:
         )
     )
     for one in new:
-        store.put(one.employee, SentNotice(id=one.id, kind=one.kind, sent_on=one.sent_on))
+        notice = SentNotice(**one.model_dump(exclude={"employee"}))
+        store.put(one.employee, notice)
     return len(new)
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fleet.authority.attestations import Name
+from fleet.authority.instruction import ControlName
 from fleet.errors import InputError
 from fleet.model import SAFE_NAME
 from fleet.paths import look, make_private_dir, read_regular, write_private
 
-MAX_BYTES = 64 * 1024
-PAUSE = timedelta(days=14)
-"""Between two notices to the same employee, and from the last one until it counts as unanswered."""
-MOST_REMINDERS = 2
+MAX_BYTES = 1024 * 1024
+MAX_CONTROLS = 500
 
 
 class NoticeKind(StrEnum):
@@ -31,14 +30,21 @@ class NoticeKind(StrEnum):
     """What was switched for them."""
 
 
+NoticeId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Controls = Annotated[tuple[ControlName, ...], Field(max_length=MAX_CONTROLS)]
+
+
 class SentNotice(BaseModel):
-    """One notice that went out. `id` is that of its row in notices.csv."""
+    """One notice that went out. `id` is that of its row in notices.csv, `controls` are those that it is about."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    id: NoticeId
     kind: NoticeKind
+    written_at: AwareDatetime
+    """What happened later is not in it."""
     sent_on: date
+    controls: Controls
 
 
 class _Content(BaseModel):
@@ -80,26 +86,3 @@ class SentNotices:
         if not SAFE_NAME.fullmatch(employee):
             raise InputError(f"'{employee}' cannot be looked up in {self.folder}: it is not a safe name.")
         return self.folder / f"{employee}.json"
-
-
-def next_kind(sent: tuple[SentNotice, ...], today: date) -> NoticeKind | None:
-    """Return the notice to send to somebody who has not answered, or None if it is too early or enough.
-
-    Receipts do not count: they ask nothing.
-    """
-    asked = [one for one in sent if one.kind is not NoticeKind.RECEIPT]
-    if not asked:
-        return NoticeKind.FIRST
-    if today - asked[-1].sent_on < PAUSE or _reminders(asked) >= MOST_REMINDERS:
-        return None
-    return NoticeKind.REMINDER
-
-
-def is_unanswered(sent: tuple[SentNotice, ...], today: date) -> bool:
-    """Return True once the last reminder has gone without an answer for `PAUSE`."""
-    asked = [one for one in sent if one.kind is not NoticeKind.RECEIPT]
-    return _reminders(asked) >= MOST_REMINDERS and today - asked[-1].sent_on >= PAUSE
-
-
-def _reminders(asked: list[SentNotice]) -> int:
-    return sum(one.kind is NoticeKind.REMINDER for one in asked)
