@@ -65,10 +65,13 @@ def report(
     if by is not None and not counts_only:
         raise InputError("--by works only with --counts.")
     if counts_only:
+        if run != "last":
+            raise InputError("--counts shows today's state of the whole inventory; omit the run.")
         path = output or Path("report-counts.html")
         everybody, catalog, settings = _people(inventory, recipes, state, rehearsal=rehearsal)
         found = counts(rows_of_inventory(everybody, settings, catalog, rehearsal=rehearsal), by)
-        write_output(path, render_counts(found, requested_translator(language), datetime.now(UTC), rehearsal=rehearsal))
+        words = requested_translator(language)
+        write_output(path, render_counts(found, by, words, datetime.now(UTC), rehearsal=rehearsal))
         typer.echo(str(path))
         return
     settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)

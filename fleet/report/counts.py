@@ -1,105 +1,145 @@
 """Counts for managers: no names, and no number from which somebody could find out about fewer than five people.
 
-Groups are those of one kind (such as department_…), so that each person is in one group only: with overlapping groups,
-a difference of two of them could be a single person. A group is shown by itself if it has at least five people and
-each of its states counts none of them or at least five. All others are counted together; if even that is too few, the
-smallest group that could be shown joins them. Every number shown, and every sum or difference of shown groups, is thus
-one of none or of five and more. What the states say apart is left out before a group is: what employees said counts as
-done, or the group's size alone is shown.
+- Everybody is counted in one group: one of the groups of one kind (such as department_…), or the others. With
+  overlapping groups, the difference of two could be a single person.
+- A group of fewer than five people joins the others; if these are still fewer than five, so does the smallest group
+  left. The groups are the same for all settings: otherwise two settings together would show what each hides.
+- A count of a setting is exact only if it and the rest of its group are five or more. Otherwise it is a range of five
+  numbers at the low or the high end: "0 of 6" and "6 of 6" say of each person what they did. In a group of fewer than
+  nine people such a range would give the count away, so none is shown.
+- What employees said is shown beside what was read only if both, and the rest, are five or more.
+- A total is the sum of what is shown, so nothing follows from it.
+
+Who compares the pages of two days sees what changed in between: publish them rarely, and by one kind of group only.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 
 from markupsafe import Markup
 
 from fleet.report.rendering import asset, digest, templates
 from fleet.report.status import Row
-from fleet.report.translations import Translator
+from fleet.report.translations import Translator, visible
 
 FEWEST = 5
-"""People in a group or state that is shown."""
+"""People in a group, and in a count that is shown exactly."""
 OTHERS = "others"
-OUT, SAID, OPEN, DONE = "out", "attested", "open", "done"
+
+
+@dataclass(frozen=True)
+class Range:
+    """A count, from `low` to `high`; both are the same if it is exact."""
+
+    low: int
+    high: int
+
+    def __add__(self, other: Range) -> Range:
+        return Range(self.low + other.low, self.high + other.high)
 
 
 @dataclass(frozen=True)
 class GroupCount:
-    """One line. `states` is empty if only the size may be shown."""
+    """One line: how many people were read as out, and how many said that they are; None if that is not shown."""
 
     group: str
     people: int
-    states: Mapping[str, int]
+    out: Range | None
+    said: int | None
 
 
 @dataclass(frozen=True)
 class SettingCount:
-    """One setting; `groups` is empty if fewer than five people have it."""
+    """One setting, with its groups in order, and their sum if there are several."""
 
     name: str
     groups: tuple[GroupCount, ...]
+    total: GroupCount | None
 
 
 def counts(rows: Iterable[Row], kind: str | None = None) -> list[SettingCount]:
-    """Return the counts of each setting, by groups whose names begin with `kind` and an underscore; else of all."""
-    by_name = groupby(sorted(rows, key=lambda row: row.name), key=lambda row: row.name)
-    return [SettingCount(name, tuple(_groups(list(of_one), kind))) for name, of_one in by_name]
+    """Return the counts of each setting, by groups whose names begin with `kind` and an underscore; else of all.
+
+    Empty if there are fewer than five people.
+    """
+    rows = list(rows)
+    groups = groups_of(rows, kind)
+    names = sorted({row.name for row in rows}) if groups else []
+    return [_setting(name, [row for row in rows if row.name == name], groups) for name in names]
 
 
-def _groups(rows: list[Row], kind: str | None) -> list[GroupCount]:
-    if len(rows) < FEWEST:
-        return []
-    by_group: dict[str, list[str]] = {}
+def groups_of(rows: Iterable[Row], kind: str | None) -> dict[str, set[str]]:
+    """Return the employees of each group to show, the others last; empty if there are too few for one."""
+    of_employee: dict[str, str] = {}
     for row in rows:
-        own = sorted(name for name in row.groups if kind is not None and name.startswith(f"{kind}_"))
-        by_group.setdefault(own[0] if len(own) == 1 else OTHERS, []).append(_state(row))
-    if kind is None:
-        by_group = {"all": [_state(row) for row in rows]}
-    for states in (lambda one: one, _without_what_was_said):
-        found = _shown({group: [states(one) for one in each] for group, each in by_group.items()})
-        if found:
-            return found
-    return [GroupCount("all", len(rows), {})]
+        own = [name for name in row.groups if kind is not None and name.startswith(f"{kind}_")]
+        of_employee[row.employee] = own[0] if len(own) == 1 else OTHERS if kind is not None else "all"
+    groups: dict[str, set[str]] = {}
+    for employee, group in of_employee.items():
+        groups.setdefault(group, set()).add(employee)
+    shown = {name: groups[name] for name in sorted(groups) if name != OTHERS and len(groups[name]) >= FEWEST}
+    others = set(of_employee) - set().union(*shown.values())
+    while others and len(others) < FEWEST and shown:
+        others |= shown.pop(min(shown, key=lambda name: (len(shown[name]), name)))
+    if len(others) >= FEWEST:
+        shown[OTHERS] = others
+    return shown
 
 
-def _shown(by_group: Mapping[str, list[str]]) -> list[GroupCount]:
-    """Return the groups to show, the others last; none if even all of them together may not be shown."""
-    shown = {group: states for group, states in by_group.items() if group != OTHERS and _may_be_shown(states)}
-    others = [state for group, states in by_group.items() if group not in shown for state in states]
-    while others and not _may_be_shown(others):
-        if not shown:
-            return []
-        others += shown.pop(min(shown, key=lambda group: (len(shown[group]), group)))
-    lines = [(group, shown[group]) for group in sorted(shown)] + ([(OTHERS, others)] if others else [])
-    return [GroupCount(group, len(states), dict(Counter(states))) for group, states in lines]
+def _setting(name: str, rows: list[Row], groups: Mapping[str, set[str]]) -> SettingCount:
+    out = {row.employee for row in rows if row.state == "out"}
+    said = {row.employee for row in rows if row.state == "attested"}
+    lines = tuple(
+        line_of(group, len(people), len(people & out), len(people & said)) for group, people in groups.items()
+    )
+    return SettingCount(name, lines, _total(lines) if len(lines) > 1 else None)
 
 
-def _may_be_shown(states: list[str]) -> bool:
-    return len(states) >= FEWEST and all(count >= FEWEST for count in Counter(states).values())
+def line_of(group: str, people: int, out: int, said: int) -> GroupCount:
+    """Return what may be shown of a group."""
+    if people < 2 * FEWEST - 1:
+        return GroupCount(group, people, None, None)
+    if out < FEWEST:
+        return GroupCount(group, people, Range(0, FEWEST - 1), None)
+    if people - out < FEWEST:
+        return GroupCount(group, people, Range(people - FEWEST + 1, people), None)
+    is_enough = min(said, people - out - said) >= FEWEST
+    return GroupCount(group, people, Range(out, out), said if is_enough else None)
 
 
-def _state(row: Row) -> str:
-    return {"out": OUT, "attested": SAID, "not offered": OUT}.get(row.state, OPEN)
+def _total(lines: Iterable[GroupCount]) -> GroupCount:
+    people, out, said = 0, Range(0, 0), 0
+    is_said_everywhere = True
+    for line in lines:
+        people += line.people
+        out += line.out or Range(0, line.people)
+        said += line.said or 0
+        is_said_everywhere &= line.said is not None
+    return GroupCount("all", people, out, said if is_said_everywhere else None)
 
 
-def _without_what_was_said(state: str) -> str:
-    return DONE if state in (OUT, SAID) else state
-
-
-def render_counts(settings: Iterable[SettingCount], words: Translator, now: datetime, *, rehearsal: bool) -> str:
-    """Return the counts as one HTML page."""
+def render_counts(
+    settings: Iterable[SettingCount], kind: str | None, words: Translator, now: datetime, *, rehearsal: bool
+) -> str:
+    """Return the counts by groups of a kind as one HTML page."""
     style = asset("report.css")
+
+    def number(count: Range | int | None) -> str:
+        if count is None:
+            return "–"
+        ends = [count] if isinstance(count, int) else dict.fromkeys((count.low, count.high))
+        return "–".join(map(words.number, ends))
+
     return (
         templates(words, is_page=True)
         .get_template("counts.html.j2")
         .render(
             settings=list(settings),
-            is_merged=lambda setting: any(DONE in one.states for one in setting.groups),
+            number=number,
+            name=lambda group: words(group) if group in ("all", OTHERS) else visible(group.removeprefix(f"{kind}_")),
             rehearsal=rehearsal,
             made_at=words.moment(now),
             style=Markup(style),  # noqa: S704 - our own file
