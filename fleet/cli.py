@@ -32,6 +32,7 @@ _VERBS = Verbs(
         "mandates": "fleet.commands.mandates:app",
         "services": "fleet.commands.services:app",
         "portal": "fleet.commands.portal:app",
+        "notices": "fleet.commands.notices:app",
         "config": "fleet.commands.config:app",
         "audit": "fleet.commands.audit:app",
         "browser": "fleet.commands.browser:app",

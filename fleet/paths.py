@@ -336,6 +336,11 @@ class StateDir:
         return self.root / "mandates"
 
     @property
+    def notices(self) -> Path:
+        """Which notices went out, one file per employee."""
+        return self.root / "notices"
+
+    @property
     def portal(self) -> Path:
         """What `fleet portal ingest` took in from the inbox, or refused."""
         return self.root / "portal"
@@ -354,7 +359,7 @@ class StateDir:
     def _folders(self) -> tuple[Path, ...]:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
-            *(self.revocations, self.stopped_services, self.attestations, self.mandates, self.portal),
+            *(self.revocations, self.stopped_services, self.attestations, self.mandates, self.notices, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:

@@ -15,7 +15,7 @@ from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.audit import records
 from fleet.audit.evidence import EvidenceKind, file_name
-from fleet.authority.in_force import InForce
+from fleet.authority.in_force import MandateInForce
 from fleet.errors import AuditError, InputError, SessionError
 from fleet.model import Outcome, Reading, Reason
 from fleet.paths import make_private_dir, write_private
@@ -60,7 +60,7 @@ class AccountVisit:
         self._own = account.employee.accounts[recipe.service]
         self._profile = self._own.profile
         self._outcomes: list[Outcome] = []
-        self._mandates: dict[str, InForce] = {}
+        self._mandates: dict[str, MandateInForce] = {}
         """By control, the mandate that permitted the click."""
 
     async def work(self) -> None:
@@ -190,7 +190,7 @@ class AccountVisit:
         """Check service and mandate again just before the click: a stop, a revocation or an expiry counts."""
         ground, service = self._ground, self._recipe.service
         found = ground.gates.authority(self._employee, service, control)
-        if isinstance(found, InForce):
+        if isinstance(found, MandateInForce):
             self._mandates[control] = found
         return is_shut(service, ground.gates.stopped) or (found if isinstance(found, Reason) else None)
 

@@ -24,7 +24,7 @@ class RevokedAt(Protocol):
 
 
 @dataclass(frozen=True)
-class InForce:
+class MandateInForce:
     """A mandate that is in force. `profile` is the one that the employee entered, if any."""
 
     reference: str
@@ -45,7 +45,7 @@ class Mandates:
 
     def find(
         self, employee: str, claimed: Mandate | None, service: str, control: str | None, today: date
-    ) -> InForce | Reason:
+    ) -> MandateInForce | Reason:
         """Return the mandate under which a control may be visited today (UTC), or why there is none.
 
         Without `control`, any control of the service will do. Mandates are read at each call: one that was revoked or
@@ -64,12 +64,12 @@ class Mandates:
             why = _misses(mandate, service, control) or self.refusal_of_given(mandate, today, revoked_at)
             if why is None:
                 instruction = mandate.instruction
-                return InForce(mandate.reference, mandate.assurance, instruction.profiles.get(service))
+                return MandateInForce(mandate.reference, mandate.assurance, instruction.profiles.get(service))
             refused.append(why)
         if claimed is not None:
             why = self.refusal_of_claimed(claimed, employee, service, today, revoked_at)
             if why is None:
-                return InForce(claimed.reference, Assurance.CLAIMED)
+                return MandateInForce(claimed.reference, Assurance.CLAIMED)
             refused.append(why)
         if not refused:
             return Reason.MANDATE_REVOKED if revoked_at is not None else Reason.NO_MANDATE_GIVEN

@@ -18,7 +18,7 @@ from fleet.errors import AgentError, AuditError, BusyError, FleetError, InputErr
 from fleet.paths import require_private
 from fleet.plan.plan import claimed_operator
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Act, Attest, Erase, Give, Prune, Settle, Writer, perform
+from fleet.state.acts import Act, Attest, Erase, Give, Notify, Prune, Settle, Writer, perform
 
 ANSWER_WITHIN = 5.0
 """Seconds for a healthy agent to answer."""
@@ -109,7 +109,7 @@ def _beside(busy: BusyError, socket: Path, act: Act) -> dict[str, Any]:
         raise AgentGone from None
     client = AgentClient(socket)
     try:
-        if not isinstance(act, Erase | Prune | Attest | Give):
+        if not isinstance(act, Erase | Prune | Attest | Give | Notify):
             return client.require("act", ANSWER_WITHIN, act=act.model_dump(mode="json"))
         client.require("act", ANSWER_WITHIN, act=Settle().model_dump(mode="json"))  # checks that it answers
         return client.require("act", WORK_WITHIN, act=act.model_dump(mode="json"))

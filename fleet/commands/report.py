@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +14,27 @@ from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_run
 from fleet.audit.signed_note import is_signed_by
-from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
+from fleet.commands.options import (
+    INVENTORY,
+    LANGUAGE,
+    RECIPES,
+    REHEARSAL,
+    STATE,
+    settings_of,
+    settings_with_state,
+    with_log,
+    write_output,
+)
+from fleet.commands.status import rows_of_inventory
+from fleet.errors import InputError
+from fleet.inventory.read import Inventory
 from fleet.paths import AuditDir
-from fleet.plan.plan import catalog_for
+from fleet.plan.plan import catalog_for, read_people
+from fleet.recipes.catalog import Catalog
+from fleet.report.counts import counts, render_counts
 from fleet.report.page import render_report
 from fleet.report.translations import requested_translator
+from fleet.settings.resolve import Settings
 
 
 def report(
@@ -27,14 +44,33 @@ def report(
         typer.Option("-o", "--output", metavar="FILE", help="File to write [default: report-RUN.html]."),
     ] = None,
     language: LANGUAGE = None,
+    counts_only: Annotated[
+        bool, typer.Option("--counts", help="Numbers for managers instead: no names, no group below five people.")
+    ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="PREFIX", help="With --counts: by the groups PREFIX_…, such as department."),
+    ] = None,
+    recipes: RECIPES = None,
     rehearsal: REHEARSAL = False,
-    inventory: BESIDE = None,
+    inventory: INVENTORY = None,
     state: STATE = None,
 ) -> None:
     """Write a report of one run as a single HTML file: counts, coverage, who must act, every control.
 
+    With --counts, a page for managers with numbers only, over the whole inventory.
+
     The file needs no network. It contains names and evidence: share it only with people who may see them.
     """
+    if by is not None and not counts_only:
+        raise InputError("--by works only with --counts.")
+    if counts_only:
+        path = output or Path("report-counts.html")
+        everybody, catalog, settings = _people(inventory, recipes, state, rehearsal=rehearsal)
+        found = counts(rows_of_inventory(everybody, settings, catalog, rehearsal=rehearsal), by)
+        write_output(path, render_counts(found, requested_translator(language), datetime.now(UTC), rehearsal=rehearsal))
+        typer.echo(str(path))
+        return
     settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)
     places = settings.state_dir.audit
     log = read_run(places.log, run, rehearsal=rehearsal)
@@ -51,6 +87,15 @@ def report(
     path = output or Path(f"report-{run}.html")
     write_output(path, page)
     typer.echo(str(path))
+
+
+def _people(
+    inventory: list[str] | None, recipes: list[str] | None, state: str | None, *, rehearsal: bool
+) -> tuple[Inventory, Catalog, Settings]:
+    settings = settings_with_state(inventory, state=state, recipes=recipes, rehearsal=rehearsal)
+    everybody, catalog = read_people(settings)
+    everybody.require_own_state(is_rehearsal=rehearsal)
+    return everybody, catalog, settings
 
 
 def _own_checkpoint(places: AuditDir) -> str:

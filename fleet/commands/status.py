@@ -114,6 +114,13 @@ def _drift(report: DriftReport, now: datetime, notifier: Notifier) -> Answer:
     return Answer(drift_fields(report, now), partial(print_drift, screen(), report, now), exit_code, errors)
 
 
+def rows_of_inventory(everybody: Inventory, settings: Settings, catalog: Catalog, *, rehearsal: bool) -> list[Row]:
+    """Return one row for each control of the inventory, with its state in the log."""
+    places = settings.state_dir.audit
+    found = current_states(of_kind(read_records(places.log), rehearsal=rehearsal))
+    return list(_of_inventory(everybody, settings, catalog, known_subjects(places.subjects), found))
+
+
 def _of_inventory(
     inventory: Inventory,
     settings: Settings,

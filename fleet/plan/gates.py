@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 
 from fleet.authority.attestations import Attestations
 from fleet.authority.given import GivenMandates
-from fleet.authority.in_force import InForce, Mandates, RevokedAt
+from fleet.authority.in_force import MandateInForce, Mandates, RevokedAt
 from fleet.authority.inbox import Inbox, WithInbox
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee
@@ -84,7 +84,7 @@ class Gates:
         said = self.attestations.fresh(account.employee.name, account.service, control, today())
         return Refusal(Outcome.ATTESTED, Reason(said.said), said.attested_on) if said else refused
 
-    def authority(self, employee: Employee, service: str, control: str | None) -> InForce | Reason | None:
+    def authority(self, employee: Employee, service: str, control: str | None) -> MandateInForce | Reason | None:
         """Return the mandate for an employee's account, or why there is none; None for `owner: company`."""
         if employee.accounts[service].owner == "company":
             return None
@@ -98,7 +98,7 @@ class Gates:
     def profile(self, employee: Employee, service: str, control: str | None) -> str | None:
         """Return the employee's profile: as they entered it with their mandate, else as the inventory has it."""
         found = self.authority(employee, service, control)
-        entered = found.profile if isinstance(found, InForce) else None
+        entered = found.profile if isinstance(found, MandateInForce) else None
         return entered or employee.accounts[service].profile
 
     def _is_closed(self, employee: Employee, service: str, control: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from fleet.audit import records
 from fleet.audit.current_state import current_states
 from fleet.audit.pseudonyms import Subject
-from fleet.authority.in_force import InForce, Mandates
+from fleet.authority.in_force import MandateInForce, Mandates
 from fleet.authority.instruction import Assurance
 from fleet.errors import InputError
 from fleet.inventory.employee import Employee
@@ -157,7 +157,7 @@ class Publisher:
         services = [service for service, _ in own_accounts if self.catalog.get(service) is not None]
         found = [self.mandates.find(employee.name, employee.mandate, service, None, _today()) for service in services]
         profiles = {
-            service: (one.profile if isinstance(one, InForce) else None) or employee.accounts[service].profile
+            service: (one.profile if isinstance(one, MandateInForce) else None) or employee.accounts[service].profile
             for service, one in zip(services, found, strict=True)
         }
         return Person(
@@ -223,7 +223,7 @@ class Publisher:
         for name in controls:
             service, _, control = name.partition(".")
             found = self.mandates.find(employee.name, employee.mandate, service, control, _today())
-            if isinstance(found, InForce) and found.reference == reference:
+            if isinstance(found, MandateInForce) and found.reference == reference:
                 return True
         return False
 

@@ -31,6 +31,7 @@ from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
 from fleet.paths import StateDir
 from fleet.state.erasure import erase, prune
+from fleet.state.sent_notices import NoticeKind, SentNotice, SentNotices
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Claimed = Annotated[str, StringConstraints(max_length=200)]
@@ -99,6 +100,22 @@ class Give(_Act):
     text: Annotated[str, StringConstraints(max_length=200_000)]
 
 
+class WrittenNotice(_Act):
+    """One notice that went out. A second one with the same `id` records nothing."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    employee: Name
+    kind: Annotated[NoticeKind, Field(strict=False)]
+    sent_on: Annotated[date, Field(strict=False)]
+
+
+class Notify(_Act):
+    """Record notices that went out."""
+
+    act: Literal["notify"] = "notify"
+    notices: Annotated[list[WrittenNotice], Field(max_length=100_000)]
+
+
 class Erase(_Act):
     """Delete all data that leads to these people."""
 
@@ -113,7 +130,7 @@ class Prune(_Act):
     before: Annotated[date, Field(strict=False)]
 
 
-Act = Settle | Checkpoint | Renew | Start | Attest | Give | Erase | Prune
+Act = Settle | Checkpoint | Renew | Start | Attest | Give | Notify | Erase | Prune
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """An act as sent to an agent."""
 
@@ -175,6 +192,8 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
             await _attest(act.statements, writer)
         case Give():
             await _give(act, writer)
+        case Notify():
+            return {"new": await _notify(act.notices, writer)}
         case Erase():
             for employee in act.employees:
                 why = needs(employee)
@@ -276,6 +295,30 @@ async def _record_statement(one: Statement, subject: Subject, log: AuditLog) -> 
     else:
         said = {"said": one.said, "attested_on": day, "assurance": one.assurance}
         await log.append(records.CONTROL_ATTESTED, None, **about, **said)
+
+
+async def _notify(notices: Sequence[WrittenNotice], writer: Writer) -> int:
+    """Record notices that are not recorded yet, then store them; return how many."""
+    store = SentNotices(writer.state.notices)
+    new = [one for one in notices if all(one.id != before.id for before in store.of(one.employee))]
+    known = writer.subjects.everybody()
+    subjects = known | writer.subjects.of({one.employee: None for one in new if one.employee not in known})
+    await asyncio.gather(
+        *(
+            writer.log.append(
+                records.NOTICE_SENT,
+                None,
+                subject=subjects[one.employee].pseudonym,
+                operator=os.getuid(),
+                kind=one.kind,
+                sent_on=one.sent_on.isoformat(),
+            )
+            for one in new
+        )
+    )
+    for one in new:
+        store.put(one.employee, SentNotice(id=one.id, kind=one.kind, sent_on=one.sent_on))
+    return len(new)
 
 
 async def _give(act: Give, writer: Writer) -> None:

@@ -26,6 +26,7 @@ from fleet.authority.given import GivenMandates
 from fleet.model import RUN_ID
 from fleet.paths import StateDir, sync_folder, write_private
 from fleet.sessions.store import SessionStore
+from fleet.state.sent_notices import SentNotices
 
 CUT_OFF = 40
 """Older versions kept at most this many characters of a file's name in its temporary name."""
@@ -53,7 +54,7 @@ class _Traces:
 
 
 async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
-    """Delete each person's row, key, sessions, pictures, attestations and given mandates. Revocations stay.
+    """Delete each person's row, key, sessions, pictures, attestations, mandates and sent notices. Revocations stay.
 
     People without any data are omitted. All erasures are recorded before anything is deleted. Raises as
     `AuditLog` and `Subjects` do; a person not erased by then is still known and can be erased again.
@@ -112,6 +113,7 @@ def _look_among_acts(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
 
 def _delete(state: StateDir, found: Mapping[str, _Traces]) -> None:
     store, attestations, given = SessionStore(state), Attestations(state.attestations), GivenMandates(state.mandates)
+    notices = SentNotices(state.notices)
     for name, one in found.items():
         for path in (*one.pictures, *one.rests, *one.acts):
             path.unlink(missing_ok=True)
@@ -119,6 +121,7 @@ def _delete(state: StateDir, found: Mapping[str, _Traces]) -> None:
             store.remove(name, service)
         attestations.forget(name)
         given.forget(name)
+        notices.forget(name)
 
 
 def _is_rest_of(name: str, employee: str) -> bool:

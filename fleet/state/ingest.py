@@ -104,7 +104,12 @@ class Ingest:
         return taken, 0, None
 
     def _moved(self, one: Arrived, refusal: str | None) -> Taken:
-        """Keep what was read, never the file itself: its writer may still have it open."""
+        """Keep what was read, never the file itself: its writer may still have it open.
+
+        Of a control that an employee closed nothing is kept: a reminder that was not answered leaves no file either.
+        """
+        if refusal is None and isinstance(one.act, CloseAct):
+            return Taken(one.name, one.act, None, self.inbox.remove(one.name))
         folder = self.state.portal / ("done" if refusal is None else "refused")
         make_private_dir(folder)
         name = one.name if is_ours(one.name) else f"{hashlib.sha256(os.fsencode(one.name)).hexdigest()[:32]}.json"

@@ -15,7 +15,7 @@ import pytest
 
 from fleet.authority.blocklist import Blocklist
 from fleet.authority.given import GivenMandates
-from fleet.authority.in_force import InForce, Mandates
+from fleet.authority.in_force import MandateInForce, Mandates
 from fleet.authority.mandates import Mandate, Revocations
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee
@@ -36,7 +36,7 @@ def lacking(revocations: Revocations) -> Reason | None:
     """Why Anna's account at LinkedIn may not be visited."""
     mandates = Mandates(revocations, GivenMandates(revocations.folder.parent / "mandates"))
     found = mandates.find("anna", MANDATE, "linkedin", "ai_training", DAY)
-    return None if isinstance(found, InForce) else found
+    return None if isinstance(found, MandateInForce) else found
 
 
 @pytest.fixture

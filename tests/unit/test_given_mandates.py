@@ -16,7 +16,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from fleet.audit.segments import read_records
 from fleet.authority.attestations import Attestation, Attestations
 from fleet.authority.given import Given, GivenMandate, GivenMandates
-from fleet.authority.in_force import InForce, Mandates
+from fleet.authority.in_force import MandateInForce, Mandates
 from fleet.authority.inbox import Inbox, WithInbox
 from fleet.authority.instruction import Assurance
 from fleet.authority.mandates import Mandate, Revocations
@@ -389,7 +389,7 @@ def mandates(tmp_path: Path) -> Mandates:
 
 def found(
     mandates: Mandates, *given: GivenMandate, claimed: Mandate | None = None, control: str = "ai_training"
-) -> InForce | Reason:
+) -> MandateInForce | Reason:
     mandates.given.put(Given(employee="anna", mandates=given))
     return mandates.find("anna", claimed, "linkedin", control, TODAY)
 
@@ -397,9 +397,9 @@ def found(
 class TestInForce:
     def test_what_the_employee_gave_goes_before_what_is_claimed(self, mandates: Mandates) -> None:
         """With the profile that they entered."""
-        assert found(mandates, claimed=CLAIMED) == InForce("M", Assurance.CLAIMED)
+        assert found(mandates, claimed=CLAIMED) == MandateInForce("M", Assurance.CLAIMED)
         own = mandate(NOW)
-        assert found(mandates, own, claimed=CLAIMED) == InForce(own.reference, Assurance.OIDC, "anna-keller")
+        assert found(mandates, own, claimed=CLAIMED) == MandateInForce(own.reference, Assurance.OIDC, "anna-keller")
 
     @pytest.mark.parametrize(
         ("changed", "reason"),
@@ -415,7 +415,7 @@ class TestInForce:
     ) -> None:
         """A control that came later is not covered; an older one that does cover it still counts."""
         assert found(mandates, mandate(NOW, **changed)) is reason
-        assert isinstance(found(mandates, mandate(NOW), mandate(NOW, **changed)), InForce)
+        assert isinstance(found(mandates, mandate(NOW), mandate(NOW, **changed)), MandateInForce)
 
     @pytest.mark.parametrize(
         ("weakest", "assurance", "counts"),
@@ -433,7 +433,7 @@ class TestInForce:
     ) -> None:
         """A session without a fresh sign-in only by name."""
         strict = Mandates(mandates.revocations, mandates.given, weakest)
-        assert isinstance(found(strict, mandate(NOW, assurance)), InForce) == counts
+        assert isinstance(found(strict, mandate(NOW, assurance)), MandateInForce) == counts
 
     def test_what_is_claimed_can_be_refused(self, mandates: Mandates) -> None:
         """For all of the organization."""
@@ -445,7 +445,7 @@ class TestInForce:
         Revocations(tmp_path / "revocations").add("anna", TODAY, at=NOW)
         before, just_after, after = (mandate(NOW + timedelta(minutes=minutes)) for minutes in (-1, 4, 6))
         assert found(mandates, before, just_after, claimed=CLAIMED) is Reason.MANDATE_REVOKED
-        assert isinstance(found(mandates, after, claimed=CLAIMED), InForce)
+        assert isinstance(found(mandates, after, claimed=CLAIMED), MandateInForce)
         Revocations(tmp_path / "revocations").add("anna", TODAY, at=NOW + timedelta(hours=1))
         assert found(mandates, after, claimed=CLAIMED) is Reason.MANDATE_REVOKED
 

@@ -118,6 +118,14 @@ class TestIngest:
         assert ingest()["taken"] == {"attest": 2}
         assert Attestations(state_of(place).attestations).of("anna") == ()
 
+    def test_of_what_was_closed_no_file_is_kept(self, place: Path) -> None:
+        """Nobody can look up later who answered so, and who did not answer."""
+        put(place, {name: value for name, value in said(act="close").items() if name != "said"})
+        assert ingest()["taken"] == {"close": 1}
+        state = state_of(place)
+        assert [one.said for one in Attestations(state.attestations).of("anna")] == ["closed"]
+        assert list(state.portal.glob("*/*.json")) == []
+
     def test_a_revocation_becomes_the_states_own(self, place: Path) -> None:
         """It counts before, and after; and it is recorded."""
         put(place, revoked())

@@ -20,8 +20,9 @@ from tests.conftest import ROOT
 
 REPORT = ROOT / "fleet" / "report"
 PORTAL = ROOT / "fleet" / "portal"
+NOTICES = ROOT / "fleet" / "notices"
 _SAID = re.compile(r"""(?:\bsay|\bwords)\(\s*"((?:[^"\\]|\\.)*)\"""")
-OTHERS = {"in", "out", "before", "after", "the service"}
+OTHERS = {"in", "out", "before", "after", "the service", "all", "others"}
 """Said through variables, so that no search finds them."""
 
 
@@ -30,7 +31,7 @@ def said() -> set[str]:
     sources = [*REPORT.glob("*.py"), *REPORT.glob("templates/*.j2")]
     found = {text for path in sources for text in _SAID.findall(path.read_text("utf-8"))}
     outcomes = {outcome.value.replace("_", " ") for outcome in Outcome}
-    for path in PORTAL.glob("templates/*.j2"):
+    for path in [*NOTICES.glob("*.py"), *PORTAL.glob("templates/*.j2"), *NOTICES.glob("templates/*.j2")]:
         found.update(_SAID.findall(path.read_text("utf-8")))
     for path in PORTAL.glob("*.py"):
         found.update(marked(path.read_text("utf-8")))
