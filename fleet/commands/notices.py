@@ -40,7 +40,7 @@ from fleet.recipes.catalog import Catalog
 from fleet.report.receipt import entries_of, render_receipt
 from fleet.report.translations import translator_for
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Attest, Notify, Statement, WrittenNotice
+from fleet.state.employee_acts import Attest, Notify, Statement, WrittenNotice
 from fleet.state.sent_notices import NoticeKind, SentNotices
 
 app = typer.Typer(no_args_is_help=True, help="Write mail to employees, and record what went out.")

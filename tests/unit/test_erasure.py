@@ -20,9 +20,9 @@ from fleet.audit.verify import Verdict, verify
 from fleet.errors import AuditError, BusyError, InputError
 from fleet.paths import StateDir, write_private
 from fleet.state import erasure
-from fleet.state.acts import Writer
 from fleet.state.create import make_state
 from fleet.state.erasure import Erased
+from fleet.state.writer import Writer
 from tests.logs import FINISHED, STARTED, shrink
 
 NAMES = {"anna.keller": "de", "brian.walsh": None}
