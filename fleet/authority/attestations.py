@@ -97,7 +97,3 @@ class Attestations:
             return False
         self._files.put(_Content(employee=employee, attestations=tuple(others)))
         return True
-
-    def forget(self, employee: str) -> None:
-        """Delete an employee's file. Raises OSError."""
-        self._files.forget(employee)

@@ -101,7 +101,3 @@ class GivenMandates:
     def text(self, sha256: str) -> bytes:
         """Return a stored text. Raises OSError."""
         return read_regular(self.texts / f"{sha256}.txt", MAX_BYTES)
-
-    def forget(self, employee: str) -> None:
-        """Delete an employee's file. Raises OSError."""
-        self._files.forget(employee)

@@ -58,10 +58,6 @@ class PersonFiles(Generic[Content]):
         make_private_dir(self.folder)
         write_private(self._path(content.employee), content.model_dump_json(indent=1).encode(), durable=True)
 
-    def forget(self, employee: str) -> None:
-        """Delete an employee's file. Raises OSError."""
-        self._path(employee).unlink(missing_ok=True)
-
     def _path(self, employee: str) -> Path:
         if not SAFE_NAME.fullmatch(employee):
             raise InputError(f"'{employee}' cannot be looked up in {self.folder}: it is not a safe name.")

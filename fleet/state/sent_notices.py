@@ -56,10 +56,6 @@ class SentNotices:
         """Add a notice; durable on return. Raises OSError."""
         self._files.put(_Content(employee=employee, sent=(*self.of(employee), notice)))
 
-    def forget(self, employee: str) -> None:
-        """Delete an employee's file. Raises OSError."""
-        self._files.forget(employee)
-
 
 def next_kind(sent: tuple[SentNotice, ...], today: date) -> NoticeKind | None:
     """Return the notice to send to somebody who has not answered, or None if it is too early or enough.

@@ -232,6 +232,15 @@ class TestIngest:
         """For whoever writes such files."""
         assert json.loads(fleet("portal", "schema").stdout) == ACT.json_schema()
 
+    def test_who_was_in_no_run_is_erased_as_well(self, place: Path) -> None:
+        """Somebody of whom there is nothing but an act that was refused, or that they revoked."""
+        put(place, said(employee="zoe"))
+        put(place, revoked("yan"))
+        ingest(2)
+        assert [fleet("audit", "erase", name).returncode for name in ("zoe", "yan")] == [0, 0]
+        assert list(state_of(place).portal.glob("*/*.json")) == []
+        assert "yan" in Revocations(state_of(place).revocations)
+
     def test_whose_data_is_erased_has_no_act_left(self, place: Path) -> None:
         """Neither taken in nor refused; others keep theirs."""
         for act in (said(), said(employee="ben"), said(control="ads")):
