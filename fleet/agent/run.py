@@ -42,8 +42,9 @@ from fleet.plan.plan import (
 from fleet.recipes.catalog import Catalog
 from fleet.rehearsal.stage import raise_stage
 from fleet.sessions.store import SessionStore, read_identity
-from fleet.state.acts import Act, Writer, perform, settle
+from fleet.state.acts import Act, perform, settle
 from fleet.state.create import make_state
+from fleet.state.writer import Writer
 from fleet.visit.visit import Here, NotBegun, Visitor
 
 

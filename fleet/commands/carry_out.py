@@ -18,7 +18,9 @@ from fleet.errors import AgentError, AuditError, BusyError, FleetError, InputErr
 from fleet.paths import require_private
 from fleet.plan.plan import claimed_operator
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Act, Attest, Erase, Give, Notify, Prune, Settle, Writer, perform
+from fleet.state.acts import Act, Erase, Prune, Settle, perform
+from fleet.state.employee_acts import Attest, Give, Notify
+from fleet.state.writer import Writer
 
 ANSWER_WITHIN = 5.0
 """Seconds for a healthy agent to answer."""

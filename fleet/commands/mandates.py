@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Column
 
 from fleet.audit.pseudonyms import known_names
 from fleet.authority.given import GivenMandates
@@ -124,7 +125,8 @@ def list_(
 ) -> Answer:
     """List all mandates, what each covers, and what opens or shuts it; then the revocations.
 
-    Mandates that employees gave are in the state; those that an administrator wrote down are in the inventory.
+    Mandates that employees gave are in the state; those that an administrator wrote down are in the inventory. The JSON
+    has their first day and reference, too.
     """
     settings = settings_with_state(inventory, state=state, recipes=recipes, rehearsal=rehearsal)
     people_of_inventory = _people_of_inventory(settings, rehearsal=rehearsal)
@@ -134,10 +136,10 @@ def list_(
 
     def show() -> None:
         if found:
-            table = plain("employee", "assurance", "covers", "from", "to", "reference", "state")
+            table = plain(Column("employee", no_wrap=True), "state", "assurance", "until", "covers")
             for one in found:
-                covers, dates = ", ".join(one.covers), (one.granted_on.isoformat(), one.expires_on.isoformat())
-                table.add_row(one.employee, one.assurance, covers, *dates, one.reference[:12], one.state)
+                until, covers = one.expires_on.isoformat(), ", ".join(one.covers)
+                table.add_row(one.employee, one.state, one.assurance, until, covers)
             people.print(table)
         else:
             typer.echo("There are no mandates.")

@@ -40,7 +40,7 @@ from fleet.recipes.catalog import Catalog
 from fleet.report.receipt import entries_of, render_receipt
 from fleet.report.translations import translator_for
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Attest, Notify, Statement
+from fleet.state.employee_acts import Attest, Notify, Statement
 from fleet.state.ingest import BATCH
 from fleet.state.sent_notices import NoticeKind, SentNotices
 

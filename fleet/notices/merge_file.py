@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from fleet.audit.export import csv_cell, csv_row
 from fleet.errors import InputError
 from fleet.paths import read_regular
-from fleet.state.acts import WrittenNotice
+from fleet.state.employee_acts import WrittenNotice
 from fleet.state.sent_notices import NoticeKind
 
 NAME = "notices.csv"

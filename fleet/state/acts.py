@@ -10,50 +10,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, date
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import Field, StringConstraints, TypeAdapter
 
 from fleet.audit import records
-from fleet.audit.keys import read_signing_key
-from fleet.audit.log import AuditLog
 from fleet.audit.maintenance import beat
-from fleet.audit.pseudonyms import Subject, Subjects
-from fleet.authority.attestations import Answer, Attestation, Attestations, Control, Name, Service
+from fleet.audit.pseudonyms import Subject
+from fleet.authority.attestations import Name, Service
 from fleet.authority.blocklist import Blocklist, Entry
-from fleet.authority.given import MAX_MANDATES, GivenMandate, GivenMandates
-from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
-from fleet.paths import StateDir
+from fleet.state.employee_acts import Attest, Give, Notify, attest, give, notify
 from fleet.state.erasure import erase, prune
-from fleet.state.sent_notices import Controls, NoticeId, NoticeKind, SentNotice, SentNotices
+from fleet.state.writer import StrictAct, Writer
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Claimed = Annotated[str, StringConstraints(max_length=200)]
 
 
-class _Act(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Settle(_Act):
+class Settle(StrictAct):
     """Record revocations and stops that are not in the log yet. Every other act does this first."""
 
     act: Literal["settle"] = "settle"
 
 
-class Checkpoint(_Act):
+class Checkpoint(StrictAct):
     """Record a heartbeat and sign the log."""
 
     act: Literal["checkpoint"] = "checkpoint"
 
 
-class Renew(_Act):
+class Renew(StrictAct):
     """Make a revoked mandate valid again."""
 
     act: Literal["renew"] = "renew"
@@ -62,7 +52,7 @@ class Renew(_Act):
     operator_claimed: Claimed | None
 
 
-class Start(_Act):
+class Start(StrictAct):
     """Allow a stopped service again."""
 
     act: Literal["start"] = "start"
@@ -71,61 +61,14 @@ class Start(_Act):
     operator_claimed: Claimed | None
 
 
-class Statement(_Act):
-    """What an employee says that they did at one control; without `said` an earlier statement is withdrawn."""
-
-    employee: Name
-    service: Service
-    control: Control
-    said: Answer | None
-    at: Annotated[AwareDatetime, Field(strict=False)]
-    assurance: Literal["oidc_session"]
-
-
-class Attest(_Act):
-    """Take in what employees say, in this order."""
-
-    act: Literal["attest"] = "attest"
-    statements: Annotated[list[Statement], Field(max_length=1000)]
-
-
-class Give(_Act):
-    """Take in a mandate that was checked, with the text that the employee agreed to."""
-
-    act: Literal["give"] = "give"
-    mandate: Annotated[GivenMandate, Field(strict=False)]
-    at: Annotated[AwareDatetime, Field(strict=False)]
-    """When it was given, by the clock that also dates what employees close."""
-    issuer: Annotated[str, StringConstraints(max_length=500)]
-    text: Annotated[str, StringConstraints(max_length=200_000)]
-
-
-class WrittenNotice(_Act):
-    """One notice that went out. A second one with the same `id` records nothing."""
-
-    id: NoticeId
-    employee: Name
-    kind: Annotated[NoticeKind, Field(strict=False)]
-    written_at: Annotated[AwareDatetime, Field(strict=False)]
-    sent_on: Annotated[date, Field(strict=False)]
-    controls: Annotated[Controls, Field(strict=False)]
-
-
-class Notify(_Act):
-    """Record notices that went out."""
-
-    act: Literal["notify"] = "notify"
-    notices: Annotated[list[WrittenNotice], Field(max_length=1000)]
-
-
-class Erase(_Act):
+class Erase(StrictAct):
     """Delete all data that leads to these people."""
 
     act: Literal["erase"] = "erase"
     employees: Annotated[list[Annotated[str, StringConstraints(max_length=1000)]], Field(max_length=100_000)]
 
 
-class Prune(_Act):
+class Prune(StrictAct):
     """Remove the records of runs that ended before a day (UTC)."""
 
     act: Literal["prune"] = "prune"
@@ -135,37 +78,6 @@ class Prune(_Act):
 Act = Settle | Checkpoint | Renew | Start | Attest | Give | Notify | Erase | Prune
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """An act as sent to an agent."""
-
-
-@dataclass(frozen=True)
-class Writer:
-    """The holder of a state's audit log."""
-
-    state: StateDir
-    log: AuditLog
-    subjects: Subjects
-
-    @cached_property
-    def revocations(self) -> Revocations:
-        """The revoked mandates. From here on, a missing folder counts as all revoked."""
-        revocations = Revocations(self.state.revocations)
-        revocations.prepare()
-        return revocations
-
-    @cached_property
-    def stopped(self) -> Blocklist:
-        """The stopped services. From here on, a missing folder counts as all stopped."""
-        stopped = Blocklist(self.state.stopped_services)
-        stopped.prepare()
-        return stopped
-
-    @classmethod
-    @contextlib.contextmanager
-    def opened(cls, state: StateDir, log_key: Path, owner: str, patience: float = 0.0) -> Iterator[Writer]:
-        """Open the writer of a state for the duration of the block. Raises as `AuditLog` and `Subjects` do."""
-        log = AuditLog(state.audit, owner, read_signing_key(state.audit, log_key), patience=patience)
-        with contextlib.closing(log), contextlib.closing(Subjects(state.audit.subjects)) as subjects:
-            yield cls(state, log, subjects)
 
 
 async def perform(act: Act, writer: Writer, needs: Callable[[str], str | None] = lambda _: None) -> dict[str, Any]:
@@ -191,11 +103,11 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
         case Start():
             await _start(act, writer)
         case Attest():
-            await _attest(act.statements, writer)
+            await attest(act.statements, writer)
         case Give():
-            await _give(act, writer)
+            await give(act, writer)
         case Notify():
-            return {"new": await _notify(act.notices, writer)}
+            return {"new": await notify(act.notices, writer)}
         case Erase():
             for employee in act.employees:
                 why = needs(employee)
@@ -283,94 +195,3 @@ async def _start(act: Start, writer: Writer) -> None:
         reference=act.reference,
     )
     writer.stopped.remove(act.service)
-
-
-def _day(one: Statement) -> date:
-    return one.at.astimezone(UTC).date()
-
-
-async def _record_statement(one: Statement, subject: Subject, log: AuditLog) -> None:
-    about = {"subject": subject.pseudonym, "service": one.service, "control": one.control, "operator": os.getuid()}
-    day = _day(one).isoformat()
-    if one.said == "closed":
-        await log.append(records.CONTROL_CLOSED, None, **about, closed_on=day)
-    else:
-        said = {"said": one.said, "attested_on": day, "assurance": one.assurance}
-        await log.append(records.CONTROL_ATTESTED, None, **about, **said)
-
-
-async def _notify(notices: Sequence[WrittenNotice], writer: Writer) -> int:
-    """Record notices that are not recorded yet, then store them; return how many."""
-    store = SentNotices(writer.state.notices)
-    new = [one for one in notices if all(one.id != before.id for before in store.of(one.employee))]
-    known = writer.subjects.everybody()
-    subjects = known | writer.subjects.of({one.employee: None for one in new if one.employee not in known})
-    await asyncio.gather(
-        *(
-            writer.log.append(
-                records.NOTICE_SENT,
-                None,
-                subject=subjects[one.employee].pseudonym,
-                operator=os.getuid(),
-                kind=one.kind,
-                sent_on=one.sent_on.isoformat(),
-            )
-            for one in new
-        )
-    )
-    for one in new:
-        notice = SentNotice(**one.model_dump(exclude={"employee"}))
-        store.put(one.employee, notice)
-    return len(new)
-
-
-async def _give(act: Give, writer: Writer) -> None:
-    """Record a mandate, then let it count; what the employee closed before is open again."""
-    mandate, instruction = act.mandate, act.mandate.instruction
-    employee, store = instruction.employee, GivenMandates(writer.state.mandates)
-    given = store.of(employee)
-    known = writer.subjects.everybody()
-    subject = known.get(employee) or writer.subjects.of({employee: None})[employee]
-    await writer.log.append(
-        records.MANDATE_GIVEN,
-        None,
-        subject=subject.pseudonym,
-        operator=os.getuid(),
-        mandate_hmac=subject.hmac("mandate", mandate.reference),
-        controls=list(instruction.controls),
-        granted_on=instruction.granted_on.isoformat(),
-        expires_on=instruction.expires_on.isoformat(),
-        assurance=mandate.assurance,
-        issuer=act.issuer,
-        token_hmac=subject.hmac("token", mandate.id_token),
-        key_thumbprint=mandate.key_thumbprint,
-        text_sha256=instruction.text.sha256,
-        text_version=instruction.text.version,
-        language=instruction.text.language,
-    )
-    store.keep_text(instruction.text.sha256, act.text.encode())
-    attestations = Attestations(writer.state.attestations)
-    for name in instruction.controls:
-        service, _, control = name.partition(".")
-        answer = attestations.find(employee, service, control)
-        if answer is not None and answer.is_closed and (answer.at is None or answer.at < act.at):
-            attestations.remove(employee, service, control)
-    store.put(given.model_copy(update={"mandates": (*given.mandates, mandate)[-MAX_MANDATES:]}))
-
-
-async def _attest(statements: Sequence[Statement], writer: Writer) -> None:
-    attestations = Attestations(writer.state.attestations)
-    known = writer.subjects.everybody()
-    subjects = known | writer.subjects.of({one.employee: None for one in statements if one.employee not in known})
-    for one in statements:
-        if one.said is None:  # what takes away takes effect first
-            attestations.remove(one.employee, one.service, one.control)
-    await asyncio.gather(*(_record_statement(one, subjects[one.employee], writer.log) for one in statements))
-    for one in statements:
-        if one.said is None:
-            attestations.remove(one.employee, one.service, one.control)
-        else:
-            answer = Attestation(
-                service=one.service, control=one.control, said=one.said, attested_on=_day(one), at=one.at
-            )
-            attestations.put(one.employee, answer)

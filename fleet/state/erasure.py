@@ -21,12 +21,9 @@ from fleet.audit.keys import read_keys
 from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subjects
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_records, segments
-from fleet.authority.attestations import Attestations
-from fleet.authority.given import GivenMandates
 from fleet.model import RUN_ID
 from fleet.paths import StateDir, sync_folder, write_private
 from fleet.sessions.store import SessionStore
-from fleet.state.sent_notices import SentNotices
 
 CUT_OFF = 40
 """Older versions kept at most this many characters of a file's name in its temporary name."""
@@ -51,6 +48,13 @@ class _Traces:
     rests: list[Path] = field(default_factory=list)
     acts: list[Path] = field(default_factory=list)
     """Files that `fleet portal ingest` took in or refused."""
+    own: list[Path] = field(default_factory=list)
+    """Files of this person alone: what they said, gave and were sent."""
+
+    @property
+    def is_anything(self) -> bool:
+        """True if there is anything to delete."""
+        return self.pseudonym is not None or any((self.services, self.rests, self.acts, self.own))
 
 
 async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
@@ -62,7 +66,7 @@ async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: I
     known = subjects.everybody()
     wanted = {name: _Traces(known[name].pseudonym if name in known else None) for name in employees}
     await asyncio.to_thread(_look, state, wanted)
-    found = {name: one for name, one in wanted.items() if one.pseudonym or one.services}
+    found = {name: one for name, one in wanted.items() if one.is_anything}
     erased = {name: Erased(one.pseudonym, len(one.services), len(one.pictures)) for name, one in found.items()}
     subjects.lock()
     try:
@@ -87,6 +91,10 @@ def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
         if session.employee in wanted:
             wanted[session.employee].services.append(session.service)
     _look_among_acts(state, wanted)
+    for folder in (state.attestations, state.mandates, state.notices):
+        for path in folder.glob("*.json"):
+            if path.stem in wanted:
+                wanted[path.stem].own.append(path)
     by_pseudonym = {one.pseudonym: one for one in wanted.values() if one.pseudonym}
     # Includes files left by a crash: temporary names begin with a dot.
     for path in state.evidence.glob("*/*"):
@@ -112,16 +120,12 @@ def _look_among_acts(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
 
 
 def _delete(state: StateDir, found: Mapping[str, _Traces]) -> None:
-    store, attestations, given = SessionStore(state), Attestations(state.attestations), GivenMandates(state.mandates)
-    notices = SentNotices(state.notices)
+    store = SessionStore(state)
     for name, one in found.items():
-        for path in (*one.pictures, *one.rests, *one.acts):
+        for path in (*one.pictures, *one.rests, *one.acts, *one.own):
             path.unlink(missing_ok=True)
         for service in one.services:
             store.remove(name, service)
-        attestations.forget(name)
-        given.forget(name)
-        notices.forget(name)
 
 
 def _is_rest_of(name: str, employee: str) -> bool:

@@ -20,7 +20,7 @@ from fleet.inventory.employee import Employee
 from fleet.paths import read_regular
 from fleet.recipes.recipe import Recipe
 from fleet.settings.values import PortalSite
-from fleet.state.acts import Give
+from fleet.state.employee_acts import Give
 from fleet.state.provider_keys import ProviderKeys
 from fleet.validation import mistakes
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from fleet.authority.inbox import Act, Arrived, AttestAct, CloseAct, Inbox, MandateAct, RevokeAct, is_ours
 from fleet.errors import FleetError, InputError
 from fleet.paths import StateDir, make_private_dir, write_private
-from fleet.state.acts import Attest, Give, Statement
+from fleet.state.employee_acts import Attest, Give, Statement
 
 BATCH = 500
 """Statements recorded together: they share the log's syncs."""

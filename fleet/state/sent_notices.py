@@ -7,16 +7,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from fleet.authority.attestations import Name
 from fleet.authority.instruction import ControlName
-from fleet.errors import InputError
-from fleet.model import SAFE_NAME
-from fleet.paths import look, make_private_dir, read_regular, write_private
+from fleet.authority.person_files import PersonFile, PersonFiles
 
-MAX_BYTES = 1024 * 1024
 MAX_CONTROLS = 500
+NoticeId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Controls = Annotated[tuple[ControlName, ...], Field(max_length=MAX_CONTROLS)]
 
 
 class NoticeKind(StrEnum):
@@ -28,10 +26,6 @@ class NoticeKind(StrEnum):
     """The same again; two at most."""
     RECEIPT = "receipt"
     """What was switched for them."""
-
-
-NoticeId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-Controls = Annotated[tuple[ControlName, ...], Field(max_length=MAX_CONTROLS)]
 
 
 class SentNotice(BaseModel):
@@ -47,42 +41,21 @@ class SentNotice(BaseModel):
     controls: Controls
 
 
-class _Content(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    employee: Name
+class _Content(PersonFile):
     sent: Annotated[tuple[SentNotice, ...], Field(max_length=1000)] = ()
 
 
 class SentNotices:
-    """A folder with one file per employee. Only the audit log's writer changes it, after the record."""
+    """What was sent, one file per employee."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self._files = PersonFiles(folder, _Content)
 
     def of(self, employee: str) -> tuple[SentNotice, ...]:
         """Return what an employee was sent, in order. Raises InputError for a file that cannot be read."""
-        path = self._path(employee)
-        if look(path) is None:
-            return ()
-        try:
-            return _Content.model_validate_json(read_regular(path, MAX_BYTES)).sent
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror}); fix its mode or disk.") from None
-        except ValidationError:
-            raise InputError(f"{path} is damaged; restore it from a backup, or delete it to begin anew.") from None
+        content = self._files.of(employee)
+        return content.sent if content else ()
 
     def put(self, employee: str, notice: SentNotice) -> None:
         """Add a notice; durable on return. Raises OSError."""
-        make_private_dir(self.folder)
-        content = _Content(employee=employee, sent=(*self.of(employee), notice))
-        write_private(self._path(employee), content.model_dump_json(indent=1).encode(), durable=True)
-
-    def forget(self, employee: str) -> None:
-        """Delete an employee's file. Raises OSError."""
-        self._path(employee).unlink(missing_ok=True)
-
-    def _path(self, employee: str) -> Path:
-        if not SAFE_NAME.fullmatch(employee):
-            raise InputError(f"'{employee}' cannot be looked up in {self.folder}: it is not a safe name.")
-        return self.folder / f"{employee}.json"
+        self._files.put(_Content(employee=employee, sent=(*self.of(employee), notice)))

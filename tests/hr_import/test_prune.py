@@ -20,9 +20,9 @@ from fleet.authority.mandates import Revocations
 from fleet.hr_import.hr_yml import Entry, render_hr_file
 from fleet.paths import StateDir, default_log_key, default_state
 from fleet.state import erasure
-from fleet.state.acts import Writer
 from fleet.state.erasure import Erased
 from fleet.state.leavers import Leaver, find_leavers
+from fleet.state.writer import Writer
 from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.logs import FINISHED, STARTED

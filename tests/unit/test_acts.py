@@ -42,8 +42,8 @@ from fleet.paths import StateDir, default_identity, default_log_key, default_sta
 from fleet.plan.plan import PlannedAccount
 from fleet.sessions.storage_state import StorageState
 from fleet.sessions.store import Opened, SessionStore
-from fleet.state.acts import Writer
 from fleet.state.create import make_state
+from fleet.state.writer import Writer
 from fleet.visit.visit import ControlResult, Ending, Journal, Order
 from tests.commands import fleet
 from tests.logs import STARTED, finish

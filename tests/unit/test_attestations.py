@@ -32,8 +32,9 @@ from fleet.report.junit import junit
 from fleet.report.status import Coverage, Row, next_steps
 from fleet.run.run_report import RunReport
 from fleet.settings.resolve import Given, configure
-from fleet.state.acts import ACT, Writer, perform
+from fleet.state.acts import ACT, perform
 from fleet.state.create import make_state
+from fleet.state.writer import Writer
 from tests.commands import fleet
 from tests.inventories import at_linkedin
 from tests.logs import FINISHED, open_log

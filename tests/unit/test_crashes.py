@@ -26,9 +26,9 @@ from fleet.audit.segments import read_records
 from fleet.audit.verify import Verdict, verify
 from fleet.errors import AuditError
 from fleet.paths import AuditDir, StateDir
-from fleet.state.acts import Writer
 from fleet.state.create import make_state
 from fleet.state.erasure import erase, prune
+from fleet.state.writer import Writer
 from tests.logs import abandon, finish, log_path, open_log, shrink
 from tests.sizes import cases
 

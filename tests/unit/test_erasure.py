@@ -20,9 +20,9 @@ from fleet.audit.verify import Verdict, verify
 from fleet.errors import AuditError, BusyError, InputError
 from fleet.paths import StateDir, write_private
 from fleet.state import erasure
-from fleet.state.acts import Writer
 from fleet.state.create import make_state
 from fleet.state.erasure import Erased
+from fleet.state.writer import Writer
 from tests.logs import FINISHED, STARTED, shrink
 
 NAMES = {"anna.keller": "de", "brian.walsh": None}
@@ -161,7 +161,8 @@ class TestErase:
             "brian.walsh": (1, 1),
             "new.person": (1, 0),
         }
-        assert sorted(asked) == ["VACUUM", "evidence", "portal", "sessions", "sessions"]
+        once = ["attestations", "evidence", "mandates", "notices", "portal"]
+        assert sorted(asked) == ["VACUUM", *once, "sessions", "sessions"]
         assert known_names(state.audit.subjects) == {} and list(state.sessions.iterdir()) == []
         assert [record["event"] for record in everything(state)][-3:] == ["subject.erased"] * 3
 

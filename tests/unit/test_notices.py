@@ -33,7 +33,7 @@ from fleet.plan.forecast import Forecast
 from fleet.plan.plan import PlannedAccount
 from fleet.recipes.catalog import load_catalog
 from fleet.settings.resolve import Given, configure
-from fleet.state.acts import Attest
+from fleet.state.employee_acts import Attest
 from fleet.state.sent_notices import NoticeKind, SentNotice, SentNotices
 from tests.commands import fleet
 from tests.logs import INTENDED, STARTED

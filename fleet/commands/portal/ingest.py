@@ -34,7 +34,8 @@ from fleet.recipes.catalog import Catalog
 from fleet.report.envelope import Answer
 from fleet.report.translations import visible
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Give, Settle
+from fleet.state.acts import Settle
+from fleet.state.employee_acts import Give
 from fleet.state.given_checks import GivenChecks
 from fleet.state.ingest import Ingest, Ingested, Taken, revoked_at
 from fleet.state.provider_keys import ProviderKeys
