@@ -9,6 +9,7 @@ from email.errors import MessageDefect
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
@@ -166,6 +167,7 @@ def _address(text: str, name: str = "") -> Address | None:
     return address if address.addr_spec == text and text.isascii() and address.domain else None
 
 
+@cache
 def _templates(words: Translator, *, is_page: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("fleet.notices"),

@@ -46,6 +46,7 @@ SESSION = {
     "origins": [],
 }
 REVOKED = {"v": 1, "act": "revoke", "employee": "brian.walsh", "at": "2026-11-01T10:00:00Z"}
+SENT = f"id,written_at,employee,kind,controls\n{'a' * 32},2026-11-01T10:00:00Z,anna.keller,first,linkedin.ai_training\n"
 WRITING = {
     "init": ("init", "--state", "other"),
     "sessions import": ("sessions", "import", "-i", "real.yml", "anna.keller", "linkedin", "session.json"),
@@ -53,6 +54,8 @@ WRITING = {
     "mandates renew": ("mandates", "renew", "anna.keller", "--reference", "M2"),
     "services stop": ("services", "stop", "linkedin", "--reference", "T1"),
     "portal ingest": ("portal", "ingest", "-i", "real.yml"),
+    "notices write": ("notices", "write", "-i", "real.yml", "-o", "out", "--contact", "c", "--organization", "o"),
+    "notices sent": ("notices", "sent", "sent.csv"),
     "inventory import": ("inventory", "import", "people.csv", "-i", "new.yml", "--yes"),
     "report": ("report",),
     "receipt": ("audit", "receipt", "anna.keller", "-o", "."),
@@ -85,6 +88,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FullDisk]:
         (place / "fleet.yml").write_text("inbox: inbox\n")
         (place / "inbox").mkdir()
         (place / "inbox" / f"revoke-{'a' * 32}.json").write_text(json.dumps(REVOKED))
+        (place / "sent.csv").write_text(SENT)
         (place / "people.csv").write_text("Name,E-mail\nanna.keller,anna.keller@company.example\n")
         yield disk
     finally:
