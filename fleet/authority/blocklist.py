@@ -117,9 +117,7 @@ class Blocklist:
         `at` is when it was blocked, if not now. Raises InputError if it cannot be written.
         """
         at = at or datetime.now(UTC)
-        content = _Content(
-            name=name, since=since, at=at, reference=reference, operator=operator, operator_claimed=operator_claimed
-        )
+        content = _content_of(Entry(name, since, at, reference, operator, operator_claimed))
         path = self._path(name)
         make_private_dir(self.folder)
         try:
@@ -133,7 +131,7 @@ class Blocklist:
             ) from None
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content.model_dump_json().encode())
+                file.write(content)
                 if is_durable:
                     file.flush()
                     os.fsync(file.fileno())

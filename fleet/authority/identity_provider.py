@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fleet.authority.sign_in import is_encrypted
 from fleet.errors import FleetError
-from fleet.loopback import is_loopback
+from fleet.loopback import http_client_options
 from fleet.validation import mistakes
 
 TIMEOUT = 10.0
@@ -73,12 +72,7 @@ def _json(address: str) -> dict[str, Any]:
     _require_encrypted(address)
     try:
         url = httpx.URL(address)
-        client = httpx.Client(
-            # The system's roots, and those in SSL_CERT_FILE and SSL_CERT_DIR; httpx uses only certifi's.
-            verify=ssl.create_default_context(),
-            timeout=TIMEOUT,
-            trust_env=not is_loopback(url.host),
-        )
+        client = httpx.Client(**http_client_options(url.host, TIMEOUT))
         with client, client.stream("GET", url) as answer:
             if answer.status_code != 200:
                 raise FleetError(f"{address} answered {answer.status_code}; check issuer in fleet.yml.")

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fleet.audit.current_state import current_states
-from fleet.audit.keys import read_keys
-from fleet.audit.proof import Prover
-from fleet.audit.pseudonyms import Subject, known_subjects
+from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.segments import of_kind, read_records
 from fleet.authority.inbox import Inbox
 from fleet.commands.carry_out import carry_out
@@ -33,11 +30,11 @@ from fleet.model import counted
 from fleet.notices.letter import Letter, Sender, as_mail, item_of, letter_of
 from fleet.notices.merge_file import NAME, MergeRow, csv_of, read_rows
 from fleet.notices.recipients import Due, Notices, Recipient, answers, open_controls, presses
-from fleet.paths import AuditDir, make_private_dir
+from fleet.paths import make_private_dir
 from fleet.plan.forecast import forecast
 from fleet.plan.plan import RunSpec, new_run_id, read_people
 from fleet.recipes.catalog import Catalog
-from fleet.report.receipt import entries_of, render_receipt
+from fleet.report.receipt import Receipts, records_by_subject
 from fleet.report.translations import translator_for
 from fleet.settings.resolve import Settings
 from fleet.state.employee_acts import Attest, Notify, Statement
@@ -91,7 +88,13 @@ def write(
         SentNotices(settings.state_dir.notices),
         waiting,
     ).due(everybody.employees, now.date())
-    receipt = _receipts(places, log, subjects, catalog, now, rehearsal=rehearsal)
+    receipts, own = Receipts(places, catalog, now, rehearsal), records_by_subject(log)
+
+    def receipt(one: Recipient) -> str:
+        name = one.employee.name
+        words = translator_for(one.employee.locale)
+        return receipts.of(name, subjects[name], own[pseudonyms[name]], words).text
+
     rows = [_write_one(folder, one, catalog, sender, receipt, now) for one in found.recipients]
     write_output(folder / NAME, csv_of(row for row, _ in rows))
     _close(settings, found, now)
@@ -130,30 +133,6 @@ def _waiting(settings: Settings) -> set[str]:
     if settings.inbox is None:
         return set()
     return {one.act.employee for one in Inbox(settings.inbox).arrived() if one.act is not None}
-
-
-def _receipts(
-    places: AuditDir,
-    log: Sequence[Mapping[str, Any]],
-    subjects: Mapping[str, Subject],
-    catalog: Catalog,
-    now: datetime,
-    *,
-    rehearsal: bool,
-) -> Callable[[Recipient], str]:
-    """Return what makes an employee's receipt."""
-
-    @cache  # without records there is no checkpoint either
-    def prover() -> Prover:
-        return Prover(places, read_keys(places.vkey))
-
-    def receipt(one: Recipient) -> str:
-        name, words = one.employee.name, translator_for(one.employee.locale)
-        entries = entries_of(subjects[name], log, catalog, prover().prove)
-        key = read_keys(places.vkey)[0]
-        return render_receipt(name, subjects[name], entries, key, words, now, rehearsal=rehearsal).text
-
-    return receipt
 
 
 def _write_one(

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.errors import MessageDefect
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fleet.notices.recipients import Recipient
 from fleet.recipes.labels import covers
 from fleet.recipes.recipe import PROFILE, Control, Recipe
+from fleet.report.rendering import asset, digest, templates
 from fleet.report.translations import Translator, visible
 from fleet.state.sent_notices import NoticeKind
+
+PACKAGE = "fleet.notices"
+"""Whose templates these are."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ def letter_of(one: Recipient, items: Sequence[Item], sender: Sender, words: Tran
         NoticeKind.REMINDER: words("Reminder: your data at online services"),
         NoticeKind.RECEIPT: words("What we did at your account: your receipt"),
     }[one.kind]
-    style = files("fleet.notices").joinpath("templates", "notice.css").read_text("utf-8")
-    plain, page = (_templates(words, is_page=is_page) for is_page in (False, True))
+    style = asset("notice.css", PACKAGE)
+    plain, page = (templates(words, is_page=is_page, package=PACKAGE) for is_page in (False, True))
     content = {
         "kind": one.kind,
         "subject": subject,
@@ -113,8 +112,7 @@ def letter_of(one: Recipient, items: Sequence[Item], sender: Sender, words: Tran
     html = page.get_template("notice.html.j2").render(
         content,
         style=Markup(style),  # noqa: S704 - our own file
-        policy=f"default-src 'none'; style-src 'sha256-{base64.b64encode(sha256(style.encode()).digest()).decode()}'; "
-        "base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; style-src '{digest(style)}'; base-uri 'none'; form-action 'none'",
     )
     text = plain.get_template("notice.txt.j2").render(content)
     return Letter(subject, text, html, " ".join(numbered), tuple(items))
@@ -165,17 +163,3 @@ def _address(text: str, name: str = "") -> Address | None:
     except (ValueError, MessageDefect, IndexError):
         return None
     return address if address.addr_spec == text and text.isascii() and address.domain else None
-
-
-@cache
-def _templates(words: Translator, *, is_page: bool) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fleet.notices"),
-        autoescape=is_page,  # noqa: S701 - the other one is plain text
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["say"] = words
-    environment.filters["visible"] = visible
-    return environment

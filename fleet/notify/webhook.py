@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable
 
 import httpx
 
 from fleet.errors import InputError
-from fleet.loopback import is_loopback
+from fleet.loopback import http_client_options
 from fleet.notify.failures import NotSent, answered
 from fleet.notify.notification import PRODUCT, Notification
 from fleet.notify.targets import Target
@@ -25,14 +24,7 @@ def way(target: Target, timeout: float) -> Callable[[Notification], None]:
         raise InputError(f"{target.origin}: the address is not a valid URL; fix its host.") from None
 
     def send(notification: Notification) -> None:
-        client = httpx.Client(
-            # The system's roots, and those in SSL_CERT_FILE and SSL_CERT_DIR; httpx uses only certifi's.
-            verify=ssl.create_default_context(),
-            timeout=timeout,
-            # Use the environment's proxies, but not for this machine: a rehearsal must not reach any other.
-            trust_env=not is_loopback(target.host),
-            headers={"User-Agent": PRODUCT},
-        )
+        client = httpx.Client(**http_client_options(target.host, timeout), headers={"User-Agent": PRODUCT})
         # The status shows whether it arrived. The body is not read: an endless one would exhaust memory.
         with client, client.stream("POST", url, json=notification.payload()) as answer:
             if not answer.is_success:

@@ -97,9 +97,7 @@ class Gates:
 
     def profile(self, employee: Employee, service: str, control: str | None) -> str | None:
         """Return the employee's profile: as they entered it with their mandate, else as the inventory has it."""
-        found = self.authority(employee, service, control)
-        entered = found.profile if isinstance(found, MandateInForce) else None
-        return entered or employee.accounts[service].profile
+        return _profile(employee, service, self.authority(employee, service, control))
 
     def _is_closed(self, employee: Employee, service: str, control: str) -> bool:
         if employee.accounts[service].owner == "company":
@@ -115,16 +113,21 @@ class Gates:
         shut = is_shut(service, self.stopped)
         if shut is not None:
             return Refusal(Outcome.NOT_PERMITTED, shut)
-        lacking = self.lacking_authority(account.employee, service, control)
-        if lacking is not None:
-            return Refusal(Outcome.NO_MANDATE, lacking)
+        found = self.authority(account.employee, service, control)
+        if isinstance(found, Reason):
+            return Refusal(Outcome.NO_MANDATE, found)
         if live and recipe.terms.automation == "forbidden" and service not in self.terms_accepted:
             return Refusal(Outcome.NOT_PERMITTED, Reason.TERMS_FORBID)
         if live and service not in self.personal_sessions and is_personal(account.employee.accounts[service], recipe):
             return Refusal(Outcome.NOT_PERMITTED, Reason.PERSONAL_SESSION)
-        if self.profile(account.employee, service, control) is None:
+        if _profile(account.employee, service, found) is None:
             return Refusal(Outcome.EMPLOYEE_NEEDED, Reason.PROFILE_UNKNOWN)
         return None
+
+
+def _profile(employee: Employee, service: str, found: MandateInForce | Reason | None) -> str | None:
+    entered = found.profile if isinstance(found, MandateInForce) else None
+    return entered or employee.accounts[service].profile
 
 
 def gates_of(settings: Settings, revocations: RevokedAt, stopped: Container[str]) -> Gates:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -15,13 +14,12 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from fleet.authority.given import MAX_TOKEN
 from fleet.authority.id_token import SignedBy, TokenRefused, check
-from fleet.authority.identity_provider import Metadata, PublishedProvider, read_provider
+from fleet.authority.identity_provider import TIMEOUT, Metadata, PublishedProvider, read_provider
 from fleet.authority.sign_in import SignIn
 from fleet.errors import FleetError
-from fleet.loopback import is_loopback
+from fleet.loopback import http_client_options
 from fleet.portal.session import SignInRequest
 
-TIMEOUT = 10.0
 KEPT_SECONDS = 60 * 60
 """How long discovery document and keys are used before they are fetched again."""
 AGAIN_SECONDS = 30.0
@@ -105,7 +103,7 @@ class Provider:
             scope="openid",
             redirect_uri=back,
             code_challenge_method="S256",
-            **_connection(metadata.token_endpoint),
+            **http_client_options(urlsplit(metadata.token_endpoint).hostname or "", TIMEOUT),
         )
 
 
@@ -116,9 +114,3 @@ def _checked(token: str, published: PublishedProvider, sign_in: SignIn, request:
     signed = check(token, published.keys, sign_in, request.nonce, now)
     signed.require_current(now)
     return signed
-
-
-def _connection(address: str) -> dict[str, Any]:
-    # The system's roots, and those in SSL_CERT_FILE; the environment's proxies, but not for this machine.
-    is_here = is_loopback(urlsplit(address).hostname or "")
-    return {"verify": ssl.create_default_context(), "timeout": TIMEOUT, "trust_env": not is_here}

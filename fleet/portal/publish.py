@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from fleet.inventory.employee import Employee
 from fleet.inventory.read import Inventory
 from fleet.model import Reason
 from fleet.paths import write_private
-from fleet.plan.gates import attestations_of
+from fleet.plan.gates import attestations_of, today
 from fleet.portal.published import (
     MandateText,
     Person,
@@ -32,6 +31,7 @@ from fleet.portal.published import (
 )
 from fleet.recipes.catalog import Catalog
 from fleet.recipes.recipe import Recipe
+from fleet.report.receipt import Receipts
 from fleet.report.translations import LANGUAGES, Translator, translator_for
 from fleet.settings.resolve import Settings
 from fleet.settings.values import PortalSite
@@ -44,7 +44,7 @@ _FOR_THE_GROUP = 0o640
 
 @dataclass(frozen=True)
 class Publisher:
-    """Everything that is known of the employees. `receipt` makes one person's receipt from their records."""
+    """Everything that is known of the employees. `records` are each person's, by pseudonym."""
 
     settings: Settings
     site: PortalSite
@@ -53,8 +53,8 @@ class Publisher:
     catalog: Catalog
     mandates: Mandates
     subjects: Mapping[str, Subject]
-    log: Iterable[Mapping[str, Any]]
-    receipt: Callable[[Employee, Subject, list[Mapping[str, Any]]], str]
+    records: Mapping[str, Sequence[Mapping[str, Any]]]
+    receipts: Receipts
 
     def write(self, folder: Path) -> int:
         """Write all files, remove those of people who left, and return how many people can sign in.
@@ -133,10 +133,6 @@ class Publisher:
         return is_allowed and (recipe.accounts != "personal" or service in settings.personal_sessions)
 
     def _people(self) -> Iterator[tuple[str, Person]]:
-        by_subject: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-        for record in self.log:
-            if record.get("subject") is not None:
-                by_subject[record["subject"]].append(record)
         names: dict[str, str] = {}
         for employee in self.inventory.employees:
             if employee.subject is None or not employee.is_name_safe:
@@ -145,44 +141,46 @@ class Publisher:
             if other != employee.name:
                 raise InputError(f"{other} and {employee.name} have the same fleet_subject; correct the inventory.")
             subject = self.subjects.get(employee.name)
-            own = by_subject[subject.pseudonym] if subject else []
+            own = self.records.get(subject.pseudonym, ()) if subject else ()
             yield file_of(employee.subject), self._person(employee, employee.subject, subject, own)
 
     def _person(
-        self, employee: Employee, identifier: str, subject: Subject | None, own: list[Mapping[str, Any]]
+        self, employee: Employee, identifier: str, subject: Subject | None, own: Sequence[Mapping[str, Any]]
     ) -> Person:
         own_accounts = (
             (service, account) for service, account in employee.accounts.items() if account.owner == "employee"
         )
         services = [service for service, _ in own_accounts if self.catalog.get(service) is not None]
-        found = [self.mandates.find(employee.name, employee.mandate, service, None, _today()) for service in services]
+        found = [self.mandates.find(employee.name, employee.mandate, service, None, today()) for service in services]
         profiles = {
             service: (one.profile if isinstance(one, MandateInForce) else None) or employee.accounts[service].profile
             for service, one in zip(services, found, strict=True)
         }
+        words = translator_for(employee.locale)
         return Person(
             v=1,
             employee=employee.name,
             subject=identifier,
-            language=translator_for(employee.locale).language,
+            language=words.language,
             profiles={service: profile for service, profile in profiles.items() if profile},
             services=tuple(services),
             statuses=tuple(self._statuses(employee, services, own)),
             mandates=tuple(self._mandates(employee)),
             is_revoked=Reason.MANDATE_REVOKED in found,
-            receipt=self.receipt(employee, subject, own) if subject and own else None,
+            receipt=self.receipts.of(employee.name, subject, own, words).text if subject and own else None,
         )
 
-    def _statuses(self, employee: Employee, services: list[str], own: list[Mapping[str, Any]]) -> Iterator[Status]:
+    def _statuses(self, employee: Employee, services: list[str], own: Sequence[Mapping[str, Any]]) -> Iterator[Status]:
         states = {(service, control): state for (_, service, control), state in current_states(own).items()}
         pressed = {
             (record["service"], record["control"]) for record in own if record["event"] == records.CONTROL_INTENDED
         }
-        attestations = attestations_of(self.settings)
+        said = attestations_of(self.settings).of(employee.name)
+        answers = {(one.service, one.control): one for one in said}
         for service in services:
             for control in self.catalog.recipes[service].controls:
                 state = states.get((service, control))
-                answer = attestations.find(employee.name, service, control)
+                answer = answers.get((service, control))
                 yield Status(
                     service=service,
                     control=control,
@@ -222,7 +220,7 @@ class Publisher:
         """Return True if this mandate is the one that opens any of its controls today."""
         for name in controls:
             service, _, control = name.partition(".")
-            found = self.mandates.find(employee.name, employee.mandate, service, control, _today())
+            found = self.mandates.find(employee.name, employee.mandate, service, control, today())
             if isinstance(found, MandateInForce) and found.reference == reference:
                 return True
         return False
@@ -234,7 +232,3 @@ def _in_all_languages(text: str | None) -> dict[str, str]:
         return {}
     translated = {language: Translator(language)(text) for language in LANGUAGES}
     return {language: said for language, said in translated.items() if language == "en" or said != text}
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()

@@ -6,17 +6,20 @@ import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
 from markupsafe import Markup
 
 from fleet.audit import records
-from fleet.audit.proof import Proof
+from fleet.audit.keys import read_keys
+from fleet.audit.proof import Proof, Prover
 from fleet.audit.pseudonyms import Subject
 from fleet.audit.signed_note import VerifierKey
 from fleet.authority.instruction import Assurance
 from fleet.model import Outcome, Reason
+from fleet.paths import AuditDir
 from fleet.recipes.catalog import Catalog
 from fleet.report.rendering import asset, digest, templates
 from fleet.report.translations import Translator, visible
@@ -144,6 +147,39 @@ def render_receipt(
         proofs=f"data:text/plain;base64,{proofs}",
     )
     return Receipt(text, html)
+
+
+@dataclass(frozen=True)
+class Receipts:
+    """Makes receipts, for one employee or many. The keys are read with the first: without records there are none."""
+
+    places: AuditDir
+    catalog: Catalog
+    now: datetime
+    rehearsal: bool
+
+    @cached_property
+    def _keys(self) -> Sequence[VerifierKey]:
+        return read_keys(self.places.vkey)
+
+    @cached_property
+    def _prover(self) -> Prover:
+        return Prover(self.places, self._keys)
+
+    def of(self, employee: str, subject: Subject, log: Iterable[Mapping[str, Any]], words: Translator) -> Receipt:
+        """Return an employee's receipt; of `log` only their records count. Raises as `read_keys` and `Prover` do."""
+        prover, key = self._prover, self._keys[0]
+        entries = entries_of(subject, log, self.catalog, prover.prove)
+        return render_receipt(employee, subject, entries, key, words, self.now, rehearsal=self.rehearsal)
+
+
+def records_by_subject(log: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return each person's records, by pseudonym."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for record in log:
+        if record.get("subject") is not None:
+            found.setdefault(record["subject"], []).append(record)
+    return found
 
 
 def _authority(entry: Entry, words: Translator) -> str:

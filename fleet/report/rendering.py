@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
@@ -20,10 +21,11 @@ def shade(ended: Outcome | Result) -> str:
     return SHADES[ended.exit_code]
 
 
-def templates(words: Translator, *, is_page: bool) -> Environment:
-    """Return the templates in one language; outside content is escaped in pages and unchanged in plain text."""
+@cache
+def templates(words: Translator, *, is_page: bool, package: str = "fleet.report") -> Environment:
+    """Return a package's templates in one language; outside content is escaped in pages and unchanged in plain text."""
     environment = Environment(
-        loader=PackageLoader("fleet.report"),
+        loader=PackageLoader(package),
         autoescape=is_page,  # noqa: S701 - the other one is plain text
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -38,9 +40,9 @@ def templates(words: Translator, *, is_page: bool) -> Environment:
     return environment
 
 
-def asset(name: str) -> str:
+def asset(name: str, package: str = "fleet.report") -> str:
     """Return one of our style sheets or scripts, for embedding into a page."""
-    return files("fleet.report").joinpath("templates", name).read_text("utf-8")
+    return files(package).joinpath("templates", name).read_text("utf-8")
 
 
 def digest(text: str) -> str:

@@ -8,14 +8,12 @@ from typing import Annotated
 
 import typer
 
-from fleet.audit.keys import read_keys
-from fleet.audit.proof import Prover
 from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.segments import of_kind, read_records
 from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.errors import InputError
 from fleet.plan.plan import catalog_for
-from fleet.report.receipt import entries_of, render_receipt
+from fleet.report.receipt import Receipts
 from fleet.report.translations import requested_translator
 
 
@@ -38,12 +36,9 @@ def receipt(
     subject = known_subjects(places.subjects).get(employee)
     if subject is None:
         raise InputError(f"The log has no records of '{employee}'; correct the name.")
-    keys = read_keys(places.vkey)
-    catalog = catalog_for(settings, rehearsal=rehearsal)
+    receipts = Receipts(places, catalog_for(settings, rehearsal=rehearsal), datetime.now(UTC), rehearsal)
     log = of_kind(read_records(places.log), rehearsal=rehearsal)
-    entries = entries_of(subject, log, catalog, Prover(places, keys).prove)
-    words = requested_translator(language, subject.locale)
-    made = render_receipt(employee, subject, entries, keys[0], words, datetime.now(UTC), rehearsal=rehearsal)
+    made = receipts.of(employee, subject, log, requested_translator(language, subject.locale))
     for suffix, content in (("txt", made.text), ("html", made.html)):
         path = folder / f"{employee}.receipt.{suffix}"
         write_output(path, content)

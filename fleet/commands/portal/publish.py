@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from fleet.audit.keys import read_keys
-from fleet.audit.proof import Prover
-from fleet.audit.pseudonyms import Subject, known_subjects
+from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.segments import of_kind, read_records
 from fleet.authority.inbox import ACT
 from fleet.authority.mandates import Revocations
 from fleet.commands.options import BESIDE, INVENTORY, RECIPES, REHEARSAL, STATE, settings_of, settings_with_state
 from fleet.errors import InputError
-from fleet.inventory.employee import Employee
 from fleet.inventory.read import Inventory
 from fleet.model import counted
 from fleet.plan.gates import mandates_of
@@ -26,8 +21,8 @@ from fleet.plan.plan import read_people
 from fleet.portal.mandate_text import mandate_text
 from fleet.portal.publish import Publisher
 from fleet.recipes.catalog import Catalog
-from fleet.report.receipt import entries_of, render_receipt
-from fleet.report.translations import LANGUAGES, translator_for
+from fleet.report.receipt import Receipts, records_by_subject
+from fleet.report.translations import LANGUAGES
 from fleet.settings.resolve import Settings
 
 
@@ -52,17 +47,7 @@ def publish_people(settings: Settings, everybody: Inventory, catalog: Catalog) -
     missing = [name for name in ("portal", "portal_data", "mandate_texts") if getattr(settings, name) is None]
     if settings.portal is None or settings.portal_data is None or settings.mandate_texts is None:
         raise InputError(f"fleet.yml lacks {', '.join(missing)}; docs/portal.md explains them.")
-    places, now = settings.state_dir.audit, datetime.now(UTC)
-
-    @cache  # without records there is no checkpoint either
-    def prover() -> Prover:
-        return Prover(places, read_keys(places.vkey))
-
-    def receipt(employee: Employee, subject: Subject, own: list[Mapping[str, Any]]) -> str:
-        entries = entries_of(subject, own, catalog, prover().prove)
-        key, words = read_keys(places.vkey)[0], translator_for(employee.locale)
-        return render_receipt(employee.name, subject, entries, key, words, now, rehearsal=everybody.rehearsal).text
-
+    places = settings.state_dir.audit
     return Publisher(
         settings,
         settings.portal,
@@ -71,8 +56,8 @@ def publish_people(settings: Settings, everybody: Inventory, catalog: Catalog) -
         catalog,
         mandates_of(settings, Revocations(settings.state_dir.revocations)),
         known_subjects(places.subjects),
-        of_kind(read_records(places.log), rehearsal=everybody.rehearsal),
-        receipt,
+        records_by_subject(of_kind(read_records(places.log), rehearsal=everybody.rehearsal)),
+        Receipts(places, catalog, datetime.now(UTC), everybody.rehearsal),
     ).write(settings.portal_data)
 
 
