@@ -19,7 +19,7 @@ import structlog
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Version that is written. Older records keep theirs and are read according to `ADDED`; newer ones are refused."""
 MAX_LINE_BYTES: Final = 8 * 1024
 
