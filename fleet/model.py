@@ -167,6 +167,7 @@ class Reason(StrEnum):
     MANDATE_MISSES_CONTROL = "mandate_misses_control"
     MANDATE_TOO_WEAK = "mandate_too_weak"
     MANDATES_UNREADABLE = "mandates_unreadable"
+    ANSWERS_UNREADABLE = "answers_unreadable"
     CLOSED = "closed"
     REVOCATIONS_UNREADABLE = "revocations_unreadable"
     # not_permitted

@@ -31,6 +31,10 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NO_MANDATE,
         Reason.MANDATES_UNREADABLE,
     ): "Administrator: run 'fleet mandates list' to see why given mandates cannot be read.",
+    (
+        Outcome.NO_MANDATE,
+        Reason.ANSWERS_UNREADABLE,
+    ): "Administrator: run 'fleet mandates list' to see why the answers of {employee} cannot be read.",
     (Outcome.NO_MANDATE, Reason.CLOSED): "Leave the account alone: {employee} is not asked again.",
     (
         Outcome.EMPLOYEE_NEEDED,

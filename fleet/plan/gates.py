@@ -72,9 +72,10 @@ class Gates:
         service = account.recipe.service
         if any(waiver.covers(service, control, today()) for waiver in account.employee.waivers):
             return Refusal(Outcome.WAIVED)
-        if self._is_closed(account.employee, service, control):
-            return Refusal(Outcome.NO_MANDATE, Reason.CLOSED)
-        refused = self._refusal(account, account.recipe, control, live=live)
+        found = self.authority(account.employee, service, control)
+        if found is Reason.CLOSED:
+            return Refusal(Outcome.NO_MANDATE, found)
+        refused = self._refusal(account, account.recipe, found, live=live)
         return refused and self.or_attested(refused, account, control)
 
     def or_attested(self, refused: Refusal, account: PlannedAccount, control: str) -> Refusal:
@@ -85,10 +86,20 @@ class Gates:
         return Refusal(Outcome.ATTESTED, Reason(said.said), said.attested_on) if said else refused
 
     def authority(self, employee: Employee, service: str, control: str | None) -> MandateInForce | Reason | None:
-        """Return the mandate for an employee's account, or why there is none; None for `owner: company`."""
+        """Return the mandate for an employee's account, or why there is none; None for `owner: company`.
+
+        What the employee closed has none, whatever they mandated before.
+        """
         if employee.accounts[service].owner == "company":
             return None
-        return self.mandates.find(employee.name, employee.mandate, service, control, today())
+        found = self.mandates.find(employee.name, employee.mandate, service, control, today())
+        if control is None:
+            return found
+        try:
+            answer = self.attestations.find(employee.name, service, control)
+        except InputError:
+            return found if isinstance(found, Reason) else Reason.ANSWERS_UNREADABLE
+        return Reason.CLOSED if answer is not None and answer.is_closed else found
 
     def lacking_authority(self, employee: Employee, service: str, control: str | None) -> Reason | None:
         """Return why this employee's account may not be visited, or None."""
@@ -99,21 +110,13 @@ class Gates:
         """Return the employee's profile: as they entered it with their mandate, else as the inventory has it."""
         return _profile(employee, service, self.authority(employee, service, control))
 
-    def _is_closed(self, employee: Employee, service: str, control: str) -> bool:
-        if employee.accounts[service].owner == "company":
-            return False
-        try:
-            answer = self.attestations.find(employee.name, service, control)
-        except InputError:
-            return False  # without a mandate, nothing is opened either way
-        return answer is not None and answer.is_closed
-
-    def _refusal(self, account: PlannedAccount, recipe: Recipe, control: str, *, live: bool) -> Refusal | None:
+    def _refusal(
+        self, account: PlannedAccount, recipe: Recipe, found: MandateInForce | Reason | None, *, live: bool
+    ) -> Refusal | None:
         service = recipe.service
         shut = is_shut(service, self.stopped)
         if shut is not None:
             return Refusal(Outcome.NOT_PERMITTED, shut)
-        found = self.authority(account.employee, service, control)
         if isinstance(found, Reason):
             return Refusal(Outcome.NO_MANDATE, found)
         if live and recipe.terms.automation == "forbidden" and service not in self.terms_accepted:

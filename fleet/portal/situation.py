@@ -20,7 +20,7 @@ DONE, TOLD, LEFT, NOTHING, OPEN = "Done", "You told us", "Left as it is", "Nothi
 WORDS = {
     DONE: "The setting was read: your data is not used.",
     TOLD: "You told us that you did it yourself. Nobody has checked it.",
-    LEFT: "You asked us to leave it. We will not remind you any more.",
+    LEFT: "You told us to leave it, or did not answer two reminders. We will not remind you any more.",
     NOTHING: "There is nothing for you to do here.",
     OPEN: "Your data is used, or nobody knows whether it is.",
 }

@@ -498,3 +498,14 @@ class TestInForce:
             "anna", Attestation(service="linkedin", control="ai_training", said="closed", attested_on=TODAY)
         )
         assert plan()["anna"] == ("no_mandate", "closed")
+
+    def test_answers_that_cannot_be_read_shut(self, provider: SigningProvider) -> None:
+        """The employee may have closed the control. Who has no mandate is told just that."""
+        hosts = {"anna": {"fleet_mandate": CLAIMED.model_dump(mode="json")}, "ben": {}}
+        Path("staff.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+        folder = state().attestations
+        for name in hosts:
+            (folder / f"{name}.json").write_text("{")
+        assert plan() == {"anna": ("no_mandate", "answers_unreadable"), "ben": ("no_mandate", "no_mandate_given")}
+        listed = fleet("mandates", "list")
+        assert listed.returncode == 2 and "attestations/anna.json is damaged" in " ".join(listed.stderr.split())
