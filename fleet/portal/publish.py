@@ -67,15 +67,15 @@ class Publisher:
         try:
             (folder / "people").mkdir(parents=True, exist_ok=True)
             (folder / "people").chmod(_FOLDER_FOR_THE_GROUP)
-            for name, person in people.items():
-                write_private(folder / "people" / name, person.model_dump_json().encode(), mode=_FOR_THE_GROUP)
-            for path in (folder / "people").iterdir():
+            for path in (folder / "people").iterdir():  # first: it needs no room on the disk
                 if path.name not in people:
                     path.unlink()
+            for name, person in people.items():
+                write_private(folder / "people" / name, person.model_dump_json().encode(), mode=_FOR_THE_GROUP)
             write_private(folder / "site.json", site.model_dump_json(indent=1).encode(), mode=_FOR_THE_GROUP)
         except OSError as error:
             raise InputError(
-                f"{folder} cannot be written ({error.strerror}); check portal_data in fleet.yml."
+                f"{folder} cannot be written ({error.strerror}); fix that, or change portal_data in fleet.yml."
             ) from None
         return len(people)
 
