@@ -17,12 +17,16 @@ from fleet.paths import ansible_content
 PYTHON = (sys.executable, "-P")
 """Our Python without the working directory on its path: with `-m` alone, a stray `json.py` there would be executed."""
 
-_WITHOUT_WORKING_DIRECTORY = (
+_START = (
+    "import gc; gc.set_threshold(50_000); "
     "import sys; sys.path[:] = [place for place in sys.path if place]; "
     "import runpy; runpy.run_module('ansible', run_name='__main__', alter_sys=True)"
 )
 """Like `-P`, which the Python of another environment's Ansible may be too old for. PYTHONSAFEPATH would also affect
-inventory scripts, which may import modules next to them."""
+inventory scripts, which may import modules next to them.
+
+Almost all that Ansible makes of an inventory lasts as long as the process: with Python's usual 700 objects between
+searches for garbage, half the time to read 3,000 employees is spent on finding none."""
 
 _UTF_8 = {"LC_ALL": "C.UTF-8"}
 _PASSED_ON = ("HOME", "USER", "LOGNAME", "TZ", "XDG_RUNTIME_DIR", "TMPDIR")
@@ -30,7 +34,7 @@ _PASSED_ON = ("HOME", "USER", "LOGNAME", "TZ", "XDG_RUNTIME_DIR", "TMPDIR")
 
 def ansible_inventory(python: str) -> list[str]:
     """Return the `ansible-inventory` command of the Ansible installed for an interpreter."""
-    return [python, "-c", _WITHOUT_WORKING_DIRECTORY, "inventory"]
+    return [python, "-c", _START, "inventory"]
 
 
 def inventory_environment() -> dict[str, str]:
