@@ -26,6 +26,7 @@ from fleet.portal.published import Person, Site, file_of
 from tests.commands import fleet
 from tests.identity_provider import SUBJECT, TEXT, SigningProvider, settings_of, signing_provider, statement
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # acts and mandates are the subject
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 
