@@ -27,6 +27,7 @@ from tests.commands import fleet
 from tests.full_disk import NEEDS_ROOT, FullDisk
 from tests.identity_provider import SUBJECT, TEXT, SigningProvider, settings_of, signing_provider, statement
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # acts and mandates are the subject
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 

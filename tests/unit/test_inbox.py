@@ -28,6 +28,7 @@ from tests.conftest import OBEYING_MODES
 from tests.inventories import at_linkedin
 from tests.sizes import sizes
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # what employees sent is the subject
 NOW = datetime.now(UTC)
 
 
