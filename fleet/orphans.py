@@ -23,9 +23,11 @@ WORKER = "worker-"
 """Prefix of a worker's folder name."""
 AGENT = "agent-"
 """Prefix of the folder in which the agent of a play without `fleet run` listens."""
+SIGN_IN = "desk-"
+"""Prefix of the folder with the browser profile of a sign-in."""
 _BORN = "."
 """Prefix of a folder name until the folder is locked."""
-_HELD = (PLAY, WORKER, AGENT)
+_HELD = (PLAY, WORKER, AGENT, SIGN_IN)
 _BORN_HELD = tuple(_BORN + name for name in _HELD)
 _STARTING = 60.0
 """Seconds that a folder may exist before it is locked."""
@@ -61,6 +63,11 @@ def reap(folder: Path) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_named_by_a_process(folder: Path) -> bool:
+    """Return True while a process of ours, except this one, names `folder` in its command line."""
+    return next(_processes_of(folder), None) is not None
 
 
 def sweep(runtime: Path) -> None:

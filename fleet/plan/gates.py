@@ -77,6 +77,12 @@ class Gates:
         refused = self._refusal(account, account.recipe, control, live=live)
         return refused and self.or_attested(refused, account, control)
 
+    def refusal_of_sign_in(self, account: PlannedAccount, *, live: bool) -> Refusal | None:
+        """Return why no browser of ours may open an account, whatever is waived or attested; None if it may."""
+        if account.recipe is None or account.employee.problem_for(account.service) is not None:
+            return unreadable(account)
+        return self._refusal(account, account.recipe, None, live=live)
+
     def or_attested(self, refused: Refusal, account: PlannedAccount, control: str) -> Refusal:
         """Return `attested` in place of an outcome without a visit if the employee has a fresh attestation."""
         if account.service is None or refused.outcome not in _ATTESTABLE:
@@ -108,7 +114,7 @@ class Gates:
             return False  # without a mandate, nothing is opened either way
         return answer is not None and answer.is_closed
 
-    def _refusal(self, account: PlannedAccount, recipe: Recipe, control: str, *, live: bool) -> Refusal | None:
+    def _refusal(self, account: PlannedAccount, recipe: Recipe, control: str | None, *, live: bool) -> Refusal | None:
         service = recipe.service
         shut = is_shut(service, self.stopped)
         if shut is not None:
