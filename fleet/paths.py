@@ -341,6 +341,11 @@ class StateDir:
         return self.root / "notices"
 
     @property
+    def appointments(self) -> Path:
+        """Open appointments at the desk, one file per employee."""
+        return self.root / "appointments"
+
+    @property
     def portal(self) -> Path:
         """What `fleet portal ingest` took in from the inbox, or refused."""
         return self.root / "portal"
@@ -359,7 +364,8 @@ class StateDir:
     def _folders(self) -> tuple[Path, ...]:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
-            *(self.revocations, self.stopped_services, self.attestations, self.mandates, self.notices, self.portal),
+            *(self.revocations, self.stopped_services, self.attestations, self.mandates, self.notices),
+            *(self.appointments, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:

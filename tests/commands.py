@@ -18,13 +18,15 @@ from multiprocessing import forkserver
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
 
+from tests import listings as kept
+
 FLEET = Path(sys.executable).with_name("fleet")
 """The installed script."""
 _COMMANDS = sorted(
     f"fleet.commands.{file.stem}" for file in (Path(__file__).parent.parent / "fleet/commands").glob("[!_]*.py")
 )
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["fleet.cli", *_COMMANDS])
+_PROCESSES.set_forkserver_preload(["fleet.cli", "tests.listings", *_COMMANDS])
 if "pytest" in sys.modules:  # the new processes import this module too
     # Before any test has a home: a process that has it would count as one that its commands left behind.
     forkserver.ensure_running()
@@ -39,6 +41,7 @@ class _Call:
     cwd: Path
     umask: int
     folder: Path
+    listings: Path | None
 
 
 def fleet(
@@ -58,7 +61,8 @@ def fleet(
         folder = Path(name)
         for stream, text in (("stdin", typed), ("stdout", ""), ("stderr", "")):
             (folder / stream).write_text(text, "utf-8")
-        call = _Call([str(each) for each in arguments], dict(env or os.environ), cwd or Path.cwd(), umask, folder)
+        typed_in = cwd or Path.cwd()
+        call = _Call([str(each) for each in arguments], dict(env or os.environ), typed_in, umask, folder, kept.folder)
         process = _PROCESSES.Process(target=_run, args=(call,))
         process.start()
         process.join(timeout)
@@ -86,4 +90,6 @@ def _run(call: _Call) -> None:
     os.environ.clear()
     os.environ.update(call.environ)
     sys.argv = ["fleet", *call.arguments]
+    if call.listings:
+        kept.remember_in(call.listings)
     main()

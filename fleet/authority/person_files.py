@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fleet.errors import InputError
 from fleet.model import SAFE_NAME
-from fleet.paths import look, make_private_dir, read_regular, write_private
+from fleet.paths import look, make_private_dir, read_regular, sync_folder, write_private
 
 MAX_BYTES = 2 * 1024 * 1024
 
@@ -57,6 +57,15 @@ class PersonFiles(Generic[Content]):
         """Store a file in place of what was there; durable on return. Raises OSError."""
         make_private_dir(self.folder)
         write_private(self._path(content.employee), content.model_dump_json(indent=1).encode(), durable=True)
+
+    def remove(self, employee: str) -> bool:
+        """Delete an employee's file; durable on return. False if there is none. Raises InputError, OSError."""
+        path = self._path(employee)
+        if look(path) is None:
+            return False
+        path.unlink(missing_ok=True)
+        sync_folder(self.folder)
+        return True
 
     def _path(self, employee: str) -> Path:
         if not SAFE_NAME.fullmatch(employee):

@@ -78,6 +78,13 @@ class Gates:
         refused = self._refusal(account, account.recipe, found, live=live)
         return refused and self.or_attested(refused, account, control)
 
+    def refusal_of_sign_in(self, account: PlannedAccount, *, live: bool) -> Refusal | None:
+        """Return why no browser of ours may open an account, whatever is waived or attested; None if it may."""
+        if account.recipe is None or account.employee.problem_for(account.service) is not None:
+            return unreadable(account)
+        found = self.authority(account.employee, account.recipe.service, None)
+        return self._refusal(account, account.recipe, found, live=live)
+
     def or_attested(self, refused: Refusal, account: PlannedAccount, control: str) -> Refusal:
         """Return `attested` in place of an outcome without a visit if the employee has a fresh attestation."""
         if account.service is None or refused.outcome not in _ATTESTABLE:

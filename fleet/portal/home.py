@@ -9,11 +9,22 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from fleet.authority.attestations import Said
-from fleet.authority.inbox import AttestAct, CloseAct, RevokeAct
+from fleet.authority.inbox import AppointmentAct, AttestAct, CloseAct, RevokeAct
 from fleet.portal.context import Context
 from fleet.portal.pages import sentence
-from fleet.portal.situation import SHADES, WORDS, Item, items_of, mandates_of, revoked_on, today
+from fleet.portal.situation import (
+    SHADES,
+    WORDS,
+    Item,
+    asked_for_appointment_on,
+    items_of,
+    mandates_of,
+    revoked_on,
+    today,
+)
 
+APPOINTMENT = "appointment"
+"""What was saved last, if it was about an appointment and not about a control."""
 NOT_SEEN, LEAVE, NO_ACCOUNT, WITHDRAW = "not_seen", "leave", "no_account", "withdraw"
 
 
@@ -35,6 +46,8 @@ async def _home(context: Context, unanswered: str | None = None) -> Response:
         mandates=mandates_of(context.person, pending, names_of(items), today()),
         revoked_on=revoked_on(pending),
         may_give=may_give(context, items),
+        may_ask=context.person.may_ask_for_appointment,
+        asked_on=asked_for_appointment_on(context.person, pending),
         saved=saved,
         unanswered=unanswered,
         answers=answers_for,
@@ -98,6 +111,22 @@ async def not_seen(context: Context) -> Response:
     if item is None:
         raise HTTPException(404)
     return context.page("not_seen.html.j2", item=item)
+
+
+async def appointment(context: Context) -> Response:
+    """Ask for an appointment at the desk, or withdraw that."""
+    fields = await context.form()
+    is_wanted = fields.get("wanted") == ["yes"]
+    if not is_wanted and fields.get("wanted") != ["no"]:
+        raise HTTPException(400)
+    if is_wanted and not context.person.may_ask_for_appointment:
+        raise HTTPException(400)
+    employee = context.person.employee
+    await context.write(
+        AppointmentAct(v=1, act="appointment", employee=employee, at=datetime.now(UTC), is_wanted=is_wanted)
+    )
+    context.session.saved = APPOINTMENT
+    return RedirectResponse(f"/#{APPOINTMENT}", 303)
 
 
 async def revoke(context: Context) -> Response:

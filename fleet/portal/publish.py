@@ -11,6 +11,7 @@ from typing import Any
 from fleet.audit import records
 from fleet.audit.current_state import current_states
 from fleet.audit.pseudonyms import Subject
+from fleet.authority.countries import may_be_attended
 from fleet.authority.in_force import MandateInForce, Mandates
 from fleet.authority.instruction import Assurance
 from fleet.errors import InputError
@@ -35,6 +36,7 @@ from fleet.report.receipt import Receipts
 from fleet.report.translations import LANGUAGES, Translator, translator_for
 from fleet.settings.resolve import Settings
 from fleet.settings.values import PortalSite
+from fleet.state.appointments import Appointments
 from fleet.state.given_checks import read_text
 
 _FOLDER_FOR_THE_GROUP = 0o2750
@@ -67,15 +69,15 @@ class Publisher:
         try:
             (folder / "people").mkdir(parents=True, exist_ok=True)
             (folder / "people").chmod(_FOLDER_FOR_THE_GROUP)
-            for name, person in people.items():
-                write_private(folder / "people" / name, person.model_dump_json().encode(), mode=_FOR_THE_GROUP)
-            for path in (folder / "people").iterdir():
+            for path in (folder / "people").iterdir():  # first: it needs no room on the disk
                 if path.name not in people:
                     path.unlink()
+            for name, person in people.items():
+                write_private(folder / "people" / name, person.model_dump_json().encode(), mode=_FOR_THE_GROUP)
             write_private(folder / "site.json", site.model_dump_json(indent=1).encode(), mode=_FOR_THE_GROUP)
         except OSError as error:
             raise InputError(
-                f"{folder} cannot be written ({error.strerror}); check portal_data in fleet.yml."
+                f"{folder} cannot be written ({error.strerror}); fix that, or change portal_data in fleet.yml."
             ) from None
         return len(people)
 
@@ -157,6 +159,7 @@ class Publisher:
             for service, one in zip(services, found, strict=True)
         }
         words = translator_for(employee.locale)
+        appointment = Appointments(self.settings.state_dir.appointments).of(employee.name)
         return Person(
             v=1,
             employee=employee.name,
@@ -168,6 +171,8 @@ class Publisher:
             mandates=tuple(self._mandates(employee)),
             is_revoked=Reason.MANDATE_REVOKED in found,
             receipt=self.receipts.of(employee.name, subject, own, words).text if subject and own else None,
+            may_ask_for_appointment=bool(services) and may_be_attended(employee.country, self.settings.desk.countries),
+            asked_for_appointment_on=appointment.asked_at.date() if appointment else None,
         )
 
     def _statuses(self, employee: Employee, services: list[str], own: Sequence[Mapping[str, Any]]) -> Iterator[Status]:

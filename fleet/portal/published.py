@@ -129,6 +129,10 @@ class Person(_Strict):
     is_revoked: bool = False
     receipt: str | None = None
     """The employee's receipt as plain text."""
+    may_ask_for_appointment: bool = False
+    """Whether the organization offers the desk in the employee's country."""
+    asked_for_appointment_on: date | None = None
+    """When the employee asked for the appointment that is open."""
 
 
 def file_of(subject: str) -> str:

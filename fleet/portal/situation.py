@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlsplit
 
-from fleet.authority.inbox import Act, AttestAct, CloseAct, MandateAct, RevokeAct
+from fleet.authority.inbox import Act, AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct
 from fleet.authority.instruction import Assurance, Instruction
 from fleet.model import Outcome, control_name
 from fleet.portal.published import Person, PublishedControl, PublishedMandate, PublishedService, Site, Status
@@ -168,6 +168,14 @@ def revoked_on(pending: Sequence[Act]) -> date | None:
     """Return the day of a revocation that still waits to be recorded and that no mandate followed."""
     revoked, new = _last_given(pending)
     return revoked.at.date() if revoked and not new else None
+
+
+def asked_for_appointment_on(person: Person, pending: Sequence[Act]) -> date | None:
+    """Return the day on which the employee asked for the appointment that is open; None without one."""
+    asked = [act for act in pending if isinstance(act, AppointmentAct)]
+    if not asked:
+        return person.asked_for_appointment_on
+    return asked[-1].at.date() if asked[-1].is_wanted else None
 
 
 def _last_given(pending: Sequence[Act]) -> tuple[RevokeAct | None, list[Instruction]]:

@@ -299,6 +299,10 @@ class Recipe(_Strict):
     )
     identity: Identity = Field(description="How to read who is signed in.")
     profile: ProfileForm | None = Field(default=None, description="Form of profiles; if omitted, any text is accepted.")
+    sign_in: Page | None = Field(
+        default=None,
+        description="Where a person signs in; without it, the first control's page, which leads there.",
+    )
     signed_out: tuple[Sign, ...] = Field(min_length=1, description="Signs of being signed out; any one counts.")
     challenges: tuple[ChallengeSign, ...] = Field(
         default=(), description="Signs that the service asks for a CAPTCHA, a code or the like; any one counts."
@@ -331,6 +335,10 @@ class Recipe(_Strict):
         if self.identity.is_page_itself(profile):
             return f"identifies no one at {self.name}"
         return self.profile.fault_of(profile, self.name) if self.profile else None
+
+    def sign_in_page(self, profile: str) -> str:
+        """Return the address at which a person's sign-in begins."""
+        return self.sign_in or next(iter(self.controls.values())).page_for(profile)
 
     def selectors(self) -> Iterator[tuple[str, str]]:
         """Yield every CSS selector with its key, such as `controls.ai_training.find.css`."""

@@ -49,7 +49,7 @@ class _Traces:
     acts: list[Path] = field(default_factory=list)
     """Files that `fleet portal ingest` took in or refused."""
     own: list[Path] = field(default_factory=list)
-    """Files of this person alone: what they said, gave and were sent."""
+    """Files of this person alone: what they said, gave, asked for and were sent."""
 
     @property
     def is_anything(self) -> bool:
@@ -60,7 +60,7 @@ class _Traces:
 async def erase(
     state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str], operator: Operator
 ) -> dict[str, Erased]:
-    """Delete each person's row, key, sessions, pictures, attestations, mandates and sent notices. Revocations stay.
+    """Delete each person's row, key, sessions, pictures, and own files, such as attestations. Revocations stay.
 
     People without any data are omitted. All erasures are recorded before anything is deleted. Raises as
     `AuditLog` and `Subjects` do; a person not erased by then is still known and can be erased again.
@@ -93,7 +93,7 @@ def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
         if session.employee in wanted:
             wanted[session.employee].services.append(session.service)
     _look_among_acts(state, wanted)
-    for folder in (state.attestations, state.mandates, state.notices):
+    for folder in (state.attestations, state.mandates, state.notices, state.appointments):
         for path in folder.glob("*.json"):
             if path.stem in wanted:
                 wanted[path.stem].own.append(path)

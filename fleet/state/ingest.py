@@ -11,9 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from fleet.authority.inbox import Act, Arrived, AttestAct, CloseAct, Inbox, MandateAct, RevokeAct, is_ours
+from fleet.authority.inbox import (
+    Act,
+    AppointmentAct,
+    Arrived,
+    AttestAct,
+    CloseAct,
+    Inbox,
+    MandateAct,
+    RevokeAct,
+    is_ours,
+)
 from fleet.errors import FleetError, InputError
 from fleet.paths import StateDir, make_private_dir, write_private
+from fleet.state.appointments import Appointment, Appointments
 from fleet.state.employee_acts import Attest, Give, Statement
 
 BATCH = 500
@@ -48,7 +59,7 @@ class Ingest:
 
     inbox: Inbox
     state: StateDir
-    refusal: Callable[[AttestAct | CloseAct], str | None]
+    refusal: Callable[[AttestAct | CloseAct | AppointmentAct], str | None]
     checked: Callable[[MandateAct], Give]
     perform: Callable[[Attest | Give], object]
     revoke: Callable[[Sequence[RevokeAct]], object]
@@ -68,6 +79,8 @@ class Ingest:
             mandates = [(one, act) for one, act in acts if isinstance(act, MandateAct)]
             answers = [(one, act) for one, act in acts if isinstance(act, AttestAct | CloseAct)]
             taken += self._answers(sorted(answers, key=lambda each: each[1].at))
+            asked = [(one, act) for one, act in acts if isinstance(act, AppointmentAct)]
+            taken += [self._appointment(one, act) for one, act in sorted(asked, key=lambda each: each[1].at)]
             given, waiting, problem = self._mandates(sorted(mandates, key=lambda each: each[1].at))
             return Ingested(taken + given, waiting, problem)
 
@@ -91,6 +104,15 @@ class Ingest:
             for one, _ in batch:
                 yield self._moved(one, None)
 
+    def _appointment(self, one: Arrived, act: AppointmentAct) -> Taken:
+        """Open or close an appointment. It is not in the log: it permits nothing, and an attended visit is recorded."""
+        why = self.refusal(act)
+        if why is None and act.is_wanted:
+            Appointments(self.state.appointments).put(Appointment(employee=act.employee, asked_at=act.at))
+        elif why is None:
+            Appointments(self.state.appointments).close(act.employee)
+        return self._moved(one, why)
+
     def _mandates(self, arrived: list[tuple[Arrived, MandateAct]]) -> tuple[list[Taken], int, str | None]:
         taken: list[Taken] = []
         for one, act in arrived:
@@ -109,8 +131,9 @@ class Ingest:
         """Keep what was read, never the file itself: its writer may still have it open.
 
         Of a control that an employee closed nothing is kept: a reminder that was not answered leaves no file either.
+        Nor of an appointment: nobody can look up who withdrew one.
         """
-        if refusal is None and isinstance(one.act, CloseAct):
+        if refusal is None and isinstance(one.act, CloseAct | AppointmentAct):
             return Taken(one.name, one.act, None, self.inbox.remove(one.name))
         folder = self.state.portal / ("done" if refusal is None else "refused")
         make_private_dir(folder)

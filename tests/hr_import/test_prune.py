@@ -28,6 +28,7 @@ from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.logs import FINISHED, STARTED
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # what is kept of the others is the subject
 RUN = "20260115T120000Z-abcdef"
 NAMES = ("anna", "bob", "carl", "dora", "emil")
 STAFF = "all:\n  hosts:\n    anna:\n    carl:\n    dora:\n    emil:\n"

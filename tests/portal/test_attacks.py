@@ -20,7 +20,7 @@ from fleet.portal import acts
 from fleet.portal.session import Store
 from tests.portal.client import Client
 from tests.portal.own_provider import Claims, OwnProvider, own_provider
-from tests.portal.site import BRIAN, Served, free_port, served
+from tests.portal.site import ANNA, BRIAN, Served, free_port, person_json, served
 from tests.sizes import cases
 
 
@@ -244,7 +244,9 @@ FORGED = {
 
 class TestForgedRequests:
     @pytest.mark.parametrize("name", cases(FORGED, ["another site", "no origin"]))
-    @pytest.mark.parametrize("path", cases(["/revoke", "/answer", "/mandate", "/sign-out"], ["/revoke"]))
+    @pytest.mark.parametrize(
+        "path", cases(["/revoke", "/answer", "/appointment", "/mandate", "/sign-out"], ["/revoke"])
+    )
     def test_other_sites_cannot_act(self, anna: Client, name: str, path: str) -> None:
         """Not even with the form's token."""
         anna.sign_in()
@@ -269,13 +271,34 @@ class TestForgedRequests:
         """Mail scanners follow links."""
         anna.sign_in()
         token = anna.form_token()
-        for path in ("/revoke", "/answer", "/sign-out"):
-            answer = anna.get(f"{path}?form_token={token}&control=linkedin.ai_training&answer=switched")
+        for path in ("/revoke", "/answer", "/appointment", "/sign-out"):
+            answer = anna.get(f"{path}?form_token={token}&control=linkedin.ai_training&answer=switched&wanted=yes")
             assert answer.status_code == 405
         for path in ("/", "/mandate", "/mandate/review", "/mandate/given", "/not-seen/linkedin.ai_training"):
             anna.get(path)
         assert anna.portal.acts() == []
         assert anna.get("/").status_code == 200
+
+    @pytest.mark.parametrize("wanted", ["", "maybe", "no&wanted=yes"])
+    def test_an_appointment_is_wanted_or_not(self, anna: Client, wanted: str) -> None:
+        """Anything else is refused."""
+        anna.sign_in()
+        fields = f"form_token={anna.form_token()}&wanted={wanted}"
+        own = {"origin": anna.portal.url, "content-type": "application/x-www-form-urlencoded"}
+        assert anna.http.post("/appointment", content=fields, headers=own).status_code == 400
+        assert anna.portal.acts() == []
+
+    def test_no_appointment_is_asked_for_where_none_is_offered(self, anna: Client) -> None:
+        """A form that the page does not have is refused; withdrawing always works."""
+        anna.portal.put(person_json("anna.keller", ANNA))
+        try:
+            anna.sign_in()
+            fields = {"form_token": anna.form_token()}
+            assert anna.post("/appointment", fields | {"wanted": "yes"}).status_code == 400
+            assert anna.portal.acts() == []
+            assert anna.post("/appointment", fields | {"wanted": "no"}).status_code == 303
+        finally:
+            anna.portal.put(person_json("anna.keller", ANNA, may_ask_for_appointment=True))
 
     def test_a_page_is_not_shown_inside_another_site(self, anna: Client) -> None:
         """Neither frames nor images of other sites get anything of ours; links do."""

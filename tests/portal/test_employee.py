@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from fleet.authority.inbox import AttestAct, CloseAct, MandateAct, RevokeAct
+from fleet.authority.inbox import AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct
 from fleet.report.translations import LANGUAGES, translator_for
 from tests.portal.conftest import click_through, sign_in
 from tests.portal.site import ANNA, BRIAN, CIARA, NOBODY, Served, person_json, today
@@ -166,6 +166,38 @@ class TestMandate:
         expect(page.locator(".text[lang=de]")).to_contain_text("Ich beauftrage die Example Ltd")
 
 
+class TestAppointment:
+    def test_it_is_asked_for_and_withdrawn(self, page: Page, portal: Served) -> None:
+        """One click each; the page says at once what was asked."""
+        sign_in(page, portal, ANNA)
+        card = page.locator("#appointment")
+        card.get_by_role("button", name="Ask for an appointment").click()
+        expect(card.get_by_role("status")).to_have_text("Saved.")
+        asked = f"You asked for an appointment on {translator_for('en').day(today())}. Example Ltd will get in touch"
+        expect(card).to_contain_text(asked)
+        page.reload()
+        expect(card).to_contain_text(asked)
+        card.get_by_role("button", name="Withdraw my request").click()
+        expect(card.get_by_role("button", name="Ask for an appointment")).to_be_visible()
+        acts = portal.acts()
+        assert [(type(act), act.employee) for act in acts] == [(AppointmentAct, "anna.keller")] * 2
+        assert [act.is_wanted for act in acts if isinstance(act, AppointmentAct)] == [True, False]
+
+    def test_one_that_was_taken_in_can_be_withdrawn(self, page: Page, portal: Served) -> None:
+        """Also where no other can be asked for, as the country is no longer among those of the desk."""
+        sign_in(page, portal, BRIAN)
+        expect(page.locator("#appointment")).to_contain_text("You asked for an appointment on November 21, 2026.")
+        page.get_by_role("button", name="Withdraw my request").click()
+        expect(page.locator("#appointment")).to_have_count(0)
+        [act] = portal.acts()
+        assert isinstance(act, AppointmentAct) and not act.is_wanted
+
+    def test_where_the_desk_is_not_offered_nothing_is_said_of_it(self, page: Page, portal: Served) -> None:
+        """In some countries an employer may not even ask."""
+        sign_in(page, portal, CIARA)
+        expect(page.locator("#appointment")).to_have_count(0)
+
+
 class TestTheirPage:
     def test_what_was_done_and_what_ends_soon(self, page: Page, portal: Served) -> None:
         """What was pressed, the receipt, and a mandate that an administrator wrote down."""
@@ -201,7 +233,7 @@ class TestTheirPage:
                 expect(page.locator("script, img")).to_have_count(0)
             expect(page.locator("pre")).to_have_text(bad)
         finally:
-            portal.put(person_json("anna.keller", ANNA))
+            portal.put(person_json("anna.keller", ANNA, may_ask_for_appointment=True))
 
     def test_the_language_is_chosen_without_a_script(self, page: Page, portal: Served) -> None:
         """The employee's own first; a choice is kept, also after signing out."""

@@ -34,6 +34,7 @@ from tests.logs import STARTED
 from tests.unit.test_audit_commands import LOCALES, told, write
 from tests.unit.test_commands import STAFF, refusal
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # what a state is of is the subject
 EXAMPLE = str(ROOT / "inventory.example.yml")
 LINKEDIN = load_catalog().recipes["linkedin"]
 MARK = "rehearsal.mark"

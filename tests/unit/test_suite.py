@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from fleet.agent.main import scrub_environment, settle
 from fleet.cli import app
+from tests import listings
 from tests.conftest import ROOT, as_it_was
 
 
@@ -74,3 +75,66 @@ def test_what_commands_and_agents_set_for_good_is_put_back(tmp_path: Path, monke
         scrub_environment()
         assert [one == other for one, other in zip(before, process(), strict=True)] == [False] * 5
     assert process() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "starts"),
+    [
+        ("", 1),
+        ("echo >>staff.yml", 2),
+        ("mv staff.yml x; cp x staff.yml", 1),
+        ("chmod +x staff.yml", 2),
+        ("mv staff.yml x; ln -s x staff.yml", 2),
+        ("mkdir host_vars", 2),
+        ("mkdir group_vars", 2),
+        ("touch ansible.cfg", 2),
+        ("touch ~/.ansible.cfg", 2),
+    ],
+)
+def test_what_ansible_lists_is_remembered_only_of_the_same_files(tmp_path: Path, change: str, starts: int) -> None:
+    """Whatever could make Ansible list something else has it started again; a copy elsewhere is the same file."""
+    started = []
+
+    def start(*call: object, is_exported: bool) -> listings.Listing:
+        started.append(call)
+        return {"all": {"hosts": ["anna"]}}, (), ()
+
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "staff.yml").write_text("all:\n  hosts:\n    anna:\n")
+    list_hosts = listings.remembering(tmp_path / "kept", start)
+    for script in ("", change):
+        subprocess.run(["sh", "-ec", script], cwd=tmp_path, check=True)
+        assert list_hosts(["staff.yml"], None, sys.executable, tmp_path)[0] == {"all": {"hosts": ["anna"]}}
+    assert len(started) == starts
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"limit": "anna"},
+        {"is_exported": False},
+        {"ansible_python": "/usr/bin/python3"},
+        {"sources": ["staff.yml", "staff.yml"]},
+    ],
+)
+def test_what_ansible_lists_is_remembered_only_of_the_same_command(tmp_path: Path, other: dict[str, object]) -> None:
+    """Also not where Ansible's settings are in the environment, or where it had a warning, which names a path."""
+    started, losses = [], ()
+
+    def start(*call: object, is_exported: bool) -> listings.Listing:
+        started.append(call)
+        return {}, losses, ()
+
+    (tmp_path / "staff.yml").write_text("all:\n  hosts:\n    anna:\n")
+    list_hosts = listings.remembering(tmp_path, start)
+    call = {"sources": ["staff.yml"], "limit": None, "ansible_python": sys.executable, "cwd": tmp_path}
+    list_hosts(**call)
+    list_hosts(**call | other)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("ANSIBLE_INVENTORY_ENABLED", "ini")
+        list_hosts(**call)
+    assert len(started) == 3
+    losses = ("fleet_hr: /elsewhere/people.csv: one row was left out",)
+    for _ in range(2):
+        list_hosts(**call | {"limit": "all"})
+    assert len(started) == 5

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import typer
 
+from fleet.authority.countries import may_be_attended
 from fleet.authority.given import GivenMandates
 from fleet.authority.identity_provider import read_provider
-from fleet.authority.inbox import AttestAct, CloseAct, Inbox, MandateAct, RevokeAct
+from fleet.authority.inbox import AppointmentAct, AttestAct, CloseAct, Inbox, MandateAct, RevokeAct
 from fleet.authority.mandates import Revocations
 from fleet.commands.carry_out import add_to, carry_out
 from fleet.commands.options import (
@@ -79,9 +80,15 @@ def take_in(settings: Settings, inbox: Path, everybody: Inventory, catalog: Cata
     revocations = Revocations(settings.state_dir.revocations)
     employees = {employee.name: employee for employee in everybody.employees}
 
-    def refusal(act: AttestAct | CloseAct) -> str | None:
-        if act.employee not in employees:
+    def refusal(act: AttestAct | CloseAct | AppointmentAct) -> str | None:
+        if isinstance(act, AppointmentAct) and not act.is_wanted:
+            return None  # it takes away
+        employee = employees.get(act.employee)
+        if employee is None:
             return f"employee: {act.employee} is not in the inventory"
+        if isinstance(act, AppointmentAct):
+            is_covered = may_be_attended(employee.country, settings.desk.countries)
+            return None if is_covered else f"employee: the country of {act.employee} is not among desk.countries"
         recipe = catalog.get(act.service)
         known = recipe is not None and act.control in recipe.controls
         return None if known else f"control: no recipe has {act.service}.{act.control}"
@@ -138,6 +145,7 @@ def print_ingested(ingested: Ingested, inbox: str) -> None:
     """Print what became of each file."""
     taken = ingested.taken
     nouns = {
+        "appointment": "appointment request",
         "attest": "statement",
         "close": "request not to be asked again",
         "mandate": "mandate",
