@@ -188,9 +188,12 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def read_regular(path: Path, most: int) -> bytes:
-    """Read up to `most` bytes of a file. Raises OSError, also for a pipe or a device, which may never end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes:
+    """Read up to `most` bytes of a file. Raises OSError, also for a pipe or a device, which may never end.
+
+    Without `follow`, a link raises OSError, too.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
@@ -356,6 +359,11 @@ class StateDir:
         return self.root / "stopped"
 
     @property
+    def by_employee(self) -> tuple[Path, ...]:
+        """The folders with one JSON file per employee: what is there is shown to them, and erased with them."""
+        return self.attestations, self.mandates, self.notices, self.appointments
+
+    @property
     def mark(self) -> Path:
         """Marks a state of rehearsals. A state without it counts as real."""
         return self.root / "rehearsal.mark"
@@ -364,8 +372,7 @@ class StateDir:
     def _folders(self) -> tuple[Path, ...]:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
-            *(self.revocations, self.stopped_services, self.attestations, self.mandates, self.notices),
-            *(self.appointments, self.portal),
+            *(self.revocations, self.stopped_services, *self.by_employee, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:

@@ -32,6 +32,7 @@ LOG_RECOVERED: Final = "log.recovered"
 LOG_HEARTBEAT: Final = "log.heartbeat"
 LOG_KEY_ROTATED: Final = "log.key_rotated"
 LOG_PRUNED: Final = "log.pruned"
+DATA_EXPIRED: Final = "data.expired"
 SUBJECT_ERASED: Final = "subject.erased"
 MANDATE_MET: Final = "mandate.met"
 MANDATE_REVOKED: Final = "mandate.revoked"
@@ -170,6 +171,14 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
     LOG_HEARTBEAT: _OPERATOR,
     LOG_KEY_ROTATED: {**_OPERATOR, "vkey": _text},
     LOG_PRUNED: {**_OPERATOR, "before": _number, "keys": _texts},
+    DATA_EXPIRED: {
+        **_OPERATOR,
+        "pictures_days": _number_or_none,
+        "tokens_days": _number_or_none,
+        "pictures": _number,
+        "tokens": _number,
+        "acts": _number,
+    },
     SUBJECT_ERASED: {**_OPERATOR, "subject": _text_or_none, "sessions": _number, "evidence": _number},
     MANDATE_MET: {
         "subject": _text,

@@ -35,8 +35,9 @@ class GivenMandate(BaseModel):
     assurance: Assurance
     given_at: AwareDatetime
     """When the identity provider signed it."""
-    id_token: Token
-    """The identity provider's ID token; its `nonce` is the statement's SHA-256."""
+    id_token: Token | None
+    """The identity provider's ID token; its `nonce` is the statement's SHA-256. None once `retention` has removed it:
+    the mandate counts as before, and the log has the token's HMAC."""
     key: dict[str, str]
     """The provider's public key that signed the token: the required members of a JWK, and no others."""
 

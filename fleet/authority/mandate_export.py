@@ -41,7 +41,10 @@ echo "The mandate is as it was signed."
 
 
 def export_mandate(mandate: GivenMandate, text: bytes) -> Mapping[str, bytes]:
-    """Return the files of one mandate by name, `verify.sh` among them."""
+    """Return the files of one mandate by name, `verify.sh` among them; without a token only what was agreed to."""
+    agreed = {"instruction.json": mandate.statement.encode(), "text.txt": text}
+    if mandate.id_token is None:
+        return agreed
     header, claims, signature = mandate.id_token.split(".")
     key = jwk.import_key(dict(mandate.key))
     assert not isinstance(key, OctKey)  # such a key is never taken in
@@ -51,9 +54,7 @@ def export_mandate(mandate: GivenMandate, text: bytes) -> Mapping[str, bytes]:
         nonce=mandate.reference,
         text=mandate.instruction.text.sha256,
     )
-    return {
-        "instruction.json": mandate.statement.encode(),
-        "text.txt": text,
+    return agreed | {
         "signed.txt": f"{header}.{claims}".encode(),
         "signature.bin": _for_openssl(algorithm, _decoded(signature)),
         "claims.json": _decoded(claims),

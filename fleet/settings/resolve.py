@@ -18,7 +18,16 @@ from fleet.settings.file import expanded, find_config, read_config
 from fleet.settings.hours import Hours
 from fleet.settings.setting import Setting
 from fleet.settings.table import SETTINGS, setting_named
-from fleet.settings.values import AttestationPolicy, BreakerLimits, Closed, Desk, MandatePolicy, Pause, PortalSite
+from fleet.settings.values import (
+    AttestationPolicy,
+    BreakerLimits,
+    Closed,
+    Desk,
+    MandatePolicy,
+    Pause,
+    PortalSite,
+    Retention,
+)
 from fleet.ssh import WorkerAddress
 
 
@@ -93,6 +102,7 @@ class Settings:
     attestation: dict[str, AttestationPolicy] = field(default_factory=dict)
     closed: Closed | None = None
     mandates: MandatePolicy = field(default_factory=MandatePolicy)
+    retention: Retention = field(default_factory=Retention)
     everybody: tuple[str, ...] = ()
     portal: PortalSite | None = None
     portal_data: Path | None = None
