@@ -412,8 +412,10 @@ class StateDir:
         except OSError:
             return True  # an unreadable folder may hold something
 
-    def check(self, *, rehearsal: bool = False) -> None:
+    def check(self, *, rehearsal: bool = False, to_write: bool = True) -> None:
         """Refuse a state directory that is missing, of the other kind, not ours, open to others, or not writable.
+
+        A copy to read (`to_write` False) need not be writable.
 
         Raises InputError with the command that fixes it. Creates nothing.
         """
@@ -431,5 +433,5 @@ class StateDir:
             is_made = is_there(folder)
             if is_made:
                 require_private(folder)
-            if not os.access(folder if is_made else self.root, os.W_OK | os.X_OK):
+            if to_write and not os.access(folder if is_made else self.root, os.W_OK | os.X_OK):
                 raise InputError(f"{folder} is not writable; fix its mode (chmod 700 {folder}) and run again.")

@@ -24,6 +24,7 @@ _KINDS = {
     records.CONTROL_ATTESTED: ("iam", "info"),
     records.CONTROL_CLOSED: ("iam", "info"),
     records.NOTICE_SENT: ("iam", "info"),
+    records.NAMES_SHOWN: ("iam", "info"),
     records.SERVICE_STOPPED: ("configuration", "change"),
     records.SERVICE_STARTED: ("configuration", "change"),
 }

@@ -63,9 +63,9 @@ def new_run_id() -> str:
 
 
 def claimed_operator(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the operator according to sudo or AWX; the operating system's uid is recorded beside it."""
+    """Return the operator according to sudo or AWX, at most 200 characters; the uid is recorded beside it."""
     name = environ.get("AWX_USER_NAME") or environ.get("TOWER_USER_NAME") or environ.get("SUDO_USER")
-    return name and name.encode("utf-8", "replace").decode()
+    return name[:200].encode("utf-8", "replace").decode() if name else None
 
 
 def catalog_for(settings: Settings, *, rehearsal: bool) -> Catalog:

@@ -41,6 +41,7 @@ class GivenChecks:
     revocations: RevokedAt
     keys: ProviderKeys
     weakest: Assurance | None
+    operator_claimed: str | None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def checked(self, act: MandateAct) -> Give:
@@ -77,7 +78,13 @@ class GivenChecks:
             id_token=act.id_token,
             key=signed.key,
         )
-        return Give(mandate=mandate, at=act.at, issuer=self.site.sign_in.issuer, text=text)
+        return Give(
+            mandate=mandate,
+            at=act.at,
+            issuer=self.site.sign_in.issuer,
+            text=text,
+            operator_claimed=self.operator_claimed,
+        )
 
     def _employee(self, act: MandateAct, instruction: Instruction) -> Employee:
         if instruction.employee != act.employee:

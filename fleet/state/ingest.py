@@ -63,6 +63,7 @@ class Ingest:
     checked: Callable[[MandateAct], Give]
     perform: Callable[[Attest | Give], object]
     revoke: Callable[[Sequence[RevokeAct]], object]
+    operator_claimed: str | None
 
     def run(self) -> Ingested:
         """Take in every act and keep it in `portal/done` or `portal/refused` in the state. Revocations go first.
@@ -98,7 +99,8 @@ class Ingest:
                 yield self._moved(one, why)
         for start in range(0, len(accepted), BATCH):
             batch = accepted[start : start + BATCH]
-            self.perform(Attest(statements=[_statement(act) for _, act in batch]))
+            statements = [_statement(act) for _, act in batch]
+            self.perform(Attest(statements=statements, operator_claimed=self.operator_claimed))
             for one, _ in batch:
                 yield self._moved(one, None)
 

@@ -625,7 +625,7 @@ class TestAuditShow:
         assert "There is no audit log" in refusal("audit", "show", "--rehearsal")
         done = fleet("run", "-i", str(ROOT / "inventory.example.yml"), "-l", "ciara.byrne")
         assert done.returncode == 3, done.stderr
-        shown = fleet("audit", "show", "--rehearsal", "--run", "last", "--outcome", "no_mandate").stdout
+        shown = fleet("audit", "show", "--rehearsal", "--run", "last", "--outcome", "no_mandate", "--with-names").stdout
         assert "ciara.byrne" in shown
         assert "no_mandate_given" in shown
         assert "run.started" not in shown

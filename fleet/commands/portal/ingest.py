@@ -30,7 +30,7 @@ from fleet.errors import InputError
 from fleet.inventory.employee import Employee
 from fleet.inventory.read import Inventory
 from fleet.model import EXIT_BAD_INPUT, EXIT_OK, EXIT_TOOL_FAILED, counted
-from fleet.plan.plan import read_people
+from fleet.plan.plan import claimed_operator, read_people
 from fleet.recipes.catalog import Catalog
 from fleet.report.envelope import Answer
 from fleet.report.translations import visible
@@ -107,6 +107,7 @@ def take_in(settings: Settings, inbox: Path, everybody: Inventory, catalog: Cata
         _mandate_checks(settings, employees, catalog, revocations),
         lambda act: carry_out(settings, "fleet portal ingest", act),
         revoke,
+        claimed_operator(),
     ).run()
 
 
@@ -132,6 +133,7 @@ def _mandate_checks(
         revocations,
         ProviderKeys(state.portal / "provider-keys.json", lambda: read_provider(issuer)),
         settings.mandates.assurance,
+        claimed_operator(),
     ).checked
 
 
