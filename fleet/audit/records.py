@@ -19,7 +19,7 @@ import structlog
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Version that is written. Older records keep theirs and are read according to `ADDED`; newer ones are refused."""
 MAX_LINE_BYTES: Final = 8 * 1024
 
@@ -42,6 +42,7 @@ MANDATE_GIVEN: Final = "mandate.given"
 NOTICE_SENT: Final = "notice.sent"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_STARTED: Final = "service.started"
+SUBMISSION_RECORDED: Final = "submission.recorded"
 
 COMMON_ORDER: Final = ("v", "seq", "at", "monotonic_ms", "event", "run")
 COMMON: Final = frozenset(COMMON_ORDER)
@@ -227,6 +228,14 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "operator_claimed": _text_or_none,
         "service": _text,
         "reference": _text,
+    },
+    SUBMISSION_RECORDED: {
+        "operator": _number,
+        "operator_claimed": _text_or_none,
+        "service": _text,
+        "control": _text_or_none,
+        "confirmation_sha256": _text,
+        "reference": _text_or_none,
     },
 }
 """The allow-list: exactly which fields each event has besides the common ones, and the values that each field
