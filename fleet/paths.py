@@ -341,6 +341,11 @@ class StateDir:
         return self.root / "notices"
 
     @property
+    def submissions(self) -> Path:
+        """Requests of the organization's own that services confirmed, one file each."""
+        return self.root / "submissions"
+
+    @property
     def appointments(self) -> Path:
         """Open appointments at the desk, one file per employee."""
         return self.root / "appointments"
@@ -365,7 +370,7 @@ class StateDir:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
             *(self.revocations, self.stopped_services, self.attestations, self.mandates, self.notices),
-            *(self.appointments, self.portal),
+            *(self.submissions, self.appointments, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:

@@ -27,6 +27,7 @@ _KINDS = {
     records.NAMES_SHOWN: ("iam", "info"),
     records.SERVICE_STOPPED: ("configuration", "change"),
     records.SERVICE_STARTED: ("configuration", "change"),
+    records.SUBMISSION_RECORDED: ("configuration", "info"),
 }
 """`event.category` and `event.type`, in ECS's allowed values; everything else is (configuration, info)."""
 _SAID = {*records.COMMON, "subject", "operator", "outcome", "reason", "duration_ms"}

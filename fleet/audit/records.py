@@ -43,6 +43,7 @@ NOTICE_SENT: Final = "notice.sent"
 NAMES_SHOWN: Final = "names.shown"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_STARTED: Final = "service.started"
+SUBMISSION_RECORDED: Final = "submission.recorded"
 
 COMMON_ORDER: Final = ("v", "seq", "at", "monotonic_ms", "event", "run")
 COMMON: Final = frozenset(COMMON_ORDER)
@@ -221,6 +222,13 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "stopped_on": _day,
     },
     SERVICE_STARTED: {**_OPERATOR, "service": _text, "reference": _text},
+    SUBMISSION_RECORDED: {
+        **_OPERATOR,
+        "service": _text,
+        "control": _text_or_none,
+        "confirmation_sha256": _text,
+        "reference": _text_or_none,
+    },
 }
 """The allow-list: exactly which fields each event has besides the common ones, and the values that each field
 allows."""

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter
@@ -19,8 +19,10 @@ from pydantic import Field, StringConstraints, TypeAdapter
 from fleet.audit import records
 from fleet.audit.maintenance import beat
 from fleet.audit.pseudonyms import Subject
-from fleet.authority.attestations import Name, Service
+from fleet.authority.attestations import Control, Name, Service
 from fleet.authority.blocklist import Blocklist, Entry
+from fleet.authority.instruction import Sha256
+from fleet.authority.submissions import Submission, Submissions
 from fleet.errors import InputError
 from fleet.state.employee_acts import Attest, Give, Notify, attest, give, notify
 from fleet.state.erasure import erase, prune
@@ -57,6 +59,16 @@ class Start(OperatorAct):
     reference: Reference
 
 
+class Submit(OperatorAct):
+    """Record that a service confirmed a request of the organization's own; without `control`, no outcome changes."""
+
+    act: Literal["submit"] = "submit"
+    service: Service
+    control: Control | None
+    confirmation_sha256: Sha256
+    reference: Reference | None
+
+
 class Erase(OperatorAct):
     """Delete all data that leads to these people."""
 
@@ -80,7 +92,7 @@ class ShowNames(OperatorAct):
     people: Annotated[int, Field(ge=1, le=records.MAX_NUMBER)]
 
 
-Act = Settle | Checkpoint | Renew | Start | Attest | Give | Notify | Erase | Prune | ShowNames
+Act = Settle | Checkpoint | Renew | Start | Submit | Attest | Give | Notify | Erase | Prune | ShowNames
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """An act as sent to an agent."""
 
@@ -107,6 +119,8 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
             await _renew(act, writer)
         case Start():
             await _start(act, writer)
+        case Submit():
+            await _submit(act, writer)
         case Attest():
             await attest(act, writer)
         case Give():
@@ -203,3 +217,25 @@ async def _start(act: Start, writer: Writer) -> None:
         reference=act.reference,
     )
     writer.stopped.remove(act.service)
+
+
+async def _submit(act: Submit, writer: Writer) -> None:
+    """Record a confirmed request, then let its outcome be `submitted`."""
+    await writer.log.append(
+        records.SUBMISSION_RECORDED,
+        None,
+        **act.operator.fields,
+        service=act.service,
+        control=act.control,
+        confirmation_sha256=act.confirmation_sha256,
+        reference=act.reference,
+    )
+    if act.control is not None:
+        submission = Submission(
+            service=act.service,
+            control=act.control,
+            recorded_at=datetime.now(UTC),
+            confirmation_sha256=act.confirmation_sha256,
+            reference=act.reference,
+        )
+        Submissions(writer.state.submissions).put(submission)

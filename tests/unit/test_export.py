@@ -101,6 +101,10 @@ OTHERS = [
     (records.NAMES_SHOWN, ACT | {"command": "report", "subject": None, "people": 500}),
     (records.SERVICE_STOPPED, {"service": "linkedin", **ACT, "reference": None, "stopped_on": "2026-03-01"}),
     (records.SERVICE_STARTED, {"service": "linkedin", **ACT, "reference": "OPS-7"}),
+    (
+        records.SUBMISSION_RECORDED,
+        {"service": "linkedin", "control": None, "confirmation_sha256": "0", **ACT, "reference": None},
+    ),
 ]
 
 

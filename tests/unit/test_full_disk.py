@@ -53,6 +53,7 @@ WRITING = {
     "mandates revoke": ("mandates", "revoke", "brian.walsh"),
     "mandates renew": ("mandates", "renew", "anna.keller", "--reference", "M2"),
     "services stop": ("services", "stop", "linkedin", "--reference", "T1"),
+    "services submitted": ("services", "submitted", "linkedin", "--confirmation", "session.json"),
     "portal ingest": ("portal", "ingest", "-i", "real.yml"),
     "notices write": ("notices", "write", "-i", "real.yml", "-o", "out", "--contact", "c", "--organization", "o"),
     "notices sent": ("notices", "sent", "sent.csv"),

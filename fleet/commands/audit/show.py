@@ -227,7 +227,10 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
     elif event == records.NAMES_SHOWN:
         yield f"fleet {record['command']}"
         yield counted(record["people"], "employee")
-    elif event in (records.MANDATE_REVOKED, records.MANDATE_RENEWED, records.SERVICE_STOPPED, records.SERVICE_STARTED):
+    elif event in (
+        *(records.MANDATE_REVOKED, records.MANDATE_RENEWED),
+        *(records.SERVICE_STOPPED, records.SERVICE_STARTED, records.SUBMISSION_RECORDED),
+    ):
         yield from _words_of_authority(record)
     if "operator" in record:
         yield "operator unknown" if record["operator"] is None else f"operator uid {record['operator']}"
@@ -244,6 +247,9 @@ def _words_of_authority(record: Mapping[str, Any]) -> Iterator[str]:
         yield "valid again"
     elif event == records.SERVICE_STOPPED:
         yield f"{record['service']} is stopped for all runs since {record['stopped_on']}"
+    elif event == records.SUBMISSION_RECORDED:
+        yield f"{control_name(record['service'], record['control'])} was confirmed to the organization"
+        yield f"confirmation {record['confirmation_sha256'][:12]}…"
     else:
         yield f"{record['service']} is no longer stopped"
     if record.get("reference"):

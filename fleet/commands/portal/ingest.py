@@ -32,6 +32,7 @@ from fleet.inventory.read import Inventory
 from fleet.model import EXIT_BAD_INPUT, EXIT_OK, EXIT_TOOL_FAILED, counted
 from fleet.plan.plan import claimed_operator, read_people
 from fleet.recipes.catalog import Catalog
+from fleet.recipes.recipe import Recipe
 from fleet.report.envelope import Answer
 from fleet.report.translations import visible
 from fleet.settings.resolve import Settings
@@ -90,8 +91,9 @@ def take_in(settings: Settings, inbox: Path, everybody: Inventory, catalog: Cata
             is_covered = may_be_attended(employee.country, settings.desk.countries)
             return None if is_covered else f"employee: the country of {act.employee} is not among desk.countries"
         recipe = catalog.get(act.service)
-        known = recipe is not None and act.control in recipe.controls
-        return None if known else f"control: no recipe has {act.service}.{act.control}"
+        if recipe is None or act.control not in recipe.entries:
+            return f"control: no recipe has {act.service}.{act.control}"
+        return _misfit(act, recipe) if isinstance(act, AttestAct) else None
 
     def revoke(acts: Sequence[RevokeAct]) -> None:
         now = datetime.now(UTC)
@@ -109,6 +111,16 @@ def take_in(settings: Settings, inbox: Path, everybody: Inventory, catalog: Cata
         revoke,
         claimed_operator(),
     ).run()
+
+
+def _misfit(act: AttestAct, recipe: Recipe) -> str | None:
+    """Return why an employee cannot have done this there: a setting is not sent, and a form is not switched."""
+    request = recipe.requests.get(act.control)
+    if request is not None and request.signed_by == "organization":
+        return f"control: {act.service}.{act.control} is signed by the organization"
+    if act.said is not None and (act.said == "sent") is (request is None):
+        return f"said: {act.said} does not fit {act.service}.{act.control}"
+    return None
 
 
 def _mandate_checks(
