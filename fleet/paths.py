@@ -351,6 +351,11 @@ class StateDir:
         return self.root / "appointments"
 
     @property
+    def spot_checks(self) -> Path:
+        """Who was drawn for the spot check that is open, one file per employee."""
+        return self.root / "spot_checks"
+
+    @property
     def portal(self) -> Path:
         """What `fleet portal ingest` took in from the inbox, or refused."""
         return self.root / "portal"
@@ -370,7 +375,7 @@ class StateDir:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
             *(self.revocations, self.stopped_services, self.attestations, self.mandates, self.notices),
-            *(self.submissions, self.appointments, self.portal),
+            *(self.submissions, self.appointments, self.spot_checks, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:

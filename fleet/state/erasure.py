@@ -93,7 +93,10 @@ def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
         if session.employee in wanted:
             wanted[session.employee].services.append(session.service)
     _look_among_acts(state, wanted)
-    for folder in (state.attestations, state.mandates, state.notices, state.appointments):
+    for folder in (
+        *(state.attestations, state.mandates, state.notices),
+        *(state.appointments, state.spot_checks),
+    ):
         for path in folder.glob("*.json"):
             if path.stem in wanted:
                 wanted[path.stem].own.append(path)
