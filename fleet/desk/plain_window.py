@@ -89,7 +89,12 @@ async def plain_window(
             # The browser writes addresses of pages there.
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
-            env={**environment, "TMPDIR": str(profile.temporary)},
+            env={
+                **environment,
+                "TMPDIR": str(profile.temporary),
+                # A picture of its memory after a crash; by default it goes to the home folder.
+                "BREAKPAD_DUMP_LOCATION": str(profile.temporary),
+            },
             start_new_session=True,  # Ctrl-C in the terminal ends this command, which then ends the browser
             preexec_fn=_end_with_parent(os.getpid()),
         )
