@@ -19,7 +19,7 @@ import structlog
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Version that is written. Older records keep theirs and are read according to `ADDED`; newer ones are refused."""
 MAX_LINE_BYTES: Final = 8 * 1024
 
@@ -33,6 +33,7 @@ LOG_HEARTBEAT: Final = "log.heartbeat"
 LOG_KEY_ROTATED: Final = "log.key_rotated"
 LOG_PRUNED: Final = "log.pruned"
 SUBJECT_ERASED: Final = "subject.erased"
+EMPLOYEE_RENAMED: Final = "employee.renamed"
 MANDATE_MET: Final = "mandate.met"
 MANDATE_REVOKED: Final = "mandate.revoked"
 MANDATE_RENEWED: Final = "mandate.renewed"
@@ -169,6 +170,13 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
     LOG_KEY_ROTATED: {"operator": _number, "vkey": _text},
     LOG_PRUNED: {"operator": _number, "before": _number, "keys": _texts},
     SUBJECT_ERASED: {"operator": _number, "subject": _text_or_none, "sessions": _number, "evidence": _number},
+    EMPLOYEE_RENAMED: {
+        "operator": _number,
+        "operator_claimed": _text_or_none,
+        "subject": _text,
+        "old_hmac": _text,
+        "new_hmac": _text,
+    },
     MANDATE_MET: {
         "subject": _text,
         "mandate_hmac": _text,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fleet.errors import InputError
 from fleet.model import SAFE_NAME
-from fleet.paths import look, make_private_dir, read_regular, write_private
+from fleet.paths import look, make_private_dir, read_regular, sync_folder, write_private
 
 MAX_BYTES = 2 * 1024 * 1024
 
@@ -21,6 +21,12 @@ class PersonFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     employee: str
+
+
+class AnyContent(PersonFile):
+    """A file of any kind: what it adds is kept as it is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
 
 Content = TypeVar("Content", bound=PersonFile)
@@ -52,6 +58,19 @@ class PersonFiles(Generic[Content]):
         """Yield who has a file, in order."""
         if look(self.folder) is not None:
             yield from sorted(path.stem for path in self.folder.glob("*.json") if SAFE_NAME.fullmatch(path.stem))
+
+    def copy(self, employee: str, name: str) -> None:
+        """Store an employee's file for another name as well, durable on return. Raises InputError and OSError."""
+        content = self.of(employee)
+        if content is not None:
+            self.put(content.model_copy(update={"employee": name}))
+
+    def remove(self, employee: str) -> None:
+        """Delete an employee's file, if there is one. Raises OSError."""
+        path = self._path(employee)
+        if look(path) is not None:
+            path.unlink()
+            sync_folder(self.folder)
 
     def put(self, content: Content) -> None:
         """Store a file in place of what was there; durable on return. Raises OSError."""

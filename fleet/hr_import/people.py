@@ -18,7 +18,8 @@ from fleet.inventory.source_lines import SourceLines
 from fleet.recipes.profile_address import profile_in, require_profile
 from fleet.recipes.recipe import Recipe
 
-_NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
+NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
+"""Names that mean something else in an inventory."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Rea
     name = cells["name"] if source == "name" else name_of(cells["email"])
     if not name:
         one.refuse(source, "is empty; every employee needs one.")
-    elif name in _NO_EMPLOYEES:
+    elif name in NO_EMPLOYEES:
         one.refuse(source, f"'{name}' is reserved in inventories and cannot be an employee's name; rename it.")
     if one.mistakes:
         return one

@@ -97,6 +97,7 @@ OTHERS = [
         records.NOTICE_SENT,
         {"subject": "s_1", "operator": 1000, "kind": "first", "sent_on": "2026-03-01"},
     ),
+    (records.EMPLOYEE_RENAMED, {"subject": "s_1", **ACT, "old_hmac": "0", "new_hmac": "1"}),
     (records.SERVICE_STOPPED, {"service": "linkedin", **ACT, "reference": None, "stopped_on": "2026-03-01"}),
     (records.SERVICE_STARTED, {"service": "linkedin", **ACT, "reference": "OPS-7"}),
 ]

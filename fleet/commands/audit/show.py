@@ -27,7 +27,14 @@ from fleet.report.table import plain
 from fleet.report.translations import visible
 
 POLL_SECONDS = 0.5
-_CHANGES_KNOWN = (records.SUBJECT_ERASED, records.RUN_STARTED)
+_BY_OPERATOR = (
+    records.MANDATE_REVOKED,
+    records.MANDATE_RENEWED,
+    records.SERVICE_STOPPED,
+    records.SERVICE_STARTED,
+    records.EMPLOYEE_RENAMED,
+)
+_CHANGES_KNOWN = (records.SUBJECT_ERASED, records.EMPLOYEE_RENAMED, records.RUN_STARTED)
 
 
 def show(
@@ -212,7 +219,7 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
         yield f"text {record['text_version']} ({record['language']})"
     elif event == records.NOTICE_SENT:
         yield f"{record['kind']} on {record['sent_on']}"
-    elif event in (records.MANDATE_REVOKED, records.MANDATE_RENEWED, records.SERVICE_STOPPED, records.SERVICE_STARTED):
+    elif event in _BY_OPERATOR:
         yield from _words_of_authority(record)
 
 
@@ -225,6 +232,8 @@ def _words_of_authority(record: Mapping[str, Any]) -> Iterator[str]:
         yield "valid again"
     elif event == records.SERVICE_STOPPED:
         yield f"{record['service']} is stopped for all runs since {record['stopped_on']}"
+    elif event == records.EMPLOYEE_RENAMED:
+        yield "has a new name"
     else:
         yield f"{record['service']} is no longer stopped"
     if record.get("reference"):
