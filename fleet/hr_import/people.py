@@ -252,6 +252,8 @@ def _variables(name: str, one: _Reading, recipes: Mapping[str, Recipe]) -> dict[
         variables["fleet_email"] = cells["email"]
     if cells.get("locale"):
         variables["fleet_locale"] = language(cells["locale"])
+    if cells.get("personnel_number"):
+        variables["fleet_personnel_number"] = cells["personnel_number"]
     if cells.get("subject"):
         variables["fleet_subject"] = cells["subject"]
     accounts = {}
@@ -296,7 +298,7 @@ def _field_of(path: str, source: str, columns: Columns) -> str:
     if path in ("inventory_hostname", "fleet_mandate.employee"):
         return source
     kind, _, rest = path.partition(".")
-    if kind in ("fleet_email", "fleet_locale", "fleet_subject"):
+    if kind in ("fleet_email", "fleet_locale", "fleet_subject", "fleet_personnel_number"):
         return kind.removeprefix("fleet_")
     if kind == "fleet_mandate":
         return f"mandate.{rest.partition('.')[0] or 'expires_on'}"
