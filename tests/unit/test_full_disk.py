@@ -58,6 +58,7 @@ WRITING = {
     "notices write": ("notices", "write", "-i", "real.yml", "-o", "out", "--contact", "c", "--organization", "o"),
     "notices sent": ("notices", "sent", "sent.csv"),
     "inventory import": ("inventory", "import", "people.csv", "-i", "new.yml", "--yes"),
+    "inventory rename": ("inventory", "rename", "anna.keller", "anna.wyss", "-i", "real.yml"),
     "report": ("report",),
     "receipt": ("audit", "receipt", "anna.keller", "-o", "."),
     "prove": ("audit", "prove", "3", "-o", "proof"),
