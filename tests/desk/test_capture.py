@@ -53,6 +53,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
     """A display, and a folder with the inventory; temporary files and everything else are in this test's folder."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    # Would have it write the keys of its connections, and be automated.
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
+    monkeypatch.setenv("CHROMIUM_FLAGS", "--remote-debugging-port=0")
     monkeypatch.chdir(tmp_path)
     Path("staff.json").write_text(json.dumps(STAFF), "utf-8")
     with screen() as display:
@@ -175,6 +178,7 @@ def signs_in(who: SignIn, desk: Screen, _folder: Path) -> None:
     assert is_lasting == who.cookies
     found = where(token(who.employee, who.service).encode(), MEMORY, Path("home"), Path("tmp"))
     assert found == ["rehearsal-world.json"]  # the service's own memory
+    assert not Path("keys.log").exists()
     # Where a browser would store the memory of a process that crashed.
     assert not Path("home/.config/chromium").exists()
 
