@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -31,7 +32,7 @@ from tests.conftest import ROOT
 from tests.desk.screen import Screen, screen
 from tests.inventories import at_linkedin
 from tests.playbook.helpers import state, wait_until
-from tests.sizes import FULL, cases
+from tests.sizes import cases
 
 OURS = {"fleet_accounts": {"intranet": {"profile": "press.office", "owner": "company"}}}
 STAFF = {
@@ -52,6 +53,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
     """A display, and a folder with the inventory; temporary files and everything else are in this test's folder."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    # Would have it write the keys of its connections, and be automated.
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys.log"))
+    monkeypatch.setenv("CHROMIUM_FLAGS", "--remote-debugging-port=0")
     monkeypatch.chdir(tmp_path)
     Path("staff.json").write_text(json.dumps(STAFF), "utf-8")
     with screen() as display:
@@ -152,51 +156,31 @@ AT_LINKEDIN = SignIn(
 )
 
 
-class TestSigningIn:
-    @pytest.mark.parametrize(
-        "who", [OF_THE_COMPANY, pytest.param(AT_LINKEDIN, marks=FULL)], ids=lambda who: who.service
+def signs_in(who: SignIn, desk: Screen, _folder: Path) -> None:
+    """The form accepts it, as `navigator.webdriver` is false; the session is sealed, and nothing else is kept."""
+    with capturing(who.employee, who.service) as process:
+        desk.wait_for("Sign in")
+        [window] = browsers(process).values()
+        for switch in ("remote-debugging", "enable-automation", "headless", "test-type", "enable-logging"):
+            assert switch not in window
+        assert f"--user-data-dir={MEMORY}/{SIGN_IN}" in window
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert not any("run-driver" in child.cmdline() for child in children)  # Playwright's
+        desk.sign_in(who.profile, who.lands, keep=who.keep)
+        desk.close_window()
+        code, said, told = ended(process)
+    assert (code, told) == (
+        0,
+        f"Sign in to {who.name} in the window of Chromium, then close the window.",
     )
-    def test_a_person_signs_in_in_a_window_that_is_not_automated(self, desk: Screen, who: SignIn) -> None:
-        """The form accepts it, as `navigator.webdriver` is false; the session is sealed, and nothing else is kept."""
-        with capturing(who.employee, who.service) as process:
-            desk.wait_for("Sign in")
-            [window] = browsers(process).values()
-            for switch in ("remote-debugging", "enable-automation", "headless", "test-type", "enable-logging"):
-                assert switch not in window
-            assert f"--user-data-dir={MEMORY}/{SIGN_IN}" in window
-            children = psutil.Process(process.pid).children(recursive=True)
-            assert not any("run-driver" in child.cmdline() for child in children)  # Playwright's
-            desk.sign_in(who.profile, who.lands, keep=who.keep)
-            desk.close_window()
-            code, said, told = ended(process)
-        assert (code, told) == (
-            0,
-            f"Sign in to {who.name} in the window of Chromium, then close the window.",
-        )
-        assert said == f"Sealed the session of {who.employee} at {who.name} in the state directory {state()}.\n"
-        is_lasting = {name: expires > 1_800_000_000 for name, expires in sealed(who.employee, who.service).items()}
-        assert is_lasting == who.cookies
-        found = where(token(who.employee, who.service).encode(), MEMORY, Path("home"), Path("tmp"))
-        assert found == ["rehearsal-world.json"]  # the service's own memory
-        # Where a browser would store the memory of a process that crashed.
-        assert not Path("home/.config/chromium").exists()
-
-    def test_the_same_form_refuses_an_automated_browser(self, tmp_path: Path) -> None:
-        """Else the form would prove nothing of the plain window."""
-        who = RehearsalAccount("press.office", "intranet", "press.office", "Press Office", "en", "switched_on")
-        with start_rehearsal([who]) as rehearsal, sync_playwright() as playwright:
-            network = Network(dict(rehearsal.resolve), (rehearsal.spki,))
-            browser = playwright.chromium.launch(
-                executable_path=find_browser().path, args=network.arguments(rehearsal.resolve)
-            )
-            page = browser.new_page()
-            page.goto("https://people.intranet.example/sign-in")
-            page.fill("#username", "press.office")
-            with page.expect_navigation() as navigation:
-                page.press("#username", "Enter")
-            assert navigation.value.status == 403
-            assert page.inner_text("body") == "This browser or app may not be secure."
-            browser.close()
+    assert said == f"Sealed the session of {who.employee} at {who.name} in the state directory {state()}.\n"
+    is_lasting = {name: expires > 1_800_000_000 for name, expires in sealed(who.employee, who.service).items()}
+    assert is_lasting == who.cookies
+    found = where(token(who.employee, who.service).encode(), MEMORY, Path("home"), Path("tmp"))
+    assert found == ["rehearsal-world.json"]  # the service's own memory
+    assert not Path("keys.log").exists()
+    # Where a browser would store the memory of a process that crashed.
+    assert not Path("home/.config/chromium").exists()
 
 
 Happens = Callable[[Screen, subprocess.Popen[str]], None]
@@ -223,37 +207,8 @@ def interrupted(desk: Screen, process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
 
 
-Kill = Callable[[Screen, subprocess.Popen[str], Path], list[bytes]]
-"""Has a capture killed at some moment; returns what of the sign-in was found in memory before."""
-
-
-@pytest.mark.parametrize(
-    ("happens", "code", "why"),
-    [
-        (
-            another_person,
-            3,
-            "Error: Someone other than anna.keller (anna-keller) signed in to LinkedIn. Nothing was stored.",
-        ),
-        pytest.param(
-            closed_early,
-            3,
-            "Error: Nobody signed in to LinkedIn before the window was closed; nothing was stored. Run again, and "
-            "close the window once signed in.",
-            marks=FULL,
-        ),
-        pytest.param(
-            killed_browser,
-            1,
-            "Error: Chromium was killed (signal 9), so its sign-in is incomplete; nothing was stored. Check the "
-            "display and the browser with 'fleet doctor', then run again.",
-            marks=FULL,
-        ),
-        pytest.param(interrupted, 130, "", marks=FULL),
-    ],
-)
-def test_a_sign_in_that_fails_stores_nothing(desk: Screen, happens: Happens, code: int, why: str) -> None:
-    """Each is said in a sentence; the session that was stored before is as it was, and the profile is gone."""
+def fails(happens: Happens, code: int, why: str, desk: Screen, _folder: Path) -> None:
+    """It is said in a sentence; the session that was stored before is as it was, and the profile is gone."""
     with capturing("anna.keller", "linkedin") as process:
         happens(desk, process)
         ended_with, said, told = ended(process)
@@ -261,7 +216,11 @@ def test_a_sign_in_that_fails_stores_nothing(desk: Screen, happens: Happens, cod
     assert told == f"Sign in to LinkedIn in the window of Chromium, then close the window. {why}".strip()
     [before] = sealed("anna.keller", "linkedin").values()  # as the rehearsal made it
     assert before > 1_800_000_000
-    assert [path for path in profiles() if str(path) in " ".join(browsers(process).values())] == []
+    assert where(token("anna.keller", "linkedin").encode(), MEMORY, Path("tmp")) == []
+
+
+Kill = Callable[[Screen, subprocess.Popen[str], Path], list[bytes]]
+"""Has a capture killed at some moment; returns what of the sign-in was found in memory before."""
 
 
 def fleet_before_the_sign_in(desk: Screen, process: subprocess.Popen[str], _folder: Path) -> list[bytes]:
@@ -305,27 +264,70 @@ def killed(process: subprocess.Popen[str]) -> list[bytes]:
     return []
 
 
-@pytest.mark.parametrize(
-    "kill",
-    cases(
-        [
-            fleet_before_the_sign_in,
-            fleet_after_the_sign_in,
-            fleet_while_it_reads_the_profile,
-            the_browser_that_reads_the_profile,
-        ],
-        [fleet_while_it_reads_the_profile],
-    ),
-)
-def test_a_sign_in_that_is_killed_is_nowhere_after_the_next_command(desk: Screen, tmp_path: Path, kill: Kill) -> None:
-    """SIGKILL at any moment: neither the marker nor what Chromium made of it, in memory or on disk."""
+def is_killed(kill: Kill, desk: Screen, folder: Path) -> None:
+    """After the next command, neither the marker nor what Chromium made of it is anywhere, in memory or on disk."""
     with capturing("press.office", "intranet") as process:
-        markers = kill(desk, process, tmp_path)
+        markers = kill(desk, process, folder)
     markers.append(token("press.office", "intranet").encode())
-    for path in (tmp_path / "home").rglob("rehearsal-world.*"):
+    for path in (folder / "home").rglob("rehearsal-world.*"):
         path.unlink()  # the service's own memory
     fleet("sessions", "list", "-i", "staff.json", "--rehearsal")
-    assert [where(marker, MEMORY, tmp_path) for marker in markers] == [[]] * len(markers)
+    assert [where(marker, MEMORY, folder) for marker in markers] == [[]] * len(markers)
+
+
+SCENES = {
+    "a company's account": partial(signs_in, OF_THE_COMPANY),
+    "at LinkedIn": partial(signs_in, AT_LINKEDIN),
+    "another person": partial(
+        fails,
+        another_person,
+        3,
+        "Error: Someone other than anna.keller (anna-keller) signed in to LinkedIn. Nothing was stored.",
+    ),
+    "closed early": partial(
+        fails,
+        closed_early,
+        3,
+        "Error: Nobody signed in to LinkedIn before the window was closed; nothing was stored. Run again, and close "
+        "the window once signed in.",
+    ),
+    "browser killed": partial(
+        fails,
+        killed_browser,
+        1,
+        "Error: Chromium was killed (signal 9), so its sign-in is incomplete; nothing was stored. Check the display "
+        "and the browser with 'fleet doctor', then run again.",
+    ),
+    "interrupted": partial(fails, interrupted, 130, ""),
+    "killed before the sign-in": partial(is_killed, fleet_before_the_sign_in),
+    "killed after the sign-in": partial(is_killed, fleet_after_the_sign_in),
+    "killed while it reads the profile": partial(is_killed, fleet_while_it_reads_the_profile),
+    "reading browser killed": partial(is_killed, the_browser_that_reads_the_profile),
+}
+
+
+@pytest.mark.parametrize("scene", cases(SCENES, ["a company's account"]))
+def test_nothing_of_a_sign_in_stays_but_the_sealed_session(desk: Screen, tmp_path: Path, scene: str) -> None:
+    """With a display and a person's keys: a sign-in that succeeds, that fails, and that is killed at any moment."""
+    SCENES[scene](desk, tmp_path)
+
+
+def test_the_same_form_refuses_an_automated_browser() -> None:
+    """Else the form would prove nothing of the plain window."""
+    who = RehearsalAccount("press.office", "intranet", "press.office", "Press Office", "en", "switched_on")
+    with start_rehearsal([who]) as rehearsal, sync_playwright() as playwright:
+        network = Network(dict(rehearsal.resolve), (rehearsal.spki,))
+        browser = playwright.chromium.launch(
+            executable_path=find_browser().path, args=network.arguments(rehearsal.resolve)
+        )
+        page = browser.new_page()
+        page.goto("https://people.intranet.example/sign-in")
+        page.fill("#username", "press.office")
+        with page.expect_navigation() as navigation:
+            page.press("#username", "Enter")
+        assert navigation.value.status == 403
+        assert page.inner_text("body") == "This browser or app may not be secure."
+        browser.close()
 
 
 def test_the_programs_are_installed_for_tests() -> None:
