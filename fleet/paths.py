@@ -356,6 +356,16 @@ class StateDir:
         return self.root / "spot_checks"
 
     @property
+    def former_names(self) -> Path:
+        """Which names employees had before, one file per employee."""
+        return self.root / "former-names"
+
+    @property
+    def by_employee(self) -> tuple[Path, ...]:
+        """The folders with one JSON file per employee, whose name it has: what they said, gave, were sent and asked."""
+        return self.attestations, self.mandates, self.notices, self.appointments, self.spot_checks
+
+    @property
     def portal(self) -> Path:
         """What `fleet portal ingest` took in from the inbox, or refused."""
         return self.root / "portal"
@@ -374,8 +384,8 @@ class StateDir:
     def _folders(self) -> tuple[Path, ...]:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
-            *(self.revocations, self.stopped_services, self.attestations, self.mandates, self.notices),
-            *(self.submissions, self.appointments, self.spot_checks, self.portal),
+            *(self.revocations, self.stopped_services, self.submissions),
+            *(*self.by_employee, self.former_names, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:

@@ -17,6 +17,7 @@ _KINDS = {
     records.LOG_KEY_ROTATED: ("configuration", "change"),
     records.LOG_PRUNED: ("configuration", "deletion"),
     records.SUBJECT_ERASED: ("configuration", "deletion"),
+    records.EMPLOYEE_RENAMED: ("iam", "change"),
     records.MANDATE_MET: ("iam", "info"),
     records.MANDATE_REVOKED: ("iam", "change"),
     records.MANDATE_RENEWED: ("iam", "change"),

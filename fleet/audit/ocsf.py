@@ -27,6 +27,7 @@ _CLASSES = {
     records.CONTROL_INTENDED: (_ENTITY, 3),  # Update
     records.CONTROL_FINISHED: (_FINDING, 1),  # Create
     records.SUBJECT_ERASED: (_ENTITY, 4),  # Delete
+    records.EMPLOYEE_RENAMED: (_ENTITY, 3),  # Update
     records.MANDATE_MET: (_ENTITY, 2),  # Read
     records.MANDATE_REVOKED: (_ENTITY, 3),  # Update
     records.MANDATE_RENEWED: (_ENTITY, 3),  # Update

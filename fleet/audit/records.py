@@ -33,6 +33,7 @@ LOG_HEARTBEAT: Final = "log.heartbeat"
 LOG_KEY_ROTATED: Final = "log.key_rotated"
 LOG_PRUNED: Final = "log.pruned"
 SUBJECT_ERASED: Final = "subject.erased"
+EMPLOYEE_RENAMED: Final = "employee.renamed"
 MANDATE_MET: Final = "mandate.met"
 MANDATE_REVOKED: Final = "mandate.revoked"
 MANDATE_RENEWED: Final = "mandate.renewed"
@@ -174,6 +175,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
     LOG_KEY_ROTATED: {**_OPERATOR, "vkey": _text},
     LOG_PRUNED: {**_OPERATOR, "before": _number, "keys": _texts},
     SUBJECT_ERASED: {**_OPERATOR, "subject": _text_or_none, "sessions": _number, "evidence": _number},
+    EMPLOYEE_RENAMED: {**_OPERATOR, "subject": _text, "old_hmac": _text, "new_hmac": _text},
     MANDATE_MET: {
         "subject": _text,
         "mandate_hmac": _text,

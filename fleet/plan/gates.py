@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from fleet.authority.attestations import Attestations
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
 from fleet.authority.in_force import MandateInForce, Mandates, RevokedAt
 from fleet.authority.inbox import Inbox, WithInbox
@@ -177,7 +178,9 @@ def mandates_of(settings: Settings, revocations: RevokedAt) -> Mandates:
     """Return the mandates of a run with these settings."""
     inbox = settings.inbox
     return Mandates(
-        revocations=revocations if inbox is None else WithInbox(revocations, Inbox(inbox)),
+        revocations=revocations
+        if inbox is None
+        else WithInbox(revocations, Inbox(inbox), FormerNames(settings.state_dir.former_names)),
         given=GivenMandates(settings.state_dir.mandates),
         weakest=settings.mandates.assurance,
     )

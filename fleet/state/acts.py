@@ -26,6 +26,7 @@ from fleet.authority.submissions import Submission, Submissions
 from fleet.errors import InputError
 from fleet.state.employee_acts import Attest, Give, Notify, attest, give, notify
 from fleet.state.erasure import erase, prune
+from fleet.state.rename import require_no_unfinished_rename
 from fleet.state.spot_checks import Invitation, Invitations
 from fleet.state.writer import OperatorAct, StrictAct, Writer
 
@@ -134,6 +135,8 @@ async def perform(act: Act, writer: Writer, needs: Callable[[str], str | None] =
     Raises InputError if there is nothing to do or it cannot be done now, AuditError if it cannot be recorded.
     """
     await settle(writer)
+    if not isinstance(act, Settle):
+        require_no_unfinished_rename(writer.state)
     answer = await _perform(act, writer, needs)
     await asyncio.to_thread(writer.log.sign)
     return answer

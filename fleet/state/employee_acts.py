@@ -40,6 +40,8 @@ class Give(OperatorAct):
     """Take in a mandate that was checked, with the text that the employee agreed to."""
 
     act: Literal["give"] = "give"
+    employee: Name
+    """Who gave it; the instruction may contain a former name of theirs."""
     mandate: Annotated[GivenMandate, Field(strict=False)]
     at: Annotated[AwareDatetime, Field(strict=False)]
     """When it was given, by the clock that also dates what employees close."""
@@ -106,7 +108,7 @@ async def notify(act: Notify, writer: Writer) -> int:
 async def give(act: Give, writer: Writer) -> None:
     """Record a mandate, then let it count; what the employee closed before is open again."""
     mandate, instruction = act.mandate, act.mandate.instruction
-    employee, store = instruction.employee, GivenMandates(writer.state.mandates)
+    employee, store = act.employee, GivenMandates(writer.state.mandates)
     given = store.of(employee)
     known = writer.subjects.everybody()
     subject = known.get(employee) or writer.subjects.of({employee: None})[employee]

@@ -21,6 +21,7 @@ from fleet.audit.log import AuditLog
 from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subjects
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_records, segments
+from fleet.authority.former_names import FormerNames
 from fleet.model import RUN_ID
 from fleet.paths import StateDir, sync_folder, write_private
 from fleet.sessions.store import SessionStore
@@ -92,11 +93,11 @@ def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
     for session in SessionStore(state).list():
         if session.employee in wanted:
             wanted[session.employee].services.append(session.service)
-    _look_among_acts(state, wanted)
-    for folder in (
-        *(state.attestations, state.mandates, state.notices),
-        *(state.appointments, state.spot_checks),
-    ):
+    former = FormerNames(state.former_names).all()
+    _look_among_acts(state, wanted, former)
+    for name in wanted.keys() & set(former.values()):
+        wanted[name].own.append(state.former_names / f"{name}.json")
+    for folder in state.by_employee:
         for path in folder.glob("*.json"):
             if path.stem in wanted:
                 wanted[path.stem].own.append(path)
@@ -117,10 +118,11 @@ def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
                 wanted[name].rests.append(path)
 
 
-def _look_among_acts(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
+def _look_among_acts(state: StateDir, wanted: Mapping[str, _Traces], former: Mapping[str, str]) -> None:
     for path in state.portal.glob("*/*.json"):
         content = json.loads(path.read_text())["content"]
-        for name in wanted.keys() & set(re.findall(r'"employee"\s*:\s*"([^"]*)"', content)):
+        names = set(re.findall(r'"employee"\s*:\s*"([^"]*)"', content))
+        for name in wanted.keys() & {*names, *(former[name] for name in names & former.keys())}:
             wanted[name].acts.append(path)
 
 

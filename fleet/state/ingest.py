@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,6 +61,8 @@ class Ingest:
 
     inbox: Inbox
     state: StateDir
+    today: Mapping[str, str]
+    """Former names with the employee's name of today."""
     refusal: Callable[[AttestAct | CloseAct | AppointmentAct | SpotCheckAct], str | None]
     checked: Callable[[MandateAct], Give]
     perform: Callable[[Attest | Give], object]
@@ -75,7 +77,7 @@ class Ingest:
         """
         with _alone(self.state):
             arrived = list(self.inbox.arrived())
-            acts = [(one, one.act) for one in arrived]
+            acts = [(one, self._of_today(one.act)) for one in arrived]
             taken = [self._moved(one, one.refusal) for one in arrived if one.refusal is not None]
             taken += self._revocations([(one, act) for one, act in acts if isinstance(act, RevokeAct)])
             mandates = [(one, act) for one, act in acts if isinstance(act, MandateAct)]
@@ -85,6 +87,12 @@ class Ingest:
             taken += [self._desk(one, act) for one, act in sorted(asked, key=lambda each: each[1].at)]
             given, waiting, problem = self._mandates(sorted(mandates, key=lambda each: each[1].at))
             return Ingested(taken + given, waiting, problem)
+
+    def _of_today(self, act: Act | None) -> Act | None:
+        """Return an act under the employee's name of today: it may have waited while they were renamed."""
+        if act is None or act.employee not in self.today:
+            return act
+        return act.model_copy(update={"employee": self.today[act.employee]})
 
     def _revocations(self, arrived: list[tuple[Arrived, RevokeAct]]) -> list[Taken]:
         if arrived:
@@ -114,11 +122,11 @@ class Ingest:
         appointments, invitations = Appointments(self.state.appointments), Invitations(self.state.spot_checks)
         invitation = invitations.of(act.employee)
         if isinstance(act, SpotCheckAct):
-            if act.is_coming and invitation is not None:
+            if act.is_coming and invitation is not None and invitation.coming_at is None:
                 appointments.put(Appointment(employee=act.employee, asked_at=act.at))
                 # By our clock: a portal that was taken over must not choose which readings count.
                 invitations.put(invitation.model_copy(update={"coming_at": datetime.now(UTC)}))
-            elif invitation is not None and invitation.coming_at is None:
+            elif not act.is_coming and invitation is not None and invitation.coming_at is None:
                 invitations.remove(act.employee)
         elif act.is_wanted:
             appointments.put(Appointment(employee=act.employee, asked_at=act.at))

@@ -441,8 +441,10 @@ class TestBrokenSurroundings:
         assert anna.post("/revoke", {"form_token": token}).status_code == 303
         assert [act.act for act in anna.portal.acts()] == ["revoke"]
 
-    def test_one_person_cannot_fill_the_inbox(self, anna: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Their acts wait until they are taken in; revoking twice writes one file."""
+    def test_one_person_cannot_fill_the_inbox(
+        self, anna: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Their acts wait until they are taken in; revoking twice writes one file. The portal's log names nobody."""
         anna.sign_in()
         token = anna.form_token()
         monkeypatch.setattr(acts, "MOST_OF_ONE_PERSON", 2)
@@ -450,6 +452,7 @@ class TestBrokenSurroundings:
         assert [anna.post("/answer", said).status_code for _ in range(3)] == [303, 303, 503]
         assert [anna.post("/revoke", {"form_token": token}).status_code for _ in range(2)] == [303, 303]
         assert [act.act for act in anna.portal.acts()] == ["attest", "attest", "revoke"]
+        assert "one employee has 2 acts" in caplog.text and anna.portal.acts()[0].employee not in caplog.text
 
     def test_a_disk_that_takes_nothing(self, anna: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         """No success is shown, and no half of a file is left."""

@@ -188,7 +188,8 @@ class TestAnswers:
             act = {"v": 1, "act": "appointment", "employee": name, "is_wanted": False, "at": NOW.isoformat()}
             Path(f"inbox/appointment-{secrets.token_hex(16)}.json").write_text(json.dumps(act))
             answer(name, is_coming=False)
-        assert ingest()["taken"] == {"appointment": 2, "spot_check": 2}
+        answer("anna", is_coming=True)
+        assert ingest()["taken"] == {"appointment": 2, "spot_check": 3}
         assert list(Invitations(place.spot_checks).names()) == ["anna", "carl", "dora"]
         assert (result()["checked"], result()["wrong"], result()["not_checked"]) == (1, 1, 3)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from fleet.authority.countries import may_be_attended
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
 from fleet.authority.identity_provider import read_provider
 from fleet.authority.inbox import AppointmentAct, AttestAct, CloseAct, Inbox, MandateAct, RevokeAct, SpotCheckAct
@@ -84,6 +85,7 @@ def take_in(settings: Settings, inbox: Path, everybody: Inventory, catalog: Cata
     """Take in what has arrived in the inbox. Raises as `Ingest.run` and `carry_out` do."""
     revocations = Revocations(settings.state_dir.revocations)
     employees = {employee.name: employee for employee in everybody.employees}
+    former = FormerNames(settings.state_dir.former_names)
 
     invitations = Invitations(settings.state_dir.spot_checks)
 
@@ -115,8 +117,9 @@ def take_in(settings: Settings, inbox: Path, everybody: Inventory, catalog: Cata
     return Ingest(
         Inbox(inbox),
         settings.state_dir,
+        {old: new for old, new in former.all().items() if old not in employees},
         refusal,
-        _mandate_checks(settings, employees, catalog, revocations),
+        _mandate_checks(settings, employees, catalog, revocations, former),
         lambda act: carry_out(settings, "fleet portal ingest", act),
         revoke,
         claimed_operator(),
@@ -134,7 +137,11 @@ def _misfit(act: AttestAct, recipe: Recipe) -> str | None:
 
 
 def _mandate_checks(
-    settings: Settings, employees: Mapping[str, Employee], catalog: Catalog, revocations: Revocations
+    settings: Settings,
+    employees: Mapping[str, Employee],
+    catalog: Catalog,
+    revocations: Revocations,
+    former: FormerNames,
 ) -> Callable[[MandateAct], Give]:
     """Return what checks a mandate; without a portal in fleet.yml every mandate is refused."""
     site, texts = settings.portal, settings.mandate_texts
@@ -156,6 +163,7 @@ def _mandate_checks(
         ProviderKeys(state.portal / "provider-keys.json", lambda: read_provider(issuer)),
         settings.mandates.assurance,
         claimed_operator(),
+        former,
     ).checked
 
 
