@@ -344,9 +344,32 @@ class StateDir:
         return self.root / "notices"
 
     @property
+    def submissions(self) -> Path:
+        """Requests of the organization's own that services confirmed, one file each."""
+        return self.root / "submissions"
+
+    @property
     def appointments(self) -> Path:
         """Open appointments at the desk, one file per employee."""
         return self.root / "appointments"
+
+    @property
+    def spot_checks(self) -> Path:
+        """Who was drawn for the spot check that is open, one file per employee."""
+        return self.root / "spot_checks"
+
+    @property
+    def former_names(self) -> Path:
+        """Which names employees had before, one file per employee."""
+        return self.root / "former-names"
+
+    @property
+    def by_employee(self) -> tuple[Path, ...]:
+        """The folders with one JSON file per employee, whose name it has: what they said, gave, were sent and asked.
+
+        What is there is shown to them, goes with them when they are renamed, and is erased with them.
+        """
+        return self.attestations, self.mandates, self.notices, self.appointments, self.spot_checks
 
     @property
     def portal(self) -> Path:
@@ -359,11 +382,6 @@ class StateDir:
         return self.root / "stopped"
 
     @property
-    def by_employee(self) -> tuple[Path, ...]:
-        """The folders with one JSON file per employee: what is there is shown to them, and erased with them."""
-        return self.attestations, self.mandates, self.notices, self.appointments
-
-    @property
     def mark(self) -> Path:
         """Marks a state of rehearsals. A state without it counts as real."""
         return self.root / "rehearsal.mark"
@@ -372,7 +390,8 @@ class StateDir:
     def _folders(self) -> tuple[Path, ...]:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
-            *(self.revocations, self.stopped_services, *self.by_employee, self.portal),
+            *(self.revocations, self.stopped_services, self.submissions),
+            *(*self.by_employee, self.former_names, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import Subjects
 from fleet.authority.attestations import Attestation, Attestations
 from fleet.authority.blocklist import Blocklist
+from fleet.authority.former_names import FormerNames, Rename
 from fleet.authority.given import Given, GivenMandate, GivenMandates
 from fleet.authority.instruction import Assurance
 from fleet.authority.mandates import Revocations
@@ -26,6 +28,7 @@ from fleet.paths import StateDir, default_log_key
 from fleet.state.appointments import Appointment, Appointments
 from fleet.state.create import make_state
 from fleet.state.sent_notices import NoticeKind, SentNotice, SentNotices
+from fleet.state.spot_checks import Invitation, Invitations
 from tests.identity_provider import TEXT, SigningProvider, statement
 from tests.logs import FINISHED, STARTED
 
@@ -42,17 +45,25 @@ class Person:
     email: str
     subject: str
     profile: str
+    former: str
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The person's name, address, identifier and profile."""
-        return self.name, self.email, self.subject, self.profile
+        """The person's name, address, identifier, profile and former name."""
+        return self.name, self.email, self.subject, self.profile, self.former
 
 
-ANNA = Person("anna.keller", "anna.k@company.example", "7d0c9a4e-anna", "anna-kellers-profile")
-BEN = Person("ben.moss", "ben.m@company.example", "8e1d0b5f-ben", "ben-mosss-profile")
+ANNA = Person("anna.keller", "anna.k@company.example", "7d0c9a4e-anna", "anna-kellers-profile", "anna.braun")
+BEN = Person("ben.moss", "ben.m@company.example", "8e1d0b5f-ben", "ben-mosss-profile", "ben.brook")
 PEOPLE = (ANNA, BEN)
 PROVIDER = SigningProvider("https://sso.example.com")
+
+
+def _rename(place: StateDir, person: Person) -> None:
+    """Note that they had another name before."""
+    names, rename = FormerNames(place.former_names), Rename(person.former, person.name)
+    names.begin(rename, date(2025, 5, 5))
+    names.complete(rename)
 
 
 def mandate_of(person: Person) -> GivenMandate:
@@ -124,6 +135,9 @@ def fill(place: StateDir) -> None:
         sent = {"id": str(number) * 32, "kind": NoticeKind.FIRST, "written_at": GIVEN_AT, "sent_on": "2026-02-02"}
         SentNotices(place.notices).put(name, SentNotice(**sent, controls=("linkedin.ai_training",)))
         Appointments(place.appointments).put(Appointment(employee=name, asked_at=GIVEN_AT))
+        invited = {"controls": ("linkedin.ai_training",), "ends_on": "2026-03-01"}
+        Invitations(place.spot_checks).put(Invitation(employee=name, **invited))
+        _rename(place, person)
         Revocations(place.revocations).prepare()
         Revocations(place.revocations).add(name, said.attested_on, operator=1000, operator_claimed="olga.operator")
         (place.sessions / f"{name}.linkedin.age").write_bytes(f"SEALED {name}".encode())

@@ -44,6 +44,7 @@ from fleet.rehearsal.stage import raise_stage
 from fleet.sessions.store import SessionStore, read_identity
 from fleet.state.acts import Act, perform, settle
 from fleet.state.create import make_state
+from fleet.state.rename import require_names_of_today, require_no_unfinished_rename
 from fleet.state.writer import Writer
 from fleet.visit.visit import Here, NotBegun, Visitor
 
@@ -104,6 +105,8 @@ class Run:
                 stack.callback(stage.strike)
                 network = stage.network
                 require_safe_start(spec, planned, network)
+            require_no_unfinished_rename(state)
+            require_names_of_today(state, spec.inventory.employees)
             await close_open_run(state.audit.log, log)
             subjects = Subjects(state.audit.subjects)
             stack.callback(subjects.close)

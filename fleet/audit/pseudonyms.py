@@ -101,6 +101,19 @@ class Subjects:
         """Return one employee's subject; None if no run has included them."""
         return self.everybody().get(employee)
 
+    def rename(self, employee: str, name: str) -> None:
+        """Give an employee's pseudonym and key to another name, both at once; a second call changes nothing.
+
+        Raises AuditError.
+        """
+        try:
+            with self._database:
+                self._database.execute("UPDATE subjects SET employee = ? WHERE employee = ?", (name, employee))
+                self._database.execute("UPDATE mandates SET employee = ? WHERE employee = ?", (name, employee))
+            self._database.execute("VACUUM")
+        except sqlite3.Error as error:
+            raise _cannot_be_written(error) from None
+
     def lock(self) -> None:
         """Wait for readers to finish, and keep others out until `forget` or `unlock`. Raises AuditError."""
         try:

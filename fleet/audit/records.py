@@ -34,6 +34,7 @@ LOG_KEY_ROTATED: Final = "log.key_rotated"
 LOG_PRUNED: Final = "log.pruned"
 DATA_EXPIRED: Final = "data.expired"
 SUBJECT_ERASED: Final = "subject.erased"
+EMPLOYEE_RENAMED: Final = "employee.renamed"
 MANDATE_MET: Final = "mandate.met"
 MANDATE_REVOKED: Final = "mandate.revoked"
 MANDATE_RENEWED: Final = "mandate.renewed"
@@ -44,6 +45,9 @@ NOTICE_SENT: Final = "notice.sent"
 NAMES_SHOWN: Final = "names.shown"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_STARTED: Final = "service.started"
+SUBMISSION_RECORDED: Final = "submission.recorded"
+SPOT_CHECK_DRAWN: Final = "spot_check.drawn"
+SPOT_CHECK_ENDED: Final = "spot_check.ended"
 
 COMMON_ORDER: Final = ("v", "seq", "at", "monotonic_ms", "event", "run")
 COMMON: Final = frozenset(COMMON_ORDER)
@@ -180,6 +184,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "acts": _number,
     },
     SUBJECT_ERASED: {**_OPERATOR, "subject": _text_or_none, "sessions": _number, "evidence": _number},
+    EMPLOYEE_RENAMED: {**_OPERATOR, "subject": _text, "old_hmac": _text, "new_hmac": _text},
     MANDATE_MET: {
         "subject": _text,
         "mandate_hmac": _text,
@@ -230,6 +235,15 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "stopped_on": _day,
     },
     SERVICE_STARTED: {**_OPERATOR, "service": _text, "reference": _text},
+    SUBMISSION_RECORDED: {
+        **_OPERATOR,
+        "service": _text,
+        "control": _text_or_none,
+        "confirmation_sha256": _text,
+        "reference": _text_or_none,
+    },
+    SPOT_CHECK_DRAWN: {**_OPERATOR, "among": _number, "drawn": _number},
+    SPOT_CHECK_ENDED: {**_OPERATOR, "checked": _number, "wrong": _number},
 }
 """The allow-list: exactly which fields each event has besides the common ones, and the values that each field
 allows."""

@@ -9,6 +9,7 @@ import typer
 from rich.table import Column
 
 from fleet.audit.pseudonyms import known_names
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
 from fleet.authority.mandates import Revocations
 from fleet.commands.carry_out import block, carry_out, reference_of
@@ -193,7 +194,8 @@ def export(
     except OSError as error:
         raise InputError(f"The text of this mandate is missing in {store.texts} ({error.strerror}).") from None
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in export_mandate(given[-1], text).items():
+    former = FormerNames(settings.state_dir.former_names)
+    for name, content in export_mandate(given[-1], text, employee, former).items():
         write_output(folder / name, content)
     typer.echo(f"To check it: sh {folder / 'verify.sh'}")
 

@@ -12,6 +12,7 @@ import typer
 
 from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.segments import of_kind, read_records
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
 from fleet.commands.names_shown import record_names_shown
 from fleet.commands.options import (
@@ -75,6 +76,7 @@ def show(
     files = render_held_data(
         data,
         _texts(settings, data),
+        FormerNames(settings.state_dir.former_names),
         _receipt(settings, data, catalog, words, now, rehearsal=rehearsal),
         settings.state_dir.audit.vkey.read_text("utf-8"),
         words,

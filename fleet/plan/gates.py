@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from fleet.authority.attestations import Attestations
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
 from fleet.authority.in_force import MandateInForce, Mandates, RevokedAt
 from fleet.authority.inbox import Inbox, WithInbox
+from fleet.authority.submissions import Submissions
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee
 from fleet.model import Outcome, Reason
 from fleet.plan.plan import PlannedAccount
 from fleet.recipes.recipe import Recipe
+from fleet.recipes.request import Request
 from fleet.settings.resolve import Settings
 
 
@@ -62,6 +65,8 @@ class Gates:
     stopped: Container[str]
     """Stopped services."""
     attestations: Attestations
+    submissions: Container[tuple[str, str]] = frozenset()
+    """Confirmed requests of the organization, as service and name."""
     terms_accepted: Container[str] = frozenset()
     personal_sessions: Container[str] = frozenset()
 
@@ -75,6 +80,9 @@ class Gates:
         found = self.authority(account.employee, service, control)
         if found is Reason.CLOSED:
             return Refusal(Outcome.NO_MANDATE, found)
+        request = account.recipe.requests.get(control)
+        if request is not None:
+            return self.or_attested(self._of_request(request, service, control), account, control)
         refused = self._refusal(account, account.recipe, found, live=live)
         return refused and self.or_attested(refused, account, control)
 
@@ -84,6 +92,14 @@ class Gates:
             return unreadable(account)
         found = self.authority(account.employee, account.recipe.service, None)
         return self._refusal(account, account.recipe, found, live=live)
+
+    def _of_request(self, request: Request, service: str, control: str) -> Refusal:
+        """Return the outcome of a form or letter, which a person signs and sends: nothing is ever opened for it."""
+        if request.signed_by == "employee":
+            return Refusal(Outcome.EMPLOYEE_NEEDED, Reason.EMPLOYEE_SIGNS)
+        if (service, control) in self.submissions:
+            return Refusal(Outcome.SUBMITTED)
+        return Refusal(Outcome.ADMIN_NEEDED, Reason.ORGANIZATION_SIGNS)
 
     def or_attested(self, refused: Refusal, account: PlannedAccount, control: str) -> Refusal:
         """Return `attested` in place of an outcome without a visit if the employee has a fresh attestation."""
@@ -146,6 +162,7 @@ def gates_of(settings: Settings, revocations: RevokedAt, stopped: Container[str]
         mandates=mandates_of(settings, revocations),
         stopped=stopped,
         attestations=attestations_of(settings),
+        submissions=Submissions(settings.state_dir.submissions),
         terms_accepted=frozenset(settings.terms_accepted),
         personal_sessions=frozenset(settings.personal_sessions),
     )
@@ -161,7 +178,9 @@ def mandates_of(settings: Settings, revocations: RevokedAt) -> Mandates:
     """Return the mandates of a run with these settings."""
     inbox = settings.inbox
     return Mandates(
-        revocations=revocations if inbox is None else WithInbox(revocations, Inbox(inbox)),
+        revocations=revocations
+        if inbox is None
+        else WithInbox(revocations, Inbox(inbox), FormerNames(settings.state_dir.former_names)),
         given=GivenMandates(settings.state_dir.mandates),
         weakest=settings.mandates.assurance,
     )

@@ -12,6 +12,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from fleet.audit import records
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import Given, GivenMandate
 from fleet.authority.mandate_export import export_mandate
 from fleet.inventory.employee import Employee
@@ -36,6 +37,7 @@ EVENTS: Final[Mapping[str, str]] = {
     records.CONTROL_ATTESTED: "{control}: what you said was taken in.",
     records.CONTROL_CLOSED: "{control}: you are not asked again.",
     records.NOTICE_SENT: "You were sent a message.",
+    records.EMPLOYEE_RENAMED: "Your name here was changed.",
     records.NAMES_SHOWN: "An administrator looked at your name beside these records.",
 }
 """What a record says to its person. A record of another event is listed by the event's name."""
@@ -47,6 +49,8 @@ SAID: Final[Mapping[str, str]] = {
 }
 NOTICES: Final[Mapping[str, str]] = {"first": "What you can do", "reminder": "Reminder", "receipt": "Receipt"}
 ACTS: Final[Mapping[str, str]] = {"waiting": "not taken in yet", "done": "taken in", "refused": "refused"}
+OTHERS: Final[Mapping[str, str]] = {"spot_checks": "Invitation to a spot check", "former-names": "Former names"}
+"""Headings of other folders of the state, whose content is in data.json."""
 TOLD: Final = frozenset({"attestations", "mandates", "notices", "appointments"})
 """Folders of the state whose content the page tells; that of others is in data.json alone."""
 
@@ -54,6 +58,7 @@ TOLD: Final = frozenset({"attestations", "mandates", "notices", "appointments"})
 def render_held_data(
     data: HeldData,
     mandate_texts: Mapping[str, bytes],
+    former: FormerNames,
     receipt: Receipt | None,
     keys: str,
     words: Translator,
@@ -62,7 +67,7 @@ def render_held_data(
     rehearsal: bool,
 ) -> Mapping[str, bytes]:
     """Return the files of the folder by their paths in it. `mandate_texts` are those agreed to, by their digests."""
-    files = dict(_mandate_files(data, mandate_texts))
+    files = dict(_mandate_files(data, mandate_texts, former))
     files |= {f"pictures/{name}": content for name, content in data.evidence.items()}
     if receipt is not None:
         files |= {"receipt.html": receipt.html.encode(), "receipt.txt": receipt.text.encode()}
@@ -86,7 +91,7 @@ def render_held_data(
         "style": Markup(style),  # noqa: S704 - our own file
         "made_at": words.moment(now),
         "rehearsal": rehearsal,
-        "told": TOLD,
+        "others": [words(OTHERS.get(place, place)) for place in data.files if place not in TOLD],
         "control": control_name,
         "day": lambda text: words.day(date.fromisoformat(text)),
         "moment": lambda text: words.moment(datetime.fromisoformat(text) if isinstance(text, str) else text),
@@ -103,9 +108,10 @@ def _given(data: HeldData) -> Iterator[GivenMandate]:
         yield from Given.model_validate(content).mandates
 
 
-def _mandate_files(data: HeldData, texts: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+def _mandate_files(data: HeldData, texts: Mapping[str, bytes], former: FormerNames) -> Iterator[tuple[str, bytes]]:
     for number, mandate in enumerate(_given(data), 1):
-        for name, content in export_mandate(mandate, texts[mandate.instruction.text.sha256]).items():
+        text = texts[mandate.instruction.text.sha256]
+        for name, content in export_mandate(mandate, text, data.employee, former).items():
             yield f"mandates/{number}/{name}", content
 
 

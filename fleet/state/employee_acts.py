@@ -41,6 +41,8 @@ class Give(OperatorAct):
     """Take in a mandate that was checked, with the text that the employee agreed to."""
 
     act: Literal["give"] = "give"
+    employee: Name
+    """Who gave it; the instruction may contain a former name of theirs."""
     mandate: Annotated[GivenMandate, Field(strict=False)]
     at: Annotated[AwareDatetime, Field(strict=False)]
     """When it was given, by the clock that also dates what employees close."""
@@ -108,8 +110,8 @@ async def give(act: Give, writer: Writer) -> None:
     """Record a mandate, then let it count; what the employee closed before is open again."""
     mandate, instruction = act.mandate, act.mandate.instruction
     if mandate.id_token is None:
-        raise InputError(f"The mandate of {instruction.employee} has no token that proves it; nothing was recorded.")
-    employee, store = instruction.employee, GivenMandates(writer.state.mandates)
+        raise InputError(f"The mandate of {act.employee} has no token that proves it; nothing was recorded.")
+    employee, store = act.employee, GivenMandates(writer.state.mandates)
     given = store.of(employee)
     known = writer.subjects.everybody()
     subject = known.get(employee) or writer.subjects.of({employee: None})[employee]

@@ -17,6 +17,7 @@ from fleet.audit.keys import read_keys
 from fleet.audit.proof import Prover
 from fleet.audit.pseudonyms import Subject
 from fleet.audit.segments import read_lines
+from fleet.authority.former_names import FormerNames
 from fleet.authority.inbox import Inbox
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
@@ -95,7 +96,9 @@ def held_data(
     subject = subjects.get(employee)
     try:
         own = find_own_files(state, {employee: subject.pseudonym if subject else None})[employee]
-        others = {*subjects, *(one.name for one in inventory), *_with_files(state)} - {employee}
+        present = {*subjects, *(one.name for one in inventory)}
+        former = {one.name for one in FormerNames(state.former_names).of(employee)} - present
+        others = (present | {*_with_files(state)}) - {employee} - former
         acts = [*_kept(own), *_waiting(inbox, employee)]
         readable = tuple(act for act in acts if not others & people_in(act.content.encode()))
         return HeldData(

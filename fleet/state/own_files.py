@@ -1,7 +1,7 @@
 """The files of a state that are about one person, for handing them out and for erasing them.
 
-Files of `StateDir.by_employee` are found by their names, sessions and what a crash left of them too, evidence by the
-pseudonym, and what arrived from the portal by its content.
+Files of `StateDir.by_employee`, former names, sessions and what a crash left of them are found by their names, evidence
+by the pseudonym, and what arrived from the portal by its content.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
 from fleet.errors import InputError
 from fleet.model import SAFE_NAME
@@ -74,7 +75,7 @@ def find_own_files(state: StateDir, pseudonyms: Mapping[str, str | None]) -> dic
     for session in SessionStore(state).list():
         if session.employee in found:
             found[session.employee].sessions.append(session)
-    for folder in state.by_employee:
+    for folder in (*state.by_employee, state.former_names):
         for path in folder.glob("*"):
             unfinished = _UNFINISHED.fullmatch(path.name)
             name = unfinished[1] if unfinished else path.name.removesuffix(".json")
@@ -120,11 +121,19 @@ def _words(value: Any, key: str) -> Iterator[str]:
 
 
 def _find_acts(state: StateDir, found: Mapping[str, OwnFiles]) -> None:
-    whose = {name: name for name in found} | {token: name for name in found for token in _tokens(state, name)}
+    """Find acts by today's name, a former one, or a token: one that was refused may name somebody else."""
+    whose: dict[str, set[str]] = {name: {name} for name in found}
+    for former, name in FormerNames(state.former_names).all().items():
+        if name in found:
+            whose.setdefault(former, set()).add(name)
+    for name in found:
+        for token in _tokens(state, name):
+            whose.setdefault(token, set()).add(name)
     for path in state.portal.glob("*/*"):
         if path.is_symlink() or not path.is_file():
             continue
-        for name in {whose[word] for word in whose.keys() & people_in(read_regular(path, MAX_ACT))}:
+        words = whose.keys() & people_in(read_regular(path, MAX_ACT))
+        for name in set().union(*(whose[word] for word in words)):
             found[name].acts.append(path)
 
 

@@ -40,6 +40,9 @@ PLACES = {
     "mandates": Place(str(mandate_of(ANNA).id_token), erased=True, pruned=True),
     "notices": Place('"kind": "first"', erased=True),
     "appointments": Place('"asked_at"', erased=True),
+    "spot_checks": Place('"ends_on"', erased=True),
+    "former_names": Place('"until": "2025-05-05"', erased=True),
+    "submissions": NOBODY,  # the organization's own requests
     "portal": Place("is gone", erased=True, pruned=True),
     "stopped_services": NOBODY,
     "mark": NOBODY,
@@ -74,8 +77,9 @@ def test_every_place_is_decided_on() -> None:
     assert properties(StateDir) - {"by_employee"} == PLACES.keys()
     assert properties(AuditDir) == AUDIT.keys()
     here = StateDir(Path("state"))
-    for folder in here.by_employee:
-        assert PLACES[folder.name].shown is not None and PLACES[folder.name].erased
+    for folder in (*here.by_employee, here.former_names):
+        place = PLACES[folder.name.replace("-", "_")]
+        assert place.shown is not None and place.erased
 
 
 def test_the_state_of_these_tests_has_something_in_each(state: StateDir) -> None:
@@ -108,6 +112,8 @@ def test_nothing_of_it_is_left_once_it_is_erased(state: StateDir) -> None:
     (state.attestations / f".{ANNA.name}.json.abcd1234").write_text(f'{{"employee": "{ANNA.name}", "att')
     (state.portal / "done" / f".mandate-{'3' * 32}.json.abcd1234").write_text(kept(json.dumps(act_of(ANNA)))[:200])
     (state.portal / "refused" / f"{'4' * 32}.json").write_text(kept(f"{{broken {ANNA.name}"))
+    early = json.dumps(act_of(ANNA)).replace(ANNA.name, ANNA.former)
+    (state.portal / "done" / f"mandate-{'7' * 32}.json").write_text(kept(early))
     stolen = act_of(BEN) | {"id_token": mandate_of(ANNA).id_token}
     (state.portal / "refused" / f"{'5' * 32}.json").write_text(kept(json.dumps(stolen)))
     escaped = json.dumps({"employee": ANNA.name}).replace("anna", "\\u0061nna")
@@ -120,8 +126,8 @@ def test_nothing_of_it_is_left_once_it_is_erased(state: StateDir) -> None:
         assert path.startswith(("audit/", "revocations/")) or after[path] == before[path]
     for name, place in PLACES.items():
         if place.erased:
-            of_ben = [path for path in before if path in places_with(state.root, *BEN.words) and f"{name}/" in path]
-            assert of_ben, name
+            folder = getattr(state, name).name
+            assert any(path.startswith(f"{folder}/") for path in places_with(state.root, *BEN.words)), name
     assert "OK" in fleet("audit", "verify").stdout
 
 

@@ -30,7 +30,7 @@ from fleet.report.translations import visible
 POLL_SECONDS = 0.5
 ENOUGH_OF_A_PSEUDONYM = 14
 """Characters of a pseudonym in the table, which must fit a terminal; --output json has all."""
-_CHANGES_KNOWN = (records.SUBJECT_ERASED, records.RUN_STARTED)
+_CHANGES_KNOWN = (records.SUBJECT_ERASED, records.EMPLOYEE_RENAMED, records.RUN_STARTED)
 
 
 def show(
@@ -229,10 +229,17 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
         yield f"text {record['text_version']} ({record['language']})"
     elif event == records.NOTICE_SENT:
         yield f"{record['kind']} on {record['sent_on']}"
+    elif event == records.SPOT_CHECK_DRAWN:
+        yield f"{record['drawn']} of {counted(record['among'], 'employee')} drawn"
+    elif event == records.SPOT_CHECK_ENDED:
+        yield f"{counted(record['checked'], 'employee')} checked, {record['wrong']} wrong"
     elif event == records.NAMES_SHOWN:
         yield f"fleet {record['command']}"
         yield counted(record["people"], "employee")
-    elif event in (records.MANDATE_REVOKED, records.MANDATE_RENEWED, records.SERVICE_STOPPED, records.SERVICE_STARTED):
+    elif event in (
+        *(records.MANDATE_REVOKED, records.MANDATE_RENEWED, records.EMPLOYEE_RENAMED),
+        *(records.SERVICE_STOPPED, records.SERVICE_STARTED, records.SUBMISSION_RECORDED),
+    ):
         yield from _words_of_authority(record)
     if "operator" in record:
         yield "operator unknown" if record["operator"] is None else f"operator uid {record['operator']}"
@@ -249,6 +256,11 @@ def _words_of_authority(record: Mapping[str, Any]) -> Iterator[str]:
         yield "valid again"
     elif event == records.SERVICE_STOPPED:
         yield f"{record['service']} is stopped for all runs since {record['stopped_on']}"
+    elif event == records.SUBMISSION_RECORDED:
+        yield f"{control_name(record['service'], record['control'])} was confirmed to the organization"
+        yield f"confirmation {record['confirmation_sha256'][:12]}…"
+    elif event == records.EMPLOYEE_RENAMED:
+        yield "has a new name"
     else:
         yield f"{record['service']} is no longer stopped"
     if record.get("reference"):

@@ -55,9 +55,9 @@ def capture(
     with _network(people, settings, catalog) as network:
         settings.state_dir.check(rehearsal=people.rehearsal)
         live = not network.is_loopback(recipe.page_hosts)
+        expected = _expected(settings, account, recipe, live=live)
         if live:
             require_sandbox(settings.sandbox)
-        expected = _expected(settings, account, recipe, live=live)
         require_display()
         require_memory()
         program = find_window_browser()
