@@ -167,6 +167,7 @@ class Reason(StrEnum):
     MANDATE_MISSES_CONTROL = "mandate_misses_control"
     MANDATE_TOO_WEAK = "mandate_too_weak"
     MANDATES_UNREADABLE = "mandates_unreadable"
+    NOT_ALLOWED = "not_allowed"
     CLOSED = "closed"
     REVOCATIONS_UNREADABLE = "revocations_unreadable"
     # not_permitted
@@ -174,6 +175,7 @@ class Reason(StrEnum):
     SERVICE_STOPPED = "service_stopped"
     STOPS_UNREADABLE = "stops_unreadable"
     PERSONAL_SESSION = "personal_session"
+    COUNTRY = "country"
     # employee_needed
     PROFILE_UNKNOWN = "profile_unknown"
     # sign_in_needed

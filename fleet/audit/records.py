@@ -19,7 +19,7 @@ import structlog
 from fleet.errors import AuditError
 from fleet.model import Outcome, Reading, Reason
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Version that is written. Older records keep theirs and are read according to `ADDED`; newer ones are refused."""
 MAX_LINE_BYTES: Final = 8 * 1024
 
@@ -121,6 +121,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "operator": _number,
         "operator_claimed": _text_or_none,
         "check": _flag,
+        "attended": _flag,
         "resumes": _text_or_none,
         "rehearsal": _flag,
         "sandbox": _flag,
@@ -147,6 +148,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "profile_hmac": _text,
         "evidence": _text,
         "worker": _text_or_none,
+        "attended": _flag,
     },
     CONTROL_FINISHED: {
         **_CONTROL,
@@ -162,6 +164,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "worker": _text_or_none,
         "label": _text_or_none,
         "attested_on": _or_none(_day),
+        "attended": _flag,
     },
     RUN_FINISHED: {"counts": _counts, "stopped": _reason, "exit_code": _number},
     LOG_RECOVERED: {"bytes": _number_or_none, "sha256": _text_or_none, "unsigned": _number},
@@ -207,9 +210,9 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "granted_on": _day,
         "expires_on": _day,
         "assurance": _text,
-        "issuer": _text,
-        "token_hmac": _text,
-        "key_thumbprint": _text,
+        "issuer": _text_or_none,
+        "token_hmac": _text_or_none,
+        "key_thumbprint": _text_or_none,
         "text_sha256": _text,
         "text_version": _text,
         "language": _text,
@@ -242,6 +245,11 @@ ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
         RUN_STARTED: {"closed_accepted": False, "assurance_required": None},
         CONTROL_INTENDED: {"assurance": None},
     },
+    5: {
+        RUN_STARTED: {"attended": False},
+        CONTROL_INTENDED: {"attended": False},
+        CONTROL_FINISHED: {"attended": False},
+    },
 }
 """Fields that each version added to existing events, with the value used when reading older records."""
 
@@ -256,6 +264,7 @@ NOTHING_READ: Final[Mapping[str, Any]] = {
     "worker": None,
     "label": None,
     "attested_on": None,
+    "attended": False,
 }
 """Reading fields of `control.finished` for a control whose page was not seen."""
 

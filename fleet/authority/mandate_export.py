@@ -41,7 +41,10 @@ echo "The mandate is as it was signed."
 
 
 def export_mandate(mandate: GivenMandate, text: bytes) -> Mapping[str, bytes]:
-    """Return the files of one mandate by name, `verify.sh` among them."""
+    """Return the files of one mandate by name; of one that the identity provider signed, `verify.sh` among them."""
+    said = {"instruction.json": mandate.statement.encode(), "text.txt": text}
+    if mandate.id_token is None or mandate.key is None:
+        return said
     header, claims, signature = mandate.id_token.split(".")
     key = jwk.import_key(dict(mandate.key))
     assert not isinstance(key, OctKey)  # such a key is never taken in
@@ -52,8 +55,7 @@ def export_mandate(mandate: GivenMandate, text: bytes) -> Mapping[str, bytes]:
         text=mandate.instruction.text.sha256,
     )
     return {
-        "instruction.json": mandate.statement.encode(),
-        "text.txt": text,
+        **said,
         "signed.txt": f"{header}.{claims}".encode(),
         "signature.bin": _for_openssl(algorithm, _decoded(signature)),
         "claims.json": _decoded(claims),

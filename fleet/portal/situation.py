@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from fleet.authority.inbox import Act, AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct
 from fleet.authority.instruction import Assurance, Instruction
 from fleet.model import Outcome, control_name
+from fleet.next_steps import MEANINGS
 from fleet.portal.published import Person, PublishedControl, PublishedMandate, PublishedService, Site, Status
 from fleet.recipes.labels import covers
 from fleet.recipes.recipe import PROFILE, fill_profile
@@ -35,29 +36,8 @@ _WORD_OF = {
     Outcome.WAIVED: NOTHING,
     Outcome.ADMIN_NEEDED: NOTHING,
 }
-MEANINGS: dict[Outcome | None, str] = {
-    None: "Nobody has read this setting yet.",
-    Outcome.OPTED_OUT: "We changed it for you, loaded the page again and read it back.",
-    Outcome.ALREADY_OPTED_OUT: "We read it: your data was already not used. We changed nothing.",
-    Outcome.WOULD_OPT_OUT: "We read it: your data is still used. We changed nothing.",
-    Outcome.NOT_OFFERED: "The service does not offer this setting to your account.",
-    Outcome.SUBMITTED: "We sent the request, and the service confirmed it.",
-    Outcome.WAIVED: "An exception was agreed, so we leave it.",
-    Outcome.NO_MANDATE: "You have not instructed us to do it, so we did not visit your account.",
-    Outcome.NOT_PERMITTED: "We may not visit accounts at this service. You can do it yourself.",
-    Outcome.ADMIN_NEEDED: "Only an administrator of the service can do it.",
-    Outcome.EMPLOYEE_NEEDED: "Only you can do it.",
-    Outcome.SIGN_IN_NEEDED: "We cannot sign in to your account. You can do it yourself.",
-    Outcome.CHALLENGED: "The service asked for a person, so we stopped. You can do it yourself.",
-    Outcome.WRONG_ACCOUNT: "Somebody else was signed in, so we stopped. You can do it yourself.",
-    Outcome.PAGE_CHANGED: "The page looked different than expected, so we changed nothing.",
-    Outcome.NOT_SAVED: "We tried to change it, but the service did not keep the change.",
-    Outcome.UNKNOWN: "We tried to change it, but could not read whether it was kept.",
-    Outcome.ERROR: "We could not read the page. We will try again.",
-    Outcome.NOT_RUN: "We did not get to it. We will try again.",
-}
-"""What an outcome means to the employee."""
-SENTENCES = (*WORDS, *WORDS.values(), *MEANINGS.values())
+UNREAD = "Nobody has read this setting yet."
+SENTENCES = (*WORDS, *WORDS.values(), UNREAD, *MEANINGS.values())
 """For translators."""
 
 
@@ -138,7 +118,7 @@ def items_of(person: Person, site: Site, pending: Sequence[Act], language: str) 
                 purpose=purpose[1] if purpose else None,
                 purpose_language=purpose[0] if purpose else language,
                 word=_word(status, told),
-                meaning=MEANINGS[None if status.outcome is Outcome.ATTESTED else status.outcome],
+                meaning=MEANINGS.get(status.outcome, UNREAD) if status.outcome else UNREAD,
                 read_on=status.at.date() if status.at and status.outcome is not Outcome.ATTESTED else None,
                 told=told,
                 is_pressed=status.is_pressed,

@@ -15,6 +15,7 @@ from fleet.errors import InputError
 from fleet.plan.plan import catalog_for
 from fleet.report.receipt import Receipts
 from fleet.report.translations import requested_translator
+from fleet.settings.resolve import Settings
 
 
 def receipt(
@@ -32,6 +33,14 @@ def receipt(
     In the employee's language, as in the inventory of the last run; in English if there is no translation.
     """
     settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)
+    for path in write_receipt(settings, employee, folder, language, rehearsal=rehearsal):
+        typer.echo(str(path))
+
+
+def write_receipt(
+    settings: Settings, employee: str, folder: Path, language: str | None = None, *, rehearsal: bool
+) -> list[Path]:
+    """Write an employee's receipt into a folder; return its files. Raises InputError without records of them."""
     places = settings.state_dir.audit
     subject = known_subjects(places.subjects).get(employee)
     if subject is None:
@@ -39,7 +48,7 @@ def receipt(
     receipts = Receipts(places, catalog_for(settings, rehearsal=rehearsal), datetime.now(UTC), rehearsal)
     log = of_kind(read_records(places.log), rehearsal=rehearsal)
     made = receipts.of(employee, subject, log, requested_translator(language, subject.locale))
-    for suffix, content in (("txt", made.text), ("html", made.html)):
-        path = folder / f"{employee}.receipt.{suffix}"
+    written = {folder / f"{employee}.receipt.txt": made.text, folder / f"{employee}.receipt.html": made.html}
+    for path, content in written.items():
         write_output(path, content)
-        typer.echo(str(path))
+    return list(written)
