@@ -63,7 +63,10 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NOT_PERMITTED,
         Reason.COUNTRY,
     ): "Ask {employee} to opt out on their own: fleet.yml (desk) does not name their country (fleet_country).",
-    (Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION): "Ask {employee} to sign in to {service}, then import that session.",
+    (
+        Outcome.SIGN_IN_NEEDED,
+        Reason.NO_SESSION,
+    ): "Ask {employee} to sign in to {service} with 'fleet sessions capture'.",
     (Outcome.CHALLENGED, Reason.CAPTCHA): "Ask {employee} to sign in to {service} and solve the CAPTCHA in person.",
     (Outcome.CHALLENGED, Reason.CODE): "Ask {employee} to sign in to {service} and enter the code it sent.",
     (Outcome.CHALLENGED, Reason.DEVICE_APPROVAL): "Ask {employee} to approve the sign-in to {service} on their device.",
@@ -136,7 +139,7 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (
         Outcome.ERROR,
         Reason.SESSION_UNREADABLE,
-    ): "Pass the identity that decrypts {employee}'s session (--identity), or import the session again.",
+    ): "Pass the identity that decrypts {employee}'s session (--identity), or capture the session again.",
     (Outcome.ERROR, Reason.NETWORK): "Check the network connection to {service}, then run again.",
     (
         Outcome.ERROR,
@@ -171,12 +174,12 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (
         Outcome.UNKNOWN,
         Reason.OTHER_PERSON,
-    ): "Ask {employee} to sign in with their own {service} account, import that session, and run again to read the "
-    "setting.",
+    ): "Ask {employee} to sign in with their own {service} account (fleet sessions capture), then run again to read "
+    "the setting.",
     (
         Outcome.UNKNOWN,
         Reason.SIGNED_OUT,
-    ): "Ask {employee} to sign in to {service} again, import the new session, and run again to read the setting.",
+    ): "Ask {employee} to sign in to {service} again (fleet sessions capture), then run again to read the setting.",
     **{
         (
             Outcome.UNKNOWN,
@@ -196,9 +199,9 @@ _BY_OUTCOME: dict[Outcome, str] = {
     "out in person.",
     Outcome.ADMIN_NEEDED: "The administrator of {service} must switch this off for the whole organization.",
     Outcome.EMPLOYEE_NEEDED: "Ask {employee} to do it at {service}: only the employee can.",
-    Outcome.SIGN_IN_NEEDED: "Ask {employee} to sign in to {service} again, then import the new session.",
+    Outcome.SIGN_IN_NEEDED: "Ask {employee} to sign in to {service} again with 'fleet sessions capture'.",
     Outcome.CHALLENGED: "Ask {employee} to sign in to {service} in person and complete its challenge.",
-    Outcome.WRONG_ACCOUNT: "Ask {employee} to sign in with their own {service} account, then import that session.",
+    Outcome.WRONG_ACCOUNT: "Ask {employee} to sign in with their own {service} account (fleet sessions capture).",
     Outcome.PAGE_CHANGED: "Recipe author: the page of {service} does not match the recipe.",
     Outcome.NOT_SAVED: "Ask {employee} to check the setting: {service} did not keep the change. If this persists, "
     "tell the recipe author.",

@@ -23,7 +23,7 @@ WORKER = "worker-"
 """Prefix of a worker's folder name."""
 AGENT = "agent-"
 """Prefix of the folder in which the agent of a play without `fleet run` listens."""
-SIGN_IN = "desk-"
+SIGN_IN = "fleet-desk-"
 """Prefix of the folder with the browser profile of a sign-in."""
 _BORN = "."
 """Prefix of a folder name until the folder is locked."""
@@ -80,7 +80,10 @@ def sweep(runtime: Path) -> None:
 def _is_stale(folder: Path) -> bool:
     try:
         is_unheld_at_first = folder.name.startswith(_BORN_HELD) or RUN_ID.fullmatch(folder.name)
-        is_young = time.time() - folder.stat().st_mtime < _STARTING
+        info = folder.stat()
+        if info.st_uid != os.getuid():
+            return False
+        is_young = time.time() - info.st_mtime < _STARTING
         if folder.name.startswith(_HELD) or (is_unheld_at_first and not is_young):
             return not is_held(folder)
     except OSError:

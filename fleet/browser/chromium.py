@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from functools import partial
 from typing import Any
 
@@ -65,6 +66,7 @@ def launch_options(
 ) -> dict[str, Any]:
     """Return Playwright's options for starting a confined and quiet browser, with a window if it is visible."""
     kept = (*_ENVIRONMENT, *(_DISPLAY if is_visible else ()))
+    environment = {key: os.environ[key] for key in kept if key in os.environ}
     return {
         "executable_path": program.path,
         "headless": not is_visible,
@@ -73,7 +75,8 @@ def launch_options(
         "handle_sigint": False,
         "handle_sigterm": False,
         "handle_sighup": False,
-        "env": {key: os.environ[key] for key in kept if key in os.environ},
+        # A picture of its memory after a crash; a browser with windows has it in the home folder by default.
+        "env": {**environment, "BREAKPAD_DUMP_LOCATION": tempfile.gettempdir()},
         "timeout": START_WITHIN * 1000,
     }
 

@@ -26,8 +26,15 @@ _SWITCHES = (
     "--no-default-browser-check",
     "--disable-search-engine-choice-screen",
 )
-_HIDDEN = ("CHROMIUM_FLAGS", "CHROMIUM_USER_FLAGS", "CHROME_USER_FLAGS")
-"""Variables by which the wrapper scripts of some distributions add switches."""
+_KEPT = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "FONTCONFIG_PATH"),
+        *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS", "XMODIFIERS"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    }
+)
+_KEPT_PREFIXES = ("LC_", "XDG_", "GTK_", "QT_")
+"""What the browser gets of the environment: others may add switches, or write keys of connections to a file."""
 _PR_SET_PDEATHSIG = 1
 _CLOSED_WITHIN = 10.0
 """Seconds that the browser's processes get to end after its last window has closed."""
@@ -78,7 +85,7 @@ async def plain_window(
     """
     require_display()
     arguments = [*_SWITCHES, *reach, *([] if sandbox else ["--no-sandbox"])]
-    environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
+    kept = (name for name in os.environ if name.upper() in _KEPT or name.startswith(_KEPT_PREFIXES))
     try:
         process = await asyncio.create_subprocess_exec(
             program.path,
@@ -89,7 +96,12 @@ async def plain_window(
             # The browser writes addresses of pages there.
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
-            env={**environment, "TMPDIR": str(profile.temporary)},
+            env={
+                **{name: os.environ[name] for name in kept},
+                "TMPDIR": str(profile.temporary),
+                # A picture of its memory after a crash; by default it goes to the home folder.
+                "BREAKPAD_DUMP_LOCATION": str(profile.temporary),
+            },
             start_new_session=True,  # Ctrl-C in the terminal ends this command, which then ends the browser
             preexec_fn=_end_with_parent(os.getpid()),
         )

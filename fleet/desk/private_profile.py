@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,9 +16,9 @@ from pathlib import Path
 
 from fleet.errors import FleetError, InputError
 from fleet.orphans import SIGN_IN, held_folder, reap, sweep
-from fleet.paths import is_held, is_there, require_private
+from fleet.paths import is_held, is_there
 
-MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it is private, and checked
+MEMORY = Path("/dev/shm")  # noqa: S108 - the folders in it are private from their creation
 """Where Linux keeps files in memory, whatever the user's environment: the next command finds what was left."""
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 _WIPED_WITHIN = 5.0
@@ -63,19 +64,23 @@ class PrivateProfile:
 def private_profile(memory: Path = MEMORY) -> Iterator[PrivateProfile]:
     """Yield a new private profile, wiped at the end; first, wipe what a crash left.
 
+    Meanwhile it has the temporary files of this process and of the programs that it starts.
+
     Raises InputError if `memory` is not a tmpfs, and FleetError if a profile cannot be wiped.
     """
     require_memory(memory)
     wipe_left_over(memory)
-    place = _place(memory)
-    place.mkdir(mode=0o700, exist_ok=True)
-    require_private(place)
-    with held_folder(place, SIGN_IN) as root:
+    with held_folder(memory, SIGN_IN) as root:
         profile = PrivateProfile(root)
         profile.create()
+        before, was_set = tempfile.tempdir, os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = tempfile.tempdir = str(profile.temporary)
         try:
             yield profile
         finally:
+            tempfile.tempdir = before
+            os.environ.pop("TMPDIR")
+            os.environ.update({"TMPDIR": was_set} if was_set is not None else {})
             wipe(root)
 
 
@@ -89,14 +94,16 @@ def require_memory(memory: Path = MEMORY) -> None:
 
 def wipe_left_over(memory: Path = MEMORY) -> None:
     """Wipe the profiles whose command was killed, with their browsers. Raises FleetError if one cannot be wiped."""
-    place = _place(memory)
-    if not is_there(place):
-        return
-    require_private(place)
-    sweep(place)
-    for folder in place.iterdir():
-        with suppress(FileNotFoundError):
-            if folder.name.startswith(SIGN_IN) and not is_held(folder):
+    with suppress(FileNotFoundError):
+        if any(SIGN_IN in path.name for path in memory.iterdir()):
+            _wipe_left_over(memory)
+
+
+def _wipe_left_over(memory: Path) -> None:
+    sweep(memory)
+    for folder in memory.glob(f"{SIGN_IN}*"):
+        with suppress(OSError):  # wiped by another command, or another user's
+            if not is_held(folder) and folder.stat().st_uid == os.getuid():
                 wipe(folder)
 
 
@@ -109,10 +116,6 @@ def wipe(folder: Path) -> None:
             raise FleetError(f"{folder} holds a sign-in and cannot be wiped; run: rm -rf {folder}")
         time.sleep(0.05)  # a browser that was just killed may still finish a write
         reap(folder)
-
-
-def _place(memory: Path) -> Path:
-    return memory / f"fleet-{os.getuid()}"
 
 
 def _filesystem(path: Path) -> str | None:

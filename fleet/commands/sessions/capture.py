@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -17,6 +15,7 @@ from fleet.authority.mandates import Revocations
 from fleet.browser.find_browser import BrowserProgram, find_window_browser
 from fleet.browser.network import Network
 from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, RECIPES, STATE, say, settings_of
+from fleet.desk.browser_policies import require_no_obstacle
 from fleet.desk.plain_window import plain_window, require_display
 from fleet.desk.private_profile import private_profile, require_memory
 from fleet.desk.signed_in import Expected, read_session, require_person
@@ -53,15 +52,16 @@ def capture(
     settings = settings.of_kind(rehearsal=people.rehearsal)
     account = _account(people, catalog, employee, service)
     recipe = catalog.recipes[service]
-    program = find_window_browser()
-    require_display()
-    require_memory()
     with _network(people, settings, catalog) as network:
         settings.state_dir.check(rehearsal=people.rehearsal)
         live = not network.is_loopback(recipe.page_hosts)
+        expected = _expected(settings, account, recipe, live=live)
         if live:
             require_sandbox(settings.sandbox)
-        expected = _expected(settings, account, recipe, live=live)
+        require_display()
+        require_memory()
+        program = find_window_browser()
+        require_no_obstacle(program)
         say(f"Sign in to {recipe.name} in the window of {program.name}, then close the window.")
         captured = asyncio.run(_captured(program, network, recipe, expected, sandbox=settings.sandbox))
     SessionStore(settings.state_dir).seal(employee, recipe, captured)
@@ -120,8 +120,6 @@ async def _captured(
     """Return the session of a sign-in in a plain window, once its profile is wiped and its owner recognized."""
     live = not network.is_loopback(recipe.page_hosts)
     with private_profile() as profile:
-        # Playwright and its browsers keep their temporary files there.
-        os.environ["TMPDIR"] = tempfile.tempdir = str(profile.temporary)
         engine = await open_engine(
             network, proxied_hosts(network, [recipe]), sandbox=sandbox, live=live, program=program, is_visible=True
         )

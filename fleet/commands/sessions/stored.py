@@ -142,7 +142,7 @@ def _print(found: list[SessionInfo]) -> None:
     if table.row_count:
         screen().print(table)
     else:
-        typer.echo("No sessions yet; import one with: fleet sessions import -i INVENTORY EMPLOYEE SERVICE FILE")
+        typer.echo("No sessions yet; have one employee sign in: fleet sessions capture -i INVENTORY EMPLOYEE SERVICE")
 
 
 def remove(
