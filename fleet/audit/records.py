@@ -127,6 +127,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "version": _text,
         **_OPERATOR,
         "check": _flag,
+        "attended": _flag,
         "resumes": _text_or_none,
         "rehearsal": _flag,
         "sandbox": _flag,
@@ -153,6 +154,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "profile_hmac": _text,
         "evidence": _text,
         "worker": _text_or_none,
+        "attended": _flag,
     },
     CONTROL_FINISHED: {
         **_CONTROL,
@@ -168,6 +170,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "worker": _text_or_none,
         "label": _text_or_none,
         "attested_on": _or_none(_day),
+        "attended": _flag,
     },
     RUN_FINISHED: {"counts": _counts, "stopped": _reason, "exit_code": _number},
     LOG_RECOVERED: {"bytes": _number_or_none, "sha256": _text_or_none, "unsigned": _number},
@@ -209,9 +212,9 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "granted_on": _day,
         "expires_on": _day,
         "assurance": _text,
-        "issuer": _text,
-        "token_hmac": _text,
-        "key_thumbprint": _text,
+        "issuer": _text_or_none,
+        "token_hmac": _text_or_none,
+        "key_thumbprint": _text_or_none,
         "text_sha256": _text,
         "text_version": _text,
         "language": _text,
@@ -258,6 +261,9 @@ ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
         CONTROL_CLOSED: {"operator_claimed": None},
         MANDATE_GIVEN: {"operator_claimed": None},
         NOTICE_SENT: {"operator_claimed": None},
+        RUN_STARTED: {"attended": False},
+        CONTROL_INTENDED: {"attended": False},
+        CONTROL_FINISHED: {"attended": False},
     },
 }
 """Fields that each version added to existing events, with the value used when reading older records."""
@@ -273,6 +279,7 @@ NOTHING_READ: Final[Mapping[str, Any]] = {
     "worker": None,
     "label": None,
     "attested_on": None,
+    "attended": False,
 }
 """Reading fields of `control.finished` for a control whose page was not seen."""
 

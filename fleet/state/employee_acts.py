@@ -45,7 +45,7 @@ class Give(OperatorAct):
     mandate: Annotated[GivenMandate, Field(strict=False)]
     at: Annotated[AwareDatetime, Field(strict=False)]
     """When it was given, by the clock that also dates what employees close."""
-    issuer: Annotated[str, StringConstraints(max_length=500)]
+    issuer: Annotated[str, StringConstraints(max_length=500)] | None = None
     text: Annotated[str, StringConstraints(max_length=200_000)]
 
 
@@ -123,7 +123,7 @@ async def give(act: Give, writer: Writer) -> None:
         expires_on=instruction.expires_on.isoformat(),
         assurance=mandate.assurance,
         issuer=act.issuer,
-        token_hmac=subject.hmac("token", mandate.id_token),
+        token_hmac=subject.hmac("token", mandate.id_token) if mandate.id_token else None,
         key_thumbprint=mandate.key_thumbprint,
         text_sha256=instruction.text.sha256,
         text_version=instruction.text.version,
