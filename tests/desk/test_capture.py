@@ -207,6 +207,11 @@ def interrupted(desk: Screen, process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
 
 
+def terminated(desk: Screen, process: subprocess.Popen[str]) -> None:
+    desk.wait_for("Sign in")
+    process.terminate()
+
+
 def fails(happens: Happens, code: int, why: str, desk: Screen, _folder: Path) -> None:
     """It is said in a sentence; the session that was stored before is as it was, and the profile is gone."""
     with capturing("anna.keller", "linkedin") as process:
@@ -299,6 +304,7 @@ SCENES = {
         "and the browser with 'fleet doctor', then run again.",
     ),
     "interrupted": partial(fails, interrupted, 130, ""),
+    "terminated": partial(fails, terminated, 143, ""),
     "killed before the sign-in": partial(is_killed, fleet_before_the_sign_in),
     "killed after the sign-in": partial(is_killed, fleet_after_the_sign_in),
     "killed while it reads the profile": partial(is_killed, fleet_while_it_reads_the_profile),
