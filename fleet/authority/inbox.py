@@ -20,6 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from fleet.authority.attestations import Control, Name, Said, Service
 from fleet.authority.blocklist import NEVER_ENDS
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import Statement, Token
 from fleet.authority.in_force import RevokedAt
 from fleet.errors import InputError
@@ -35,7 +36,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 REVOCATION = "revoke-"
 """Start of a revocation's file name, so that a run reads these files alone before each click."""
 _NOT_OURS = "its name is not one that the portal gives"
-_NAME = re.compile(r"(attest|close|mandate|revoke)-[0-9a-f]{32}\.json")
+_NAME = re.compile(r"(appointment|attest|close|mandate|revoke|spot_check)-[0-9a-f]{32}\.json")
 
 
 class _Act(BaseModel):
@@ -78,7 +79,21 @@ class RevokeAct(_Act):
     act: Literal["revoke"]
 
 
-Act = AttestAct | CloseAct | MandateAct | RevokeAct
+class AppointmentAct(_Act):
+    """The employee asks to do it together at the desk, or withdraws that."""
+
+    act: Literal["appointment"]
+    is_wanted: Annotated[bool, Field(strict=True)]
+
+
+class SpotCheckAct(_Act):
+    """The employee, who was drawn for a spot check, is coming to the desk, or is not."""
+
+    act: Literal["spot_check"]
+    is_coming: Annotated[bool, Field(strict=True)]
+
+
+Act = AttestAct | CloseAct | MandateAct | RevokeAct | AppointmentAct | SpotCheckAct
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """One file of the inbox; `fleet portal schema` prints its JSON Schema."""
 
@@ -176,8 +191,8 @@ class Inbox:
 class WithInbox:
     """Employees who have revoked, in the state or in the portal's inbox."""
 
-    def __init__(self, revocations: RevokedAt, inbox: Inbox) -> None:
-        self._revocations, self._inbox = revocations, inbox
+    def __init__(self, revocations: RevokedAt, inbox: Inbox, former: FormerNames) -> None:
+        self._revocations, self._inbox, self._former = revocations, inbox, former
 
     def revoked_at(self, employee: str) -> datetime | None:
         """Return when an employee last revoked, or None. Raises InputError if that cannot be determined.
@@ -185,7 +200,10 @@ class WithInbox:
         What is in the inbox comes after everything: until it is taken in, no mandate of theirs counts.
         """
         # The inbox first: an entry that is ingested in between is in the state by the time that is read.
-        return NEVER_ENDS if employee in self._inbox.revoked() else self._revocations.revoked_at(employee)
+        revoked = self._inbox.revoked()
+        if revoked and not revoked.isdisjoint((employee, *(one.name for one in self._former.of(employee)))):
+            return NEVER_ENDS
+        return self._revocations.revoked_at(employee)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from joserfc import jwk
 from joserfc.jwk import OctKey
 
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandate
 
 _CHECKS = {
@@ -36,12 +37,17 @@ grep -q '"nonce" *: *"{nonce}"' claims.json
 # The instruction names the text by its digest.
 test "$(sha256sum text.txt | cut -c1-64)" = "{text}"
 grep -q '"sha256" *: *"{text}"' instruction.json
-echo "The mandate is as it was signed."
+{renamed}echo "The mandate is as it was signed."
 """
+_RENAMED = 'echo "It names {old}: that was the name of {new} until {until}."\n'
 
 
-def export_mandate(mandate: GivenMandate, text: bytes) -> Mapping[str, bytes]:
-    """Return the files of one mandate by name, `verify.sh` among them."""
+def export_mandate(mandate: GivenMandate, text: bytes, employee: str, former: FormerNames) -> Mapping[str, bytes]:
+    """Return the files of one mandate by name, `verify.sh` among them; it says so if the employee was renamed since."""
+    name = mandate.instruction.employee
+    renamed = [
+        _RENAMED.format(old=name, new=employee, until=one.until) for one in former.of(employee) if one.name == name
+    ]
     header, claims, signature = mandate.id_token.split(".")
     key = jwk.import_key(dict(mandate.key))
     assert not isinstance(key, OctKey)  # such a key is never taken in
@@ -50,6 +56,7 @@ def export_mandate(mandate: GivenMandate, text: bytes) -> Mapping[str, bytes]:
         check=_CHECKS[algorithm[:2]].format(bits=algorithm[2:]),
         nonce=mandate.reference,
         text=mandate.instruction.text.sha256,
+        renamed="".join(renamed),
     )
     return {
         "instruction.json": mandate.statement.encode(),

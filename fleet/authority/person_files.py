@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fleet.errors import InputError
 from fleet.model import SAFE_NAME
-from fleet.paths import look, make_private_dir, read_regular, write_private
+from fleet.paths import look, make_private_dir, read_regular, sync_folder, write_private
 
 MAX_BYTES = 2 * 1024 * 1024
 
@@ -21,6 +21,12 @@ class PersonFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     employee: str
+
+
+class AnyContent(PersonFile):
+    """A file of any kind: what it adds is kept as it is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
 
 Content = TypeVar("Content", bound=PersonFile)
@@ -53,10 +59,25 @@ class PersonFiles(Generic[Content]):
         if look(self.folder) is not None:
             yield from sorted(path.stem for path in self.folder.glob("*.json") if SAFE_NAME.fullmatch(path.stem))
 
+    def copy(self, employee: str, name: str) -> None:
+        """Store an employee's file for another name as well, durable on return. Raises InputError and OSError."""
+        content = self.of(employee)
+        if content is not None:
+            self.put(content.model_copy(update={"employee": name}))
+
     def put(self, content: Content) -> None:
         """Store a file in place of what was there; durable on return. Raises OSError."""
         make_private_dir(self.folder)
         write_private(self._path(content.employee), content.model_dump_json(indent=1).encode(), durable=True)
+
+    def remove(self, employee: str) -> bool:
+        """Delete an employee's file; durable on return. False if there is none. Raises InputError, OSError."""
+        path = self._path(employee)
+        if look(path) is None:
+            return False
+        path.unlink(missing_ok=True)
+        sync_folder(self.folder)
+        return True
 
     def _path(self, employee: str) -> Path:
         if not SAFE_NAME.fullmatch(employee):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -15,8 +16,10 @@ from fleet.audit.current_state import CurrentState, current_states
 from fleet.audit.pseudonyms import Subject, known_subjects
 from fleet.audit.run_state import ControlKey
 from fleet.audit.segments import of_kind, read_records
+from fleet.commands.names_shown import record_names_shown
 from fleet.commands.options import (
     INVENTORY,
+    LOG_KEY,
     NOTIFY,
     NOTIFY_FILE,
     OUTPUT,
@@ -36,10 +39,12 @@ from fleet.plan.plan import catalog_for, plan_accounts, read_people
 from fleet.recipes.catalog import Catalog
 from fleet.report.drift import DriftReport, drift_fields, print_drift
 from fleet.report.envelope import Answer
+from fleet.report.spot_check import LastSpotCheck, SpotCheck
 from fleet.report.status import STATES, Coverage, Row, by_group, by_language, by_service, next_steps, status_fields
 from fleet.report.table import plain
 from fleet.report.translations import translator_for, visible, whole_percents
 from fleet.settings.resolve import Given, Settings, configure
+from fleet.state.spot_checks import Found, Invitations
 
 MAX_STEPS = 20
 
@@ -65,16 +70,18 @@ def status(
     recipes: RECIPES = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
+    log_key: LOG_KEY = None,
 ) -> Answer:
     """Show how many settings are opted out, how old the readings are, and who must act. Visits no account.
 
     With -i, every employee of the inventory is counted, including those no run has visited, and groups are shown.
     With --drift, the exit code is 6 if there is drift, and --notify sends a notification if there is drift or a setting
-    could not be read.
+    could not be read. Names that are shown are recorded in the log.
     """
     given = Given(
         inventory=tuple(inventory or ()),
         state=state,
+        log_key=log_key,
         recipes=tuple(recipes or ()),
         notify=tuple(notify or ()),
         notify_file=notify_file,
@@ -96,15 +103,31 @@ def status(
         notifier.require_loopback()
     places = settings.state_dir.audit
     known = known_subjects(places.subjects)
-    found = current_states(of_kind(read_records(places.log), rehearsal=rehearsal))
+    last, drawn = LastSpotCheck(), Found(Invitations(settings.state_dir.spot_checks).all(), known)
+    log = of_kind(read_records(places.log), rehearsal=rehearsal)
+    found = current_states(last.watch(drawn.watch(log)))
     if everybody:
         rows = list(_of_inventory(everybody, settings, catalog, known, found))
     else:
         rows = list(_of_log(known, found, catalog, settings))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
-        return _drift(DriftReport(tuple(rows)), now, notifier)
-    return Answer(status_fields(rows, now, stale), partial(_print, rows, now, stale))
+        report = DriftReport(tuple(rows))
+        _record_names(settings, known, (*report.drifted, *report.not_looked_at))
+        return _drift(report, now, notifier)
+    _record_names(
+        settings, known, rows if output is Output.JSON else [row for row, _ in islice(next_steps(rows), MAX_STEPS)]
+    )
+    spot_check = last.result(drawn)
+    return Answer(
+        status_fields(rows, now, stale) | {"spot_check": spot_check.fields if spot_check else None},
+        partial(_print, rows, now, stale, spot_check),
+    )
+
+
+def _record_names(settings: Settings, known: Mapping[str, Subject], rows: Iterable[Row]) -> None:
+    """Record how many people are shown; of those whom no run has covered, the log says nothing."""
+    record_names_shown(settings, "status", len({row.employee for row in rows if row.current} & known.keys()))
 
 
 def _drift(report: DriftReport, now: datetime, notifier: Notifier) -> Answer:
@@ -149,7 +172,7 @@ def _of_log(
         yield Row(name, service, control, (), language or "not stated", current, catalog.name_of(service), accepted)
 
 
-def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
+def _print(rows: list[Row], now: datetime, stale: timedelta, spot_check: SpotCheck | None) -> None:
     console, everything = screen(), Coverage("all", tuple(rows))
     if not rows:
         people.print("No controls are known: no run has ended yet.")
@@ -170,6 +193,8 @@ def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
     if old:
         days = f"{stale.days} days"
         console.print(f"{old:,} readings are older than {days}: run again, with --check to change nothing.\n")
+    if spot_check is not None:
+        console.print(f"{spot_check.sentence}\n")
     steps = list(next_steps(rows))
     if steps:
         what_to_do = Column("Next step", overflow="fold", ratio=1)

@@ -11,14 +11,15 @@ from typing import Any
 from fleet.errors import InputError
 from fleet.hr_import.columns import ACCOUNT, GROUPS, MANDATE, Columns
 from fleet.hr_import.hr_export import WAY_OUT, Export, OnBadRow, Row, listed
-from fleet.hr_import.normalize import address, clean, danger, group_name, language, name_of, same_place
+from fleet.hr_import.normalize import address, clean, country, danger, group_name, language, name_of, same_place
 from fleet.inventory.employee import read_employee
 from fleet.inventory.read import gaps_in_mandate
 from fleet.inventory.source_lines import SourceLines
 from fleet.recipes.profile_address import profile_in, require_profile
 from fleet.recipes.recipe import Recipe
 
-_NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
+NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
+"""Names that mean something else in an inventory."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def read_people(
         raise InputError(f"{told}\n{WAY_OUT}" if bad and on_bad_row is OnBadRow.REFUSE else told)
     if not persons:
         raise InputError(f"{export.path}: no employees below the header; export it again.")
-    warnings = (f"{export.path}:{line}: {what}" for line, what in _without_a_group(readings, columns))
+    unread = [*_without_a_group(readings, columns), *_without_a_country(readings, columns)]
+    warnings = (f"{export.path}:{line}: {what}" for line, what in unread)
     return People(persons, tuple(left_out), tuple(warnings))
 
 
@@ -203,6 +205,20 @@ def _without_a_group(readings: Iterable[_Reading], columns: Columns) -> Iterator
                 )
 
 
+def _without_a_country(readings: Iterable[_Reading], columns: Columns) -> Iterator[tuple[int, str]]:
+    """Yield each value that is no country, at its first occurrence."""
+    told = set()
+    for one in readings:
+        value = one.cells.get("country")
+        if one.person and value and "fleet_country" not in one.person.variables and value not in told:
+            told.add(value)
+            yield (
+                one.row.line,
+                f"{columns.name('country')}: '{value}' is not a country, so fleet_country is not set; write a code "
+                "such as FR or US-CA (ISO 3166).",
+            )
+
+
 def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Reading:
     one = _Reading(row, {}, [])
     for key, index in columns.indexes.items():
@@ -222,7 +238,7 @@ def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Rea
     name = cells["name"] if source == "name" else name_of(cells["email"])
     if not name:
         one.refuse(source, "is empty; every employee needs one.")
-    elif name in _NO_EMPLOYEES:
+    elif name in NO_EMPLOYEES:
         one.refuse(source, f"'{name}' is reserved in inventories and cannot be an employee's name; rename it.")
     if one.mistakes:
         return one
@@ -251,8 +267,12 @@ def _variables(name: str, one: _Reading, recipes: Mapping[str, Recipe]) -> dict[
         variables["fleet_email"] = cells["email"]
     if cells.get("locale"):
         variables["fleet_locale"] = language(cells["locale"])
+    if cells.get("personnel_number"):
+        variables["fleet_personnel_number"] = cells["personnel_number"]
     if cells.get("subject"):
         variables["fleet_subject"] = cells["subject"]
+    if cells.get("country") and (where := country(cells["country"])):
+        variables["fleet_country"] = where
     accounts = {}
     for service, recipe in recipes.items():
         said = {key: cells.get(f"{service}.{key}", "") for key in ACCOUNT}
@@ -295,7 +315,7 @@ def _field_of(path: str, source: str, columns: Columns) -> str:
     if path in ("inventory_hostname", "fleet_mandate.employee"):
         return source
     kind, _, rest = path.partition(".")
-    if kind in ("fleet_email", "fleet_locale", "fleet_subject"):
+    if kind in ("fleet_email", "fleet_locale", "fleet_subject", "fleet_personnel_number"):
         return kind.removeprefix("fleet_")
     if kind == "fleet_mandate":
         return f"mandate.{rest.partition('.')[0] or 'expires_on'}"

@@ -138,7 +138,7 @@ class TestVersions:
         fields = {event: sorted(kinds) for event, kinds in records.FIELDS.items()}
         content = json.dumps([sorted(Outcome), sorted(Reason), fields], sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-        assert (records.SCHEMA_VERSION, digest) == (4, "3b06751f626ef03d"), (
+        assert (records.SCHEMA_VERSION, digest) == (5, "a9636b3aa784a9f4"), (
             "raise SCHEMA_VERSION, then change this pair"
         )
 
@@ -155,12 +155,12 @@ class TestVersions:
         """Whether it is read, continued or verified: nothing in it is guessed at, and nothing is written to it."""
         folder = tmp_path / "audit"
         asyncio.run(write(folder, 2))
-        newer = written(records.CONTROL_FINISHED, FINISHED, v=5, seq=2, whatever=[1])
+        newer = written(records.CONTROL_FINISHED, FINISHED, v=6, seq=2, whatever=[1])
         with log_path(folder).open("ab") as file:
             file.write(newer + b"\n")
         before = log_path(folder).read_bytes()
         with pytest.raises(
-            AuditError, match="holds records of version 5, and this Fleet Opt-Out reads versions up to 4"
+            AuditError, match="holds records of version 6, and this Fleet Opt-Out reads versions up to 5"
         ):
             attempt(folder)
         assert log_path(folder).read_bytes() == before
