@@ -42,6 +42,7 @@ CONTROL_CLOSED: Final = "control.closed"
 MANDATE_GIVEN: Final = "mandate.given"
 NOTICE_SENT: Final = "notice.sent"
 NAMES_SHOWN: Final = "names.shown"
+SESSION_CAPTURED: Final = "session.captured"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_STARTED: Final = "service.started"
 SUBMISSION_RECORDED: Final = "submission.recorded"
@@ -221,6 +222,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
     },
     NOTICE_SENT: {"subject": _text, **_OPERATOR, "kind": _text, "sent_on": _day},
     NAMES_SHOWN: {**_OPERATOR, "command": _text, "subject": _text_or_none, "people": _number},
+    SESSION_CAPTURED: {"subject": _text, **_OPERATOR, "service": _text},
     SERVICE_STOPPED: {
         "operator": _number_or_none,
         "operator_claimed": _text_or_none,
