@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -27,7 +28,16 @@ Slug = Annotated[
     Shape(rf"^{SERVICE_NAME.pattern}$", "a name of lower-case letters, digits and _ such as wiki_2"),
 ]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
-Date = Annotated[str, Shape(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", "a date such as 2026-03-31")]
+
+
+def _day(text: str) -> str:
+    date.fromisoformat(text)  # raises ValueError for a day that no month has
+    return text
+
+
+Date = Annotated[
+    str, Shape(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", "a date such as 2026-03-31"), AfterValidator(_day)
+]
 Language = Annotated[str, Shape(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language such as fr or pt-BR")]
 Labels = dict[Language, list[Text]]
 
@@ -246,6 +256,10 @@ class Control(_Strict):
         return fill_profile(self.page, profile)
 
 
+REVIEW_AFTER = timedelta(days=180)
+"""Time after which a service's terms should be read again."""
+
+
 class Terms(_Strict):
     """What the service's terms say about automated access."""
 
@@ -254,6 +268,11 @@ class Terms(_Strict):
     )
     source: Text = Field(description="Source of this statement in the terms.")
     reviewed_on: Date = Field(description="When they were last read, YYYY-MM-DD.")
+
+    @property
+    def review_by(self) -> date:
+        """The last day before they are due to be read again."""
+        return min(date.fromisoformat(self.reviewed_on), date.max - REVIEW_AFTER) + REVIEW_AFTER
 
 
 @dataclass(frozen=True)
