@@ -23,6 +23,7 @@ from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
 _VERBS = Verbs(
     {
         "run": "fleet.commands.run:run",
+        "attend": "fleet.commands.attend:attend",
         "status": "fleet.commands.status:status",
         "report": "fleet.commands.report:report",
         "demo": "fleet.commands.demo:demo",

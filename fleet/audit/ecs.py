@@ -27,6 +27,7 @@ _KINDS = {
     records.CONTROL_CLOSED: ("iam", "info"),
     records.NOTICE_SENT: ("iam", "info"),
     records.NAMES_SHOWN: ("iam", "info"),
+    records.SESSION_CAPTURED: ("iam", "creation"),
     records.SERVICE_STOPPED: ("configuration", "change"),
     records.SERVICE_STARTED: ("configuration", "change"),
     records.SUBMISSION_RECORDED: ("configuration", "info"),

@@ -19,6 +19,7 @@ from fleet.settings.hours import Hours
 from fleet.settings.setting import Setting
 from fleet.settings.table import SETTINGS, setting_named
 from fleet.settings.values import (
+    ApprovedText,
     AttestationPolicy,
     BreakerLimits,
     Closed,
@@ -117,6 +118,13 @@ class Settings:
         """The decisions to count as done what no page was read for."""
         by_service = {service: one.accepted_by for service, one in self.attestation.items() if one.accepted_by}
         return Accepted(by_service, self.closed is not None)
+
+    @property
+    def desk_texts(self) -> tuple[dict[str, ApprovedText], int]:
+        """The texts to which employees may agree at the desk, by language, and for how many days a mandate counts."""
+        if self.desk.texts or self.portal is None:
+            return self.desk.texts, self.desk.mandate_days
+        return self.portal.texts, self.portal.mandate_days
 
     @property
     def state_dir(self) -> StateDir:

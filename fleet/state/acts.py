@@ -113,6 +113,14 @@ class ShowNames(OperatorAct):
     people: Annotated[int, Field(ge=1, le=records.MAX_NUMBER)]
 
 
+class Capture(OperatorAct):
+    """Record that an employee signed in at the desk, so that their session is stored."""
+
+    act: Literal["capture"] = "capture"
+    employee: Name
+    service: Service
+
+
 Act = (
     Settle
     | Checkpoint
@@ -127,6 +135,7 @@ Act = (
     | Erase
     | Prune
     | ShowNames
+    | Capture
 )
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """An act as sent to an agent."""
@@ -186,6 +195,10 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
             pseudonym = subject.pseudonym if subject else None
             fields = {"command": act.command, "subject": pseudonym, "people": act.people}
             await log.append(records.NAMES_SHOWN, None, **act.operator.fields, **fields)
+        case Capture():
+            subject = subjects.get(act.employee) or subjects.of({act.employee: None})[act.employee]
+            fields = {"subject": subject.pseudonym, "service": act.service}
+            await log.append(records.SESSION_CAPTURED, None, **act.operator.fields, **fields)
     return {}
 
 

@@ -104,6 +104,7 @@ OTHERS = [
     (records.NAMES_SHOWN, ACT | {"command": "audit receipt", "subject": "s_1", "people": 1}),
     (records.NAMES_SHOWN, ACT | {"command": "report", "subject": None, "people": 500}),
     (records.EMPLOYEE_RENAMED, {"subject": "s_1", **ACT, "old_hmac": "0", "new_hmac": "1"}),
+    (records.SESSION_CAPTURED, {"subject": "s_1", **ACT, "service": "linkedin"}),
     (records.SERVICE_STOPPED, {"service": "linkedin", **ACT, "reference": None, "stopped_on": "2026-03-01"}),
     (records.SERVICE_STARTED, {"service": "linkedin", **ACT, "reference": "OPS-7"}),
     (

@@ -24,6 +24,7 @@ from tests.conftest import ROOT
 REPORT = ROOT / "fleet" / "report"
 PORTAL = ROOT / "fleet" / "portal"
 NOTICES = ROOT / "fleet" / "notices"
+DESK = ROOT / "fleet" / "desk"
 _SAID = re.compile(r"""(?:\bsay|\bwords)\(\s*"((?:[^"\\]|\\.)*)\"""")
 OTHERS = {"in", "out", "before", "after", "the service", "all", "others"}
 """Said through variables, so that no search finds them."""
@@ -34,7 +35,8 @@ def said() -> set[str]:
     sources = [*REPORT.glob("*.py"), *REPORT.glob("templates/*.j2")]
     found = {text for path in sources for text in _SAID.findall(path.read_text("utf-8"))}
     outcomes = {outcome.value.replace("_", " ") for outcome in Outcome}
-    for path in [*NOTICES.glob("*.py"), *PORTAL.glob("templates/*.j2"), *NOTICES.glob("templates/*.j2")]:
+    pages = [path for folder in (DESK, PORTAL, NOTICES) for path in folder.glob("templates/*.j2")]
+    for path in [*pages, *NOTICES.glob("*.py")]:
         found.update(_SAID.findall(path.read_text("utf-8")))
     for path in PORTAL.glob("*.py"):
         found.update(marked(path.read_text("utf-8")))

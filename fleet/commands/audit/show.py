@@ -233,6 +233,8 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
         yield f"{record['drawn']} of {counted(record['among'], 'employee')} drawn"
     elif event == records.SPOT_CHECK_ENDED:
         yield f"{counted(record['checked'], 'employee')} checked, {record['wrong']} wrong"
+    elif event == records.SESSION_CAPTURED:
+        yield f"signed in to {record['service']}"
     elif event == records.NAMES_SHOWN:
         yield f"fleet {record['command']}"
         yield counted(record["people"], "employee")
