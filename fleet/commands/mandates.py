@@ -195,9 +195,13 @@ def export(
         raise InputError(f"The text of this mandate is missing in {store.texts} ({error.strerror}).") from None
     folder.mkdir(parents=True, exist_ok=True)
     former = FormerNames(settings.state_dir.former_names)
-    for name, content in export_mandate(given[-1], text, employee, former).items():
+    files = export_mandate(given[-1], text, employee, former)
+    for name, content in files.items():
         write_output(folder / name, content)
-    typer.echo(f"To check it: sh {folder / 'verify.sh'}")
+    if "verify.sh" in files:
+        typer.echo(f"To check it: sh {folder / 'verify.sh'}")
+    else:
+        typer.echo(f"Written to {folder}. It was given at the desk: the proof is its record in the log.")
 
 
 def _people_of_inventory(settings: Settings, *, rehearsal: bool) -> tuple[Employee, ...]:
