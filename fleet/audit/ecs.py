@@ -16,6 +16,7 @@ _KINDS = {
     records.RUN_FINISHED: ("process", "end"),
     records.LOG_KEY_ROTATED: ("configuration", "change"),
     records.LOG_PRUNED: ("configuration", "deletion"),
+    records.DATA_EXPIRED: ("configuration", "deletion"),
     records.SUBJECT_ERASED: ("configuration", "deletion"),
     records.EMPLOYEE_RENAMED: ("iam", "change"),
     records.MANDATE_MET: ("iam", "info"),

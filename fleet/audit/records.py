@@ -32,6 +32,7 @@ LOG_RECOVERED: Final = "log.recovered"
 LOG_HEARTBEAT: Final = "log.heartbeat"
 LOG_KEY_ROTATED: Final = "log.key_rotated"
 LOG_PRUNED: Final = "log.pruned"
+DATA_EXPIRED: Final = "data.expired"
 SUBJECT_ERASED: Final = "subject.erased"
 EMPLOYEE_RENAMED: Final = "employee.renamed"
 MANDATE_MET: Final = "mandate.met"
@@ -178,6 +179,14 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
     LOG_HEARTBEAT: _OPERATOR,
     LOG_KEY_ROTATED: {**_OPERATOR, "vkey": _text},
     LOG_PRUNED: {**_OPERATOR, "before": _number, "keys": _texts},
+    DATA_EXPIRED: {
+        **_OPERATOR,
+        "pictures_days": _number_or_none,
+        "tokens_days": _number_or_none,
+        "pictures": _number,
+        "tokens": _number,
+        "acts": _number,
+    },
     SUBJECT_ERASED: {**_OPERATOR, "subject": _text_or_none, "sessions": _number, "evidence": _number},
     EMPLOYEE_RENAMED: {**_OPERATOR, "subject": _text, "old_hmac": _text, "new_hmac": _text},
     MANDATE_MET: {

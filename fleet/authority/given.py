@@ -36,7 +36,8 @@ class GivenMandate(BaseModel):
     given_at: AwareDatetime
     """When the identity provider signed it, or when the employee agreed at the desk."""
     id_token: Token | None = None
-    """The identity provider's ID token; its `nonce` is the statement's SHA-256. None at the desk."""
+    """The identity provider's ID token; its `nonce` is the statement's SHA-256. None at the desk, and once `retention`
+    has removed it: the mandate counts as before, and the log has the token's HMAC."""
     key: dict[str, str] | None = None
     """The provider's public key that signed the token: the required members of a JWK, and no others."""
 

@@ -27,6 +27,10 @@ OTHERS = [
     (records.LOG_HEARTBEAT, ACT),
     (records.LOG_KEY_ROTATED, ACT | {"vkey": "name+id+key"}),
     (records.LOG_PRUNED, ACT | {"before": 3, "keys": ["name+id+key"]}),
+    (
+        records.DATA_EXPIRED,
+        ACT | {"pictures_days": 90, "tokens_days": None, "pictures": 2, "tokens": 0, "acts": 0},
+    ),
     (records.SUBJECT_ERASED, ACT | {"subject": "s_1", "sessions": 1, "evidence": 1}),
     (records.SUBJECT_ERASED, ACT | {"subject": None, "sessions": 1, "evidence": 0}),
     (
