@@ -35,11 +35,25 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NO_MANDATE,
         Reason.NOT_ALLOWED,
     ): "Leave the account alone: {employee} did not allow it at the desk. They can come again.",
+    (
+        Outcome.NO_MANDATE,
+        Reason.ANSWERS_UNREADABLE,
+    ): "Administrator: run 'fleet mandates list' to see why the answers of {employee} cannot be read.",
     (Outcome.NO_MANDATE, Reason.CLOSED): "Leave the account alone: {employee} is not asked again.",
     (
         Outcome.EMPLOYEE_NEEDED,
         Reason.PROFILE_UNKNOWN,
     ): "Ask {employee} for their {service} profile: they enter it in the portal, or add it to the inventory.",
+    (
+        Outcome.EMPLOYEE_NEEDED,
+        Reason.EMPLOYEE_SIGNS,
+    ): "Ask {employee} to sign and send this request to {service}: the portal shows the address, the choices and the "
+    "text.",
+    (
+        Outcome.ADMIN_NEEDED,
+        Reason.ORGANIZATION_SIGNS,
+    ): "Administrator: send the organization's request to {service}, then record its confirmation with "
+    "'fleet services submitted'.",
     (
         Outcome.NO_MANDATE,
         Reason.REVOCATIONS_UNREADABLE,
@@ -192,7 +206,7 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
 _BY_OUTCOME: dict[Outcome, str] = {
     Outcome.WOULD_OPT_OUT: "Run again without --check to opt {employee} out.",
     Outcome.NOT_OFFERED: "{service} does not offer this control to {employee}. Ask {employee} to confirm it once.",
-    Outcome.SUBMITTED: "Track {service}'s reply to {employee}'s request.",
+    Outcome.SUBMITTED: "Track {service}'s reply to the request.",
     Outcome.ATTESTED: "Administrator: accept {employee}'s statement about {service} in fleet.yml (attestation).",
     Outcome.NO_MANDATE: "Ask {employee} for a mandate that covers {service}.",
     Outcome.NOT_PERMITTED: "Administrator: accept the risk in fleet.yml (terms_accepted), or ask {employee} to opt "
@@ -215,7 +229,7 @@ MEANINGS: dict[Outcome, str] = {
     Outcome.ALREADY_OPTED_OUT: "We read it: your data was already not used. We changed nothing.",
     Outcome.WOULD_OPT_OUT: "We read it: your data is still used. We changed nothing.",
     Outcome.NOT_OFFERED: "The service does not offer this setting to your account.",
-    Outcome.SUBMITTED: "We sent the request, and the service confirmed it.",
+    Outcome.SUBMITTED: "Your organization sent this request, and the service confirmed it.",
     Outcome.WAIVED: "An exception was agreed, so we leave it.",
     Outcome.NO_MANDATE: "You have not instructed us to do it, so we did not visit your account.",
     Outcome.NOT_PERMITTED: "We may not visit accounts at this service. You can do it yourself.",

@@ -21,7 +21,7 @@ from fleet.recipes.recipe import Recipe
 from fleet.settings.resolve import Settings
 from fleet.state.employee_acts import Give
 
-_UNANSWERABLE = {Reason.REVOCATIONS_UNREADABLE, Reason.MANDATES_UNREADABLE}
+_UNANSWERABLE = {Reason.REVOCATIONS_UNREADABLE, Reason.MANDATES_UNREADABLE, Reason.ANSWERS_UNREADABLE}
 
 
 class Asks(Protocol):
@@ -32,7 +32,12 @@ class Asks(Protocol):
 
 
 async def ask_for_mandate(
-    accounts: Iterable[PlannedAccount], asks: Asks, gates: Gates, settings: Settings, live: frozenset[str]
+    accounts: Iterable[PlannedAccount],
+    asks: Asks,
+    gates: Gates,
+    settings: Settings,
+    live: frozenset[str],
+    operator_claimed: str | None,
 ) -> Give | None:
     """Ask for what the employee has given no mandate for; return the act that takes their answer in.
 
@@ -83,7 +88,7 @@ async def ask_for_mandate(
         )
         now = datetime.now(UTC)
         mandate = GivenMandate(statement=instruction.model_dump_json(), assurance=Assurance.DESK, given_at=now)
-        return Give(mandate=mandate, at=now, text=content)
+        return Give(employee=employee.name, mandate=mandate, at=now, text=content, operator_claimed=operator_claimed)
     return None
 
 
@@ -94,7 +99,7 @@ def _lacks(account: PlannedAccount, recipe: Recipe, gates: Gates, live: frozense
         return False
     if gates.forbidden(employee, recipe, live=service in live) is not None:
         return False
-    for control in account.controls:
+    for control in recipe.controls.keys() & set(account.controls):
         found = gates.authority(employee, service, control)
         if isinstance(found, MandateInForce):
             found = None if gates.profile(employee, service, control) else Reason.PROFILE_UNKNOWN
@@ -106,7 +111,8 @@ def _lacks(account: PlannedAccount, recipe: Recipe, gates: Gates, live: frozense
 def _choice(account: PlannedAccount) -> Choice:
     recipe = account.recipe
     assert recipe is not None
-    labels = {name: label_of(recipe.controls[name], account.employee.locale) for name in account.controls if name}
+    planned = [name for name in recipe.controls if name in account.controls]
+    labels = {name: label_of(recipe.controls[name], account.employee.locale) for name in planned}
     controls = {f"{recipe.service}.{name}": label for name, label in labels.items()}
     profile, form = account.employee.accounts[recipe.service].profile, recipe.profile
     return Choice(recipe.service, recipe.name, controls, recipe.terms.source, profile, form.example if form else None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -23,6 +22,7 @@ from fleet.audit import records
 from fleet.audit.close_run import close_open_run
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import PATIENCE, AuditLog
+from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subjects
 from fleet.audit.run_state import RunState
 from fleet.browser.engine import Engine
@@ -49,6 +49,7 @@ from fleet.rehearsal.stage import raise_stage
 from fleet.sessions.store import SessionStore, read_identity
 from fleet.state.acts import Act, perform, settle
 from fleet.state.create import make_state
+from fleet.state.rename import require_names_of_today, require_no_unfinished_rename
 from fleet.state.writer import Writer
 from fleet.visit.visit import Here, NotBegun, Visitor, VisitorLost
 
@@ -116,6 +117,8 @@ class Run:
                 stack.callback(stage.strike)
                 network = stage.network
                 require_safe_start(spec, planned, network)
+            require_no_unfinished_rename(state)
+            require_names_of_today(state, spec.inventory.employees)
             await close_open_run(state.audit.log, log)
             subjects = Subjects(state.audit.subjects)
             stack.callback(subjects.close)
@@ -171,8 +174,7 @@ class Run:
             await recorder.write(
                 records.RUN_STARTED,
                 version=__version__,
-                operator=os.getuid(),
-                operator_claimed=spec.claimed_operator,
+                **Operator(spec.claimed_operator).fields,
                 check=spec.check,
                 attended=spec.attended,
                 resumes=spec.resumes,
@@ -250,7 +252,12 @@ class Run:
         try:
             with contextlib.suppress(VisitorLost):
                 given = await ask_for_mandate(
-                    accounts, visitor, self._ground.gates, self.spec.settings, frozenset(self._live)
+                    accounts,
+                    visitor,
+                    self._ground.gates,
+                    self.spec.settings,
+                    frozenset(self._live),
+                    self.spec.claimed_operator,
                 )
                 if given is not None:
                     await self.perform(given)

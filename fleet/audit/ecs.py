@@ -17,6 +17,7 @@ _KINDS = {
     records.LOG_KEY_ROTATED: ("configuration", "change"),
     records.LOG_PRUNED: ("configuration", "deletion"),
     records.SUBJECT_ERASED: ("configuration", "deletion"),
+    records.EMPLOYEE_RENAMED: ("iam", "change"),
     records.MANDATE_MET: ("iam", "info"),
     records.MANDATE_REVOKED: ("iam", "change"),
     records.MANDATE_RENEWED: ("iam", "change"),
@@ -24,8 +25,10 @@ _KINDS = {
     records.CONTROL_ATTESTED: ("iam", "info"),
     records.CONTROL_CLOSED: ("iam", "info"),
     records.NOTICE_SENT: ("iam", "info"),
+    records.NAMES_SHOWN: ("iam", "info"),
     records.SERVICE_STOPPED: ("configuration", "change"),
     records.SERVICE_STARTED: ("configuration", "change"),
+    records.SUBMISSION_RECORDED: ("configuration", "info"),
 }
 """`event.category` and `event.type`, in ECS's allowed values; everything else is (configuration, info)."""
 _SAID = {*records.COMMON, "subject", "operator", "outcome", "reason", "duration_ms"}

@@ -27,6 +27,7 @@ _CLASSES = {
     records.CONTROL_INTENDED: (_ENTITY, 3),  # Update
     records.CONTROL_FINISHED: (_FINDING, 1),  # Create
     records.SUBJECT_ERASED: (_ENTITY, 4),  # Delete
+    records.EMPLOYEE_RENAMED: (_ENTITY, 3),  # Update
     records.MANDATE_MET: (_ENTITY, 2),  # Read
     records.MANDATE_REVOKED: (_ENTITY, 3),  # Update
     records.MANDATE_RENEWED: (_ENTITY, 3),  # Update
@@ -36,6 +37,7 @@ _CLASSES = {
     records.NOTICE_SENT: (_ENTITY, 2),  # Read
     records.SERVICE_STOPPED: (_APPLICATION, 8),  # Update
     records.SERVICE_STARTED: (_APPLICATION, 8),  # Update
+    records.SUBMISSION_RECORDED: (_APPLICATION, 8),  # Update
     records.LOG_KEY_ROTATED: (_APPLICATION, 8),  # Update
 }
 """Class and activity; everything else is (Application Lifecycle, Other)."""

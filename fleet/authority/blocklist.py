@@ -150,6 +150,19 @@ class Blocklist:
         # Not durable: after a power cut it may be recorded twice, or be empty, and still blocks.
         write_private(self._path(entry.name), _content_of(replace(entry, is_recorded=True)))
 
+    def copy(self, name: str, other: str) -> None:
+        """Block another name as well if a name is blocked, as of the same time or its own later one; durable on return.
+
+        Raises InputError if that cannot be read, OSError if it cannot be written.
+        """
+        if name not in self:
+            return
+        entry = self._entry(name)
+        if other in self:
+            self._block_again(other, entry.at)
+        else:
+            write_private(self._path(other), _content_of(replace(entry, name=other)), durable=True)
+
     def _block_again(self, name: str, at: datetime) -> None:
         entry = self._entry(name)
         if at <= entry.at:

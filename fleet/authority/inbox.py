@@ -20,6 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from fleet.authority.attestations import Control, Name, Said, Service
 from fleet.authority.blocklist import NEVER_ENDS
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import Statement, Token
 from fleet.authority.in_force import RevokedAt
 from fleet.errors import InputError
@@ -183,8 +184,8 @@ class Inbox:
 class WithInbox:
     """Employees who have revoked, in the state or in the portal's inbox."""
 
-    def __init__(self, revocations: RevokedAt, inbox: Inbox) -> None:
-        self._revocations, self._inbox = revocations, inbox
+    def __init__(self, revocations: RevokedAt, inbox: Inbox, former: FormerNames) -> None:
+        self._revocations, self._inbox, self._former = revocations, inbox, former
 
     def revoked_at(self, employee: str) -> datetime | None:
         """Return when an employee last revoked, or None. Raises InputError if that cannot be determined.
@@ -192,7 +193,10 @@ class WithInbox:
         What is in the inbox comes after everything: until it is taken in, no mandate of theirs counts.
         """
         # The inbox first: an entry that is ingested in between is in the state by the time that is read.
-        return NEVER_ENDS if employee in self._inbox.revoked() else self._revocations.revoked_at(employee)
+        revoked = self._inbox.revoked()
+        if revoked and not revoked.isdisjoint((employee, *(one.name for one in self._former.of(employee)))):
+            return NEVER_ENDS
+        return self._revocations.revoked_at(employee)
 
 
 @contextmanager

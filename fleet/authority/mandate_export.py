@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from joserfc import jwk
 from joserfc.jwk import OctKey
 
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandate
 
 _CHECKS = {
@@ -36,15 +37,23 @@ grep -q '"nonce" *: *"{nonce}"' claims.json
 # The instruction names the text by its digest.
 test "$(sha256sum text.txt | cut -c1-64)" = "{text}"
 grep -q '"sha256" *: *"{text}"' instruction.json
-echo "The mandate is as it was signed."
+{renamed}echo "The mandate is as it was signed."
 """
+_RENAMED = 'echo "It names {old}: that was the name of {new} until {until}."\n'
 
 
-def export_mandate(mandate: GivenMandate, text: bytes) -> Mapping[str, bytes]:
-    """Return the files of one mandate by name; of one that the identity provider signed, `verify.sh` among them."""
+def export_mandate(mandate: GivenMandate, text: bytes, employee: str, former: FormerNames) -> Mapping[str, bytes]:
+    """Return the files of one mandate by name; of one that the identity provider signed, `verify.sh` among them.
+
+    It says so if the employee was renamed since.
+    """
     said = {"instruction.json": mandate.statement.encode(), "text.txt": text}
     if mandate.id_token is None or mandate.key is None:
         return said
+    name = mandate.instruction.employee
+    renamed = [
+        _RENAMED.format(old=name, new=employee, until=one.until) for one in former.of(employee) if one.name == name
+    ]
     header, claims, signature = mandate.id_token.split(".")
     key = jwk.import_key(dict(mandate.key))
     assert not isinstance(key, OctKey)  # such a key is never taken in
@@ -53,6 +62,7 @@ def export_mandate(mandate: GivenMandate, text: bytes) -> Mapping[str, bytes]:
         check=_CHECKS[algorithm[:2]].format(bits=algorithm[2:]),
         nonce=mandate.reference,
         text=mandate.instruction.text.sha256,
+        renamed="".join(renamed),
     )
     return {
         **said,

@@ -23,6 +23,12 @@ class PersonFile(BaseModel):
     employee: str
 
 
+class AnyContent(PersonFile):
+    """A file of any kind: what it adds is kept as it is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
 Content = TypeVar("Content", bound=PersonFile)
 
 
@@ -52,6 +58,12 @@ class PersonFiles(Generic[Content]):
         """Yield who has a file, in order."""
         if look(self.folder) is not None:
             yield from sorted(path.stem for path in self.folder.glob("*.json") if SAFE_NAME.fullmatch(path.stem))
+
+    def copy(self, employee: str, name: str) -> None:
+        """Store an employee's file for another name as well, durable on return. Raises InputError and OSError."""
+        content = self.of(employee)
+        if content is not None:
+            self.put(content.model_copy(update={"employee": name}))
 
     def put(self, content: Content) -> None:
         """Store a file in place of what was there; durable on return. Raises OSError."""

@@ -9,6 +9,7 @@ import typer
 from rich.table import Column
 
 from fleet.audit.pseudonyms import known_names
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
 from fleet.authority.mandates import Revocations
 from fleet.commands.carry_out import block, carry_out, reference_of
@@ -28,7 +29,7 @@ from fleet.commands.options import (
 from fleet.errors import FleetError, InputError
 from fleet.inventory.employee import Employee
 from fleet.model import SAFE_NAME
-from fleet.plan.gates import mandates_of, today
+from fleet.plan.gates import attestations_of, mandates_of, today
 from fleet.plan.mandate_list import listed
 from fleet.plan.plan import claimed_operator, read_people
 from fleet.report.envelope import Answer
@@ -133,6 +134,9 @@ def list_(
     revocations = Revocations(settings.state_dir.revocations)
     found = list(listed(people_of_inventory, mandates_of(settings, revocations), today()))
     revoked = list(revocations.entries())
+    answers = attestations_of(settings)
+    for name in answers.names():
+        answers.of(name)  # raises InputError: an employee whose answers cannot be read has no mandate
 
     def show() -> None:
         if found:
@@ -185,7 +189,8 @@ def export(
     except OSError as error:
         raise InputError(f"The text of this mandate is missing in {store.texts} ({error.strerror}).") from None
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in export_mandate(given[-1], text).items():
+    former = FormerNames(settings.state_dir.former_names)
+    for name, content in export_mandate(given[-1], text, employee, former).items():
         write_output(folder / name, content)
     typer.echo(f"To check it: sh {folder / 'verify.sh'}")
 

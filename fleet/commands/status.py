@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -15,8 +16,10 @@ from fleet.audit.current_state import CurrentState, current_states
 from fleet.audit.pseudonyms import Subject, known_subjects
 from fleet.audit.run_state import ControlKey
 from fleet.audit.segments import of_kind, read_records
+from fleet.commands.names_shown import record_names_shown
 from fleet.commands.options import (
     INVENTORY,
+    LOG_KEY,
     NOTIFY,
     NOTIFY_FILE,
     OUTPUT,
@@ -65,16 +68,18 @@ def status(
     recipes: RECIPES = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
+    log_key: LOG_KEY = None,
 ) -> Answer:
     """Show how many settings are opted out, how old the readings are, and who must act. Visits no account.
 
     With -i, every employee of the inventory is counted, including those no run has visited, and groups are shown.
     With --drift, the exit code is 6 if there is drift, and --notify sends a notification if there is drift or a setting
-    could not be read.
+    could not be read. Names that are shown are recorded in the log.
     """
     given = Given(
         inventory=tuple(inventory or ()),
         state=state,
+        log_key=log_key,
         recipes=tuple(recipes or ()),
         notify=tuple(notify or ()),
         notify_file=notify_file,
@@ -103,8 +108,18 @@ def status(
         rows = list(_of_log(known, found, catalog, settings))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
-        return _drift(DriftReport(tuple(rows)), now, notifier)
+        report = DriftReport(tuple(rows))
+        _record_names(settings, known, (*report.drifted, *report.not_looked_at))
+        return _drift(report, now, notifier)
+    _record_names(
+        settings, known, rows if output is Output.JSON else [row for row, _ in islice(next_steps(rows), MAX_STEPS)]
+    )
     return Answer(status_fields(rows, now, stale), partial(_print, rows, now, stale))
+
+
+def _record_names(settings: Settings, known: Mapping[str, Subject], rows: Iterable[Row]) -> None:
+    """Record how many people are shown; of those whom no run has covered, the log says nothing."""
+    record_names_shown(settings, "status", len({row.employee for row in rows if row.current} & known.keys()))
 
 
 def _drift(report: DriftReport, now: datetime, notifier: Notifier) -> Answer:

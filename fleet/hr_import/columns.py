@@ -17,7 +17,8 @@ ACCOUNT = ("profile", "name", "owner")
 
 # Names of these columns in Workday, BambooHR, Personio, SAP SuccessFactors, HiBob and plain exports, best first, in
 # English, French, German and Italian. Compared without case, accents and punctuation. LinkedIn's name is added to a
-# service's own headers below. `name` is never guessed: a person's name is not a host name.
+# service's own headers below. `name` is never guessed: a person's name is not a host name. Nor is
+# `personnel_number`: it identifies a person, so the organization decides to have it here.
 _HEADERS: dict[str, tuple[str, ...]] = {
     "email": (
         "work email", "email work", "primary work email", "business email", "company email", "email address", "email",
@@ -64,7 +65,7 @@ _ACCOUNT_HEADERS = {
 """`owner` is missing: company accounts need no mandate, so only --map may assign that column."""
 MAX_HEADER = 200
 """Maximum characters in the name of a used column, which is remembered."""
-FIELDS = ("name", *_HEADERS)
+FIELDS = ("name", *_HEADERS, "personnel_number")
 """Fields that a column can hold, besides those of an account (`linkedin.profile`, `.name`, `.owner`)."""
 
 

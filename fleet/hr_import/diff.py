@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fleet.authority.former_names import Rename
 from fleet.hr_import.hr_yml import Entry
 from fleet.hr_import.people import Person
 
@@ -38,6 +39,15 @@ class Authority:
 
 
 @dataclass(frozen=True)
+class ProposedRename:
+    """Somebody who is missing and somebody new who may be one person: `same` is what they have in common."""
+
+    rename: Rename
+    line: int
+    same: str
+
+
+@dataclass(frozen=True)
 class Loss:
     """How many items of a kind would be removed."""
 
@@ -64,6 +74,7 @@ class Difference:
     """In the export's order."""
     losses: tuple[Loss, ...]
     """Kinds that would lose half or more: people, or the accounts or mandates of those who stay."""
+    renames: tuple[ProposedRename, ...] = ()
 
     @property
     def is_nothing(self) -> bool:
@@ -93,15 +104,29 @@ def compare(
     gone = [entry for entry in entries if entry.name not in wanted]
     left = tuple(one for one in gone if keep is not None and one.name not in keep)
     both = [(known[person.name].variables, person.variables) for person in stay]
+    joined = tuple(person for person in people if person.name not in known)
     return Difference(
-        tuple(person for person in people if person.name not in known),
+        joined,
         tuple(one for one in changed if one.changes),
         left,
         tuple(one for one in gone if keep is None or one.name in keep),
         len(entries),
         tuple(one for person in people for one in _authority(person, known.get(person.name))),
         tuple(_losses(len(left), len(entries), both)),
+        tuple(_renames(joined, gone)),
     )
+
+
+def _renames(joined: Sequence[Person], gone: Sequence[Entry]) -> Iterator[ProposedRename]:
+    """Yield each new person who shares an identifier with just one of the missing, and with nobody else."""
+    for person in joined:
+        for variable, same in _IDENTIFIERS.items():
+            identifier = person.variables.get(variable)
+            before = [entry for entry in gone if entry.variables.get(variable) == identifier]
+            others = [one for one in joined if one.variables.get(variable) == identifier]
+            if identifier is not None and len(before) == len(others) == 1:
+                yield ProposedRename(Rename(before[0].name, person.name), person.line, same)
+                break
 
 
 def _losses(left: int, before: int, both: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Iterator[Loss]:
@@ -126,6 +151,8 @@ def _authority(person: Person, entry: Entry | None) -> Iterator[Authority]:
             yield Authority(person.name, _ownership(service, was) if entry else None, _ownership(service, owner))
 
 
+_IDENTIFIERS = {"fleet_personnel_number": "personnel number", "fleet_subject": "subject"}
+"""Variables that identify a person whatever their name is."""
 _EMPLOYEE = "employee"
 """Default owner of an account."""
 

@@ -11,7 +11,7 @@ from fleet.hr_import.hr_yml import ENDINGS, Entry, is_generated, read_hr_file
 from fleet.hr_import.options import read_remembered, remembered_path
 from fleet.inventory.source_lines import HostEntry, SourceLines
 
-_ENDINGS = ("", ".ini", ".json", *ENDINGS)
+ENDINGS_BY_HAND = ("", ".ini", ".json", *ENDINGS)
 """File extensions of hand-written inventories."""
 
 
@@ -30,7 +30,7 @@ def entries_beside(folder: Path) -> list[HostEntry]:
     if not folder.is_dir():
         return []
     folder = folder.resolve()
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix in _ENDINGS]
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix in ENDINGS_BY_HAND]
     sources = [str(path) for path in (*files, folder / "host_vars") if path.name[0] != "." and not is_generated(path)]
     return list(SourceLines(sources, folder).host_entries())
 

@@ -18,7 +18,8 @@ from fleet.inventory.source_lines import SourceLines
 from fleet.recipes.profile_address import profile_in, require_profile
 from fleet.recipes.recipe import Recipe
 
-_NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
+NO_EMPLOYEES = ("localhost", "127.0.0.1", "all", "ungrouped")
+"""Names that mean something else in an inventory."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Rea
     name = cells["name"] if source == "name" else name_of(cells["email"])
     if not name:
         one.refuse(source, "is empty; every employee needs one.")
-    elif name in _NO_EMPLOYEES:
+    elif name in NO_EMPLOYEES:
         one.refuse(source, f"'{name}' is reserved in inventories and cannot be an employee's name; rename it.")
     if one.mistakes:
         return one
@@ -266,6 +267,8 @@ def _variables(name: str, one: _Reading, recipes: Mapping[str, Recipe]) -> dict[
         variables["fleet_email"] = cells["email"]
     if cells.get("locale"):
         variables["fleet_locale"] = language(cells["locale"])
+    if cells.get("personnel_number"):
+        variables["fleet_personnel_number"] = cells["personnel_number"]
     if cells.get("subject"):
         variables["fleet_subject"] = cells["subject"]
     if cells.get("country") and (where := country(cells["country"])):
@@ -312,7 +315,7 @@ def _field_of(path: str, source: str, columns: Columns) -> str:
     if path in ("inventory_hostname", "fleet_mandate.employee"):
         return source
     kind, _, rest = path.partition(".")
-    if kind in ("fleet_email", "fleet_locale", "fleet_subject"):
+    if kind in ("fleet_email", "fleet_locale", "fleet_subject", "fleet_personnel_number"):
         return kind.removeprefix("fleet_")
     if kind == "fleet_mandate":
         return f"mandate.{rest.partition('.')[0] or 'expires_on'}"

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -27,8 +23,9 @@ from fleet.hr_import.options import (
     render_remembered,
 )
 from fleet.hr_import.people import LeftOut, Person, read_people
+from fleet.hr_import.replace_file import replace_unchanged
 from fleet.inventory.read import ServicesFor
-from fleet.paths import make_private_dir, sync_folder, write_private
+from fleet.paths import make_private_dir, write_private
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Import:
             if not path.parent.exists():
                 make_private_dir(path.parent)
             if not self.difference.is_nothing:
-                _replace(self.hr_file, self.text.encode())
+                replace_unchanged(path, self.hr_file.content, self.text.encode())
             if self.remembered != self.was_remembered:
                 write_private(remembered_path(path), render_remembered(self.remembered).encode(), durable=True)
         except OSError as error:
@@ -189,27 +186,3 @@ def _refuse_shared_names(difference: Difference, groups: Collection[str], place:
     ]
     if mistakes:
         raise InputError(listed(mistakes))
-
-
-def _replace(hr_file: HrFile, data: bytes) -> None:
-    """Replace a file that must be unchanged: write beside it, then rename. Raises OSError."""
-    path = hr_file.path
-    info = path.stat() if hr_file.content is not None else None
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            if info is not None:
-                if (info.st_uid, info.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(descriptor, info.st_uid, info.st_gid)
-                os.fchmod(descriptor, stat.S_IMODE(info.st_mode))
-            file.flush()
-            os.fsync(descriptor)
-        if read_hr_file(path).content != hr_file.content:
-            raise InputError(f"{path} was changed during this import, so nothing was written; run the import again.")
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
-    sync_folder(path.parent)

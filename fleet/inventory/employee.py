@@ -24,7 +24,10 @@ _SUBJECT = re.compile(r"[^\x00-\x20\x7f]{1,255}")
 MAX_LEVELS = 8
 """Nesting of lists and mappings; a mandate's services are two levels deep."""
 _JINJA = ("{{", "{%", "{#")
-PERSONAL = ("fleet_accounts", "fleet_mandate", "fleet_waivers", "fleet_email", "fleet_subject", "fleet_country")
+PERSONAL = (
+    *("fleet_accounts", "fleet_mandate", "fleet_waivers", "fleet_email"),
+    *("fleet_subject", "fleet_personnel_number", "fleet_country"),
+)
 KNOWN = (*PERSONAL, "fleet_locale", "fleet_rehearsal", "fleet_rehearsal_case")
 
 # A person's identifier at a service: a public id, an e-mail address, or a name with single spaces in it.
@@ -184,6 +187,10 @@ def read_employee(
     except ValueError:
         refuse("fleet_country", f"{HOW_TO_WRITE}.")
         where = None
+
+    number = own.get("fleet_personnel_number")
+    if number is not None and not (isinstance(number, str) and _SUBJECT.fullmatch(number)):
+        refuse("fleet_personnel_number", "not a personnel number without spaces; in YAML, put it in quotes.")
 
     accounts = _read_accounts(own.get("fleet_accounts"), services, refuse)
     mandate = None

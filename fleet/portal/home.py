@@ -61,18 +61,14 @@ async def _home(context: Context, unanswered: str | None = None) -> Response:
 
 def answers_for(item: Item) -> list[tuple[str, str]]:
     """Return the answers that the form of a control offers: value and sentence."""
-    if item.control.kind == "form":
-        done = [("sent", sentence("I sent it and saw the confirmation"))]
-    elif item.control.opted_out == "off":
+    last = [(LEAVE, sentence("I leave it as it is")), (NO_ACCOUNT, sentence("I do not use this service"))]
+    if item.control.request is not None:
+        return [("sent", sentence("I sent it and saw the confirmation")), *last]
+    if item.control.opted_out == "off":
         done = [("switched", sentence("I switched it off")), ("was_off", sentence("It was off already"))]
     else:
         done = [("switched", sentence("I chose it")), ("was_off", sentence("It was chosen already"))]
-    return [
-        *done,
-        (NOT_SEEN, sentence("I do not see it")),
-        (LEAVE, sentence("I leave it as it is")),
-        (NO_ACCOUNT, sentence("I do not use this service")),
-    ]
+    return [*done, (NOT_SEEN, sentence("I do not see it")), *last]
 
 
 def other_labels(item: Item) -> list[tuple[str, str]]:
@@ -85,12 +81,12 @@ async def answer(context: Context) -> Response:
     fields = await context.form()
     items = items_of(context.person, context.site, (), context.language)
     item = next((one for one in items if [one.name] == fields.get("control")), None)
-    if item is None:
+    if item is None or (item.control.request is not None and item.control.request.is_of_organization):
         raise HTTPException(400)
     [said] = fields.get("answer", [""]) or [""]
     about = {"v": 1, "employee": context.person.employee, "at": datetime.now(UTC)}
     where = {"service": item.service_id, "control": item.control_id}
-    if said == NOT_SEEN:
+    if said == NOT_SEEN and item.control.request is None:
         return RedirectResponse(f"/not-seen/{item.name}", 303)
     if said in (LEAVE, NO_ACCOUNT):  # which of them is stored nowhere
         await context.write(CloseAct.model_validate({**about, **where, "act": "close"}))
@@ -108,7 +104,7 @@ async def not_seen(context: Context) -> Response:
     """Show what to try when the control is not on the service's page. Nothing is stored."""
     items = items_of(context.person, context.site, (), context.language)
     item = next((one for one in items if one.name == context.request.path_params["name"]), None)
-    if item is None:
+    if item is None or item.control.request is not None:
         raise HTTPException(404)
     return context.page("not_seen.html.j2", item=item)
 
@@ -158,4 +154,4 @@ def names_of(items: list[Item]) -> dict[str, str]:
 
 def may_give(context: Context, items: list[Item]) -> bool:
     """Return True if a mandate can be given for any control."""
-    return bool(context.site.texts) and any(item.service.may_be_mandated for item in items)
+    return bool(context.site.texts) and any(item.may_be_mandated for item in items)

@@ -26,13 +26,15 @@ from fleet.portal.published import (
     Person,
     PublishedControl,
     PublishedMandate,
+    PublishedRequest,
     PublishedService,
     Site,
     Status,
     file_of,
 )
 from fleet.recipes.catalog import Catalog
-from fleet.recipes.recipe import Recipe
+from fleet.recipes.recipe import Control, Recipe
+from fleet.recipes.request import Request
 from fleet.report.receipt import Receipts
 from fleet.report.translations import LANGUAGES, Translator, translator_for
 from fleet.settings.resolve import Settings
@@ -69,15 +71,15 @@ class Publisher:
         try:
             (folder / "people").mkdir(parents=True, exist_ok=True)
             (folder / "people").chmod(_FOLDER_FOR_THE_GROUP)
-            for name, person in people.items():
-                write_private(folder / "people" / name, person.model_dump_json().encode(), mode=_FOR_THE_GROUP)
-            for path in (folder / "people").iterdir():
+            for path in (folder / "people").iterdir():  # first: it needs no room on the disk
                 if path.name not in people:
                     path.unlink()
+            for name, person in people.items():
+                write_private(folder / "people" / name, person.model_dump_json().encode(), mode=_FOR_THE_GROUP)
             write_private(folder / "site.json", site.model_dump_json(indent=1).encode(), mode=_FOR_THE_GROUP)
         except OSError as error:
             raise InputError(
-                f"{folder} cannot be written ({error.strerror}); check portal_data in fleet.yml."
+                f"{folder} cannot be written ({error.strerror}); fix that, or change portal_data in fleet.yml."
             ) from None
         return len(people)
 
@@ -114,16 +116,7 @@ class Publisher:
             domains=recipe.domains,
             may_be_mandated=self._may_be_visited(recipe),
             terms=recipe.terms.source,
-            controls={
-                name: PublishedControl(
-                    title=control.title,
-                    address=control.page,
-                    labels={language: labels[0] for language, labels in control.find.names.items()},
-                    purpose=_in_all_languages(control.purpose),
-                    opted_out=control.opted_out,
-                )
-                for name, control in recipe.controls.items()
-            },
+            controls={name: _published(entry) for name, entry in recipe.entries.items()},
         )
 
     def _may_be_visited(self, recipe: Recipe) -> bool:
@@ -183,7 +176,7 @@ class Publisher:
         said = attestations_of(self.settings).of(employee.name)
         answers = {(one.service, one.control): one for one in said}
         for service in services:
-            for control in self.catalog.recipes[service].controls:
+            for control in self.catalog.recipes[service].entries:
                 state = states.get((service, control))
                 answer = answers.get((service, control))
                 yield Status(
@@ -229,6 +222,24 @@ class Publisher:
             if isinstance(found, MandateInForce) and found.reference == reference:
                 return True
         return False
+
+
+def _published(entry: Control | Request) -> PublishedControl:
+    """Return what employees are told about a control or a request."""
+    purpose = _in_all_languages(entry.purpose)
+    if isinstance(entry, Control):
+        labels = {language: names[0] for language, names in entry.find.names.items()}
+        return PublishedControl(
+            title=entry.title, address=entry.page, labels=labels, purpose=purpose, opted_out=entry.opted_out
+        )
+    request = PublishedRequest(
+        kind=entry.kind,
+        is_of_organization=entry.signed_by == "organization",
+        send_to=entry.send_to,
+        choices={language: tuple(labels) for language, labels in entry.choices.items()},
+        text=entry.text,
+    )
+    return PublishedControl(title=entry.title, address=entry.page, purpose=purpose, request=request)
 
 
 def _in_all_languages(text: str | None) -> dict[str, str]:

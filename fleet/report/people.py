@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Column, Table
@@ -159,6 +161,10 @@ def import_fields(found: Import, *, is_written: bool) -> dict[str, Any]:
         ],
         "left": [one.name for one in difference.left],
         "kept": [one.name for one in difference.kept],
+        "renames": [
+            {"old": one.rename.old, "new": one.rename.new, "line": one.line, "same": one.same.replace(" ", "_")}
+            for one in difference.renames
+        ],
         "authority": [
             {"employee": one.employee, "before": one.before, "after": one.after} for one in difference.authority
         ],
@@ -167,6 +173,18 @@ def import_fields(found: Import, *, is_written: bool) -> dict[str, Any]:
         "leavers": [{"line": one.line, "column": one.column, "value": one.value} for one in found.leavers],
         "warnings": [*found.warnings, *found.still_written],
     }
+
+
+def rename_lines(found: Import, inventory: Path, not_renamed: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each person who may have joined under a new name, unless they were said to be another."""
+    for one in found.difference.renames:
+        old, new = one.rename.old, one.rename.new
+        if new not in not_renamed:
+            command = f"fleet inventory rename {old} {new} -i {shlex.quote(str(inventory))}"
+            yield (
+                f"{found.export.path}:{one.line}: {new} has the {one.same} of {old}, who is missing. If they are one "
+                f"person: {command}; if not: --not-renamed {new}"
+            )
 
 
 def leavers_table(found: Leavers) -> Table:

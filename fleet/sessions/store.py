@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -126,6 +126,25 @@ class SessionStore:
             self._write(sealed, info, durable=durable)
         return info
 
+    def copies(self, employee: str, name: str, identity: pyrage.x25519.Identity) -> list[tuple[bytes, SessionInfo]]:
+        """Return an employee's sessions, sealed again for another name of theirs. Writes nothing.
+
+        Raises SessionError for one that cannot be opened, InputError if the recipients cannot be read.
+        """
+        copies = []
+        for info in [one for one in self.list() if one.employee == employee]:
+            path = self._path(employee, info.service)
+            state = _state_in(path, read_regular(path, MAX_SEALED), identity, employee, info.service)
+            sealed = pyrage.encrypt(_content(name, info.service, state), list(self.recipients()))
+            copies.append((sealed, replace(info, employee=name)))
+        return copies
+
+    def store(self, copies: Sequence[tuple[bytes, SessionInfo]]) -> None:
+        """Store what `copies` returned; durable on return. Raises OSError."""
+        with self._locked():
+            for sealed, info in copies:
+                self._write(sealed, info)
+
     def seal_back(self, employee: str, recipe: Recipe, opened: Opened, state: StorageState) -> bool:
         """Seal the session again after a visit; False if it was removed or replaced meanwhile."""
         sealed, info = self._sealed(employee, recipe, state.left_by_visit(recipe, opened.state))
@@ -141,7 +160,7 @@ class SessionStore:
 
     def _sealed(self, employee: str, recipe: Recipe, state: StorageState) -> tuple[bytes, SessionInfo]:
         own = state.own_part(recipe)
-        content = as_json({"employee": employee, "service": recipe.service, "storage_state": own.as_playwright()})
+        content = _content(employee, recipe.service, own)
         if len(content) > MAX_CONTENT:
             raise InputError(f"The session of {employee} at {recipe.name} is too large to store.")
         sealed = pyrage.encrypt(content, list(self.recipients()))
@@ -181,17 +200,7 @@ class SessionStore:
         digest = hashlib.sha256(sealed).hexdigest()
         if known is not None and known.sealed_sha256 == digest:
             return known
-        try:
-            content = json.loads(pyrage.decrypt(sealed, [identity]))
-            state, owner = (
-                StorageState.model_validate(content["storage_state"]),
-                (content["employee"], content["service"]),
-            )
-        except (pyrage.DecryptError, ValueError, KeyError, TypeError, RecursionError):
-            raise SessionError(f"{path} cannot be decrypted with this identity.", Reason.SESSION_UNREADABLE) from None
-        if owner != (employee, recipe.service):
-            raise SessionError(f"{path} contains the session of another account.", Reason.SESSION_UNREADABLE)
-        return Opened(state.own_part(recipe), digest)
+        return Opened(_state_in(path, sealed, identity, employee, recipe.service).own_part(recipe), digest)
 
     def reseal(self, identity: pyrage.x25519.Identity) -> Resealed:
         """Seal every session again to the state's current recipients, one file at a time.
@@ -251,3 +260,20 @@ class SessionStore:
             if not self._recipients:
                 raise InputError(f"{path} names no recipient; run 'fleet init'.")
         return self._recipients
+
+
+def _content(employee: str, service: str, state: StorageState) -> bytes:
+    return as_json({"employee": employee, "service": service, "storage_state": state.as_playwright()})
+
+
+def _state_in(path: Path, sealed: bytes, identity: pyrage.x25519.Identity, employee: str, service: str) -> StorageState:
+    """Return what a sealed session contains. Raises SessionError if it cannot be opened or is another account's."""
+    try:
+        content = json.loads(pyrage.decrypt(sealed, [identity]))
+        state = StorageState.model_validate(content["storage_state"])
+        owner = content["employee"], content["service"]
+    except (pyrage.DecryptError, ValueError, KeyError, TypeError, RecursionError):
+        raise SessionError(f"{path} cannot be decrypted with this identity.", Reason.SESSION_UNREADABLE) from None
+    if owner != (employee, service):
+        raise SessionError(f"{path} contains the session of another account.", Reason.SESSION_UNREADABLE)
+    return state

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fleet.authority.approved_text import read_text
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandate, GivenMandates
 from fleet.authority.id_token import SignedBy, TokenRefused, check
 from fleet.authority.in_force import AFTER_REVOCATION, RevokedAt, is_after_revocation
@@ -39,6 +40,8 @@ class GivenChecks:
     revocations: RevokedAt
     keys: ProviderKeys
     weakest: Assurance | None
+    operator_claimed: str | None
+    former: FormerNames
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def checked(self, act: MandateAct) -> Give:
@@ -61,7 +64,7 @@ class GivenChecks:
         if abs(act.at - signed.signed_at) > AROUND:
             raise InputError(f"at: {act.at.isoformat()} is not when the token was signed")
         self._require_dates(instruction, signed.signed_at.date())
-        self._require_new(instruction, signed.signed_at)
+        self._require_new(employee.name, signed.signed_at)
         weakest = self.weakest or Assurance.OIDC
         if not signed.assurance.is_at_least(weakest):
             raise InputError(
@@ -75,10 +78,17 @@ class GivenChecks:
             id_token=act.id_token,
             key=signed.key,
         )
-        return Give(mandate=mandate, at=act.at, issuer=self.site.sign_in.issuer, text=text)
+        return Give(
+            employee=employee.name,
+            mandate=mandate,
+            at=act.at,
+            issuer=self.site.sign_in.issuer,
+            text=text,
+            operator_claimed=self.operator_claimed,
+        )
 
     def _employee(self, act: MandateAct, instruction: Instruction) -> Employee:
-        if instruction.employee != act.employee:
+        if instruction.employee not in (act.employee, *(one.name for one in self.former.of(act.employee))):
             raise InputError(f"statement: names {instruction.employee}, not {act.employee}")
         employee = self.employees.get(act.employee)
         if employee is None:
@@ -120,12 +130,12 @@ class GivenChecks:
         if instruction.expires_on - instruction.granted_on > timedelta(days=self.site.mandate_days):
             raise InputError(f"expires_on: more than {self.site.mandate_days} days after granted_on")
 
-    def _require_new(self, instruction: Instruction, signed_at: datetime) -> None:
+    def _require_new(self, employee: str, signed_at: datetime) -> None:
         """Refuse what was signed before the last mandate or revocation: somebody kept it back, or sent it twice."""
-        given = self.given.of(instruction.employee).mandates
+        given = self.given.of(employee).mandates
         if given and signed_at <= given[-1].given_at:
             raise InputError("id_token: signed no later than the last mandate; it was taken in before, or kept back")
-        revoked_at = self.revocations.revoked_at(instruction.employee)
+        revoked_at = self.revocations.revoked_at(employee)
         if revoked_at is not None and not is_after_revocation(signed_at, revoked_at):
             minutes = AFTER_REVOCATION // timedelta(minutes=1)
             raise InputError(f"id_token: signed before the last revocation, or within {minutes} minutes after it")

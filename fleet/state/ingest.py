@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,10 +59,13 @@ class Ingest:
 
     inbox: Inbox
     state: StateDir
+    today: Mapping[str, str]
+    """Former names with the employee's name of today."""
     refusal: Callable[[AttestAct | CloseAct | AppointmentAct], str | None]
     checked: Callable[[MandateAct], Give]
     perform: Callable[[Attest | Give], object]
     revoke: Callable[[Sequence[RevokeAct]], object]
+    operator_claimed: str | None
 
     def run(self) -> Ingested:
         """Take in every act and keep it in `portal/done` or `portal/refused` in the state. Revocations go first.
@@ -72,7 +75,7 @@ class Ingest:
         """
         with _alone(self.state):
             arrived = list(self.inbox.arrived())
-            acts = [(one, one.act) for one in arrived]
+            acts = [(one, self._of_today(one.act)) for one in arrived]
             taken = [self._moved(one, one.refusal) for one in arrived if one.refusal is not None]
             taken += self._revocations([(one, act) for one, act in acts if isinstance(act, RevokeAct)])
             mandates = [(one, act) for one, act in acts if isinstance(act, MandateAct)]
@@ -82,6 +85,12 @@ class Ingest:
             taken += [self._appointment(one, act) for one, act in sorted(asked, key=lambda each: each[1].at)]
             given, waiting, problem = self._mandates(sorted(mandates, key=lambda each: each[1].at))
             return Ingested(taken + given, waiting, problem)
+
+    def _of_today(self, act: Act | None) -> Act | None:
+        """Return an act under the employee's name of today: it may have waited while they were renamed."""
+        if act is None or act.employee not in self.today:
+            return act
+        return act.model_copy(update={"employee": self.today[act.employee]})
 
     def _revocations(self, arrived: list[tuple[Arrived, RevokeAct]]) -> list[Taken]:
         if arrived:
@@ -98,7 +107,8 @@ class Ingest:
                 yield self._moved(one, why)
         for start in range(0, len(accepted), BATCH):
             batch = accepted[start : start + BATCH]
-            self.perform(Attest(statements=[_statement(act) for _, act in batch]))
+            statements = [_statement(act) for _, act in batch]
+            self.perform(Attest(statements=statements, operator_claimed=self.operator_claimed))
             for one, _ in batch:
                 yield self._moved(one, None)
 

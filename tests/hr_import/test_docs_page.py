@@ -42,7 +42,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_command_of_the_page_runs() -> None:
     """What asks says so where nobody can answer, and the same with --yes does it."""
     blocks = [line for line in commands(PAGE) if line[:1] == ["inventory"] and len(line) > 2]
-    assert len(blocks) == 13
+    assert len(blocks) == 14
     for arguments in blocks:
         if "--map" in arguments:  # a file with other headers, as the page says
             text = PEOPLE.replace("Work Email", "Contact").replace("Location", "City")

@@ -469,7 +469,7 @@ class TestPeople:
             ("Germany", "DE"),
             ("Deutschland", "DE"),
             ("Côte d’Ivoire", "CI"),
-            ("Stati Uniti", "US"),
+            ("Svizzera", "CH"),
             ("United States of America", "US"),
             ("USA", "US"),
             ("UK", "GB"),

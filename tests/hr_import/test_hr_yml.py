@@ -177,7 +177,7 @@ class TestWriting:
         found = prepared(tmp_path, f"{CSV}eve@b.example,Lyon,\n")
         (tmp_path / "staff").mkdir(exist_ok=True)
         (tmp_path / "staff" / "hr.yml").write_text(other)
-        with pytest.raises(InputError, match="was changed during this import, so nothing was written"):
+        with pytest.raises(InputError, match="was changed meanwhile, so it was not written"):
             found.write()
         assert (tmp_path / "staff" / "hr.yml").read_text() == other
         assert not list((tmp_path / "staff").glob(".hr.yml.*"))

@@ -408,3 +408,73 @@ class TestInput:
         assert "Not read: :fire:" in done.stderr and "wagtail [red]x" in words(done.stdout)
         done = fleet("inventory", "import", "people.csv", "-i", ":smile:/:fire:.yml", *OWN)
         assert done.stdout == "Nothing to change in :fire:.yml: 1 unchanged.\n"
+
+
+class TestRenames:
+    HEADER = "Work Email,No,LinkedIn URL"
+    BEFORE = f"{HEADER}\nanna.keller@b.example,0042,anna-k\nben@b.example,7,ben\nzoe@b.example,8,\n"
+    AFTER = f"{HEADER}\nanna.wyss@b.example,0042,anna-k\nben@b.example,7,ben\nzoe@b.example,8,\n"
+    SENTENCE = (
+        "people.csv:2: anna.wyss has the personnel number of anna.keller, who is missing. If they are one person: "
+        "fleet inventory rename anna.keller anna.wyss -i staff; if not: --not-renamed anna.wyss"
+    )
+
+    @pytest.fixture(autouse=True)
+    def _imported(self) -> None:
+        Path("people.csv").write_text(self.BEFORE)
+        assert bring_in("--map", "personnel_number=No", "--yes").returncode == 0
+        Path("people.csv").write_text(self.AFTER)
+
+    def test_one_who_leaves_and_one_who_joins_with_the_same_number_may_be_one(self) -> None:
+        """It is said before anything is written, and in JSON; nobody is renamed by it."""
+        before = Path("staff/hr.yml").read_bytes()
+        assert "fleet_personnel_number: 0042" in before.decode().replace("'", "")
+        done = bring_in("--yes", "--output", "json")
+        answer = json.loads(done.stdout)
+        assert (done.returncode, answer["exit_code"], answer["written"]) == (2, 2, False)
+        assert answer["renames"] == [{"old": "anna.keller", "new": "anna.wyss", "line": 2, "same": "personnel_number"}]
+        assert [one["message"] for one in answer["errors"]] == [self.SENTENCE, "Nothing was written to hr.yml."]
+        assert Path("staff/hr.yml").read_bytes() == before
+        done = bring_in("--check")
+        assert done.returncode == 0 and self.SENTENCE in " ".join(done.stderr.split())
+
+    def test_once_renamed_the_import_goes_on(self) -> None:
+        """With the entry of the same person, whose other values are those of the export."""
+        fleet("init")
+        done = fleet("inventory", "rename", "anna.keller", "anna.wyss", "-i", "staff")
+        assert done.returncode == 0, done
+        done = bring_in("--yes", "--output", "json")
+        answer = json.loads(done.stdout)
+        assert (done.returncode, answer["joined"], answer["left"], answer["renames"]) == (0, [], [], [])
+        assert [one["employee"] for one in answer["changed"]] == ["anna.wyss"]
+
+    def test_two_people_are_two_people_where_somebody_says_so(self) -> None:
+        """A number may be given to somebody else."""
+        done = bring_in("--yes", "--not-renamed", "anna.wyss", "--output", "json")
+        answer = json.loads(done.stdout)
+        assert (done.returncode, answer["left"]) == (0, ["anna.keller"])
+        assert [one["employee"] for one in answer["joined"]] == ["anna.wyss"]
+
+    @pytest.mark.parametrize(
+        "after",
+        [
+            f"{HEADER}\nanna.wyss@b.example,43,anna-k\nben@b.example,7,ben\nzoe@b.example,8,\n",
+            f"{HEADER}\nanna.wyss@b.example,,anna-k\nben@b.example,7,ben\nzoe@b.example,8,\n",
+            f"{HEADER}\na@b.example,0042,\nb@b.example,0042,\nben@b.example,7,ben\nzoe@b.example,8,\n",
+        ],
+        ids=["another", "none", "two"],
+    )
+    def test_nothing_is_proposed_without_one_number_of_two_people(self, after: str) -> None:
+        """Names, addresses and profiles prove nothing."""
+        Path("people.csv").write_text(after)
+        assert json.loads(bring_in("--check", "--output", "json").stdout)["renames"] == []
+
+    def test_the_same_subject_says_so_too(self) -> None:
+        """The identity provider knows the person, whatever the number."""
+        header = "Work Email,Object ID"
+        Path("people.csv").write_text(f"{header}\nanna.keller@b.example,x-1\nben@b.example,x-2\n")
+        assert fleet("inventory", "import", "people.csv", "-i", "other", "--yes").returncode == 0
+        Path("people.csv").write_text(f"{header}\nanna.wyss@b.example,x-1\nben@b.example,x-2\n")
+        done = fleet("inventory", "import", "people.csv", "-i", "other", "--keep-left", "--yes")
+        assert done.returncode == 2
+        assert "anna.wyss has the subject of anna.keller, who is missing." in " ".join(done.stderr.split())

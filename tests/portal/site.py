@@ -33,7 +33,7 @@ ANNA, BRIAN, CIARA, NOBODY = "anna-subject", "brian-subject", "ciara-subject", "
 
 
 def site_json(url: str, issuer: str, **changes: Any) -> dict[str, Any]:
-    """`site.json`: LinkedIn may be mandated, the intranet's form may not."""
+    """`site.json`: LinkedIn may be mandated, the forum has a form, a letter, and one that the organization signs."""
     linkedin = load_catalog().recipes["linkedin"]
     [control] = linkedin.controls.values()
     assert linkedin.profile is not None
@@ -82,11 +82,28 @@ def site_json(url: str, issuer: str, **changes: Any) -> dict[str, Any]:
                 "controls": {
                     "objection": {
                         "title": "Object to research with my posts",
-                        "address": "https://forum.example/people/{profile}/object",
-                        "labels": {},
-                        "opted_out": "on",
-                        "kind": "form",
-                    }
+                        "address": "https://forum.example/object",
+                        "request": {
+                            "kind": "form",
+                            "is_of_organization": False,
+                            "choices": {"en": ["I object to a use of my data", "Research"], "fr": ["Je m’oppose"]},
+                            "text": {"en": "I object to the use of my posts for research.\n\nMy name: "},
+                        },
+                    },
+                    "letter": {
+                        "title": "Object to the sale of my data",
+                        "request": {
+                            "kind": "letter",
+                            "is_of_organization": False,
+                            "send_to": "privacy@forum.example",
+                            "text": {"en": "I object.", "de": "Ich widerspreche."},
+                        },
+                    },
+                    "notice": {
+                        "title": "Objection of the organization",
+                        "address": "https://forum.example/organizations",
+                        "request": {"kind": "form", "is_of_organization": True},
+                    },
                 },
             },
         },

@@ -192,7 +192,7 @@ class TestMandates:
         assert anna.get(way).headers["location"] == "/mandate"
         assert anna.portal.acts() == []
 
-    @pytest.mark.parametrize("control", ["forum.objection", "linkedin.other", "x" * 50])
+    @pytest.mark.parametrize("control", ["forum.objection", "forum.letter", "linkedin.other", "x" * 50])
     def test_only_what_is_offered_can_be_mandated(self, anna: Client, control: str) -> None:
         """Whatever the form is made to say."""
         anna.sign_in()
@@ -299,6 +299,22 @@ class TestForgedRequests:
             assert anna.post("/appointment", fields | {"wanted": "no"}).status_code == 303
         finally:
             anna.portal.put(person_json("anna.keller", ANNA, may_ask_for_appointment=True))
+
+    @pytest.mark.parametrize(
+        ("control", "said"),
+        [
+            ("forum.notice", "sent"),
+            ("forum.objection", "switched"),
+            ("forum.objection", "not_seen"),
+            ("linkedin.ai_training", "sent"),
+        ],
+    )
+    def test_a_setting_is_not_sent_and_a_form_not_switched(self, anna: Client, control: str, said: str) -> None:
+        """Nor does anybody speak for the organization."""
+        anna.sign_in()
+        fields = {"form_token": anna.form_token(), "control": control, "answer": said}
+        assert anna.post("/answer", fields).status_code in (400, 422)
+        assert anna.portal.acts() == []
 
     def test_a_page_is_not_shown_inside_another_site(self, anna: Client) -> None:
         """Neither frames nor images of other sites get anything of ours; links do."""
@@ -415,8 +431,10 @@ class TestBrokenSurroundings:
         assert anna.post("/revoke", {"form_token": token}).status_code == 303
         assert [act.act for act in anna.portal.acts()] == ["revoke"]
 
-    def test_one_person_cannot_fill_the_inbox(self, anna: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Their acts wait until they are taken in; revoking twice writes one file."""
+    def test_one_person_cannot_fill_the_inbox(
+        self, anna: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Their acts wait until they are taken in; revoking twice writes one file. The portal's log names nobody."""
         anna.sign_in()
         token = anna.form_token()
         monkeypatch.setattr(acts, "MOST_OF_ONE_PERSON", 2)
@@ -424,6 +442,7 @@ class TestBrokenSurroundings:
         assert [anna.post("/answer", said).status_code for _ in range(3)] == [303, 303, 503]
         assert [anna.post("/revoke", {"form_token": token}).status_code for _ in range(2)] == [303, 303]
         assert [act.act for act in anna.portal.acts()] == ["attest", "attest", "revoke"]
+        assert "one employee has 2 acts" in caplog.text and anna.portal.acts()[0].employee not in caplog.text
 
     def test_a_disk_that_takes_nothing(self, anna: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         """No success is shown, and no half of a file is left."""

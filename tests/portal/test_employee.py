@@ -90,15 +90,46 @@ class TestDoItYourself:
         assert page.title().startswith("Choose an answer")
         assert portal.acts() == []
 
-    def test_a_form_is_told_apart_from_a_switch(self, page: Page, portal: Served) -> None:
-        """It is sent, and its confirmation seen."""
+    def test_a_form_is_signed_and_sent_by_the_person(self, page: Page, portal: Served) -> None:
+        """Address, exact choices in their order and the text to copy are beside it; then they say that it is sent."""
         sign_in(page, portal, ANNA)
         card = page.locator("#forum\\.objection")
-        assert card.get_by_role("link", name="Open Forum").get_attribute("href") == "https://forum.example/"
+        expect(card.locator(".state")).to_contain_text("Only you can do it.")
+        link = card.get_by_role("link", name="Open Forum")
+        assert link.get_attribute("href") == "https://forum.example/object"
+        assert card.locator(".choices q").all_inner_texts() == ["I object to a use of my data", "Research"]
+        text = card.get_by_role("textbox", name="Copy this text, and complete it:")
+        expect(text).to_have_value("I object to the use of my posts for research.\n\nMy name: ")
+        assert text.get_attribute("readonly") == ""
+        expect(card.get_by_label("I do not see it")).to_have_count(0)
         card.get_by_label("I sent it and saw the confirmation").check()
         card.get_by_role("button", name="Save").click()
         [act] = portal.acts()
-        assert isinstance(act, AttestAct) and act.said == "sent"
+        assert isinstance(act, AttestAct) and (act.control, act.said) == ("objection", "sent")
+        expect(card.locator(".chip")).to_have_text("You told us")
+
+    def test_a_letter_has_an_address_and_a_text_in_the_own_language(self, page: Page, portal: Served) -> None:
+        """No page to open."""
+        sign_in(page, portal, CIARA)
+        card = page.locator("#forum\\.letter")
+        expect(card.locator("span.copy")).to_have_text("privacy@forum.example")
+        expect(card.locator("textarea[lang=de]")).to_have_value("Ich widerspreche.")
+        expect(card.get_by_role("link")).to_have_count(0)
+
+    def test_what_the_organization_signs_is_nothing_to_do(self, page: Page, portal: Served) -> None:
+        """Neither steps nor a form of ours; once it is confirmed, the page says so."""
+        sign_in(page, portal, ANNA)
+        card = page.locator("#forum\\.notice")
+        expect(card.locator(".state")).to_have_text("Nothing to do Your organization signs and sends this request.")
+        expect(card.locator("form, a, textarea")).to_have_count(0)
+        sent = {"service": "forum", "control": "notice", "outcome": "submitted", "at": "2026-11-20T09:00:00Z"}
+        portal.put(person_json("anna.keller", ANNA, statuses=[sent]))
+        try:
+            page.reload()
+            expect(card.locator(".chip")).to_have_text("Requested")
+            expect(card.locator(".state")).to_contain_text("Your organization sent this request, and the service")
+        finally:
+            portal.put(person_json("anna.keller", ANNA, may_ask_for_appointment=True))
 
 
 class TestMandate:

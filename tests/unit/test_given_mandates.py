@@ -15,6 +15,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from fleet.audit.segments import read_records
 from fleet.authority.attestations import Attestation, Attestations
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import Given, GivenMandate, GivenMandates
 from fleet.authority.in_force import MandateInForce, Mandates
 from fleet.authority.inbox import Inbox, WithInbox
@@ -24,8 +25,10 @@ from fleet.model import Reason
 from fleet.paths import StateDir
 from fleet.portal.published import Person, Site, file_of
 from tests.commands import fleet
+from tests.full_disk import NEEDS_ROOT, FullDisk
 from tests.identity_provider import SUBJECT, TEXT, SigningProvider, settings_of, signing_provider, statement
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # acts and mandates are the subject
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 
@@ -111,6 +114,32 @@ class TestTakenIn:
         assert text.read_text() == TEXT
         shown = " ".join(fleet("audit", "show", "--employee", "anna").stdout.split())
         assert "for linkedin.ai_training" in shown and f"oidc, signed at {provider.issuer}" in shown
+
+    @NEEDS_ROOT
+    def test_a_full_disk_loses_no_mandate(self, provider: SigningProvider, tmp_path: Path) -> None:
+        """It waits in the inbox, and counts for nothing, until there is room; a person who left is not shown."""
+        disk = FullDisk(tmp_path / "disk")
+        try:
+            config = Path("fleet.yml").read_text().replace("state: state", "state: disk/state")
+            Path("fleet.yml").write_text(f"{config}\nportal_data: disk/shown\n")
+            assert fleet("init").returncode == fleet("portal", "publish").returncode == 0
+            hosts = {"anna": {"fleet_subject": SUBJECT}}
+            Path("staff.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+            said = statement()
+            name = put(said, provider.sign(provider.claims(said)))
+            disk.take()
+            done = fleet("portal", "ingest")
+            assert done.returncode in (1, 2) and "No space left on device" in " ".join(done.stderr.split())
+            fleet("portal", "publish")
+            shown = [Person.model_validate_json(path.read_bytes()) for path in Path("disk/shown/people").iterdir()]
+            assert [(one.employee, one.mandates) for one in shown] == [("anna", ())]
+            assert (Path("inbox") / name).is_file()
+            disk.give_back()
+            assert plan()["anna"] == ("no_mandate", "no_mandate_given")
+            assert ingest()["taken"] == {"mandate": 1} and plan()["anna"] == ("not_permitted", "terms_forbid")
+            assert "OK: all records are present" in " ".join(fleet("audit", "verify").stdout.split())
+        finally:
+            disk.remove()
 
     def test_whose_data_is_erased_has_given_nothing(self, provider: SigningProvider) -> None:
         """Mandate, token and act go with the person's row and key."""
@@ -224,6 +253,55 @@ class TestList:
             assert subprocess.run(check, capture_output=True, check=False).returncode != 0, name
             path.write_bytes(before)
         assert "has given no such mandate" in fleet("mandates", "export", "ben", "-o", "proof").stderr
+
+
+class TestRenamed:
+    def test_a_mandate_stays_theirs_and_its_proof_valid(self, provider: SigningProvider) -> None:
+        """It was signed under the old name, and says so; what counts, counts for the person."""
+        said = statement()
+        put(said, provider.sign(provider.claims(said)))
+        ingest()
+        assert fleet("inventory", "rename", "anna", "anna.wyss").returncode == 0
+        assert (given(), plan()["anna.wyss"]) == ([], ("not_permitted", "terms_forbid"))
+        listed = json.loads(fleet("mandates", "list", "--output", "json").stdout)["mandates"]
+        assert [(one["employee"], one["assurance"], one["state"]) for one in listed] == [
+            ("anna.wyss", "oidc", "in force")
+        ]
+        assert fleet("mandates", "export", "anna.wyss", "-o", "proof").returncode == 0
+        assert json.loads(Path("proof/instruction.json").read_text())["employee"] == "anna"
+        done = subprocess.run(["sh", "proof/verify.sh"], capture_output=True, text=True, check=True)
+        told = f"It names anna: that was the name of anna.wyss until {TODAY}.\nThe mandate is as it was signed.\n"
+        assert done.stdout == told or done.stdout.endswith(told)
+
+    def test_acts_that_waited_are_taken_in_for_the_person(self, provider: SigningProvider) -> None:
+        """A mandate, an answer and a revocation that name them as before; the revocation counts at once."""
+        said = statement()
+        put(said, provider.sign(provider.claims(said)))
+        about = {"v": 1, "at": datetime.now(UTC).isoformat(), "employee": "anna"}
+        answer = about | {"act": "attest", "service": "linkedin", "control": "ai_training", "said": "switched"}
+        (Path("inbox") / f"attest-{'a' * 32}.json").write_text(json.dumps(answer))
+        assert fleet("inventory", "rename", "anna", "anna.wyss").returncode == 0
+        assert ingest()["taken"] == {"attest": 1, "mandate": 1}
+        assert [one.assurance for one in GivenMandates(state().mandates).of("anna.wyss").mandates] == ["oidc"]
+        assert plan()["anna.wyss"] == ("attested", "switched")
+        (Path("inbox") / f"revoke-{'a' * 32}.json").write_text(json.dumps(about | {"act": "revoke"}))
+        found = json.loads(fleet("mandates", "list", "--output", "json").stdout)["mandates"]
+        assert [one["state"] for one in found] == ["mandate revoked"]
+        assert ingest()["taken"] == {"revoke": 1}
+        assert set(Revocations(state().revocations).all()) == {"anna.wyss"}
+
+    def test_an_act_of_who_has_the_name_now_is_theirs(self, provider: SigningProvider) -> None:
+        """A new employee may get the name; nothing of it goes to the one who had it."""
+        assert fleet("inventory", "rename", "anna", "anna.wyss").returncode == 0
+        hosts = {"anna": {"fleet_subject": "new-1"}, "anna.wyss": {"fleet_subject": SUBJECT}}
+        Path("staff.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+        said = statement()
+        put(said, provider.sign(provider.claims(said)))
+        assert "another person than anna signed in" in ingest(2)["refused"][0]["reason"]
+        said = statement()
+        put(said, provider.sign(provider.claims(said, sub="new-1")))
+        ingest()
+        assert given() == ["oidc"] and not GivenMandates(state().mandates).of("anna.wyss").mandates
 
 
 def forged(provider: SigningProvider, claims: dict[str, Any]) -> str:
@@ -478,7 +556,9 @@ class TestInForce:
         """Whatever was given, and whenever the portal says that it was revoked."""
         act = {"v": 1, "act": "revoke", "employee": "anna", "at": "2020-01-01T00:00:00Z"}
         (tmp_path / f"revoke-{'a' * 32}.json").write_text(json.dumps(act))
-        seen = Mandates(WithInbox(mandates.revocations, Inbox(tmp_path)), mandates.given)
+        seen = Mandates(
+            WithInbox(mandates.revocations, Inbox(tmp_path), FormerNames(tmp_path / "former-names")), mandates.given
+        )
         assert found(seen, mandate(NOW), claimed=CLAIMED) is Reason.MANDATE_REVOKED
 
     @pytest.mark.parametrize("content", ["{", '{"employee": "ben"}', '{"employee": "anna", "mandates": [{}]}'])
@@ -498,3 +578,14 @@ class TestInForce:
             "anna", Attestation(service="linkedin", control="ai_training", said="closed", attested_on=TODAY)
         )
         assert plan()["anna"] == ("no_mandate", "closed")
+
+    def test_answers_that_cannot_be_read_shut(self, provider: SigningProvider) -> None:
+        """The employee may have closed the control. Who has no mandate is told just that."""
+        hosts = {"anna": {"fleet_mandate": CLAIMED.model_dump(mode="json")}, "ben": {}}
+        Path("staff.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+        folder = state().attestations
+        for name in hosts:
+            (folder / f"{name}.json").write_text("{")
+        assert plan() == {"anna": ("no_mandate", "answers_unreadable"), "ben": ("no_mandate", "no_mandate_given")}
+        listed = fleet("mandates", "list")
+        assert listed.returncode == 2 and "attestations/anna.json is damaged" in " ".join(listed.stderr.split())

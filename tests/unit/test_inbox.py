@@ -17,6 +17,7 @@ import pytest
 from fleet.audit.segments import read_records
 from fleet.authority import inbox as inbox_module
 from fleet.authority.attestations import Attestations
+from fleet.authority.former_names import FormerNames
 from fleet.authority.inbox import ACT, Inbox, WithInbox
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
@@ -29,6 +30,7 @@ from tests.conftest import OBEYING_MODES
 from tests.inventories import at_linkedin
 from tests.sizes import sizes
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # what employees sent is the subject
 NOW = datetime.now(UTC)
 
 
@@ -347,7 +349,9 @@ class TestRevocationsCountAtOnce:
     ) -> None:
         """No mandate counts then, and the sentence says what to do."""
         monkeypatch.setattr(inbox_module, "MAX_FILES", 3)  # the real one takes a while to fill
-        revoked_ones = WithInbox(Revocations(place.parent / "revocations"), Inbox(place))
+        revoked_ones = WithInbox(
+            Revocations(place.parent / "revocations"), Inbox(place), FormerNames(place.parent / "former-names")
+        )
         assert revoked_ones.revoked_at("anna") is None
         spoil(place)
         with pytest.raises(InputError, match=r"check inbox in fleet\.yml|run: fleet portal ingest"):
@@ -360,7 +364,8 @@ class TestRevocationsCountAtOnce:
         script = (
             "import sys; from pathlib import Path; from fleet.authority.inbox import Inbox, WithInbox;"
             "from fleet.authority.mandates import Revocations;"
-            "print(WithInbox(Revocations(Path('none')), Inbox(Path(sys.argv[1]))).revoked_at('anna'))"
+            "from fleet.authority.former_names import FormerNames; none = Path('none');"
+            "print(WithInbox(Revocations(none), Inbox(Path(sys.argv[1])), FormerNames(none)).revoked_at('anna'))"
         )
         command = [*OBEYING_MODES, sys.executable, "-c", script, str(place)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""`fleet inventory`: check, import and prune the employees. One file per command."""
+"""`fleet inventory`: check, import, rename and prune the employees. One file per command."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _VERBS = Verbs(
         "check": "fleet.commands.inventory.check:check",
         "import": "fleet.commands.inventory.import_:import_",
         "prune": "fleet.commands.inventory.prune:prune",
+        "rename": "fleet.commands.inventory.rename:rename",
     }
 )
 app = typer.Typer(

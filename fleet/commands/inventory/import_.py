@@ -15,7 +15,7 @@ from fleet.hr_import.hr_export import Encoding, OnBadRow
 from fleet.hr_import.leavers import OnLeaver, parse_where
 from fleet.hr_import.options import Options, remembered_path
 from fleet.hr_import.run_import import Import, prepare_import
-from fleet.model import EXIT_OK, EXIT_PERSON_NEEDED, counted
+from fleet.model import EXIT_BAD_INPUT, EXIT_OK, EXIT_PERSON_NEEDED, counted
 from fleet.plan.plan import services_for
 from fleet.report.envelope import Answer
 from fleet.report.people import (
@@ -25,6 +25,7 @@ from fleet.report.people import (
     difference_table,
     import_fields,
     passed_over_lines,
+    rename_lines,
 )
 
 
@@ -85,6 +86,14 @@ def import_(
             "--accept-shrink", help="Write even if half or more of the people, accounts or mandates are missing."
         ),
     ] = False,
+    not_renamed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--not-renamed",
+            metavar="EMPLOYEE",
+            help="This new employee is not one who is missing, although an identifier is the same. Repeatable.",
+        ),
+    ] = None,
     output: OUTPUT = Output.TEXT,
     recipes: RECIPES = None,
 ) -> Answer:
@@ -92,6 +101,9 @@ def import_(
 
     Replaces the whole file; keep hand-written entries in other files of the folder. An export with mistakes is refused,
     and every mistake is listed with its line.
+
+    Somebody new with the personnel number or subject of somebody missing may be the same person: nothing is written
+    until they are renamed ('fleet inventory rename'), or said not to be (--not-renamed).
 
     Exit codes: 0 written, or nothing to write; 1 answered no; 2 refused, nothing was written; 3 like 0, but rows
     with mistakes were skipped (--on-bad-row skip).
@@ -106,8 +118,14 @@ def import_(
         on_bad_row,
     )
     found = prepare_import(file, inventory, services_for(settings), options)
+    renames = list(rename_lines(found, inventory, not_renamed or ()))
     if output is Output.TEXT:
         _show(found)
+        for line in renames if check else ():
+            say(line, "yellow")
+    if renames and not check:
+        errors = [*renames, f"Nothing was written to {found.hr_file.path.name}."]
+        return Answer(import_fields(found, is_written=False), exit_code=EXIT_BAD_INPUT, errors=errors)
     if not check:
         _write(found, inventory, yes=yes, accept_shrink=accept_shrink)
     fields = import_fields(found, is_written=not check and not found.difference.is_nothing)

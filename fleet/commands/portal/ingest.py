@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from fleet.authority.countries import may_be_attended
+from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
 from fleet.authority.identity_provider import read_provider
 from fleet.authority.inbox import AppointmentAct, AttestAct, CloseAct, Inbox, MandateAct, RevokeAct
@@ -30,8 +31,9 @@ from fleet.errors import InputError
 from fleet.inventory.employee import Employee
 from fleet.inventory.read import Inventory
 from fleet.model import EXIT_BAD_INPUT, EXIT_OK, EXIT_TOOL_FAILED, counted
-from fleet.plan.plan import read_people
+from fleet.plan.plan import claimed_operator, read_people
 from fleet.recipes.catalog import Catalog
+from fleet.recipes.recipe import Recipe
 from fleet.report.envelope import Answer
 from fleet.report.translations import visible
 from fleet.settings.resolve import Settings
@@ -79,6 +81,7 @@ def take_in(settings: Settings, inbox: Path, everybody: Inventory, catalog: Cata
     """Take in what has arrived in the inbox. Raises as `Ingest.run` and `carry_out` do."""
     revocations = Revocations(settings.state_dir.revocations)
     employees = {employee.name: employee for employee in everybody.employees}
+    former = FormerNames(settings.state_dir.former_names)
 
     def refusal(act: AttestAct | CloseAct | AppointmentAct) -> str | None:
         if isinstance(act, AppointmentAct) and not act.is_wanted:
@@ -90,8 +93,9 @@ def take_in(settings: Settings, inbox: Path, everybody: Inventory, catalog: Cata
             is_covered = may_be_attended(employee.country, settings.desk.countries)
             return None if is_covered else f"employee: the country of {act.employee} is not among desk.countries"
         recipe = catalog.get(act.service)
-        known = recipe is not None and act.control in recipe.controls
-        return None if known else f"control: no recipe has {act.service}.{act.control}"
+        if recipe is None or act.control not in recipe.entries:
+            return f"control: no recipe has {act.service}.{act.control}"
+        return _misfit(act, recipe) if isinstance(act, AttestAct) else None
 
     def revoke(acts: Sequence[RevokeAct]) -> None:
         now = datetime.now(UTC)
@@ -103,15 +107,31 @@ def take_in(settings: Settings, inbox: Path, everybody: Inventory, catalog: Cata
     return Ingest(
         Inbox(inbox),
         settings.state_dir,
+        {old: new for old, new in former.all().items() if old not in employees},
         refusal,
-        _mandate_checks(settings, employees, catalog, revocations),
+        _mandate_checks(settings, employees, catalog, revocations, former),
         lambda act: carry_out(settings, "fleet portal ingest", act),
         revoke,
+        claimed_operator(),
     ).run()
 
 
+def _misfit(act: AttestAct, recipe: Recipe) -> str | None:
+    """Return why an employee cannot have done this there: a setting is not sent, and a form is not switched."""
+    request = recipe.requests.get(act.control)
+    if request is not None and request.signed_by == "organization":
+        return f"control: {act.service}.{act.control} is signed by the organization"
+    if act.said is not None and (act.said == "sent") is (request is None):
+        return f"said: {act.said} does not fit {act.service}.{act.control}"
+    return None
+
+
 def _mandate_checks(
-    settings: Settings, employees: Mapping[str, Employee], catalog: Catalog, revocations: Revocations
+    settings: Settings,
+    employees: Mapping[str, Employee],
+    catalog: Catalog,
+    revocations: Revocations,
+    former: FormerNames,
 ) -> Callable[[MandateAct], Give]:
     """Return what checks a mandate; without a portal in fleet.yml every mandate is refused."""
     site, texts = settings.portal, settings.mandate_texts
@@ -132,6 +152,8 @@ def _mandate_checks(
         revocations,
         ProviderKeys(state.portal / "provider-keys.json", lambda: read_provider(issuer)),
         settings.mandates.assurance,
+        claimed_operator(),
+        former,
     ).checked
 
 
