@@ -73,6 +73,8 @@ def queue_of(spec: RunSpec, catalog: Catalog, invited: Invited) -> Queue:
         chosen: dict[Why, set[Planned]] = {}
         for account in accounts:
             for control in account.controls:
+                if account.recipe is not None and control in account.recipe.requests:
+                    continue  # a form or letter; no page is visited for it
                 known = seen.get((subject.pseudonym, account.service, control), NOTHING) if subject else NOTHING
                 why = _why(account, known, invited, spec.settings.desk.countries)
                 if isinstance(why, Why):

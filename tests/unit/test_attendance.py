@@ -183,7 +183,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def ask(screen: Employees, settings: Settings, employee: Employee) -> Any:
     accounts = [planned(employee)]
-    return asyncio.run(ask_for_mandate(accounts, screen, gates_in(settings.state), settings, frozenset()))
+    return asyncio.run(ask_for_mandate(accounts, screen, gates_in(settings.state), settings, frozenset(), None))
 
 
 class TestMandate:
