@@ -35,6 +35,7 @@ _VERBS = Verbs(
         "services": "fleet.commands.services:app",
         "portal": "fleet.commands.portal:app",
         "notices": "fleet.commands.notices:app",
+        "spot-check": "fleet.commands.spot_check:app",
         "config": "fleet.commands.config:app",
         "audit": "fleet.commands.audit:app",
         "browser": "fleet.commands.browser:app",

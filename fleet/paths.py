@@ -351,6 +351,11 @@ class StateDir:
         return self.root / "appointments"
 
     @property
+    def spot_checks(self) -> Path:
+        """Who was drawn for the spot check that is open, one file per employee."""
+        return self.root / "spot_checks"
+
+    @property
     def former_names(self) -> Path:
         """Which names employees had before, one file per employee."""
         return self.root / "former-names"
@@ -358,7 +363,7 @@ class StateDir:
     @property
     def by_employee(self) -> tuple[Path, ...]:
         """The folders with one JSON file per employee, whose name it has: what they said, gave, were sent and asked."""
-        return self.attestations, self.mandates, self.notices, self.appointments
+        return self.attestations, self.mandates, self.notices, self.appointments, self.spot_checks
 
     @property
     def portal(self) -> Path:

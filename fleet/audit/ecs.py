@@ -29,6 +29,8 @@ _KINDS = {
     records.SERVICE_STOPPED: ("configuration", "change"),
     records.SERVICE_STARTED: ("configuration", "change"),
     records.SUBMISSION_RECORDED: ("configuration", "info"),
+    records.SPOT_CHECK_DRAWN: ("iam", "info"),
+    records.SPOT_CHECK_ENDED: ("iam", "info"),
 }
 """`event.category` and `event.type`, in ECS's allowed values; everything else is (configuration, info)."""
 _SAID = {*records.COMMON, "subject", "operator", "outcome", "reason", "duration_ms"}

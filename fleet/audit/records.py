@@ -45,6 +45,8 @@ NAMES_SHOWN: Final = "names.shown"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_STARTED: Final = "service.started"
 SUBMISSION_RECORDED: Final = "submission.recorded"
+SPOT_CHECK_DRAWN: Final = "spot_check.drawn"
+SPOT_CHECK_ENDED: Final = "spot_check.ended"
 
 COMMON_ORDER: Final = ("v", "seq", "at", "monotonic_ms", "event", "run")
 COMMON: Final = frozenset(COMMON_ORDER)
@@ -234,6 +236,8 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "confirmation_sha256": _text,
         "reference": _text_or_none,
     },
+    SPOT_CHECK_DRAWN: {**_OPERATOR, "among": _number, "drawn": _number},
+    SPOT_CHECK_ENDED: {**_OPERATOR, "checked": _number, "wrong": _number},
 }
 """The allow-list: exactly which fields each event has besides the common ones, and the values that each field
 allows."""

@@ -39,10 +39,12 @@ from fleet.plan.plan import catalog_for, plan_accounts, read_people
 from fleet.recipes.catalog import Catalog
 from fleet.report.drift import DriftReport, drift_fields, print_drift
 from fleet.report.envelope import Answer
+from fleet.report.spot_check import LastSpotCheck, SpotCheck
 from fleet.report.status import STATES, Coverage, Row, by_group, by_language, by_service, next_steps, status_fields
 from fleet.report.table import plain
 from fleet.report.translations import translator_for, visible, whole_percents
 from fleet.settings.resolve import Given, Settings, configure
+from fleet.state.spot_checks import Found, Invitations
 
 MAX_STEPS = 20
 
@@ -101,7 +103,9 @@ def status(
         notifier.require_loopback()
     places = settings.state_dir.audit
     known = known_subjects(places.subjects)
-    found = current_states(of_kind(read_records(places.log), rehearsal=rehearsal))
+    last, drawn = LastSpotCheck(), Found(Invitations(settings.state_dir.spot_checks).all(), known)
+    log = of_kind(read_records(places.log), rehearsal=rehearsal)
+    found = current_states(last.watch(drawn.watch(log)))
     if everybody:
         rows = list(_of_inventory(everybody, settings, catalog, known, found))
     else:
@@ -114,7 +118,11 @@ def status(
     _record_names(
         settings, known, rows if output is Output.JSON else [row for row, _ in islice(next_steps(rows), MAX_STEPS)]
     )
-    return Answer(status_fields(rows, now, stale), partial(_print, rows, now, stale))
+    spot_check = last.result(drawn)
+    return Answer(
+        status_fields(rows, now, stale) | {"spot_check": spot_check.fields if spot_check else None},
+        partial(_print, rows, now, stale, spot_check),
+    )
 
 
 def _record_names(settings: Settings, known: Mapping[str, Subject], rows: Iterable[Row]) -> None:
@@ -164,7 +172,7 @@ def _of_log(
         yield Row(name, service, control, (), language or "not stated", current, catalog.name_of(service), accepted)
 
 
-def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
+def _print(rows: list[Row], now: datetime, stale: timedelta, spot_check: SpotCheck | None) -> None:
     console, everything = screen(), Coverage("all", tuple(rows))
     if not rows:
         people.print("No controls are known: no run has ended yet.")
@@ -185,6 +193,8 @@ def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
     if old:
         days = f"{stale.days} days"
         console.print(f"{old:,} readings are older than {days}: run again, with --check to change nothing.\n")
+    if spot_check is not None:
+        console.print(f"{spot_check.sentence}\n")
     steps = list(next_steps(rows))
     if steps:
         what_to_do = Column("Next step", overflow="fold", ratio=1)

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from fleet.authority.attestations import Said
-from fleet.authority.inbox import AppointmentAct, AttestAct, CloseAct, RevokeAct
+from fleet.authority.inbox import AppointmentAct, AttestAct, CloseAct, RevokeAct, SpotCheckAct
 from fleet.portal.context import Context
 from fleet.portal.pages import sentence
 from fleet.portal.situation import (
@@ -17,6 +17,7 @@ from fleet.portal.situation import (
     WORDS,
     Item,
     asked_for_appointment_on,
+    is_invited,
     items_of,
     mandates_of,
     revoked_on,
@@ -48,6 +49,7 @@ async def _home(context: Context, unanswered: str | None = None) -> Response:
         may_give=may_give(context, items),
         may_ask=context.person.may_ask_for_appointment,
         asked_on=asked_for_appointment_on(context.person, pending),
+        is_invited=is_invited(context.person, pending),
         saved=saved,
         unanswered=unanswered,
         answers=answers_for,
@@ -121,6 +123,24 @@ async def appointment(context: Context) -> Response:
     await context.write(
         AppointmentAct(v=1, act="appointment", employee=employee, at=datetime.now(UTC), is_wanted=is_wanted)
     )
+    context.session.saved = APPOINTMENT
+    return RedirectResponse(f"/#{APPOINTMENT}", 303)
+
+
+async def spot_check(context: Context) -> Response:
+    """Come to the spot check for which the employee was drawn, or not; without an answer nothing is stored."""
+    fields = await context.form()
+    is_coming = fields.get("coming") == ["yes"]
+    if not is_coming and fields.get("coming") != ["no"]:
+        raise HTTPException(400)
+    if not is_invited(context.person, await context.pending()):
+        raise HTTPException(400)
+    employee = context.person.employee
+    await context.write(
+        SpotCheckAct(v=1, act="spot_check", employee=employee, at=datetime.now(UTC), is_coming=is_coming)
+    )
+    if not is_coming:
+        return RedirectResponse("/", 303)
     context.session.saved = APPOINTMENT
     return RedirectResponse(f"/#{APPOINTMENT}", 303)
 

@@ -40,6 +40,7 @@ from fleet.report.translations import LANGUAGES, Translator, translator_for
 from fleet.settings.resolve import Settings
 from fleet.settings.values import PortalSite
 from fleet.state.appointments import Appointments
+from fleet.state.spot_checks import Invitations
 
 _FOLDER_FOR_THE_GROUP = 0o2750
 _FOR_THE_GROUP = 0o640
@@ -165,8 +166,14 @@ class Publisher:
             is_revoked=Reason.MANDATE_REVOKED in found,
             receipt=self.receipts.of(employee.name, subject, own, words).text if subject and own else None,
             may_ask_for_appointment=bool(services) and may_be_attended(employee.country, self.settings.desk.countries),
+            is_drawn=may_be_attended(employee.country, self.settings.desk.countries) and self._is_drawn(employee.name),
             asked_for_appointment_on=appointment.asked_at.date() if appointment else None,
         )
+
+    def _is_drawn(self, employee: str) -> bool:
+        """Return True for an invitation to a spot check that nobody has answered yet."""
+        invitation = Invitations(self.settings.state_dir.spot_checks).of(employee)
+        return invitation is not None and invitation.coming_at is None and today() <= invitation.ends_on
 
     def _statuses(self, employee: Employee, services: list[str], own: Sequence[Mapping[str, Any]]) -> Iterator[Status]:
         states = {(service, control): state for (_, service, control), state in current_states(own).items()}

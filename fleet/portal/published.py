@@ -148,6 +148,8 @@ class Person(_Strict):
     """Whether the organization offers the desk in the employee's country."""
     asked_for_appointment_on: date | None = None
     """When the employee asked for the appointment that is open."""
+    is_drawn: bool = False
+    """Whether the employee is invited to a spot check and has not answered."""
 
 
 def file_of(subject: str) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from fleet.authority.inbox import Act, AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct
+from fleet.authority.inbox import Act, AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct, SpotCheckAct
 from fleet.authority.instruction import Assurance, Instruction
 from fleet.model import Outcome, control_name
 from fleet.next_steps import MEANINGS
@@ -180,10 +180,18 @@ def revoked_on(pending: Sequence[Act]) -> date | None:
 
 def asked_for_appointment_on(person: Person, pending: Sequence[Act]) -> date | None:
     """Return the day on which the employee asked for the appointment that is open; None without one."""
-    asked = [act for act in pending if isinstance(act, AppointmentAct)]
-    if not asked:
-        return person.asked_for_appointment_on
-    return asked[-1].at.date() if asked[-1].is_wanted else None
+    asked_on = person.asked_for_appointment_on
+    for act in pending:
+        if isinstance(act, AppointmentAct):
+            asked_on = act.at.date() if act.is_wanted else None
+        elif isinstance(act, SpotCheckAct) and act.is_coming:
+            asked_on = act.at.date()
+    return asked_on
+
+
+def is_invited(person: Person, pending: Sequence[Act]) -> bool:
+    """Return True if the employee was drawn for a spot check and has not answered."""
+    return person.is_drawn and not any(isinstance(act, SpotCheckAct) for act in pending)
 
 
 def _last_given(pending: Sequence[Act]) -> tuple[RevokeAct | None, list[Instruction]]:

@@ -27,6 +27,7 @@ from fleet.errors import InputError
 from fleet.state.employee_acts import Attest, Give, Notify, attest, give, notify
 from fleet.state.erasure import erase, prune
 from fleet.state.rename import require_no_unfinished_rename
+from fleet.state.spot_checks import Invitation, Invitations
 from fleet.state.writer import OperatorAct, StrictAct, Writer
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -70,6 +71,22 @@ class Submit(OperatorAct):
     reference: Reference | None
 
 
+class Draw(OperatorAct):
+    """Invite these people, drawn among `among`, to a spot check."""
+
+    act: Literal["draw"] = "draw"
+    invitations: Annotated[list[Annotated[Invitation, Field(strict=False)]], Field(min_length=1, max_length=100_000)]
+    among: Annotated[int, Field(ge=1, le=records.MAX_NUMBER)]
+
+
+class EndSpotCheck(OperatorAct):
+    """End the spot check with this result, and forget who was drawn."""
+
+    act: Literal["end_spot_check"] = "end_spot_check"
+    checked: Annotated[int, Field(ge=0, le=records.MAX_NUMBER)]
+    wrong: Annotated[int, Field(ge=0, le=records.MAX_NUMBER)]
+
+
 class Erase(OperatorAct):
     """Delete all data that leads to these people."""
 
@@ -93,7 +110,21 @@ class ShowNames(OperatorAct):
     people: Annotated[int, Field(ge=1, le=records.MAX_NUMBER)]
 
 
-Act = Settle | Checkpoint | Renew | Start | Submit | Attest | Give | Notify | Erase | Prune | ShowNames
+Act = (
+    Settle
+    | Checkpoint
+    | Renew
+    | Start
+    | Submit
+    | Draw
+    | EndSpotCheck
+    | Attest
+    | Give
+    | Notify
+    | Erase
+    | Prune
+    | ShowNames
+)
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """An act as sent to an agent."""
 
@@ -124,6 +155,12 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
             await _start(act, writer)
         case Submit():
             await _submit(act, writer)
+        case Draw():
+            await _draw(act, writer)
+        case EndSpotCheck():
+            counts = {"checked": act.checked, "wrong": act.wrong}
+            await log.append(records.SPOT_CHECK_ENDED, None, **act.operator.fields, **counts)
+            Invitations(state.spot_checks).remove_all()
         case Attest():
             await attest(act, writer)
         case Give():
@@ -242,3 +279,14 @@ async def _submit(act: Submit, writer: Writer) -> None:
             reference=act.reference,
         )
         Submissions(writer.state.submissions).put(submission)
+
+
+async def _draw(act: Draw, writer: Writer) -> None:
+    """Record how many people were drawn, then invite them. Raises InputError if a spot check is open."""
+    invitations = Invitations(writer.state.spot_checks)
+    if next(invitations.names(), None) is not None:
+        raise InputError("A spot check is open; end it first: fleet spot-check end")
+    counts = {"among": act.among, "drawn": len(act.invitations)}
+    await writer.log.append(records.SPOT_CHECK_DRAWN, None, **act.operator.fields, **counts)
+    for invitation in act.invitations:
+        invitations.put(invitation)

@@ -125,6 +125,11 @@ def person_json(employee: str, subject: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+def anna() -> dict[str, Any]:
+    """Somebody for whom nothing has happened yet, and who may ask for an appointment."""
+    return person_json("anna.keller", ANNA, may_ask_for_appointment=True)
+
+
 def brian() -> dict[str, Any]:
     """Somebody for whom much has happened; his mandate ends soon."""
     today = datetime.now(UTC).date()
@@ -151,6 +156,7 @@ def brian() -> dict[str, Any]:
                 "is_in_force": True,
             }
         ],
+        is_drawn=True,
         asked_for_appointment_on="2026-11-21",
         receipt="Receipt for brian.walsh\n\nIt was on. We switched it off.\n" + "proof " * 60 + "\n",
     )
@@ -214,8 +220,7 @@ def served(folder: Path, issuer: str, port: int, secret: str | None = None) -> I
     inbox.mkdir()
     portal = Served(f"https://127.0.0.1:{port}", data, inbox, ca)
     write(data / "site.json", site_json(portal.url, issuer))
-    anna = person_json("anna.keller", ANNA, may_ask_for_appointment=True)
-    for person in (anna, brian(), person_json("ciara.byrne", CIARA, language="de")):
+    for person in (anna(), brian(), person_json("ciara.byrne", CIARA, language="de")):
         portal.put(person)
     server = server_for(
         portal_app(data, inbox, secret), Listen(port=port, cert=folder / "cert.pem", key=folder / "key.pem")

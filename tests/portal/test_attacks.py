@@ -245,7 +245,7 @@ FORGED = {
 class TestForgedRequests:
     @pytest.mark.parametrize("name", cases(FORGED, ["another site", "no origin"]))
     @pytest.mark.parametrize(
-        "path", cases(["/revoke", "/answer", "/appointment", "/mandate", "/sign-out"], ["/revoke"])
+        "path", cases(["/revoke", "/answer", "/appointment", "/spot-check", "/mandate", "/sign-out"], ["/revoke"])
     )
     def test_other_sites_cannot_act(self, anna: Client, name: str, path: str) -> None:
         """Not even with the form's token."""
@@ -271,8 +271,10 @@ class TestForgedRequests:
         """Mail scanners follow links."""
         anna.sign_in()
         token = anna.form_token()
-        for path in ("/revoke", "/answer", "/appointment", "/sign-out"):
-            answer = anna.get(f"{path}?form_token={token}&control=linkedin.ai_training&answer=switched&wanted=yes")
+        for path in ("/revoke", "/answer", "/appointment", "/spot-check", "/sign-out"):
+            answer = anna.get(
+                f"{path}?form_token={token}&control=linkedin.ai_training&answer=switched&wanted=yes&coming=yes"
+            )
             assert answer.status_code == 405
         for path in ("/", "/mandate", "/mandate/review", "/mandate/given", "/not-seen/linkedin.ai_training"):
             anna.get(path)
@@ -291,14 +293,22 @@ class TestForgedRequests:
     def test_no_appointment_is_asked_for_where_none_is_offered(self, anna: Client) -> None:
         """A form that the page does not have is refused; withdrawing always works."""
         anna.portal.put(person_json("anna.keller", ANNA))
-        try:
-            anna.sign_in()
-            fields = {"form_token": anna.form_token()}
-            assert anna.post("/appointment", fields | {"wanted": "yes"}).status_code == 400
-            assert anna.portal.acts() == []
-            assert anna.post("/appointment", fields | {"wanted": "no"}).status_code == 303
-        finally:
-            anna.portal.put(person_json("anna.keller", ANNA, may_ask_for_appointment=True))
+        anna.sign_in()
+        fields = {"form_token": anna.form_token()}
+        assert anna.post("/appointment", fields | {"wanted": "yes"}).status_code == 400
+        assert anna.portal.acts() == []
+        assert anna.post("/appointment", fields | {"wanted": "no"}).status_code == 303
+
+    def test_who_was_not_drawn_answers_no_invitation(self, anna: Client) -> None:
+        """Neither way; nor does who was drawn answer anything else."""
+        anna.sign_in()
+        fields = {"form_token": anna.form_token()}
+        for coming in ("yes", "no"):
+            assert anna.post("/spot-check", fields | {"coming": coming}).status_code == 400
+        anna.portal.put(person_json("anna.keller", ANNA, is_drawn=True))
+        for coming in ("", "maybe"):
+            assert anna.post("/spot-check", fields | {"coming": coming}).status_code == 400
+        assert anna.portal.acts() == []
 
     @pytest.mark.parametrize(
         ("control", "said"),

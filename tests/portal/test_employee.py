@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from fleet.authority.inbox import AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct
+from fleet.authority.inbox import AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct, SpotCheckAct
 from fleet.report.translations import LANGUAGES, translator_for
 from tests.portal.conftest import click_through, sign_in
 from tests.portal.site import ANNA, BRIAN, CIARA, NOBODY, Served, person_json, today
@@ -124,12 +124,9 @@ class TestDoItYourself:
         expect(card.locator("form, a, textarea")).to_have_count(0)
         sent = {"service": "forum", "control": "notice", "outcome": "submitted", "at": "2026-11-20T09:00:00Z"}
         portal.put(person_json("anna.keller", ANNA, statuses=[sent]))
-        try:
-            page.reload()
-            expect(card.locator(".chip")).to_have_text("Requested")
-            expect(card.locator(".state")).to_contain_text("Your organization sent this request, and the service")
-        finally:
-            portal.put(person_json("anna.keller", ANNA, may_ask_for_appointment=True))
+        page.reload()
+        expect(card.locator(".chip")).to_have_text("Requested")
+        expect(card.locator(".state")).to_contain_text("Your organization sent this request, and the service")
 
 
 class TestMandate:
@@ -229,6 +226,50 @@ class TestAppointment:
         expect(page.locator("#appointment")).to_have_count(0)
 
 
+class TestSpotCheck:
+    def drawn(self, page: Page, portal: Served) -> Page:
+        """Sign in as Anna, who was drawn."""
+        portal.put(person_json("anna.keller", ANNA, is_drawn=True))
+        sign_in(page, portal, ANNA)
+        expect(page.locator("#spot-check")).to_contain_text("you are one of a few people drawn at random")
+        return page
+
+    def test_an_invitation_can_be_ignored_without_a_trace(self, page: Page, portal: Served) -> None:
+        """Whatever else somebody does on their page."""
+        self.drawn(page, portal)
+        page.reload()
+        page.get_by_role("button", name="Sign out").click()
+        assert portal.acts() == []
+
+    def test_who_comes_has_asked_for_an_appointment(self, page: Page, portal: Served) -> None:
+        """The invitation is gone, and the appointment can be withdrawn like any other."""
+        self.drawn(page, portal).get_by_role("button", name="I am coming").click()
+        expect(page.locator("#spot-check")).to_have_count(0)
+        expect(page.locator("#appointment").get_by_role("status")).to_have_text("Saved.")
+        [act] = portal.acts()
+        assert isinstance(act, SpotCheckAct) and (act.employee, act.is_coming) == ("anna.keller", True)
+        page.get_by_role("button", name="Withdraw my request").click()
+        expect(page.locator("#spot-check")).to_have_count(0)
+        assert [type(act) for act in portal.acts()] == [SpotCheckAct, AppointmentAct]
+
+    def test_who_declines_is_not_asked_again(self, page: Page, portal: Served) -> None:
+        """And nothing on the page says that they were."""
+        self.drawn(page, portal).get_by_role("button", name="No, thank you").click()
+        expect(page.locator("#spot-check, #appointment")).to_have_count(0)
+        [act] = portal.acts()
+        assert isinstance(act, SpotCheckAct) and not act.is_coming
+
+    def test_it_is_answered_once(self, page: Page, portal: Served) -> None:
+        """A form that was open in another tab changes nothing."""
+        self.drawn(page, portal)
+        other = page.context.new_page()
+        other.goto(portal.url)
+        page.get_by_role("button", name="No, thank you").click()
+        other.get_by_role("button", name="I am coming").click()
+        expect(other.get_by_role("heading", level=1)).to_have_text("This form cannot be read")
+        assert len(portal.acts()) == 1
+
+
 class TestTheirPage:
     def test_what_was_done_and_what_ends_soon(self, page: Page, portal: Served) -> None:
         """What was pressed, the receipt, and a mandate that an administrator wrote down."""
@@ -257,14 +298,11 @@ class TestTheirPage:
         bad = "<script>alert(1)</script>\"'><img src=x>"
         portal.put(person_json("eve.o", "anna-subject", receipt=bad, profiles={"linkedin": bad, "forum": bad}))
         portal.publish(organization=bad, contact=bad)
-        try:
-            sign_in(page, portal, ANNA)
-            for path in ("/", "/mandate", "/receipt"):
-                page.goto(portal.url + path)
-                expect(page.locator("script, img")).to_have_count(0)
-            expect(page.locator("pre")).to_have_text(bad)
-        finally:
-            portal.put(person_json("anna.keller", ANNA, may_ask_for_appointment=True))
+        sign_in(page, portal, ANNA)
+        for path in ("/", "/mandate", "/receipt"):
+            page.goto(portal.url + path)
+            expect(page.locator("script, img")).to_have_count(0)
+        expect(page.locator("pre")).to_have_text(bad)
 
     def test_the_language_is_chosen_without_a_script(self, page: Page, portal: Served) -> None:
         """The employee's own first; a choice is kept, also after signing out."""

@@ -163,8 +163,8 @@ class TestErase:
             "brian.walsh": (1, 1),
             "new.person": (1, 0),
         }
-        once = ["attestations", "evidence", "former-names", "mandates", "notices", "portal"]
-        assert sorted(asked) == ["VACUUM", *once, "sessions", "sessions"]
+        once = ["appointments", "attestations", "evidence", "former-names", "mandates", "notices", "portal"]
+        assert sorted(asked) == ["VACUUM", *once, "sessions", "sessions", "spot_checks"]
         assert known_names(state.audit.subjects) == {} and list(state.sessions.iterdir()) == []
         assert [record["event"] for record in everything(state)][-3:] == ["subject.erased"] * 3
 

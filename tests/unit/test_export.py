@@ -103,6 +103,14 @@ OTHERS = [
     (records.SERVICE_STOPPED, {"service": "linkedin", **ACT, "reference": None, "stopped_on": "2026-03-01"}),
     (records.SERVICE_STARTED, {"service": "linkedin", **ACT, "reference": "OPS-7"}),
     (
+        records.SPOT_CHECK_DRAWN,
+        {"among": 20, "drawn": 5, **ACT},
+    ),
+    (
+        records.SPOT_CHECK_ENDED,
+        {"checked": 4, "wrong": 1, **ACT},
+    ),
+    (
         records.SUBMISSION_RECORDED,
         {"service": "linkedin", "control": None, "confirmation_sha256": "0", **ACT, "reference": None},
     ),

@@ -224,6 +224,10 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
         yield f"text {record['text_version']} ({record['language']})"
     elif event == records.NOTICE_SENT:
         yield f"{record['kind']} on {record['sent_on']}"
+    elif event == records.SPOT_CHECK_DRAWN:
+        yield f"{record['drawn']} of {counted(record['among'], 'employee')} drawn"
+    elif event == records.SPOT_CHECK_ENDED:
+        yield f"{counted(record['checked'], 'employee')} checked, {record['wrong']} wrong"
     elif event == records.NAMES_SHOWN:
         yield f"fleet {record['command']}"
         yield counted(record["people"], "employee")
