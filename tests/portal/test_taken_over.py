@@ -87,7 +87,8 @@ def place(provider: tuple[SigningProvider, Path], tmp_path: Path, monkeypatch: p
     )
     Path("fleet.yml").write_text(
         "inventory: staff.yml\nstate: state\nidentity: keys/identity.txt\nlog_key: keys/log-key.pem\n"
-        "inbox: box/inbox\ndesk: {countries: [DE]}\nportal_data: shown\neverybody: [linkedin]\nterms_accepted: {linkedin: T-1}\n"
+        "inbox: box/inbox\ndesk: {countries: [DE]}\nportal_data: shown\neverybody: [linkedin]\n"
+        "terms_accepted: {linkedin: T-1}\n"
         "personal_sessions: {linkedin: P-1}\n" + settings_of(signing)
     )
     Path("texts").mkdir()
