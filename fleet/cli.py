@@ -16,6 +16,7 @@ import typer
 from fleet import __version__
 from fleet.commands.options import complain
 from fleet.commands.verbs import Verbs, failure
+from fleet.desk.private_profile import wipe_left_over
 from fleet.errors import FleetError
 from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
 
@@ -33,6 +34,7 @@ _VERBS = Verbs(
         "services": "fleet.commands.services:app",
         "portal": "fleet.commands.portal:app",
         "notices": "fleet.commands.notices:app",
+        "spot-check": "fleet.commands.spot_check:app",
         "config": "fleet.commands.config:app",
         "audit": "fleet.commands.audit:app",
         "browser": "fleet.commands.browser:app",
@@ -65,6 +67,10 @@ def _options(
 ) -> None:
     # Files made here are private from their first byte, whatever the caller's umask.
     os.umask(0o077)
+    try:
+        wipe_left_over()
+    except FleetError as error:
+        complain([str(error)])
 
 
 def _forbid_core_dumps() -> None:

@@ -59,6 +59,12 @@ class WorkerError(FleetError):
         self.worker = worker
 
 
+class SignInError(FleetError):
+    """The person at the desk did not sign in, or is somebody else; they must sign in. Nothing was stored."""
+
+    exit_code = 3
+
+
 class BrowserMissingError(FleetError):
     """No usable browser on this machine; an administrator must install one."""
 

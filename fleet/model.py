@@ -58,7 +58,8 @@ class Outcome(StrEnum):
     @property
     def is_changed(self) -> bool:
         """Return True if something was changed at the service, as Ansible counts it."""
-        return self in (Outcome.OPTED_OUT, Outcome.SUBMITTED, Outcome.WOULD_OPT_OUT)
+        # Of `submitted`, a run only finds the record: people send the request.
+        return self in (Outcome.OPTED_OUT, Outcome.WOULD_OPT_OUT)
 
     @property
     def exit_code(self) -> int:
@@ -124,7 +125,7 @@ OUTCOME_MEANING: dict[Outcome, str] = {
     Outcome.OPTED_OUT: "set, the page loaded again, and read back as opted out",
     Outcome.WOULD_OPT_OUT: "check mode: read as opted in; a run without `--check` would set it",
     Outcome.NOT_OFFERED: "the page says that this account does not have the control",
-    Outcome.SUBMITTED: "a request was sent and the service confirmed it (no recipe does this yet)",
+    Outcome.SUBMITTED: "the organization sent its request, and the service confirmed it (`fleet services submitted`)",
     Outcome.ATTESTED: "the employee says that they did it, and no page was read; 0 where `attestation` accepts it",
     Outcome.WAIVED: "an agreed exception is in force",
     Outcome.NO_MANDATE: "the mandate is missing, expired, revoked or does not cover the service; not touched",
@@ -167,6 +168,7 @@ class Reason(StrEnum):
     MANDATE_MISSES_CONTROL = "mandate_misses_control"
     MANDATE_TOO_WEAK = "mandate_too_weak"
     MANDATES_UNREADABLE = "mandates_unreadable"
+    ANSWERS_UNREADABLE = "answers_unreadable"
     CLOSED = "closed"
     REVOCATIONS_UNREADABLE = "revocations_unreadable"
     # not_permitted
@@ -176,6 +178,9 @@ class Reason(StrEnum):
     PERSONAL_SESSION = "personal_session"
     # employee_needed
     PROFILE_UNKNOWN = "profile_unknown"
+    EMPLOYEE_SIGNS = "employee_signs"
+    # admin_needed
+    ORGANIZATION_SIGNS = "organization_signs"
     # sign_in_needed
     NO_SESSION = "no_session"
     SIGNED_OUT = "signed_out"
@@ -244,6 +249,13 @@ class ControlKind(StrEnum):
     SWITCH = "switch"
     CHECKBOX = "checkbox"
     RADIO = "radio"
+
+
+class RequestKind(StrEnum):
+    """What a request is that a person signs and sends: a form at the service, or a letter to it."""
+
+    FORM = "form"
+    LETTER = "letter"
 
 
 @dataclass(frozen=True)

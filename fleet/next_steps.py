@@ -31,11 +31,25 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NO_MANDATE,
         Reason.MANDATES_UNREADABLE,
     ): "Administrator: run 'fleet mandates list' to see why given mandates cannot be read.",
+    (
+        Outcome.NO_MANDATE,
+        Reason.ANSWERS_UNREADABLE,
+    ): "Administrator: run 'fleet mandates list' to see why the answers of {employee} cannot be read.",
     (Outcome.NO_MANDATE, Reason.CLOSED): "Leave the account alone: {employee} is not asked again.",
     (
         Outcome.EMPLOYEE_NEEDED,
         Reason.PROFILE_UNKNOWN,
     ): "Ask {employee} for their {service} profile: they enter it in the portal, or add it to the inventory.",
+    (
+        Outcome.EMPLOYEE_NEEDED,
+        Reason.EMPLOYEE_SIGNS,
+    ): "Ask {employee} to sign and send this request to {service}: the portal shows the address, the choices and the "
+    "text.",
+    (
+        Outcome.ADMIN_NEEDED,
+        Reason.ORGANIZATION_SIGNS,
+    ): "Administrator: send the organization's request to {service}, then record its confirmation with "
+    "'fleet services submitted'.",
     (
         Outcome.NO_MANDATE,
         Reason.REVOCATIONS_UNREADABLE,
@@ -55,7 +69,10 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Reason.PERSONAL_SESSION,
     ): "Ask {employee} to opt out in person, or allow personal sessions for {service} in fleet.yml "
     "(personal_sessions).",
-    (Outcome.SIGN_IN_NEEDED, Reason.NO_SESSION): "Ask {employee} to sign in to {service}, then import that session.",
+    (
+        Outcome.SIGN_IN_NEEDED,
+        Reason.NO_SESSION,
+    ): "Ask {employee} to sign in to {service} with 'fleet sessions capture'.",
     (Outcome.CHALLENGED, Reason.CAPTCHA): "Ask {employee} to sign in to {service} and solve the CAPTCHA in person.",
     (Outcome.CHALLENGED, Reason.CODE): "Ask {employee} to sign in to {service} and enter the code it sent.",
     (Outcome.CHALLENGED, Reason.DEVICE_APPROVAL): "Ask {employee} to approve the sign-in to {service} on their device.",
@@ -128,7 +145,7 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (
         Outcome.ERROR,
         Reason.SESSION_UNREADABLE,
-    ): "Pass the identity that decrypts {employee}'s session (--identity), or import the session again.",
+    ): "Pass the identity that decrypts {employee}'s session (--identity), or capture the session again.",
     (Outcome.ERROR, Reason.NETWORK): "Check the network connection to {service}, then run again.",
     (
         Outcome.ERROR,
@@ -163,12 +180,12 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     (
         Outcome.UNKNOWN,
         Reason.OTHER_PERSON,
-    ): "Ask {employee} to sign in with their own {service} account, import that session, and run again to read the "
-    "setting.",
+    ): "Ask {employee} to sign in with their own {service} account (fleet sessions capture), then run again to read "
+    "the setting.",
     (
         Outcome.UNKNOWN,
         Reason.SIGNED_OUT,
-    ): "Ask {employee} to sign in to {service} again, import the new session, and run again to read the setting.",
+    ): "Ask {employee} to sign in to {service} again (fleet sessions capture), then run again to read the setting.",
     **{
         (
             Outcome.UNKNOWN,
@@ -181,16 +198,16 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
 _BY_OUTCOME: dict[Outcome, str] = {
     Outcome.WOULD_OPT_OUT: "Run again without --check to opt {employee} out.",
     Outcome.NOT_OFFERED: "{service} does not offer this control to {employee}. Ask {employee} to confirm it once.",
-    Outcome.SUBMITTED: "Track {service}'s reply to {employee}'s request.",
+    Outcome.SUBMITTED: "Track {service}'s reply to the request.",
     Outcome.ATTESTED: "Administrator: accept {employee}'s statement about {service} in fleet.yml (attestation).",
     Outcome.NO_MANDATE: "Ask {employee} for a mandate that covers {service}.",
     Outcome.NOT_PERMITTED: "Administrator: accept the risk in fleet.yml (terms_accepted), or ask {employee} to opt "
     "out in person.",
     Outcome.ADMIN_NEEDED: "The administrator of {service} must switch this off for the whole organization.",
     Outcome.EMPLOYEE_NEEDED: "Ask {employee} to do it at {service}: only the employee can.",
-    Outcome.SIGN_IN_NEEDED: "Ask {employee} to sign in to {service} again, then import the new session.",
+    Outcome.SIGN_IN_NEEDED: "Ask {employee} to sign in to {service} again with 'fleet sessions capture'.",
     Outcome.CHALLENGED: "Ask {employee} to sign in to {service} in person and complete its challenge.",
-    Outcome.WRONG_ACCOUNT: "Ask {employee} to sign in with their own {service} account, then import that session.",
+    Outcome.WRONG_ACCOUNT: "Ask {employee} to sign in with their own {service} account (fleet sessions capture).",
     Outcome.PAGE_CHANGED: "Recipe author: the page of {service} does not match the recipe.",
     Outcome.NOT_SAVED: "Ask {employee} to check the setting: {service} did not keep the change. If this persists, "
     "tell the recipe author.",

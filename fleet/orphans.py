@@ -23,9 +23,11 @@ WORKER = "worker-"
 """Prefix of a worker's folder name."""
 AGENT = "agent-"
 """Prefix of the folder in which the agent of a play without `fleet run` listens."""
+SIGN_IN = "fleet-desk-"
+"""Prefix of the folder with the browser profile of a sign-in."""
 _BORN = "."
 """Prefix of a folder name until the folder is locked."""
-_HELD = (PLAY, WORKER, AGENT)
+_HELD = (PLAY, WORKER, AGENT, SIGN_IN)
 _BORN_HELD = tuple(_BORN + name for name in _HELD)
 _STARTING = 60.0
 """Seconds that a folder may exist before it is locked."""
@@ -63,6 +65,11 @@ def reap(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def is_named_by_a_process(folder: Path) -> bool:
+    """Return True while a process of ours, except this one, names `folder` in its command line."""
+    return next(_processes_of(folder), None) is not None
+
+
 def sweep(runtime: Path) -> None:
     """Reap the folders in the runtime folder whose run or play no longer exists."""
     for folder in runtime.iterdir():
@@ -73,7 +80,10 @@ def sweep(runtime: Path) -> None:
 def _is_stale(folder: Path) -> bool:
     try:
         is_unheld_at_first = folder.name.startswith(_BORN_HELD) or RUN_ID.fullmatch(folder.name)
-        is_young = time.time() - folder.stat().st_mtime < _STARTING
+        info = folder.stat()
+        if info.st_uid != os.getuid():
+            return False
+        is_young = time.time() - info.st_mtime < _STARTING
         if folder.name.startswith(_HELD) or (is_unheld_at_first and not is_young):
             return not is_held(folder)
     except OSError:

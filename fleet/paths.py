@@ -341,14 +341,29 @@ class StateDir:
         return self.root / "notices"
 
     @property
+    def submissions(self) -> Path:
+        """Requests of the organization's own that services confirmed, one file each."""
+        return self.root / "submissions"
+
+    @property
+    def appointments(self) -> Path:
+        """Open appointments at the desk, one file per employee."""
+        return self.root / "appointments"
+
+    @property
+    def spot_checks(self) -> Path:
+        """Who was drawn for the spot check that is open, one file per employee."""
+        return self.root / "spot_checks"
+
+    @property
     def former_names(self) -> Path:
         """Which names employees had before, one file per employee."""
         return self.root / "former-names"
 
     @property
     def by_employee(self) -> tuple[Path, ...]:
-        """The folders with one JSON file per employee, whose name it has: what they said, gave and were sent."""
-        return self.attestations, self.mandates, self.notices
+        """The folders with one JSON file per employee, whose name it has: what they said, gave, were sent and asked."""
+        return self.attestations, self.mandates, self.notices, self.appointments, self.spot_checks
 
     @property
     def portal(self) -> Path:
@@ -369,7 +384,8 @@ class StateDir:
     def _folders(self) -> tuple[Path, ...]:
         return (
             *(self.sessions, self.audit.root, self.evidence, self.runs),
-            *(self.revocations, self.stopped_services, *self.by_employee, self.former_names, self.portal),
+            *(self.revocations, self.stopped_services, self.submissions),
+            *(*self.by_employee, self.former_names, self.portal),
         )
 
     def create(self, *, rehearsal: bool = False) -> None:
@@ -416,8 +432,10 @@ class StateDir:
         except OSError:
             return True  # an unreadable folder may hold something
 
-    def check(self, *, rehearsal: bool = False) -> None:
+    def check(self, *, rehearsal: bool = False, to_write: bool = True) -> None:
         """Refuse a state directory that is missing, of the other kind, not ours, open to others, or not writable.
+
+        A copy to read (`to_write` False) need not be writable.
 
         Raises InputError with the command that fixes it. Creates nothing.
         """
@@ -435,5 +453,5 @@ class StateDir:
             is_made = is_there(folder)
             if is_made:
                 require_private(folder)
-            if not os.access(folder if is_made else self.root, os.W_OK | os.X_OK):
+            if to_write and not os.access(folder if is_made else self.root, os.W_OK | os.X_OK):
                 raise InputError(f"{folder} is not writable; fix its mode (chmod 700 {folder}) and run again.")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests import commands, listings
 from tests.sizes import only_at_full_size
 
 pytest_plugins = ["pytester"]
@@ -27,6 +28,7 @@ OBEYING_MODES = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
 os.umask(0o022)
 # A shell that starts the tests in the background makes them and their child processes ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+commands.fork_what_is_started()
 os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(Path(__file__).with_name("node.sh")))
 
 
@@ -61,6 +63,18 @@ def no_traces() -> Iterator[None]:
     """Isolate each test from the global state left by others, so that their order does not matter."""
     with as_it_was():
         yield
+
+
+@pytest.fixture
+def same_inventories(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start Ansible once for the same inventory, for modules whose subject is what comes after the reading."""
+    from fleet.inventory import read
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "listings"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setattr(read, "_list_hosts", listings.remembering(folder, read._list_hosts))
+    monkeypatch.setattr(listings, "folder", folder)
 
 
 @pytest.fixture(autouse=True)

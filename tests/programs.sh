@@ -8,6 +8,8 @@ command -v tinyproxy >/dev/null || need tinyproxy-bin
 ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || need faketime
 command -v systemd-analyze >/dev/null || need systemd
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || need chromium
+command -v Xvfb >/dev/null || need xvfb
+command -v xdotool >/dev/null || need xdotool
 command -v certutil >/dev/null || need libnss3-tools
 command -v shellcheck >/dev/null || need shellcheck
 command -v ssh >/dev/null || need openssh-client

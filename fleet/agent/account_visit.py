@@ -187,7 +187,7 @@ class AccountVisit:
         ground.breaker.observe(service, self._employee.name, troubles)
 
     async def permit(self, control: str) -> Reason | None:
-        """Check service and mandate again just before the click: a stop, a revocation or an expiry counts."""
+        """Check service and mandate again just before the click: a stop, a revocation or a closing counts at once."""
         ground, service = self._ground, self._recipe.service
         found = ground.gates.authority(self._employee, service, control)
         if isinstance(found, MandateInForce):
@@ -212,13 +212,16 @@ class AccountVisit:
         )
 
     async def finish(self, finding: ControlResult) -> None:
-        """Record the control's outcome. A reading supersedes what the employee said before it."""
+        """Record the control's outcome. A reading supersedes an attestation; what was closed stays closed."""
         self._outcomes.append(finding.outcome)
         if finding.before is not None or finding.after is not None:
             # First: a crash in between asks the employee again, but never claims what a later reading contradicts.
             # No thread: what is awaited before the record may be canceled, and then the reading would be lost.
             with contextlib.suppress(InputError):  # a file that cannot be read counts for nothing
-                self._ground.gates.attestations.remove(self._employee.name, self._recipe.service, finding.control)
+                about = self._employee.name, self._recipe.service, finding.control
+                said = self._ground.gates.attestations.find(*about)
+                if said is not None and not said.is_closed:
+                    self._ground.gates.attestations.remove(*about)
         picture = self._keep(finding.control, EvidenceKind.AFTER, finding.picture)
         label = self._keep(finding.control, EvidenceKind.LABEL, finding.label.encode() if finding.label else None)
         await self._ground.recorder.finish(

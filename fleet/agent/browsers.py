@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from fleet.browser.engine import Engine
-from fleet.browser.find_browser import find_browser
+from fleet.browser.find_browser import BrowserProgram, find_browser
 from fleet.browser.network import Network
 from fleet.plan.plan import require_sandbox
 from fleet.recipes.recipe import Recipe
@@ -25,18 +25,31 @@ def proxied_hosts(network: Network, recipes: Iterable[Recipe]) -> list[str]:
 
 
 async def open_engine(
-    network: Network, proxied: Iterable[str], *, sandbox: bool, live: bool, credentials: bytes | None = None
+    network: Network,
+    proxied: Iterable[str],
+    *,
+    sandbox: bool,
+    live: bool,
+    credentials: bytes | None = None,
+    program: BrowserProgram | None = None,
+    is_visible: bool = False,
 ) -> Engine:
     """Return the browser engine of this machine; no browser is started yet.
 
-    `credentials` are the proxy's; None reads them from its file.
+    `credentials` are the proxy's; None reads them from its file. Without a `program`, it is the one that runs use.
 
     Raises FleetError if no browser is found, if the proxy is unusable, or if live services would be visited without a
     sandbox that was asked for.
     """
     if live:
         require_sandbox(sandbox)
-    engine = Engine(find_browser(), network, sandbox=is_in_sandbox(sandbox), credentials=credentials)
+    engine = Engine(
+        program or find_browser(),
+        network,
+        sandbox=is_in_sandbox(sandbox),
+        credentials=credentials,
+        is_visible=is_visible,
+    )
     if engine.upstream is not None:
         for host in proxied:
             await engine.upstream.require(host)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -21,6 +20,7 @@ from fleet.audit import records
 from fleet.audit.close_run import close_open_run
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import PATIENCE, AuditLog
+from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subjects
 from fleet.audit.run_state import RunState
 from fleet.browser.engine import Engine
@@ -150,8 +150,7 @@ class Run:
             await recorder.write(
                 records.RUN_STARTED,
                 version=__version__,
-                operator=os.getuid(),
-                operator_claimed=spec.claimed_operator,
+                **Operator(spec.claimed_operator).fields,
                 check=spec.check,
                 resumes=spec.resumes,
                 rehearsal=rehearsal,

@@ -60,9 +60,11 @@ class CurrentState:
     def could_not_look(self) -> bool:
         """Return True if the last run read nothing here although the control is not done: it may have drifted.
 
-        An attested control has no page to read.
+        An attested control has no page to read, nor has a form or a letter.
         """
-        return not self.outcome.is_done and self.outcome is not Outcome.ATTESTED and self.read != self.last
+        if self.outcome is Outcome.ATTESTED or self.reason in (Reason.EMPLOYEE_SIGNS, Reason.ORGANIZATION_SIGNS):
+            return False
+        return not self.outcome.is_done and self.read != self.last
 
 
 _FORGETS = {Outcome.UNKNOWN, Outcome.NOT_OFFERED}

@@ -25,8 +25,12 @@ _KINDS = {
     records.CONTROL_ATTESTED: ("iam", "info"),
     records.CONTROL_CLOSED: ("iam", "info"),
     records.NOTICE_SENT: ("iam", "info"),
+    records.NAMES_SHOWN: ("iam", "info"),
     records.SERVICE_STOPPED: ("configuration", "change"),
     records.SERVICE_STARTED: ("configuration", "change"),
+    records.SUBMISSION_RECORDED: ("configuration", "info"),
+    records.SPOT_CHECK_DRAWN: ("iam", "info"),
+    records.SPOT_CHECK_ENDED: ("iam", "info"),
 }
 """`event.category` and `event.type`, in ECS's allowed values; everything else is (configuration, info)."""
 _SAID = {*records.COMMON, "subject", "operator", "outcome", "reason", "duration_ms"}

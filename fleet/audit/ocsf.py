@@ -37,6 +37,7 @@ _CLASSES = {
     records.NOTICE_SENT: (_ENTITY, 2),  # Read
     records.SERVICE_STOPPED: (_APPLICATION, 8),  # Update
     records.SERVICE_STARTED: (_APPLICATION, 8),  # Update
+    records.SUBMISSION_RECORDED: (_APPLICATION, 8),  # Update
     records.LOG_KEY_ROTATED: (_APPLICATION, 8),  # Update
 }
 """Class and activity; everything else is (Application Lifecycle, Other)."""

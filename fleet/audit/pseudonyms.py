@@ -6,6 +6,7 @@ them, and the log is still complete.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -14,6 +15,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from fleet.errors import AuditError
 from fleet.paths import is_there
@@ -75,7 +77,7 @@ class Subjects:
                     " ON CONFLICT (employee) DO UPDATE SET locale = excluded.locale",
                     rows,
                 )
-            known = dict(self._rows())
+            known = dict(_rows(self._database))
         except sqlite3.Error as error:
             raise _cannot_be_written(error) from None
         return {name: known[name] for name in locales}
@@ -136,19 +138,20 @@ class Subjects:
 
     def everybody(self) -> dict[str, Subject]:
         """Return all subjects, by employee."""
-        return dict(self._rows())
+        return dict(_rows(self._database))
 
     def close(self) -> None:
         """Close the store."""
         self._database.close()
 
-    def _rows(self) -> Iterator[tuple[str, Subject]]:
-        try:
-            rows = self._database.execute("SELECT employee, pseudonym, key, locale FROM subjects").fetchall()
-        except sqlite3.Error as error:
-            raise _cannot_be_read(error) from None
-        for name, *subject in rows:
-            yield name, Subject(*subject)
+
+def _rows(database: sqlite3.Connection) -> Iterator[tuple[str, Subject]]:
+    try:
+        rows = database.execute("SELECT employee, pseudonym, key, locale FROM subjects").fetchall()
+    except sqlite3.Error as error:
+        raise _cannot_be_read(error) from None
+    for name, *subject in rows:
+        yield name, Subject(*subject)
 
 
 def _cannot_be_read(error: sqlite3.Error) -> AuditError:
@@ -160,14 +163,17 @@ def _cannot_be_written(error: sqlite3.Error) -> AuditError:
 
 
 def known_subjects(path: Path) -> dict[str, Subject]:
-    """Return all subjects by employee; empty if there is no store yet. Raises AuditError if it cannot be read."""
-    if not is_there(path):
+    """Return all subjects by employee; empty if there is no store yet. Raises AuditError if it cannot be read.
+
+    Writes nothing: the store may be a copy that this user can only read.
+    """
+    if not is_there(path) or not path.stat().st_size:  # created a moment ago
         return {}
-    subjects = Subjects(path)
     try:
-        return subjects.everybody()
-    finally:
-        subjects.close()
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+            return dict(_rows(database))
+    except sqlite3.Error as error:
+        raise _cannot_be_read(error) from None
 
 
 def known_names(path: Path) -> dict[str, str]:

@@ -41,8 +41,12 @@ CONTROL_ATTESTED: Final = "control.attested"
 CONTROL_CLOSED: Final = "control.closed"
 MANDATE_GIVEN: Final = "mandate.given"
 NOTICE_SENT: Final = "notice.sent"
+NAMES_SHOWN: Final = "names.shown"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_STARTED: Final = "service.started"
+SUBMISSION_RECORDED: Final = "submission.recorded"
+SPOT_CHECK_DRAWN: Final = "spot_check.drawn"
+SPOT_CHECK_ENDED: Final = "spot_check.ended"
 
 COMMON_ORDER: Final = ("v", "seq", "at", "monotonic_ms", "event", "run")
 COMMON: Final = frozenset(COMMON_ORDER)
@@ -114,13 +118,14 @@ _COMMON_KINDS: Final[dict[str, FieldCheck]] = {
     "event": _text,
     "run": _text_or_none,
 }
+_OPERATOR: Final[dict[str, FieldCheck]] = {"operator": _number, "operator_claimed": _text_or_none}
+"""Who did it: the operating system's user, and the name that sudo or AWX gives."""
 _CONTROL: Final[dict[str, FieldCheck]] = {"subject": _text, "service": _text_or_none, "control": _text_or_none}
 
 FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
     RUN_STARTED: {
         "version": _text,
-        "operator": _number,
-        "operator_claimed": _text_or_none,
+        **_OPERATOR,
         "check": _flag,
         "resumes": _text_or_none,
         "rehearsal": _flag,
@@ -166,17 +171,11 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
     },
     RUN_FINISHED: {"counts": _counts, "stopped": _reason, "exit_code": _number},
     LOG_RECOVERED: {"bytes": _number_or_none, "sha256": _text_or_none, "unsigned": _number},
-    LOG_HEARTBEAT: {"operator": _number},
-    LOG_KEY_ROTATED: {"operator": _number, "vkey": _text},
-    LOG_PRUNED: {"operator": _number, "before": _number, "keys": _texts},
-    SUBJECT_ERASED: {"operator": _number, "subject": _text_or_none, "sessions": _number, "evidence": _number},
-    EMPLOYEE_RENAMED: {
-        "operator": _number,
-        "operator_claimed": _text_or_none,
-        "subject": _text,
-        "old_hmac": _text,
-        "new_hmac": _text,
-    },
+    LOG_HEARTBEAT: _OPERATOR,
+    LOG_KEY_ROTATED: {**_OPERATOR, "vkey": _text},
+    LOG_PRUNED: {**_OPERATOR, "before": _number, "keys": _texts},
+    SUBJECT_ERASED: {**_OPERATOR, "subject": _text_or_none, "sessions": _number, "evidence": _number},
+    EMPLOYEE_RENAMED: {**_OPERATOR, "subject": _text, "old_hmac": _text, "new_hmac": _text},
     MANDATE_MET: {
         "subject": _text,
         "mandate_hmac": _text,
@@ -193,23 +192,18 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "reference_hmac": _text_or_none,
         "revoked_on": _day,
     },
-    MANDATE_RENEWED: {
-        "operator": _number,
-        "operator_claimed": _text_or_none,
-        "subject": _text_or_none,
-        "reference_hmac": _text_or_none,
-    },
+    MANDATE_RENEWED: {**_OPERATOR, "subject": _text_or_none, "reference_hmac": _text_or_none},
     CONTROL_ATTESTED: {
         **_CONTROL,
-        "operator": _number,
+        **_OPERATOR,
         "said": frozenset({Reason.SWITCHED, Reason.WAS_OFF, Reason.SENT, None}).__contains__,
         "attested_on": _day,
         "assurance": _text,
     },
-    CONTROL_CLOSED: {**_CONTROL, "operator": _number, "closed_on": _day},
+    CONTROL_CLOSED: {**_CONTROL, **_OPERATOR, "closed_on": _day},
     MANDATE_GIVEN: {
         "subject": _text,
-        "operator": _number,
+        **_OPERATOR,
         "mandate_hmac": _text,
         "controls": _texts,
         "granted_on": _day,
@@ -222,7 +216,8 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "text_version": _text,
         "language": _text,
     },
-    NOTICE_SENT: {"subject": _text, "operator": _number, "kind": _text, "sent_on": _day},
+    NOTICE_SENT: {"subject": _text, **_OPERATOR, "kind": _text, "sent_on": _day},
+    NAMES_SHOWN: {**_OPERATOR, "command": _text, "subject": _text_or_none, "people": _number},
     SERVICE_STOPPED: {
         "operator": _number_or_none,
         "operator_claimed": _text_or_none,
@@ -230,12 +225,16 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "reference": _text_or_none,
         "stopped_on": _day,
     },
-    SERVICE_STARTED: {
-        "operator": _number,
-        "operator_claimed": _text_or_none,
+    SERVICE_STARTED: {**_OPERATOR, "service": _text, "reference": _text},
+    SUBMISSION_RECORDED: {
+        **_OPERATOR,
         "service": _text,
-        "reference": _text,
+        "control": _text_or_none,
+        "confirmation_sha256": _text,
+        "reference": _text_or_none,
     },
+    SPOT_CHECK_DRAWN: {**_OPERATOR, "among": _number, "drawn": _number},
+    SPOT_CHECK_ENDED: {**_OPERATOR, "checked": _number, "wrong": _number},
 }
 """The allow-list: exactly which fields each event has besides the common ones, and the values that each field
 allows."""
@@ -249,6 +248,16 @@ ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
     4: {
         RUN_STARTED: {"closed_accepted": False, "assurance_required": None},
         CONTROL_INTENDED: {"assurance": None},
+    },
+    5: {
+        LOG_HEARTBEAT: {"operator_claimed": None},
+        LOG_KEY_ROTATED: {"operator_claimed": None},
+        LOG_PRUNED: {"operator_claimed": None},
+        SUBJECT_ERASED: {"operator_claimed": None},
+        CONTROL_ATTESTED: {"operator_claimed": None},
+        CONTROL_CLOSED: {"operator_claimed": None},
+        MANDATE_GIVEN: {"operator_claimed": None},
+        NOTICE_SENT: {"operator_claimed": None},
     },
 }
 """Fields that each version added to existing events, with the value used when reading older records."""

@@ -47,6 +47,8 @@ class SignedBy:
     expires_at: datetime
     key: dict[str, str]
     """The public key that signed it (a JWK, its required members only)."""
+    claims: tuple[str, ...] = ()
+    """Names of its claims, in order."""
 
     @property
     def assurance(self) -> Assurance:
@@ -97,7 +99,7 @@ def check(
     begins = _time(claims, "nbf")
     if begins is not None and begins > (now or datetime.now(UTC)) + TOLERANCE:
         raise TokenRefused("id_token: nbf is in the future")
-    return SignedBy(subject, signed_at, _time(claims, "auth_time"), expires, key)
+    return SignedBy(subject, signed_at, _time(claims, "auth_time"), expires, key, tuple(sorted(claims)))
 
 
 def _signed_part(token: str, keys: Iterable[Mapping[str, Any]]) -> tuple[dict[str, str], bytes]:

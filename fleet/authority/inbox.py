@@ -36,7 +36,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 REVOCATION = "revoke-"
 """Start of a revocation's file name, so that a run reads these files alone before each click."""
 _NOT_OURS = "its name is not one that the portal gives"
-_NAME = re.compile(r"(attest|close|mandate|revoke)-[0-9a-f]{32}\.json")
+_NAME = re.compile(r"(appointment|attest|close|mandate|revoke|spot_check)-[0-9a-f]{32}\.json")
 
 
 class _Act(BaseModel):
@@ -79,7 +79,21 @@ class RevokeAct(_Act):
     act: Literal["revoke"]
 
 
-Act = AttestAct | CloseAct | MandateAct | RevokeAct
+class AppointmentAct(_Act):
+    """The employee asks to do it together at the desk, or withdraws that."""
+
+    act: Literal["appointment"]
+    is_wanted: Annotated[bool, Field(strict=True)]
+
+
+class SpotCheckAct(_Act):
+    """The employee, who was drawn for a spot check, is coming to the desk, or is not."""
+
+    act: Literal["spot_check"]
+    is_coming: Annotated[bool, Field(strict=True)]
+
+
+Act = AttestAct | CloseAct | MandateAct | RevokeAct | AppointmentAct | SpotCheckAct
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """One file of the inbox; `fleet portal schema` prints its JSON Schema."""
 

@@ -65,17 +65,19 @@ class PersonFiles(Generic[Content]):
         if content is not None:
             self.put(content.model_copy(update={"employee": name}))
 
-    def remove(self, employee: str) -> None:
-        """Delete an employee's file, if there is one. Raises OSError."""
-        path = self._path(employee)
-        if look(path) is not None:
-            path.unlink()
-            sync_folder(self.folder)
-
     def put(self, content: Content) -> None:
         """Store a file in place of what was there; durable on return. Raises OSError."""
         make_private_dir(self.folder)
         write_private(self._path(content.employee), content.model_dump_json(indent=1).encode(), durable=True)
+
+    def remove(self, employee: str) -> bool:
+        """Delete an employee's file; durable on return. False if there is none. Raises InputError, OSError."""
+        path = self._path(employee)
+        if look(path) is None:
+            return False
+        path.unlink(missing_ok=True)
+        sync_folder(self.folder)
+        return True
 
     def _path(self, employee: str) -> Path:
         if not SAFE_NAME.fullmatch(employee):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from functools import partial
+from typing import Any
 
 from playwright.async_api import Browser, Playwright
 from playwright.async_api import Error as PlaywrightError
@@ -54,14 +56,39 @@ _CONFINED = (
 )
 
 
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "FONTCONFIG_PATH", "LD_LIBRARY_PATH")
+"""What a browser gets of the environment: proxy variables and debugging switches must not reach it."""
+_DISPLAY = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY")
+
+
+def launch_options(
+    program: BrowserProgram, confining: list[str], *, sandbox: bool, is_visible: bool = False
+) -> dict[str, Any]:
+    """Return Playwright's options for starting a confined and quiet browser, with a window if it is visible."""
+    kept = (*_ENVIRONMENT, *(_DISPLAY if is_visible else ()))
+    environment = {key: os.environ[key] for key in kept if key in os.environ}
+    return {
+        "executable_path": program.path,
+        "headless": not is_visible,
+        "args": [*_QUIET, *_CONFINED, *confining],
+        "chromium_sandbox": sandbox,
+        "handle_sigint": False,
+        "handle_sigterm": False,
+        "handle_sighup": False,
+        # A picture of its memory after a crash; a browser with windows has it in the home folder by default.
+        "env": {**environment, "BREAKPAD_DUMP_LOCATION": tempfile.gettempdir()},
+        "timeout": START_WITHIN * 1000,
+    }
+
+
 class Chromium:
     """One browser that reaches a fixed set of hosts and no others, restarted if it crashes."""
 
-    def __init__(self, program: BrowserProgram, confining: list[str], *, sandbox: bool) -> None:
+    def __init__(
+        self, program: BrowserProgram, confining: list[str], *, sandbox: bool, is_visible: bool = False
+    ) -> None:
         """`confining` are the arguments that limit it to its hosts (network.py)."""
-        self._program = program
-        self._arguments = [*_QUIET, *_CONFINED, *confining]
-        self._sandbox = sandbox
+        self._options = launch_options(program, confining, sandbox=sandbox, is_visible=is_visible)
         self._browser: Browser | None = None
         self._launching = asyncio.Lock()
         self._launches = 0
@@ -76,20 +103,8 @@ class Chromium:
             if self._launches > MAX_RESTARTS:
                 raise BrowserGone(f"the browser crashed {self._launches} times")
             self._launches += 1
-            # Proxy variables and debugging switches must not reach the browser.
-            kept = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "FONTCONFIG_PATH", "LD_LIBRARY_PATH")
-            launching = playwright.chromium.launch(
-                executable_path=self._program.path,
-                headless=True,
-                args=self._arguments,
-                chromium_sandbox=self._sandbox,
-                handle_sigint=False,
-                handle_sigterm=False,
-                handle_sighup=False,
-                env={key: os.environ[key] for key in kept if key in os.environ},
-                timeout=START_WITHIN * 1000,
-            )
             try:
+                launching = playwright.chromium.launch(**self._options)
                 self._browser = await asyncio.wait_for(launching, START_WITHIN + PROBE_WITHIN)
             except TimeoutError as error:
                 self._is_hung = True

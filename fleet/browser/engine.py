@@ -8,16 +8,18 @@ import resource
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import psutil
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
-from fleet.browser.chromium import START_WITHIN, Chromium
+from fleet.browser.chromium import START_WITHIN, Chromium, launch_options
 from fleet.browser.find_browser import BrowserProgram
 from fleet.browser.liveness import BrowserGone, end, unless_gone
 from fleet.browser.network import Network
+from fleet.browser.profile_state import profile_state
 from fleet.browser.proxy import Upstream
 from fleet.browser.relay import Relay
 from fleet.browser.tab import Tab
@@ -41,12 +43,21 @@ class Engine:
     """
 
     def __init__(
-        self, program: BrowserProgram, network: Network, *, sandbox: bool, credentials: bytes | None = None
+        self,
+        program: BrowserProgram,
+        network: Network,
+        *,
+        sandbox: bool,
+        credentials: bytes | None = None,
+        is_visible: bool = False,
     ) -> None:
         """`credentials` are `user:password` for the proxy; None reads them from the proxy's file.
 
+        A visible browser has windows, for which this machine needs a display.
+
         Raises InputError if the file cannot be read.
         """
+        self._is_visible = is_visible
         self._program = program
         self._network = network
         self._sandbox = sandbox
@@ -62,16 +73,23 @@ class Engine:
     async def _launched(self, hosts: frozenset[str]) -> tuple[Browser, asyncio.Future[None]]:
         """Return the browser that reaches `hosts`, and a future that completes when the browser is gone."""
         async with self._starting:
-            if self._driver is not None and not _is_alive(self._driver):
-                self._end_all()
-            if self._playwright is None:
-                await self._start_driver()
+            playwright = await self._running()
             if hosts not in self._chromiums:
                 arguments = self._network.arguments(hosts, await self._relay(hosts))
-                self._chromiums[hosts] = Chromium(self._program, arguments, sandbox=self._sandbox)
-            chromium, playwright = self._chromiums[hosts], self._playwright
-        assert playwright is not None
+                self._chromiums[hosts] = Chromium(
+                    self._program, arguments, sandbox=self._sandbox, is_visible=self._is_visible
+                )
+            chromium = self._chromiums[hosts]
         return await chromium.launched(playwright), chromium.gone
+
+    async def _running(self) -> Playwright:
+        """Return Playwright with a living driver."""
+        if self._driver is not None and not _is_alive(self._driver):
+            self._end_all()
+        if self._playwright is None:
+            await self._start_driver()
+        assert self._playwright is not None
+        return self._playwright
 
     async def _start_driver(self) -> None:
         """Start Playwright's driver, the process that starts the browsers."""
@@ -126,6 +144,16 @@ class Engine:
                 await _close(page.context)
         except PlaywrightError as error:
             raise BrowserGone("it gave no page") from error
+
+    async def profile_state(self, folder: Path, hosts: Collection[str], session: SessionParts) -> dict[str, Any]:
+        """Return the storage state of a browser's profile folder; see profile_state.py.
+
+        Raises BrowserGone if the browser does not start on it.
+        """
+        async with self._starting:
+            playwright = await self._running()
+        options = launch_options(self._program, Network().arguments(()), sandbox=self._sandbox)
+        return await profile_state(playwright, folder, options, hosts, session)
 
     @asynccontextmanager
     async def tab(

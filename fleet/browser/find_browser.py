@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -35,6 +36,7 @@ _APPLICATIONS = (
 )
 _PACKAGE = "chromium-headless-shell"
 _MISSING = "No browser was found; run 'fleet browser install', or name one with FLEET_BROWSER."
+_NO_WINDOW = "A sign-in needs Google Chrome, Chromium or Microsoft Edge; install one, or name one with FLEET_BROWSER."
 _NOT_INSTALLED = (
     "No browser could be installed; install Debian's package chromium-headless-shell, Google Chrome, Chromium or "
     "Microsoft Edge, or name one with FLEET_BROWSER."
@@ -67,23 +69,52 @@ def find_browser() -> BrowserProgram:
 
     Raises BrowserMissingError, in one sentence that says what to install.
     """
-    named = os.environ.get("FLEET_BROWSER")
-    if named:
-        path = shutil.which(named)
-        if path is None:
-            raise BrowserMissingError(f"FLEET_BROWSER names {named}, which is not a program here; mend or unset it.")
-        return BrowserProgram(Path(path), Path(named).name)
+    named = _named()
+    if named is not None:
+        return named
     own = _playwright_headless_shell()
     if own is not None:
         return BrowserProgram(own, "Playwright's headless shell")
+    found = next(_installed(), None)
+    if found is None:
+        raise BrowserMissingError(_MISSING)
+    return found
+
+
+def find_window_browser() -> BrowserProgram:
+    """Return the installed Chrome, Chromium or Edge, which has windows; FLEET_BROWSER overrides the search.
+
+    Raises BrowserMissingError, also if FLEET_BROWSER names a program without windows.
+    """
+    named = _named()
+    found = named or next((one for one in _installed() if not one.is_headless_shell), None)
+    if found is None:
+        raise BrowserMissingError(_NO_WINDOW)
+    if found.is_headless_shell:
+        raise BrowserMissingError(f"FLEET_BROWSER names {found.path}, which has no windows. {_NO_WINDOW}")
+    return found
+
+
+def _named() -> BrowserProgram | None:
+    """Return the browser that FLEET_BROWSER names, if it is set. Raises BrowserMissingError."""
+    named = os.environ.get("FLEET_BROWSER")
+    if not named:
+        return None
+    path = shutil.which(named)
+    if path is None:
+        raise BrowserMissingError(f"FLEET_BROWSER names {named}, which is not a program here; fix or unset it.")
+    return BrowserProgram(Path(path), Path(named).name)
+
+
+def _installed() -> Iterator[BrowserProgram]:
+    """Yield the browsers of the system, the preferred one first."""
     for command, name in _SYSTEM:
         path = shutil.which(command)
         if path is not None:
-            return BrowserProgram(Path(path), name)
+            yield BrowserProgram(Path(path), name)
     for application, name in _APPLICATIONS:
         if Path(application).is_file():
-            return BrowserProgram(Path(application), name)
-    raise BrowserMissingError(_MISSING)
+            yield BrowserProgram(Path(application), name)
 
 
 def install_browser(say: object = None) -> BrowserProgram:

@@ -80,3 +80,12 @@ class Network:
         if self.trusted_spki:
             arguments.append(f"--ignore-certificate-errors-spki-list={','.join(self.trusted_spki)}")
         return arguments
+
+    def window_arguments(self, hosts: Iterable[str]) -> list[str]:
+        """Return Chromium's arguments for a person's own window at a service with these hosts.
+
+        It is unconfined, since a service may lead to sign-in pages of others; on this machine it is confined.
+        """
+        if self.is_loopback(hosts):
+            return self.arguments({*self.resolve, *hosts})
+        return [f"--proxy-server={self.proxy}"] if self.proxy else []

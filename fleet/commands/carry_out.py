@@ -18,14 +18,14 @@ from fleet.errors import AgentError, AuditError, BusyError, FleetError, InputErr
 from fleet.paths import require_private
 from fleet.plan.plan import claimed_operator
 from fleet.settings.resolve import Settings
-from fleet.state.acts import Act, Erase, Prune, Settle, perform
+from fleet.state.acts import Act, Draw, EndSpotCheck, Erase, Prune, Settle, perform
 from fleet.state.employee_acts import Attest, Give, Notify
 from fleet.state.writer import Writer
 
 ANSWER_WITHIN = 5.0
 """Seconds for a healthy agent to answer."""
 WORK_WITHIN = 600.0
-"""Seconds for it to erase many people, prune a long log or take in many statements."""
+"""Seconds for it to erase or draw many people, prune a long log or take in many statements."""
 FREE_WITHIN = 20.0
 """Seconds after which a command gives up because other commands keep writing."""
 _POLL = 0.1
@@ -111,7 +111,7 @@ def _beside(busy: BusyError, socket: Path, act: Act) -> dict[str, Any]:
         raise AgentGone from None
     client = AgentClient(socket)
     try:
-        if not isinstance(act, Erase | Prune | Attest | Give | Notify):
+        if not isinstance(act, Erase | Prune | Attest | Give | Notify | Draw | EndSpotCheck):
             return client.require("act", ANSWER_WITHIN, act=act.model_dump(mode="json"))
         client.require("act", ANSWER_WITHIN, act=Settle().model_dump(mode="json"))  # checks that it answers
         return client.require("act", WORK_WITHIN, act=act.model_dump(mode="json"))

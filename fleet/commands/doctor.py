@@ -26,16 +26,20 @@ from rich.text import Text
 from fleet import __version__
 from fleet.audit.keys import read_signing_key
 from fleet.browser.engine import Engine
-from fleet.browser.find_browser import find_browser
+from fleet.browser.find_browser import BrowserProgram, find_browser, find_window_browser
 from fleet.browser.liveness import BrowserGone
 from fleet.browser.network import Network
 from fleet.commands.options import BESIDE, IDENTITY, LOG_KEY, OUTPUT, STATE, WORKERS, Output, screen, settings_of
+from fleet.desk.browser_policies import require_no_obstacle
+from fleet.desk.plain_window import require_display
+from fleet.desk.private_profile import private_profile
 from fleet.environment import play_environment
 from fleet.errors import FleetError, WorkerError
 from fleet.model import EXIT_OK, EXIT_TOOL_FAILED
 from fleet.orphans import WORKER, held_folder
 from fleet.paths import ansible_content, runtime_dir
 from fleet.recipes.catalog import load_catalog
+from fleet.recipes.recipe import ANY_COOKIES
 from fleet.report.envelope import Answer
 from fleet.report.table import plain
 from fleet.report.translations import visible
@@ -104,6 +108,7 @@ def machine_checks(*, has_browser: bool = True) -> Iterator[Check]:
             yield _try("Sandbox", lambda: asyncio.run(_sandbox()))
         else:
             yield Check("Ordinary user", None, "root: no sandbox, rehearsals only", "run live as an ordinary user")
+        yield _desk()
     yield _try("Runtime folder", lambda: str(runtime_dir()))
 
 
@@ -192,6 +197,29 @@ async def _sandbox() -> str:
     finally:
         await engine.stop()
     return "the browser starts in it"
+
+
+def _desk() -> Check:
+    """Return whether people can sign in at this machine; it is a note where there is no display or no such browser."""
+    try:
+        require_display()
+        program = find_window_browser()
+    except FleetError as error:
+        return Check("Sign-in window", None, "no people sign in at this machine", str(error))
+    return _try("Sign-in window", lambda: asyncio.run(_window(program)))
+
+
+async def _window(program: BrowserProgram) -> str:
+    require_no_obstacle(program)
+    with private_profile() as profile:
+        engine = Engine(program, Network(), sandbox=os.geteuid() != 0)
+        try:
+            await engine.profile_state(profile.folder, (), ANY_COOKIES)
+        except BrowserGone:
+            raise FleetError(f"{program.name} cannot be driven on a private profile; see its chrome://policy") from None
+        finally:
+            await engine.stop()
+    return f"{program.name} ({program.path}), on a private profile in memory"
 
 
 def _state(settings: Settings) -> str:

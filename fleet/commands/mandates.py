@@ -29,7 +29,7 @@ from fleet.commands.options import (
 from fleet.errors import FleetError, InputError
 from fleet.inventory.employee import Employee
 from fleet.model import SAFE_NAME
-from fleet.plan.gates import mandates_of, today
+from fleet.plan.gates import attestations_of, mandates_of, today
 from fleet.plan.mandate_list import listed
 from fleet.plan.plan import claimed_operator, read_people
 from fleet.report.envelope import Answer
@@ -134,6 +134,9 @@ def list_(
     revocations = Revocations(settings.state_dir.revocations)
     found = list(listed(people_of_inventory, mandates_of(settings, revocations), today()))
     revoked = list(revocations.entries())
+    answers = attestations_of(settings)
+    for name in answers.names():
+        answers.of(name)  # raises InputError: an employee whose answers cannot be read has no mandate
 
     def show() -> None:
         if found:

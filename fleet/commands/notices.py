@@ -16,6 +16,7 @@ from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.segments import of_kind, read_records
 from fleet.authority.inbox import Inbox
 from fleet.commands.carry_out import carry_out
+from fleet.commands.names_shown import record_names_shown
 from fleet.commands.options import (
     INVENTORY,
     LOG_KEY,
@@ -32,7 +33,7 @@ from fleet.notices.merge_file import NAME, MergeRow, csv_of, read_rows
 from fleet.notices.recipients import Due, Notices, Recipient, answers, open_controls, presses
 from fleet.paths import make_private_dir
 from fleet.plan.forecast import forecast
-from fleet.plan.plan import RunSpec, new_run_id, read_people
+from fleet.plan.plan import RunSpec, claimed_operator, new_run_id, read_people
 from fleet.recipes.catalog import Catalog
 from fleet.report.receipt import Receipts, records_by_subject
 from fleet.report.translations import translator_for
@@ -95,6 +96,8 @@ def write(
         words = translator_for(one.employee.locale)
         return receipts.of(name, subjects[name], own[pseudonyms[name]], words).text
 
+    shown = len({one.employee.name for one in found.recipients} & pseudonyms.keys())
+    record_names_shown(settings, "notices write", shown)
     rows = [_write_one(folder, one, catalog, sender, receipt, now) for one in found.recipients]
     write_output(folder / NAME, csv_of(row for row, _ in rows))
     _close(settings, found, now)
@@ -114,7 +117,7 @@ def sent(
     notices = list(read_rows(file, datetime.now(UTC).date()))
     new = 0
     for start in range(0, len(notices), BATCH):
-        act = Notify(notices=notices[start : start + BATCH])
+        act = Notify(notices=notices[start : start + BATCH], operator_claimed=claimed_operator())
         new += carry_out(settings, "fleet notices sent", act).get("new", 0)
     typer.echo(f"Recorded {counted(new, 'notice')}, in the state directory {settings.state}.")
 
@@ -193,7 +196,8 @@ def _close(settings: Settings, found: Due, now: datetime) -> None:
         for employee, service, control in found.closed
     ]
     for start in range(0, len(statements), BATCH):
-        carry_out(settings, "fleet notices write", Attest(statements=statements[start : start + BATCH]))
+        act = Attest(statements=statements[start : start + BATCH], operator_claimed=claimed_operator())
+        carry_out(settings, "fleet notices write", act)
 
 
 def _tell(found: Due, without_mail: list[str], waiting: int, folder: Path) -> None:

@@ -191,12 +191,15 @@ def settings_with_state(
     return settings
 
 
-def with_log(settings: Settings, *, rehearsal: bool) -> Settings:
-    """Return the settings whose audit log the options name. Raises InputError if there is none yet."""
+def with_log(settings: Settings, *, rehearsal: bool, to_write: bool = False) -> Settings:
+    """Return the settings whose audit log the options name. Raises InputError if there is none yet.
+
+    A log to read may be a copy that this user cannot write.
+    """
     settings = settings.of_kind(rehearsal=rehearsal)
     places = settings.state_dir
     if not rehearsal or is_there(places.root):  # the first rehearsal creates its own
-        places.check(rehearsal=rehearsal)
+        places.check(rehearsal=rehearsal, to_write=to_write)
     if not is_there(places.audit.log) and not is_there(places.audit.checkpoints):
         raise InputError(f"There is no audit log in {places.root} yet; the first run creates it.")
     return settings

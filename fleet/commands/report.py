@@ -14,9 +14,11 @@ from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_run
 from fleet.audit.signed_note import is_signed_by
+from fleet.commands.names_shown import record_names_shown
 from fleet.commands.options import (
     INVENTORY,
     LANGUAGE,
+    LOG_KEY,
     RECIPES,
     REHEARSAL,
     STATE,
@@ -55,12 +57,14 @@ def report(
     rehearsal: REHEARSAL = False,
     inventory: INVENTORY = None,
     state: STATE = None,
+    log_key: LOG_KEY = None,
 ) -> None:
     """Write a report of one run as a single HTML file: counts, coverage, who must act, every control.
 
     With --counts, a page for managers with numbers only, over the whole inventory.
 
-    The file needs no network. It contains names and evidence: share it only with people who may see them.
+    The file needs no network. It contains names and evidence, which is recorded in the log: share it only with people
+    who may see them.
     """
     if by is not None and not counts_only:
         raise InputError("--by works only with --counts.")
@@ -74,14 +78,17 @@ def report(
         write_output(path, render_counts(found, by, words, datetime.now(UTC), rehearsal=rehearsal))
         typer.echo(str(path))
         return
-    settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)
+    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     places = settings.state_dir.audit
     log = read_run(places.log, run, rehearsal=rehearsal)
     run = str(log[0]["run"])
+    subjects = known_subjects(places.subjects)
+    about = {record.get("subject") for record in log}
+    record_names_shown(settings, "report", sum(subject.pseudonym in about for subject in subjects.values()))
     page = render_report(
         RunState.replay(run, log),
         log[0],
-        known_subjects(places.subjects),
+        subjects,
         settings.state_dir,
         catalog_for(settings, rehearsal=rehearsal),
         _own_checkpoint(places),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -33,15 +35,17 @@ from fleet.commands.options import (
 )
 from fleet.errors import BrowserMissingError, InputError
 from fleet.model import SERVICE_NAME
+from fleet.paths import read_regular
 from fleet.plan.plan import catalog_for, claimed_operator
 from fleet.recipes.catalog import Catalog, load_catalog
-from fleet.recipes.recipe import json_schema
+from fleet.recipes.recipe import Recipe, json_schema
 from fleet.report.envelope import Answer
 from fleet.report.table import plain
-from fleet.state.acts import Start
+from fleet.state.acts import Start, Submit
 
 app = typer.Typer(no_args_is_help=True, help="List services, check recipes, and stop or start visits to a service.")
 
+MAX_CONFIRMATION = 64 * 1024 * 1024
 SERVICE = Annotated[str, typer.Argument(help="Service, such as linkedin.")]
 
 
@@ -64,7 +68,7 @@ def list_(
             "seen_live": control.verified_live,
         }
         for recipe in _catalog(inventory, recipes)
-        for name, control in recipe.controls.items()
+        for name, control in recipe.entries.items()
     ]
     stopped = list(Blocklist(settings_of(inventory, state=state).state_dir.stopped_services).entries())
     fields = [{"service": one.name, "stopped_on": one.since.isoformat(), "reference": one.reference} for one in stopped]
@@ -154,6 +158,83 @@ def start(
 
 
 @app.command()
+def submitted(
+    service: SERVICE,
+    confirmation: Annotated[
+        Path,
+        typer.Option("--confirmation", metavar="FILE", help="What the service answered, such as its e-mail. Keep it."),
+    ],
+    request: Annotated[
+        str | None,
+        typer.Option(
+            "--request", metavar="NAME", help="Request of the recipe; needed if it has several for organizations."
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option("--reference", metavar="TEXT", help="Reference, such as a file number; not a person's name."),
+    ] = None,
+    inventory: BESIDE = None,
+    recipes: RECIPES = None,
+    rehearsal: REHEARSAL = False,
+    state: STATE = None,
+    log_key: LOG_KEY = None,
+) -> None:
+    """Record that a service confirmed a request that the organization sent. Its outcome is then `submitted`.
+
+    The log gets the file's SHA-256 and who recorded it, never the text. A form or letter that employees sign stays
+    theirs: they say in the portal that they sent it.
+    """
+    _require_name(service)
+    settings = settings_with_state(inventory, state=state, recipes=recipes, log_key=log_key, rehearsal=rehearsal)
+    recipe = catalog_for(settings, rehearsal=rehearsal).get(service)
+    if recipe is None:
+        raise InputError(f"There is no recipe for '{service}'. Nothing was recorded.")
+    control = _request_of(recipe, request)
+    act = Submit(
+        service=service,
+        control=control,
+        confirmation_sha256=_digest_of(confirmation),
+        reference=None if reference is None else reference_of(reference),
+        operator_claimed=claimed_operator(),
+    )
+    carry_out(settings, "fleet services submitted", act)
+    digest = act.confirmation_sha256
+    typer.echo(f"Recorded the confirmation with SHA-256 {digest}, in the state directory {settings.state}.")
+    if control is None:
+        typer.echo(f"No outcome changes: the recipe of {service} has no request that the organization signs.")
+    else:
+        typer.echo(f"{service}.{control} is submitted from the next run on. Keep {confirmation}.")
+
+
+def _request_of(recipe: Recipe, wanted: str | None) -> str | None:
+    """Return the organization's request to a service; None if the recipe has none. Raises InputError."""
+    own = [name for name, one in recipe.requests.items() if one.signed_by == "organization"]
+    if wanted is None and len(own) > 1:
+        raise InputError(f"{recipe.service} has several requests: {', '.join(own)}; name one with --request.")
+    if wanted is None or wanted in own:
+        return wanted or next(iter(own), None)
+    if wanted in recipe.requests:
+        raise InputError(
+            f"{recipe.service}.{wanted} is signed by each employee, who says in the portal that it was sent. Nothing "
+            "was recorded."
+        )
+    raise InputError(f"{recipe.service} has no request '{wanted}'; it has: {', '.join(own) or 'none'}.")
+
+
+def _digest_of(file: Path) -> str:
+    """Return the SHA-256 of a confirmation. Raises InputError if it is missing, empty or no regular file."""
+    try:
+        content = read_regular(file, MAX_CONFIRMATION + 1)
+    except OSError as error:
+        raise InputError(f"--confirmation {file}: cannot be read ({error.strerror}).") from None
+    if not content or len(content) > MAX_CONFIRMATION:
+        what = "is larger than 64 MiB" if content else "is empty"
+        raise InputError(f"--confirmation {file}: {what}; save what the service answered.")
+    return hashlib.sha256(content).hexdigest()
+
+
+@app.command()
 def check(inventory: BESIDE = None, recipes: RECIPES = None, output: OUTPUT = Output.TEXT) -> Answer:
     """Check all recipes, those of the catalog and your own. Exit code 2 if one is invalid.
 
@@ -164,7 +245,7 @@ def check(inventory: BESIDE = None, recipes: RECIPES = None, output: OUTPUT = Ou
         asyncio.run(_check_selectors(catalog, find_browser()))
     except BrowserMissingError:
         people.print("The selectors were not checked because there is no browser; run: fleet browser install")
-    checked = [(recipe.service, str(catalog.paths[recipe.service]), len(recipe.controls)) for recipe in catalog]
+    checked = [(recipe.service, str(catalog.paths[recipe.service]), len(recipe.entries)) for recipe in catalog]
 
     def show() -> None:
         for _, path, count in checked:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -15,8 +16,10 @@ from fleet.audit.current_state import CurrentState, current_states
 from fleet.audit.pseudonyms import Subject, known_subjects
 from fleet.audit.run_state import ControlKey
 from fleet.audit.segments import of_kind, read_records
+from fleet.commands.names_shown import record_names_shown
 from fleet.commands.options import (
     INVENTORY,
+    LOG_KEY,
     NOTIFY,
     NOTIFY_FILE,
     OUTPUT,
@@ -40,10 +43,12 @@ from fleet.recipes.catalog import Catalog
 from fleet.report.drift import DriftReport, drift_fields, print_drift
 from fleet.report.envelope import Answer
 from fleet.report.expiring import ExpiringReport
+from fleet.report.spot_check import LastSpotCheck, SpotCheck
 from fleet.report.status import STATES, Coverage, Row, by_group, by_language, by_service, next_steps, status_fields
 from fleet.report.table import plain
 from fleet.report.translations import translator_for, visible, whole_percents
 from fleet.settings.resolve import Given, Settings, configure
+from fleet.state.spot_checks import Found, Invitations
 
 MAX_STEPS = 20
 
@@ -80,16 +85,19 @@ def status(
     recipes: RECIPES = None,
     rehearsal: REHEARSAL = False,
     state: STATE = None,
+    log_key: LOG_KEY = None,
 ) -> Answer:
     """Show how many settings are opted out, how old the readings are, and who must act. Visits no account.
 
     With -i, every employee of the inventory is counted, including those no run has visited, and groups are shown.
     With --drift, the exit code is 6 if there is drift, and --notify sends a notification if there is drift or a setting
-    could not be read. With --expiring, the exit code is 0, and --notify sends a notification if anything ends.
+    could not be read. Names that are shown are recorded in the log. With --expiring, the exit code is 0, and --notify
+    sends a notification if anything ends.
     """
     given = Given(
         inventory=tuple(inventory or ()),
         state=state,
+        log_key=log_key,
         recipes=tuple(recipes or ()),
         notify=tuple(notify or ()),
         notify_file=notify_file,
@@ -123,7 +131,9 @@ def status(
     settings = with_log(configuration.settings, rehearsal=rehearsal)
     places = settings.state_dir.audit
     known = known_subjects(places.subjects)
-    found = current_states(of_kind(read_records(places.log), rehearsal=rehearsal))
+    last, drawn = LastSpotCheck(), Found(Invitations(settings.state_dir.spot_checks).all(), known)
+    log = of_kind(read_records(places.log), rehearsal=rehearsal)
+    found = current_states(last.watch(drawn.watch(log)))
     if everybody:
         rows = list(_of_inventory(everybody, settings, catalog, known, found))
     else:
@@ -131,9 +141,22 @@ def status(
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
         drifting = DriftReport(tuple(rows))
+        _record_names(settings, known, (*drifting.drifted, *drifting.not_looked_at))
         show = partial(print_drift, screen(), drifting, now)
         return _notified(drifting.notice, notifier, drift_fields(drifting, now), show)
-    return Answer(status_fields(rows, now, stale), partial(_print, rows, now, stale))
+    _record_names(
+        settings, known, rows if output is Output.JSON else [row for row, _ in islice(next_steps(rows), MAX_STEPS)]
+    )
+    spot_check = last.result(drawn)
+    return Answer(
+        status_fields(rows, now, stale) | {"spot_check": spot_check.fields if spot_check else None},
+        partial(_print, rows, now, stale, spot_check),
+    )
+
+
+def _record_names(settings: Settings, known: Mapping[str, Subject], rows: Iterable[Row]) -> None:
+    """Record how many people are shown; of those whom no run has covered, the log says nothing."""
+    record_names_shown(settings, "status", len({row.employee for row in rows if row.current} & known.keys()))
 
 
 def _notified(
@@ -180,7 +203,7 @@ def _of_log(
         yield Row(name, service, control, (), language or "not stated", current, catalog.name_of(service), accepted)
 
 
-def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
+def _print(rows: list[Row], now: datetime, stale: timedelta, spot_check: SpotCheck | None) -> None:
     console, everything = screen(), Coverage("all", tuple(rows))
     if not rows:
         people.print("No controls are known: no run has ended yet.")
@@ -201,6 +224,8 @@ def _print(rows: list[Row], now: datetime, stale: timedelta) -> None:
     if old:
         days = f"{stale.days} days"
         console.print(f"{old:,} readings are older than {days}: run again, with --check to change nothing.\n")
+    if spot_check is not None:
+        console.print(f"{spot_check.sentence}\n")
     steps = list(next_steps(rows))
     if steps:
         what_to_do = Column("Next step", overflow="fold", ratio=1)

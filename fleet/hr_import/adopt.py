@@ -168,6 +168,7 @@ class _Split:
             "fleet_email": "email",
             "fleet_locale": "locale",
             "fleet_subject": "subject",
+            "fleet_country": "country",
             "fleet_mandate": "mandate.reference",
         }
         found = {}

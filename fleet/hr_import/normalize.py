@@ -7,9 +7,13 @@ import unicodedata
 from functools import cache
 
 from babel import Locale
+from babel.core import get_global
+
+from fleet.authority.countries import codes
+from fleet.authority.countries import country as read_country
 
 HR_LANGUAGES = ("en", "fr", "de", "it")
-"""Languages whose names for languages are recognized: an HR system may write `German` or `Deutsch`."""
+"""Languages whose names for languages and countries are recognized: an HR system may write `German` or `Deutsch`."""
 
 _FORMULA = "=+-@\t\r＝＋－＠"
 """First characters that make a cell a formula (https://owasp.org/www-community/attacks/CSV_Injection), including
@@ -80,6 +84,23 @@ def language(text: str) -> str:
 @cache
 def _languages() -> dict[str, str]:
     return {str(name).casefold(): code for known in HR_LANGUAGES for code, name in Locale(known).languages.items()}
+
+
+def country(text: str) -> str | None:
+    """Return a country's code, also for its name in four languages and its code of three letters; None if unknown."""
+    try:
+        return read_country(text)
+    except ValueError:
+        return _countries().get(plain(text))
+
+
+@cache
+def _countries() -> dict[str, str]:
+    """Return the code of each country by its names and by its other codes, such as `DEU` and `UK`."""
+    others = ((other, all_of[0]) for other, all_of in get_global("territory_aliases").items() if len(all_of) == 1)
+    names = ((name, code) for known in HR_LANGUAGES for code, name in Locale(known).territories.items())
+    found = {plain(name): code for name, code in (*others, *names) if code in codes()}
+    return {**found, "united states of america": "US"}
 
 
 def bare(value: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from fleet.errors import InputError
 from fleet.hr_import.columns import ACCOUNT, GROUPS, MANDATE, Columns
 from fleet.hr_import.hr_export import WAY_OUT, Export, OnBadRow, Row, listed
-from fleet.hr_import.normalize import address, clean, danger, group_name, language, name_of, same_place
+from fleet.hr_import.normalize import address, clean, country, danger, group_name, language, name_of, same_place
 from fleet.inventory.employee import read_employee
 from fleet.inventory.read import gaps_in_mandate
 from fleet.inventory.source_lines import SourceLines
@@ -95,7 +95,8 @@ def read_people(
         raise InputError(f"{told}\n{WAY_OUT}" if bad and on_bad_row is OnBadRow.REFUSE else told)
     if not persons:
         raise InputError(f"{export.path}: no employees below the header; export it again.")
-    warnings = (f"{export.path}:{line}: {what}" for line, what in _without_a_group(readings, columns))
+    unread = [*_without_a_group(readings, columns), *_without_a_country(readings, columns)]
+    warnings = (f"{export.path}:{line}: {what}" for line, what in unread)
     return People(persons, tuple(left_out), tuple(warnings))
 
 
@@ -204,6 +205,20 @@ def _without_a_group(readings: Iterable[_Reading], columns: Columns) -> Iterator
                 )
 
 
+def _without_a_country(readings: Iterable[_Reading], columns: Columns) -> Iterator[tuple[int, str]]:
+    """Yield each value that is no country, at its first occurrence."""
+    told = set()
+    for one in readings:
+        value = one.cells.get("country")
+        if one.person and value and "fleet_country" not in one.person.variables and value not in told:
+            told.add(value)
+            yield (
+                one.row.line,
+                f"{columns.name('country')}: '{value}' is not a country, so fleet_country is not set; write a code "
+                "such as FR or US-CA (ISO 3166).",
+            )
+
+
 def _read_row(row: Row, columns: Columns, recipes: Mapping[str, Recipe]) -> _Reading:
     one = _Reading(row, {}, [])
     for key, index in columns.indexes.items():
@@ -256,6 +271,8 @@ def _variables(name: str, one: _Reading, recipes: Mapping[str, Recipe]) -> dict[
         variables["fleet_personnel_number"] = cells["personnel_number"]
     if cells.get("subject"):
         variables["fleet_subject"] = cells["subject"]
+    if cells.get("country") and (where := country(cells["country"])):
+        variables["fleet_country"] = where
     accounts = {}
     for service, recipe in recipes.items():
         said = {key: cells.get(f"{service}.{key}", "") for key in ACCOUNT}

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
+from fleet.authority.countries import HOW_TO_WRITE, country
 from fleet.authority.mandates import Mandate
 from fleet.authority.waivers import Waiver
 from fleet.inventory.source_lines import SourceLines
@@ -24,7 +25,8 @@ MAX_LEVELS = 8
 """Nesting of lists and mappings; a mandate's services are two levels deep."""
 _JINJA = ("{{", "{%", "{#")
 PERSONAL = (
-    *("fleet_accounts", "fleet_mandate", "fleet_waivers", "fleet_email", "fleet_subject", "fleet_personnel_number"),
+    *("fleet_accounts", "fleet_mandate", "fleet_waivers", "fleet_email"),
+    *("fleet_subject", "fleet_personnel_number", "fleet_country"),
 )
 KNOWN = (*PERSONAL, "fleet_locale", "fleet_rehearsal", "fleet_rehearsal_case")
 
@@ -81,6 +83,8 @@ class Employee:
     rehearsal_case: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     groups: tuple[str, ...] = ()
+    country: str | None = None
+    """Where they work, as `FR` or `US-CA` (ISO 3166): decides whether they may be invited to the desk."""
 
     @property
     def is_name_safe(self) -> bool:
@@ -177,6 +181,13 @@ def read_employee(
         refuse("fleet_subject", "not the identifier that the identity provider sends; in YAML, put it in quotes.")
         subject = None
 
+    where = own.get("fleet_country")
+    try:
+        where = None if where is None else country(where)
+    except ValueError:
+        refuse("fleet_country", f"{HOW_TO_WRITE}.")
+        where = None
+
     number = own.get("fleet_personnel_number")
     if number is not None and not (isinstance(number, str) and _SUBJECT.fullmatch(number)):
         refuse("fleet_personnel_number", "not a personnel number without spaces; in YAML, put it in quotes.")
@@ -198,7 +209,7 @@ def read_employee(
     if not isinstance(case, dict) or not all(isinstance(name, str) for name in case.values()):
         refuse("fleet_rehearsal_case", "must map services to cases, such as {linkedin: switched_on}.")
         case = {}
-    return Employee(name, email, locale, accounts, mandate, waivers, subject, case, tuple(problems))
+    return Employee(name, email, locale, accounts, mandate, waivers, subject, case, tuple(problems), country=where)
 
 
 def _read_accounts(data: Any, services: Mapping[str, Recipe], refuse: Any) -> dict[str, Account]:

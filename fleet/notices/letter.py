@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from fleet.notices.recipients import Recipient
 from fleet.recipes.labels import covers
-from fleet.recipes.recipe import PROFILE, Control, Recipe
+from fleet.recipes.recipe import Control, Recipe
+from fleet.recipes.values import PROFILE
 from fleet.report.rendering import asset, digest, templates
 from fleet.report.translations import Translator, visible
 from fleet.state.sent_notices import NoticeKind

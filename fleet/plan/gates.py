@@ -11,11 +11,13 @@ from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
 from fleet.authority.in_force import MandateInForce, Mandates, RevokedAt
 from fleet.authority.inbox import Inbox, WithInbox
+from fleet.authority.submissions import Submissions
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee
 from fleet.model import Outcome, Reason
 from fleet.plan.plan import PlannedAccount
 from fleet.recipes.recipe import Recipe
+from fleet.recipes.request import Request
 from fleet.settings.resolve import Settings
 
 
@@ -63,6 +65,8 @@ class Gates:
     stopped: Container[str]
     """Stopped services."""
     attestations: Attestations
+    submissions: Container[tuple[str, str]] = frozenset()
+    """Confirmed requests of the organization, as service and name."""
     terms_accepted: Container[str] = frozenset()
     personal_sessions: Container[str] = frozenset()
 
@@ -73,10 +77,29 @@ class Gates:
         service = account.recipe.service
         if any(waiver.covers(service, control, today()) for waiver in account.employee.waivers):
             return Refusal(Outcome.WAIVED)
-        if self._is_closed(account.employee, service, control):
-            return Refusal(Outcome.NO_MANDATE, Reason.CLOSED)
-        refused = self._refusal(account, account.recipe, control, live=live)
+        found = self.authority(account.employee, service, control)
+        if found is Reason.CLOSED:
+            return Refusal(Outcome.NO_MANDATE, found)
+        request = account.recipe.requests.get(control)
+        if request is not None:
+            return self.or_attested(self._of_request(request, service, control), account, control)
+        refused = self._refusal(account, account.recipe, found, live=live)
         return refused and self.or_attested(refused, account, control)
+
+    def refusal_of_sign_in(self, account: PlannedAccount, *, live: bool) -> Refusal | None:
+        """Return why no browser of ours may open an account, whatever is waived or attested; None if it may."""
+        if account.recipe is None or account.employee.problem_for(account.service) is not None:
+            return unreadable(account)
+        found = self.authority(account.employee, account.recipe.service, None)
+        return self._refusal(account, account.recipe, found, live=live)
+
+    def _of_request(self, request: Request, service: str, control: str) -> Refusal:
+        """Return the outcome of a form or letter, which a person signs and sends: nothing is ever opened for it."""
+        if request.signed_by == "employee":
+            return Refusal(Outcome.EMPLOYEE_NEEDED, Reason.EMPLOYEE_SIGNS)
+        if (service, control) in self.submissions:
+            return Refusal(Outcome.SUBMITTED)
+        return Refusal(Outcome.ADMIN_NEEDED, Reason.ORGANIZATION_SIGNS)
 
     def or_attested(self, refused: Refusal, account: PlannedAccount, control: str) -> Refusal:
         """Return `attested` in place of an outcome without a visit if the employee has a fresh attestation."""
@@ -86,10 +109,20 @@ class Gates:
         return Refusal(Outcome.ATTESTED, Reason(said.said), said.attested_on) if said else refused
 
     def authority(self, employee: Employee, service: str, control: str | None) -> MandateInForce | Reason | None:
-        """Return the mandate for an employee's account, or why there is none; None for `owner: company`."""
+        """Return the mandate for an employee's account, or why there is none; None for `owner: company`.
+
+        What the employee closed has none, whatever they mandated before.
+        """
         if employee.accounts[service].owner == "company":
             return None
-        return self.mandates.find(employee.name, employee.mandate, service, control, today())
+        found = self.mandates.find(employee.name, employee.mandate, service, control, today())
+        if control is None:
+            return found
+        try:
+            answer = self.attestations.find(employee.name, service, control)
+        except InputError:
+            return found if isinstance(found, Reason) else Reason.ANSWERS_UNREADABLE
+        return Reason.CLOSED if answer is not None and answer.is_closed else found
 
     def lacking_authority(self, employee: Employee, service: str, control: str | None) -> Reason | None:
         """Return why this employee's account may not be visited, or None."""
@@ -100,21 +133,13 @@ class Gates:
         """Return the employee's profile: as they entered it with their mandate, else as the inventory has it."""
         return _profile(employee, service, self.authority(employee, service, control))
 
-    def _is_closed(self, employee: Employee, service: str, control: str) -> bool:
-        if employee.accounts[service].owner == "company":
-            return False
-        try:
-            answer = self.attestations.find(employee.name, service, control)
-        except InputError:
-            return False  # without a mandate, nothing is opened either way
-        return answer is not None and answer.is_closed
-
-    def _refusal(self, account: PlannedAccount, recipe: Recipe, control: str, *, live: bool) -> Refusal | None:
+    def _refusal(
+        self, account: PlannedAccount, recipe: Recipe, found: MandateInForce | Reason | None, *, live: bool
+    ) -> Refusal | None:
         service = recipe.service
         shut = is_shut(service, self.stopped)
         if shut is not None:
             return Refusal(Outcome.NOT_PERMITTED, shut)
-        found = self.authority(account.employee, service, control)
         if isinstance(found, Reason):
             return Refusal(Outcome.NO_MANDATE, found)
         if live and recipe.terms.automation == "forbidden" and service not in self.terms_accepted:
@@ -137,6 +162,7 @@ def gates_of(settings: Settings, revocations: RevokedAt, stopped: Container[str]
         mandates=mandates_of(settings, revocations),
         stopped=stopped,
         attestations=attestations_of(settings),
+        submissions=Submissions(settings.state_dir.submissions),
         terms_accepted=frozenset(settings.terms_accepted),
         personal_sessions=frozenset(settings.personal_sessions),
     )

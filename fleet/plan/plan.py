@@ -63,9 +63,9 @@ def new_run_id() -> str:
 
 
 def claimed_operator(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the operator according to sudo or AWX; the operating system's uid is recorded beside it."""
+    """Return the operator according to sudo or AWX, at most 200 characters; the uid is recorded beside it."""
     name = environ.get("AWX_USER_NAME") or environ.get("TOWER_USER_NAME") or environ.get("SUDO_USER")
-    return name and name.encode("utf-8", "replace").decode()
+    return name[:200].encode("utf-8", "replace").decode() if name else None
 
 
 def catalog_for(settings: Settings, *, rehearsal: bool) -> Catalog:
@@ -107,7 +107,7 @@ def check_filters(settings: Settings, catalog: Catalog) -> None:
     for service in settings.services:
         if catalog.get(service) is None:
             raise InputError(f"--service {service}: no recipe; known services: {', '.join(sorted(catalog.recipes))}.")
-    known = {f"{recipe.service}.{control}" for recipe in catalog for control in recipe.controls}
+    known = {f"{recipe.service}.{control}" for recipe in catalog for control in recipe.entries}
     for control in settings.controls:
         if control not in known and not any(name.endswith(f".{control}") for name in known):
             raise InputError(f"--control {control}: no recipe has it; known controls: {', '.join(sorted(known))}.")
@@ -134,7 +134,7 @@ def plan_accounts(employee: Employee, settings: Settings, catalog: Catalog) -> I
             continue
         wanted = settings.controls
         controls = tuple(
-            name for name in recipe.controls if not wanted or name in wanted or f"{service}.{name}" in wanted
+            name for name in recipe.entries if not wanted or name in wanted or f"{service}.{name}" in wanted
         )
         if controls:
             yield PlannedAccount(employee, service, recipe, controls)

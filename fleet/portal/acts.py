@@ -50,12 +50,12 @@ class Acts:
             if giving and isinstance(giving[-1], RevokeAct):
                 return  # a revocation is already there, and no mandate followed it
         elif len(mine) >= MOST_OF_ONE_PERSON:
-            raise NotSaved(f"{act.employee} has {len(mine)} acts in {self._inbox}; run: fleet portal ingest")
+            raise NotSaved(f"one employee has {len(mine)} acts in {self._inbox}; run: fleet portal ingest")
         elif len(self._known) >= MAX_FILES - KEPT_FOR_REVOCATIONS:
             raise NotSaved(f"{self._inbox} is full; run: fleet portal ingest")
         content = act.model_dump_json().encode()
         if len(content) > MAX_BYTES:
-            raise NotSaved(f"an act of {act.employee} is larger than {MAX_BYTES // 1024} KiB")
+            raise NotSaved(f"an act is larger than {MAX_BYTES // 1024} KiB")
         name = f"{act.act}-{secrets.token_hex(16)}.json"
         try:
             place = self._open()

@@ -46,6 +46,8 @@ def portal_app(data: Path, inbox: Path, client_secret: str | None = None) -> ASG
             own("/", home.home),
             own("/answer", home.answer, "POST"),
             own("/not-seen/{name}", home.not_seen),
+            own("/appointment", home.appointment, "POST"),
+            own("/spot-check", home.spot_check, "POST"),
             own("/revoke", home.revoke, "POST"),
             own("/receipt", home.receipt),
             own("/receipt.txt", home.receipt_file),

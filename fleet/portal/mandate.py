@@ -132,9 +132,7 @@ async def _form(
 
 
 def _choices(context: Context) -> list[Choice]:
-    items = [
-        item for item in items_of(context.person, context.site, (), context.language) if item.service.may_be_mandated
-    ]
+    items = [item for item in items_of(context.person, context.site, (), context.language) if item.may_be_mandated]
     return [
         Choice(service_id, of_one[0].service, of_one, context.person.profiles.get(service_id, ""))
         for service_id, of_one in ((key, list(group)) for key, group in groupby(items, key=lambda one: one.service_id))

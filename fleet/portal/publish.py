@@ -11,6 +11,7 @@ from typing import Any
 from fleet.audit import records
 from fleet.audit.current_state import current_states
 from fleet.audit.pseudonyms import Subject
+from fleet.authority.countries import may_be_attended
 from fleet.authority.in_force import MandateInForce, Mandates
 from fleet.authority.instruction import Assurance
 from fleet.errors import InputError
@@ -24,18 +25,22 @@ from fleet.portal.published import (
     Person,
     PublishedControl,
     PublishedMandate,
+    PublishedRequest,
     PublishedService,
     Site,
     Status,
     file_of,
 )
 from fleet.recipes.catalog import Catalog
-from fleet.recipes.recipe import Recipe
+from fleet.recipes.recipe import Control, Recipe
+from fleet.recipes.request import Request
 from fleet.report.receipt import Receipts
 from fleet.report.translations import LANGUAGES, Translator, translator_for
 from fleet.settings.resolve import Settings
 from fleet.settings.values import PortalSite
+from fleet.state.appointments import Appointments
 from fleet.state.given_checks import read_text
+from fleet.state.spot_checks import Invitations
 
 _FOLDER_FOR_THE_GROUP = 0o2750
 _FOR_THE_GROUP = 0o640
@@ -67,15 +72,15 @@ class Publisher:
         try:
             (folder / "people").mkdir(parents=True, exist_ok=True)
             (folder / "people").chmod(_FOLDER_FOR_THE_GROUP)
-            for name, person in people.items():
-                write_private(folder / "people" / name, person.model_dump_json().encode(), mode=_FOR_THE_GROUP)
-            for path in (folder / "people").iterdir():
+            for path in (folder / "people").iterdir():  # first: it needs no room on the disk
                 if path.name not in people:
                     path.unlink()
+            for name, person in people.items():
+                write_private(folder / "people" / name, person.model_dump_json().encode(), mode=_FOR_THE_GROUP)
             write_private(folder / "site.json", site.model_dump_json(indent=1).encode(), mode=_FOR_THE_GROUP)
         except OSError as error:
             raise InputError(
-                f"{folder} cannot be written ({error.strerror}); check portal_data in fleet.yml."
+                f"{folder} cannot be written ({error.strerror}); fix that, or change portal_data in fleet.yml."
             ) from None
         return len(people)
 
@@ -112,16 +117,7 @@ class Publisher:
             domains=recipe.domains,
             may_be_mandated=self._may_be_visited(recipe),
             terms=recipe.terms.source,
-            controls={
-                name: PublishedControl(
-                    title=control.title,
-                    address=control.page,
-                    labels={language: labels[0] for language, labels in control.find.names.items()},
-                    purpose=_in_all_languages(control.purpose),
-                    opted_out=control.opted_out,
-                )
-                for name, control in recipe.controls.items()
-            },
+            controls={name: _published(entry) for name, entry in recipe.entries.items()},
         )
 
     def _may_be_visited(self, recipe: Recipe) -> bool:
@@ -157,6 +153,7 @@ class Publisher:
             for service, one in zip(services, found, strict=True)
         }
         words = translator_for(employee.locale)
+        appointment = Appointments(self.settings.state_dir.appointments).of(employee.name)
         return Person(
             v=1,
             employee=employee.name,
@@ -168,7 +165,15 @@ class Publisher:
             mandates=tuple(self._mandates(employee)),
             is_revoked=Reason.MANDATE_REVOKED in found,
             receipt=self.receipts.of(employee.name, subject, own, words).text if subject and own else None,
+            may_ask_for_appointment=bool(services) and may_be_attended(employee.country, self.settings.desk.countries),
+            is_drawn=may_be_attended(employee.country, self.settings.desk.countries) and self._is_drawn(employee.name),
+            asked_for_appointment_on=appointment.asked_at.date() if appointment else None,
         )
+
+    def _is_drawn(self, employee: str) -> bool:
+        """Return True for an invitation to a spot check that nobody has answered yet."""
+        invitation = Invitations(self.settings.state_dir.spot_checks).of(employee)
+        return invitation is not None and invitation.coming_at is None and today() <= invitation.ends_on
 
     def _statuses(self, employee: Employee, services: list[str], own: Sequence[Mapping[str, Any]]) -> Iterator[Status]:
         states = {(service, control): state for (_, service, control), state in current_states(own).items()}
@@ -178,7 +183,7 @@ class Publisher:
         said = attestations_of(self.settings).of(employee.name)
         answers = {(one.service, one.control): one for one in said}
         for service in services:
-            for control in self.catalog.recipes[service].controls:
+            for control in self.catalog.recipes[service].entries:
                 state = states.get((service, control))
                 answer = answers.get((service, control))
                 yield Status(
@@ -224,6 +229,24 @@ class Publisher:
             if isinstance(found, MandateInForce) and found.reference == reference:
                 return True
         return False
+
+
+def _published(entry: Control | Request) -> PublishedControl:
+    """Return what employees are told about a control or a request."""
+    purpose = _in_all_languages(entry.purpose)
+    if isinstance(entry, Control):
+        labels = {language: names[0] for language, names in entry.find.names.items()}
+        return PublishedControl(
+            title=entry.title, address=entry.page, labels=labels, purpose=purpose, opted_out=entry.opted_out
+        )
+    request = PublishedRequest(
+        kind=entry.kind,
+        is_of_organization=entry.signed_by == "organization",
+        send_to=entry.send_to,
+        choices={language: tuple(labels) for language, labels in entry.choices.items()},
+        text=entry.text,
+    )
+    return PublishedControl(title=entry.title, address=entry.page, purpose=purpose, request=request)
 
 
 def _in_all_languages(text: str | None) -> dict[str, str]:

@@ -14,8 +14,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from fleet.authority.attestations import Name, Service
 from fleet.authority.instruction import Assurance, ControlName, Language, ProfileText, TextId
 from fleet.authority.sign_in import Line, SignIn
-from fleet.model import Outcome, Reason
-from fleet.recipes.recipe import Page, ProfileForm, is_on_domains
+from fleet.model import Outcome, Reason, RequestKind
+from fleet.recipes.recipe import ProfileForm, is_on_domains
+from fleet.recipes.values import Page
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
@@ -30,20 +31,34 @@ class MandateText(TextId):
     text: Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
 
 
+class PublishedRequest(_Strict):
+    """What somebody who signs a form or a letter needs beside it."""
+
+    kind: RequestKind
+    is_of_organization: bool
+    """Whether the organization signs it, so that employees have nothing to do."""
+    send_to: Line | None = None
+    """Of a letter: where it goes."""
+    choices: dict[str, tuple[Line, ...]] = Field(default_factory=dict)
+    """The exact labels to choose on the form, in their order, by language."""
+    text: dict[str, Annotated[str, StringConstraints(max_length=8000)]] = Field(default_factory=dict)
+    """The text to copy, by language."""
+
+
 class PublishedControl(_Strict):
-    """One control, as an employee is told about it."""
+    """One control, as an employee is told about it, or a request that a person signs."""
 
     title: Line
-    address: Page
-    """The page to open. `{profile}` in it is the employee's profile."""
-    labels: dict[str, Line]
+    address: Page | None = None
+    """The page to open; a letter has none. `{profile}` in it is the employee's profile."""
+    labels: dict[str, Line] = Field(default_factory=dict)
     """Its exact label on the page by language (`en`, `pt-BR`), where a source is known."""
     purpose: dict[str, Line] = Field(default_factory=dict)
     """What the service does with the employee's data while it is on, by language; English at least, if any."""
-    opted_out: Literal["on", "off"]
+    opted_out: Literal["on", "off"] = "off"
     """The position of the switch in which the data is not used."""
-    kind: Literal["setting", "form"] = "setting"
-    """Whether something is switched, or a form is sent and confirmed."""
+    request: PublishedRequest | None = None
+    """Set if nothing is switched, but a form or a letter is sent."""
 
 
 class PublishedService(_Strict):
@@ -129,6 +144,12 @@ class Person(_Strict):
     is_revoked: bool = False
     receipt: str | None = None
     """The employee's receipt as plain text."""
+    may_ask_for_appointment: bool = False
+    """Whether the organization offers the desk in the employee's country."""
+    asked_for_appointment_on: date | None = None
+    """When the employee asked for the appointment that is open."""
+    is_drawn: bool = False
+    """Whether the employee is invited to a spot check and has not answered."""
 
 
 def file_of(subject: str) -> str:

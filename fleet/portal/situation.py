@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from fleet.authority.inbox import Act, AttestAct, CloseAct, MandateAct, RevokeAct
+from fleet.authority.inbox import Act, AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct, SpotCheckAct
 from fleet.authority.instruction import Assurance, Instruction
 from fleet.model import Outcome, control_name
-from fleet.portal.published import Person, PublishedControl, PublishedMandate, PublishedService, Site, Status
+from fleet.portal.published import (
+    Person,
+    PublishedControl,
+    PublishedMandate,
+    PublishedRequest,
+    PublishedService,
+    Site,
+    Status,
+)
 from fleet.recipes.labels import covers
-from fleet.recipes.recipe import PROFILE, fill_profile
+from fleet.recipes.recipe import fill_profile
+from fleet.recipes.values import PROFILE
 
+T = TypeVar("T")
 ENDS_SOON = timedelta(days=30)
 
-DONE, TOLD, LEFT, NOTHING, OPEN = "Done", "You told us", "Left as it is", "Nothing to do", "Open"
+DONE, REQUESTED, TOLD = "Done", "Requested", "You told us"
+LEFT, NOTHING, OPEN = "Left as it is", "Nothing to do", "Open"
 WORDS = {
     DONE: "The setting was read: your data is not used.",
+    REQUESTED: "The service confirmed a request. There is no setting to read.",
     TOLD: "You told us that you did it yourself. Nobody has checked it.",
-    LEFT: "You asked us to leave it. We will not remind you any more.",
+    LEFT: "You told us to leave it, or did not answer two reminders. We will not remind you any more.",
     NOTHING: "There is nothing for you to do here.",
     OPEN: "Your data is used, or nobody knows whether it is.",
 }
 """Each word that can stand beside a control, and what it means."""
-SHADES = {DONE: "done", TOLD: "told", LEFT: "left", NOTHING: "nothing", OPEN: "open"}
+SHADES = {DONE: "done", REQUESTED: "told", TOLD: "told", LEFT: "left", NOTHING: "nothing", OPEN: "open"}
 """Style class of each word."""
 _WORD_OF = {
     Outcome.OPTED_OUT: DONE,
     Outcome.ALREADY_OPTED_OUT: DONE,
-    Outcome.SUBMITTED: DONE,
+    Outcome.SUBMITTED: REQUESTED,
     Outcome.NOT_OFFERED: NOTHING,
     Outcome.WAIVED: NOTHING,
     Outcome.ADMIN_NEEDED: NOTHING,
@@ -41,7 +54,7 @@ MEANINGS: dict[Outcome | None, str] = {
     Outcome.ALREADY_OPTED_OUT: "We read it: your data was already not used. We changed nothing.",
     Outcome.WOULD_OPT_OUT: "We read it: your data is still used. We changed nothing.",
     Outcome.NOT_OFFERED: "The service does not offer this setting to your account.",
-    Outcome.SUBMITTED: "We sent the request, and the service confirmed it.",
+    Outcome.SUBMITTED: "Your organization sent this request, and the service confirmed it.",
     Outcome.WAIVED: "An exception was agreed, so we leave it.",
     Outcome.NO_MANDATE: "You have not instructed us to do it, so we did not visit your account.",
     Outcome.NOT_PERMITTED: "We may not visit accounts at this service. You can do it yourself.",
@@ -57,7 +70,9 @@ MEANINGS: dict[Outcome | None, str] = {
     Outcome.NOT_RUN: "We did not get to it. We will try again.",
 }
 """What an outcome means to the employee."""
-SENTENCES = (*WORDS, *WORDS.values(), *MEANINGS.values())
+OURS = "Your organization signs and sends this request."
+"""Of a request that has no confirmation yet and that employees do not sign."""
+SENTENCES = (*WORDS, *WORDS.values(), *MEANINGS.values(), OURS)
 """For translators."""
 
 
@@ -92,6 +107,15 @@ class Item:
     read_on: date | None
     told: Told | None
     is_pressed: bool
+    choices: tuple[str, tuple[str, ...]] | None
+    """Of a form: the exact labels to choose, after their language."""
+    text: tuple[str, str] | None
+    """Of a request: the text to copy, after its language."""
+
+    @property
+    def may_be_mandated(self) -> bool:
+        """True if a mandate can be given for it; a person signs requests themselves."""
+        return self.service.may_be_mandated and self.control.request is None
 
 
 @dataclass(frozen=True)
@@ -117,10 +141,10 @@ def items_of(person: Person, site: Site, pending: Sequence[Act], language: str) 
             status = statuses.get((service_id, control_id)) or Status(
                 service=service_id, control=control_id, outcome=None
             )
-            profile = person.profiles.get(service_id)
-            needs_profile = PROFILE in control.address
-            address = fill_profile(control.address, profile) if profile else control.address
-            parts = urlsplit(control.address)
+            profile, page, request = person.profiles.get(service_id), control.address or "", control.request
+            needs_profile = PROFILE in page
+            address = (fill_profile(page, profile) if profile else page) or None
+            parts = urlsplit(page)
             spoken, label = _in_language(control.labels, language) or ("en", control.title)
             purpose = _in_language(control.purpose, language)
             told = _told(status, pending)
@@ -137,11 +161,15 @@ def items_of(person: Person, site: Site, pending: Sequence[Act], language: str) 
                 is_label_foreign=not covers(spoken, language),
                 purpose=purpose[1] if purpose else None,
                 purpose_language=purpose[0] if purpose else language,
-                word=_word(status, told),
-                meaning=MEANINGS[None if status.outcome is Outcome.ATTESTED else status.outcome],
-                read_on=status.at.date() if status.at and status.outcome is not Outcome.ATTESTED else None,
+                word=_word(status, told, request),
+                meaning=_meaning(status, request),
+                read_on=status.at.date()
+                if status.at and status.outcome is not Outcome.ATTESTED and not request
+                else None,
                 told=told,
                 is_pressed=status.is_pressed,
+                choices=_in_language(request.choices, language) if request else None,
+                text=_in_language(request.text, language) if request else None,
             )
 
 
@@ -168,6 +196,22 @@ def revoked_on(pending: Sequence[Act]) -> date | None:
     """Return the day of a revocation that still waits to be recorded and that no mandate followed."""
     revoked, new = _last_given(pending)
     return revoked.at.date() if revoked and not new else None
+
+
+def asked_for_appointment_on(person: Person, pending: Sequence[Act]) -> date | None:
+    """Return the day on which the employee asked for the appointment that is open; None without one."""
+    asked_on = person.asked_for_appointment_on
+    for act in pending:
+        if isinstance(act, AppointmentAct):
+            asked_on = act.at.date() if act.is_wanted else None
+        elif isinstance(act, SpotCheckAct) and act.is_coming:
+            asked_on = act.at.date()
+    return asked_on
+
+
+def is_invited(person: Person, pending: Sequence[Act]) -> bool:
+    """Return True if the employee was drawn for a spot check and has not answered."""
+    return person.is_drawn and not any(isinstance(act, SpotCheckAct) for act in pending)
 
 
 def _last_given(pending: Sequence[Act]) -> tuple[RevokeAct | None, list[Instruction]]:
@@ -202,17 +246,28 @@ def _told(status: Status, pending: Sequence[Act]) -> Told | None:
     return Told(status.closed_on, is_closed=True) if status.closed_on else None
 
 
-def _word(status: Status, told: Told | None) -> str:
+def _meaning(status: Status, request: PublishedRequest | None) -> str:
+    """Return what the outcome means; of a request, nothing is ever read."""
+    if request is None:
+        return MEANINGS[None if status.outcome is Outcome.ATTESTED else status.outcome]
+    if status.outcome in (Outcome.SUBMITTED, Outcome.WAIVED):
+        return MEANINGS[status.outcome]
+    return OURS if request.is_of_organization else MEANINGS[Outcome.EMPLOYEE_NEEDED]
+
+
+def _word(status: Status, told: Told | None, request: PublishedRequest | None) -> str:
     word = _WORD_OF.get(status.outcome, OPEN) if status.outcome else OPEN  # attested: `told` knows it
-    if word in (DONE, NOTHING):
+    if word in (DONE, REQUESTED, NOTHING):
         return word
+    if request is not None and request.is_of_organization:
+        return NOTHING
     if told:
         return LEFT if told.is_closed else TOLD
     return OPEN
 
 
-def _in_language(texts: dict[str, str], language: str) -> tuple[str, str] | None:
-    """Return a text's language and the text: in the wanted one, else in English, else in any."""
+def _in_language(texts: Mapping[str, T], language: str) -> tuple[str, T] | None:
+    """Return a text's language and the text, or texts: in the wanted one, else in English, else in any."""
     for spoken, text in texts.items():
         if covers(spoken, language):
             return spoken, text

@@ -6,7 +6,8 @@ import re
 from typing import Protocol
 from urllib.parse import unquote
 
-from fleet.recipes.recipe import PROFILE, ProfileForm
+from fleet.recipes.recipe import ProfileForm
+from fleet.recipes.values import PROFILE
 
 
 class HasProfiles(Protocol):

@@ -13,58 +13,16 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from fleet.model import SERVICE_NAME, ControlKind, Reason
+from fleet.model import ControlKind, Reason
 from fleet.recipes.labels import covers, is_one_of, plain_language
+from fleet.recipes.request import Request
+from fleet.recipes.values import PROFILE, Date, Host, Labels, Language, Page, Slug, Strict, Text, page
 from fleet.validation import Shape
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
-PROFILE = "{profile}"
 SHOWS_WITHIN = 30
 """Seconds for a page to show a control and react to it, unless its recipe sets another limit."""
-Slug = Annotated[
-    str,
-    Shape(rf"^{SERVICE_NAME.pattern}$", "a name of lower-case letters, digits and _ such as wiki_2"),
-]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
-
-
-def _day(text: str) -> str:
-    date.fromisoformat(text)  # raises ValueError for a day that no month has
-    return text
-
-
-Date = Annotated[
-    str, Shape(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", "a date such as 2026-03-31"), AfterValidator(_day)
-]
-Language = Annotated[str, Shape(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language such as fr or pt-BR")]
-Labels = dict[Language, list[Text]]
-
-
-def _host(value: str) -> str:
-    if not re.fullmatch(r"(?=.{1,253}$)[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?", value):
-        raise ValueError("must be a host name in lower case, such as static.example.com, without https:// and path")
-    return value
-
-
-def _page(value: str) -> str:
-    if " " in value or not value.isprintable():
-        raise ValueError("must be an address without spaces")
-    parts = urlsplit(value)
-    if parts.scheme != "https" and not (parts.scheme == "http" and (parts.hostname or "") in LOOPBACK_NAMES):
-        raise ValueError("must be an https:// address (http:// only for localhost)")
-    if not parts.hostname or parts.username or parts.password:
-        raise ValueError("must be an address with a host and without a user name")
-    if parts.hostname not in LOOPBACK_NAMES:
-        _host(parts.hostname)  # the host name goes into the browser's arguments
-    if parts.port == 0:  # an invalid port raises ValueError by itself
-        raise ValueError("must be an address whose port is not 0")
-    if PROFILE in parts.netloc or re.search(r"[{}]", value.replace(PROFILE, "")):
-        raise ValueError("the only placeholder is {profile}, in the path or query")
-    if not parts.path.startswith("/"):
-        raise ValueError("must be an address with a path, at least /")
-    return value
 
 
 def _pattern(value: str) -> str:
@@ -75,15 +33,7 @@ def _pattern(value: str) -> str:
     return value
 
 
-Host = Annotated[str, AfterValidator(_host)]
-Page = Annotated[str, AfterValidator(_page)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Sign(_Strict):
+class Sign(Strict):
     """A sign that identifies a page: exactly one of an address, a CSS selector or a heading."""
 
     address: Text | None = Field(
@@ -100,7 +50,7 @@ class Sign(_Strict):
         if self.address and not re.match(r"/|https://[^/]+/", self.address):
             raise ValueError("address: must be a path such as /login, or https://host/path")
         if self.address and not self.address.startswith("/"):
-            _page(self.address)
+            page(self.address)
         return self
 
 
@@ -117,7 +67,7 @@ class ChallengeSign(Sign):
         return Reason(self.kind)
 
 
-class Identity(_Strict):
+class Identity(Strict):
     """Where the service shows who is signed in. Read before anything is clicked.
 
     Either `landed`: the address to which `page` leads the signed-in person, or `css`: elements on the control's
@@ -156,7 +106,7 @@ class Identity(_Strict):
         return len({landing_key(address, self.landed) for address in own}) == 1
 
 
-class ProfileForm(_Strict):
+class ProfileForm(Strict):
     """Form of the service's profiles, so that a word that identifies no person is refused."""
 
     pattern: Annotated[Text, AfterValidator(_pattern)] = Field(
@@ -184,7 +134,7 @@ class ProfileForm(_Strict):
         return None if re.fullmatch(self.pattern, profile) else f"is not a profile at {service_name}"
 
 
-class Find(_Strict):
+class Find(Strict):
     """How an element is found: first by a stable attribute, then by its accessible name in a known language."""
 
     css: Text | None = Field(default=None, description="The service's own setting key or another stable attribute.")
@@ -219,7 +169,7 @@ class Find(_Strict):
         return any(not spoken or covers(one, spoken) for one in self.names if one not in self.weak)
 
 
-class Control(_Strict):
+class Control(Strict):
     """One thing to switch off: where it is, how to find it, how to set it, how to prove it."""
 
     title: Text = Field(description="Display name of the setting, for lists and reports.")
@@ -260,7 +210,7 @@ REVIEW_AFTER = timedelta(days=180)
 """Time after which a service's terms should be read again."""
 
 
-class Terms(_Strict):
+class Terms(Strict):
     """What the service's terms say about automated access."""
 
     automation: Literal["allowed", "silent", "forbidden"] = Field(
@@ -288,7 +238,7 @@ ANY_COOKIES = SessionParts()
 """Used for recipes that name nothing: all cookies of their domains, and nothing else."""
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """Everything known about one service."""
 
     service: Slug = Field(description="The service's name in inventories and results; the same as the file's name.")
@@ -318,11 +268,23 @@ class Recipe(_Strict):
     )
     identity: Identity = Field(description="How to read who is signed in.")
     profile: ProfileForm | None = Field(default=None, description="Form of profiles; if omitted, any text is accepted.")
+    sign_in: Page | None = Field(
+        default=None,
+        description="Where a person signs in; without it, the first control's page, which leads there.",
+    )
     signed_out: tuple[Sign, ...] = Field(min_length=1, description="Signs of being signed out; any one counts.")
     challenges: tuple[ChallengeSign, ...] = Field(
         default=(), description="Signs that the service asks for a CAPTCHA, a code or the like; any one counts."
     )
     controls: dict[Slug, Control] = Field(min_length=1, description="The controls by name, such as ai_training.")
+    requests: dict[Slug, Request] = Field(
+        default_factory=dict, description="Forms and letters that a person signs, by name, such as objection."
+    )
+
+    @cached_property
+    def entries(self) -> dict[str, Control | Request]:
+        """Everything that is planned for an account, by name: the controls, then the requests."""
+        return {**self.controls, **self.requests}
 
     @cached_property
     def page_hosts(self) -> frozenset[str]:
@@ -351,6 +313,10 @@ class Recipe(_Strict):
             return f"identifies no one at {self.name}"
         return self.profile.fault_of(profile, self.name) if self.profile else None
 
+    def sign_in_page(self, profile: str) -> str:
+        """Return the address at which a person's sign-in begins."""
+        return self.sign_in or next(iter(self.controls.values())).page_for(profile)
+
     def selectors(self) -> Iterator[tuple[str, str]]:
         """Yield every CSS selector with its key, such as `controls.ai_training.find.css`."""
         dumped = self.model_dump(exclude_none=True)
@@ -358,16 +324,24 @@ class Recipe(_Strict):
 
     @cached_property
     def pages(self) -> tuple[str, ...]:
-        """Every address in this recipe, with {profile} left in place."""
+        """Every address that a visit may open, with {profile} left in place."""
         further = (self.identity.page, self.identity.landed)
         return (*(control.page for control in self.controls.values()), *filter(None, further))
 
     @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        both = self.controls.keys() & self.requests.keys()
+        if both:
+            raise ValueError(f"requests: {min(both)} is also the name of a control; rename one of them")
+        return self
+
+    @model_validator(mode="after")
     def _pages_belong(self) -> Self:
-        for page in self.pages:
-            host = urlsplit(page).hostname or ""
+        forms = (request.page for request in self.requests.values() if request.page is not None)
+        for address in (*self.pages, *forms):
+            host = urlsplit(address).hostname or ""
             if not self.owns_host(host):
-                raise ValueError(f"{page} is not on one of the domains ({', '.join(self.domains)})")
+                raise ValueError(f"{address} is not on one of the domains ({', '.join(self.domains)})")
         return self
 
 

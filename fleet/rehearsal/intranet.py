@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from fleet.rehearsal.behavior import Barrier, Save
 from fleet.rehearsal.page_texts import texts_for
-from fleet.rehearsal.site import Answer, cookie, file_routes, render, touched, visited
+from fleet.rehearsal.site import Answer, cookie, file_routes, render, sign_in, touched, visited
 from fleet.rehearsal.world import Account, Value, World
 
 SERVICE = "intranet"
@@ -62,6 +62,7 @@ class _Portal:
                 route("/api/settings/assistant", self.save_assistant, "PUT"),
                 Route("/touched", touched(self._world, SERVICE, "portal_session")),
                 route("/sign-in", self.sign_in),
+                Route("/sign-in", sign_in(self._world, SERVICE, session_cookies, SETTINGS), methods=["POST"]),
                 *(route("/{path:path}", self.not_found, method) for method in ("GET", "POST", "PUT", "DELETE")),
             ]
         )

@@ -22,7 +22,18 @@ from starlette.types import ASGIApp
 
 from fleet.rehearsal.behavior import Barrier, Save
 from fleet.rehearsal.page_texts import texts_for
-from fleet.rehearsal.site import Answer, cookie, extension_files, file_routes, hang_up, never, render, touched, visited
+from fleet.rehearsal.site import (
+    Answer,
+    cookie,
+    extension_files,
+    file_routes,
+    hang_up,
+    never,
+    render,
+    sign_in,
+    touched,
+    visited,
+)
 from fleet.rehearsal.world import Account, World
 
 SERVICE = "linkedin"
@@ -95,7 +106,8 @@ class _Www:
         def route(path: str, answer: Answer, method: str = "GET") -> Route:
             return Route(path, visited(self._world, SERVICE, "li_at", answer), methods=[method])
 
-        sign_in = [route(path, self.sign_in) for path in ("/login", "/uas/login", "/authwall")]
+        submitted = sign_in(self._world, SERVICE, session_cookies, f"{_SETTINGS}/data-for-ai-improvement")
+        pages = [route(path, self.sign_in) for path in ("/login", "/uas/login", "/authwall")]
         return Router(
             [
                 route(f"{_SETTINGS}/data-for-ai-improvement", self.ai_setting),
@@ -108,7 +120,8 @@ class _Www:
                 Route("/touched", touched(self._world, SERVICE, "li_at")),
                 route("/in/me/", self.own_address),
                 route("/in/{profile}/", self.profile),
-                *sign_in,
+                *pages,
+                Route("/checkpoint/lg/login-submit", submitted, methods=["POST"]),
                 route("/checkpoint/challenge/{name}", self.challenge),
                 # All other requests are recorded, too.
                 *(route("/{path:path}", self.not_found, method) for method in ("GET", "POST", "PUT", "DELETE")),

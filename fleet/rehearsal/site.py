@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import jinja2
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from fleet.rehearsal.world import Account, World
@@ -49,6 +50,35 @@ def touched(world: World, service: str, session_cookie: str) -> Endpoint:
         if account is not None:
             account.touched.update({part: int(times) for part, times in request.query_params.items()})
         return Response(status_code=204)
+
+    return endpoint
+
+
+def sign_in(
+    world: World, service: str, session_cookies: Callable[[Account], list[dict[str, Any]]], lands: str
+) -> Endpoint:
+    """Return the endpoint of a sign-in form: whoever enters a profile is signed in to its account and led to `lands`.
+
+    Like Google's, it refuses a browser whose form was sent while `navigator.webdriver` was true (sign_in_form.html).
+    """
+
+    async def endpoint(request: Request) -> Response:
+        form = dict(parse_qsl((await request.body()).decode()))
+        account = world.of_profile(service, form.get("user", ""))
+        if form.get("automated") != "false" or account is None:
+            return Response("This browser or app may not be secure.", 403)
+        answer = RedirectResponse(lands, 303)
+        for one in session_cookies(account):
+            answer.set_cookie(
+                one["name"],
+                one["value"],
+                max_age=_YEAR if "keep" in form else None,
+                domain=one["domain"] if one["domain"].startswith(".") else None,
+                secure=one["secure"],
+                httponly=one["httpOnly"],
+                samesite=one["sameSite"].lower(),
+            )
+        return answer
 
     return endpoint
 

@@ -111,6 +111,11 @@ class World:
         """Return the account that a session's token belongs to."""
         return self._by_token.get((service, token)) if token else None
 
+    def of_profile(self, service: str, profile: str) -> Account | None:
+        """Return the account with this profile."""
+        own = (one for one in self if one.who.service == service and one.who.profile == profile)
+        return next(own, None)
+
     def set_value(self, account: Account, control: str, value: Value) -> None:
         """Store a value without counting it as a write."""
         account.controls[control] = value

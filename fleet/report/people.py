@@ -131,7 +131,7 @@ def _facts(name: str, values: Mapping[tuple[str, ...], Any]) -> Iterator[str]:
 
 def _called(path: tuple[str, ...]) -> str:
     """Return a value's path for people: `fleet_accounts.linkedin.profile` becomes `linkedin.profile`."""
-    names = {"fleet_email": "email", "fleet_locale": "locale", "fleet_mandate": "mandate"}
+    names = {"fleet_email": "email", "fleet_locale": "locale", "fleet_country": "country", "fleet_mandate": "mandate"}
     steps = path[1:] if path[0] == "fleet_accounts" else (names.get(path[0], path[0]), *path[1:])
     return ".".join(steps)
 

@@ -11,7 +11,7 @@ from fleet.audit.current_state import CurrentState
 from fleet.model import Outcome, Reading, Result, control_name
 from fleet.next_steps import next_step
 
-STATES = ("out", "in", "attested", "not offered", "not known")
+STATES = ("out", "in", "attested", "submitted", "not offered", "not known")
 """States of a control, as counted."""
 
 
@@ -36,12 +36,15 @@ class Row:
 
     @property
     def state(self) -> str:
-        """`out`, `in`, `not offered` or `not known`, as it was read; `attested` if the employee's word is newer."""
+        """`out`, `in`, `not offered` or `not known`, as it was read; `attested` if the employee's word is newer.
+
+        `submitted` is a request that was confirmed to the organization: nothing can be read.
+        """
         current = self.current
         if current is None:
             return "not known"
-        if current.outcome is Outcome.ATTESTED:
-            return "attested"
+        if current.outcome in (Outcome.ATTESTED, Outcome.SUBMITTED):
+            return current.outcome.value
         if current.reading is not None:
             return current.reading.value
         return "not offered" if current.outcome is Outcome.NOT_OFFERED else "not known"

@@ -18,7 +18,7 @@ from fleet.settings.file import expanded, find_config, read_config
 from fleet.settings.hours import Hours
 from fleet.settings.setting import Setting
 from fleet.settings.table import SETTINGS, setting_named
-from fleet.settings.values import AttestationPolicy, BreakerLimits, Closed, MandatePolicy, Pause, PortalSite
+from fleet.settings.values import AttestationPolicy, BreakerLimits, Closed, Desk, MandatePolicy, Pause, PortalSite
 from fleet.ssh import WorkerAddress
 
 
@@ -97,6 +97,7 @@ class Settings:
     portal: PortalSite | None = None
     portal_data: Path | None = None
     mandate_texts: Path | None = None
+    desk: Desk = field(default_factory=Desk)
     sandbox: bool = True
     accepted_by: str | None = None
     fail_on: frozenset[Outcome] = FAILING

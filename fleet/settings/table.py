@@ -22,6 +22,7 @@ from fleet.settings.values import (
     AttestationPolicy,
     BreakerLimits,
     Closed,
+    Desk,
     Forks,
     HoursText,
     MandatePolicy,
@@ -293,6 +294,14 @@ SETTINGS: tuple[Setting, ...] = (
         PathText,
         "Folder with the texts of mandates, one `mandate.LANGUAGE.txt` each.",
         is_path=True,
+    ),
+    Setting(
+        "desk",
+        Desk,
+        "Countries in which employees may use the desk for their personal accounts, as `{countries: [DE, FR, US-NY]}`.",
+        "Codes of ISO 3166, compared with `fleet_country`: `DE` covers `DE-BY`, `US` all its states. Some laws forbid "
+        "an employer even to ask (California); ask your counsel. Accounts of the organization need no country.",
+        default=Desk,
     ),
     Setting(
         "sandbox",

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from fleet.authority.attestations import FRESH_DAYS
+from fleet.authority.countries import Country
 from fleet.authority.instruction import Assurance, Language, Sha256, Version
 from fleet.authority.sign_in import SignIn, encrypted
 from fleet.settings.hours import Hours
@@ -85,6 +86,12 @@ class MandatePolicy(Strict):
     """
 
     assurance: Assurance | None = None
+
+
+class Desk(Strict):
+    """In which countries an employee may be invited to the desk for a personal account; none by default."""
+
+    countries: Annotated[tuple[Country, ...], Field(max_length=1000)] = ()
 
 
 class ApprovedText(Strict):

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter
@@ -20,16 +19,18 @@ from pydantic import Field, StringConstraints, TypeAdapter
 from fleet.audit import records
 from fleet.audit.maintenance import beat
 from fleet.audit.pseudonyms import Subject
-from fleet.authority.attestations import Name, Service
+from fleet.authority.attestations import Control, Name, Service
 from fleet.authority.blocklist import Blocklist, Entry
+from fleet.authority.instruction import Sha256
+from fleet.authority.submissions import Submission, Submissions
 from fleet.errors import InputError
 from fleet.state.employee_acts import Attest, Give, Notify, attest, give, notify
 from fleet.state.erasure import erase, prune
 from fleet.state.rename import require_no_unfinished_rename
-from fleet.state.writer import StrictAct, Writer
+from fleet.state.spot_checks import Invitation, Invitations
+from fleet.state.writer import OperatorAct, StrictAct, Writer
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Claimed = Annotated[str, StringConstraints(max_length=200)]
 
 
 class Settle(StrictAct):
@@ -38,45 +39,92 @@ class Settle(StrictAct):
     act: Literal["settle"] = "settle"
 
 
-class Checkpoint(StrictAct):
+class Checkpoint(OperatorAct):
     """Record a heartbeat and sign the log."""
 
     act: Literal["checkpoint"] = "checkpoint"
 
 
-class Renew(StrictAct):
+class Renew(OperatorAct):
     """Make a revoked mandate valid again."""
 
     act: Literal["renew"] = "renew"
     employee: Name
     reference: Reference
-    operator_claimed: Claimed | None
 
 
-class Start(StrictAct):
+class Start(OperatorAct):
     """Allow a stopped service again."""
 
     act: Literal["start"] = "start"
     service: Service
     reference: Reference
-    operator_claimed: Claimed | None
 
 
-class Erase(StrictAct):
+class Submit(OperatorAct):
+    """Record that a service confirmed a request of the organization's own; without `control`, no outcome changes."""
+
+    act: Literal["submit"] = "submit"
+    service: Service
+    control: Control | None
+    confirmation_sha256: Sha256
+    reference: Reference | None
+
+
+class Draw(OperatorAct):
+    """Invite these people, drawn among `among`, to a spot check."""
+
+    act: Literal["draw"] = "draw"
+    invitations: Annotated[list[Annotated[Invitation, Field(strict=False)]], Field(min_length=1, max_length=100_000)]
+    among: Annotated[int, Field(ge=1, le=records.MAX_NUMBER)]
+
+
+class EndSpotCheck(OperatorAct):
+    """End the spot check with this result, and forget who was drawn."""
+
+    act: Literal["end_spot_check"] = "end_spot_check"
+    checked: Annotated[int, Field(ge=0, le=records.MAX_NUMBER)]
+    wrong: Annotated[int, Field(ge=0, le=records.MAX_NUMBER)]
+
+
+class Erase(OperatorAct):
     """Delete all data that leads to these people."""
 
     act: Literal["erase"] = "erase"
     employees: Annotated[list[Annotated[str, StringConstraints(max_length=1000)]], Field(max_length=100_000)]
 
 
-class Prune(StrictAct):
+class Prune(OperatorAct):
     """Remove the records of runs that ended before a day (UTC)."""
 
     act: Literal["prune"] = "prune"
     before: Annotated[date, Field(strict=False)]
 
 
-Act = Settle | Checkpoint | Renew | Start | Attest | Give | Notify | Erase | Prune
+class ShowNames(OperatorAct):
+    """Record that a command shows employees' names beside what the log says of them: of one, or of so many."""
+
+    act: Literal["show_names"] = "show_names"
+    command: Annotated[str, StringConstraints(pattern=r"^[a-z]+( [a-z]+)*$", max_length=40)]
+    employee: Annotated[str, StringConstraints(max_length=1000)] | None
+    people: Annotated[int, Field(ge=1, le=records.MAX_NUMBER)]
+
+
+Act = (
+    Settle
+    | Checkpoint
+    | Renew
+    | Start
+    | Submit
+    | Draw
+    | EndSpotCheck
+    | Attest
+    | Give
+    | Notify
+    | Erase
+    | Prune
+    | ShowNames
+)
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """An act as sent to an agent."""
 
@@ -100,26 +148,39 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
         case Settle():
             pass
         case Checkpoint():
-            await beat(log)
+            await beat(log, act.operator)
         case Renew():
             await _renew(act, writer)
         case Start():
             await _start(act, writer)
+        case Submit():
+            await _submit(act, writer)
+        case Draw():
+            await _draw(act, writer)
+        case EndSpotCheck():
+            counts = {"checked": act.checked, "wrong": act.wrong}
+            await log.append(records.SPOT_CHECK_ENDED, None, **act.operator.fields, **counts)
+            Invitations(state.spot_checks).remove_all()
         case Attest():
-            await attest(act.statements, writer)
+            await attest(act, writer)
         case Give():
             await give(act, writer)
         case Notify():
-            return {"new": await notify(act.notices, writer)}
+            return {"new": await notify(act, writer)}
         case Erase():
             for employee in act.employees:
                 why = needs(employee)
                 if why is not None:
                     raise InputError(why)
-            erased = await erase(state, log, subjects, act.employees)
+            erased = await erase(state, log, subjects, act.employees, act.operator)
             return {"erased": {employee: asdict(one) for employee, one in erased.items()}}
         case Prune():
-            return {"first": await prune(state, log, act.before)}
+            return {"first": await prune(state, log, act.before, act.operator)}
+        case ShowNames():
+            subject = subjects.get(act.employee) if act.employee else None
+            pseudonym = subject.pseudonym if subject else None
+            fields = {"command": act.command, "subject": pseudonym, "people": act.people}
+            await log.append(records.NAMES_SHOWN, None, **act.operator.fields, **fields)
     return {}
 
 
@@ -178,8 +239,7 @@ async def _renew(act: Renew, writer: Writer) -> None:
     await writer.log.append(
         records.MANDATE_RENEWED,
         None,
-        operator=os.getuid(),
-        operator_claimed=act.operator_claimed,
+        **act.operator.fields,
         subject=subject.pseudonym if subject else None,
         reference_hmac=_hmac(subject, act.reference),
     )
@@ -192,9 +252,41 @@ async def _start(act: Start, writer: Writer) -> None:
     await writer.log.append(
         records.SERVICE_STARTED,
         None,
-        operator=os.getuid(),
-        operator_claimed=act.operator_claimed,
+        **act.operator.fields,
         service=act.service,
         reference=act.reference,
     )
     writer.stopped.remove(act.service)
+
+
+async def _submit(act: Submit, writer: Writer) -> None:
+    """Record a confirmed request, then let its outcome be `submitted`."""
+    await writer.log.append(
+        records.SUBMISSION_RECORDED,
+        None,
+        **act.operator.fields,
+        service=act.service,
+        control=act.control,
+        confirmation_sha256=act.confirmation_sha256,
+        reference=act.reference,
+    )
+    if act.control is not None:
+        submission = Submission(
+            service=act.service,
+            control=act.control,
+            recorded_at=datetime.now(UTC),
+            confirmation_sha256=act.confirmation_sha256,
+            reference=act.reference,
+        )
+        Submissions(writer.state.submissions).put(submission)
+
+
+async def _draw(act: Draw, writer: Writer) -> None:
+    """Record how many people were drawn, then invite them. Raises InputError if a spot check is open."""
+    invitations = Invitations(writer.state.spot_checks)
+    if next(invitations.names(), None) is not None:
+        raise InputError("A spot check is open; end it first: fleet spot-check end")
+    counts = {"among": act.among, "drawn": len(act.invitations)}
+    await writer.log.append(records.SPOT_CHECK_DRAWN, None, **act.operator.fields, **counts)
+    for invitation in act.invitations:
+        invitations.put(invitation)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
 from datetime import UTC, date
 from typing import Annotated, Literal
 
@@ -12,11 +10,12 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from fleet.audit import records
 from fleet.audit.log import AuditLog
+from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subject
 from fleet.authority.attestations import Answer, Attestation, Attestations, Control, Name, Service
 from fleet.authority.given import MAX_MANDATES, GivenMandate, GivenMandates
 from fleet.state.sent_notices import Controls, NoticeId, NoticeKind, SentNotice, SentNotices
-from fleet.state.writer import StrictAct, Writer
+from fleet.state.writer import OperatorAct, StrictAct, Writer
 
 
 class Statement(StrictAct):
@@ -30,14 +29,14 @@ class Statement(StrictAct):
     assurance: Literal["oidc_session"]
 
 
-class Attest(StrictAct):
+class Attest(OperatorAct):
     """Take in what employees say, in this order."""
 
     act: Literal["attest"] = "attest"
     statements: Annotated[list[Statement], Field(max_length=1000)]
 
 
-class Give(StrictAct):
+class Give(OperatorAct):
     """Take in a mandate that was checked, with the text that the employee agreed to."""
 
     act: Literal["give"] = "give"
@@ -61,7 +60,7 @@ class WrittenNotice(StrictAct):
     controls: Annotated[Controls, Field(strict=False)]
 
 
-class Notify(StrictAct):
+class Notify(OperatorAct):
     """Record notices that went out."""
 
     act: Literal["notify"] = "notify"
@@ -72,8 +71,8 @@ def _day(one: Statement) -> date:
     return one.at.astimezone(UTC).date()
 
 
-async def _record_statement(one: Statement, subject: Subject, log: AuditLog) -> None:
-    about = {"subject": subject.pseudonym, "service": one.service, "control": one.control, "operator": os.getuid()}
+async def _record_statement(one: Statement, subject: Subject, operator: Operator, log: AuditLog) -> None:
+    about = {"subject": subject.pseudonym, "service": one.service, "control": one.control, **operator.fields}
     day = _day(one).isoformat()
     if one.said == "closed":
         await log.append(records.CONTROL_CLOSED, None, **about, closed_on=day)
@@ -82,10 +81,10 @@ async def _record_statement(one: Statement, subject: Subject, log: AuditLog) -> 
         await log.append(records.CONTROL_ATTESTED, None, **about, **said)
 
 
-async def notify(notices: Sequence[WrittenNotice], writer: Writer) -> int:
+async def notify(act: Notify, writer: Writer) -> int:
     """Record notices that are not recorded yet, then store them; return how many."""
     store = SentNotices(writer.state.notices)
-    new = [one for one in notices if all(one.id != before.id for before in store.of(one.employee))]
+    new = [one for one in act.notices if all(one.id != before.id for before in store.of(one.employee))]
     known = writer.subjects.everybody()
     subjects = known | writer.subjects.of({one.employee: None for one in new if one.employee not in known})
     await asyncio.gather(
@@ -94,7 +93,7 @@ async def notify(notices: Sequence[WrittenNotice], writer: Writer) -> int:
                 records.NOTICE_SENT,
                 None,
                 subject=subjects[one.employee].pseudonym,
-                operator=os.getuid(),
+                **act.operator.fields,
                 kind=one.kind,
                 sent_on=one.sent_on.isoformat(),
             )
@@ -117,7 +116,7 @@ async def give(act: Give, writer: Writer) -> None:
         records.MANDATE_GIVEN,
         None,
         subject=subject.pseudonym,
-        operator=os.getuid(),
+        **act.operator.fields,
         mandate_hmac=subject.hmac("mandate", mandate.reference),
         controls=list(instruction.controls),
         granted_on=instruction.granted_on.isoformat(),
@@ -140,15 +139,17 @@ async def give(act: Give, writer: Writer) -> None:
     store.put(given.model_copy(update={"mandates": (*given.mandates, mandate)[-MAX_MANDATES:]}))
 
 
-async def attest(statements: Sequence[Statement], writer: Writer) -> None:
+async def attest(act: Attest, writer: Writer) -> None:
     """Record what employees say, then let it count; what is withdrawn stops counting first."""
-    attestations = Attestations(writer.state.attestations)
+    attestations, statements = Attestations(writer.state.attestations), act.statements
     known = writer.subjects.everybody()
     subjects = known | writer.subjects.of({one.employee: None for one in statements if one.employee not in known})
     for one in statements:
         if one.said is None:  # what takes away takes effect first
             attestations.remove(one.employee, one.service, one.control)
-    await asyncio.gather(*(_record_statement(one, subjects[one.employee], writer.log) for one in statements))
+    await asyncio.gather(
+        *(_record_statement(one, subjects[one.employee], act.operator, writer.log) for one in statements)
+    )
     for one in statements:
         if one.said is None:
             attestations.remove(one.employee, one.service, one.control)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 from fleet.audit import records
 from fleet.audit.keys import read_keys
 from fleet.audit.log import AuditLog
+from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subjects
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_records, segments
 from fleet.authority.former_names import FormerNames
@@ -50,7 +50,7 @@ class _Traces:
     acts: list[Path] = field(default_factory=list)
     """Files that `fleet portal ingest` took in or refused."""
     own: list[Path] = field(default_factory=list)
-    """Files of this person alone: what they said, gave and were sent."""
+    """Files of this person alone: what they said, gave, asked for and were sent."""
 
     @property
     def is_anything(self) -> bool:
@@ -58,8 +58,10 @@ class _Traces:
         return self.pseudonym is not None or any((self.services, self.rests, self.acts, self.own))
 
 
-async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str]) -> dict[str, Erased]:
-    """Delete each person's row, key, sessions, pictures, attestations, mandates and sent notices. Revocations stay.
+async def erase(
+    state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str], operator: Operator
+) -> dict[str, Erased]:
+    """Delete each person's row, key, sessions, pictures, and own files, such as attestations. Revocations stay.
 
     People without any data are omitted. All erasures are recorded before anything is deleted. Raises as
     `AuditLog` and `Subjects` do; a person not erased by then is still known and can be erased again.
@@ -71,7 +73,7 @@ async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: I
     erased = {name: Erased(one.pseudonym, len(one.services), len(one.pictures)) for name, one in found.items()}
     subjects.lock()
     try:
-        await asyncio.gather(*(_record(log, one) for one in erased.values()))
+        await asyncio.gather(*(_record(log, one, operator) for one in erased.values()))
         await asyncio.to_thread(_delete, state, found)
     except BaseException:
         subjects.unlock()
@@ -81,9 +83,9 @@ async def erase(state: StateDir, log: AuditLog, subjects: Subjects, employees: I
     return erased
 
 
-async def _record(log: AuditLog, erased: Erased) -> None:
+async def _record(log: AuditLog, erased: Erased, operator: Operator) -> None:
     counts = {"sessions": erased.sessions, "evidence": erased.evidence}
-    await log.append(records.SUBJECT_ERASED, None, operator=os.getuid(), subject=erased.pseudonym, **counts)
+    await log.append(records.SUBJECT_ERASED, None, **operator.fields, subject=erased.pseudonym, **counts)
 
 
 def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
@@ -140,7 +142,7 @@ def _is_rest_of(name: str, employee: str) -> bool:
     return re.fullmatch(f"{own}|{cut}", name) is not None
 
 
-async def prune(state: StateDir, log: AuditLog, before: date) -> int:
+async def prune(state: StateDir, log: AuditLog, before: date, operator: Operator) -> int:
     """Remove the records of runs that ended before a day (UTC), with their pictures and diagnostics.
 
     Their hashes stay. Returns the number of the first record still present. Raises as `AuditLog` does.
@@ -150,7 +152,7 @@ async def prune(state: StateDir, log: AuditLog, before: date) -> int:
     if cut > _first(places.log):
         # Repeat the keys: the records that introduced them may be among those removed.
         keys = [str(key) for key in read_keys(places.vkey)]
-        await log.append(records.LOG_PRUNED, None, operator=os.getuid(), before=cut, keys=keys)
+        await log.append(records.LOG_PRUNED, None, **operator.fields, before=cut, keys=keys)
         await asyncio.to_thread(log.sign)
     for run in filter(RUN_ID.fullmatch, runs):
         shutil.rmtree(state.evidence / run, ignore_errors=True)

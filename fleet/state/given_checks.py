@@ -42,6 +42,7 @@ class GivenChecks:
     revocations: RevokedAt
     keys: ProviderKeys
     weakest: Assurance | None
+    operator_claimed: str | None
     former: FormerNames
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -79,7 +80,14 @@ class GivenChecks:
             id_token=act.id_token,
             key=signed.key,
         )
-        return Give(employee=employee.name, mandate=mandate, at=act.at, issuer=self.site.sign_in.issuer, text=text)
+        return Give(
+            employee=employee.name,
+            mandate=mandate,
+            at=act.at,
+            issuer=self.site.sign_in.issuer,
+            text=text,
+            operator_claimed=self.operator_claimed,
+        )
 
     def _employee(self, act: MandateAct, instruction: Instruction) -> Employee:
         if instruction.employee not in (act.employee, *(one.name for one in self.former.of(act.employee))):

@@ -9,12 +9,25 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from fleet.authority.inbox import Act, Arrived, AttestAct, CloseAct, Inbox, MandateAct, RevokeAct, is_ours
+from fleet.authority.inbox import (
+    Act,
+    AppointmentAct,
+    Arrived,
+    AttestAct,
+    CloseAct,
+    Inbox,
+    MandateAct,
+    RevokeAct,
+    SpotCheckAct,
+    is_ours,
+)
 from fleet.errors import FleetError, InputError
 from fleet.paths import StateDir, make_private_dir, write_private
+from fleet.state.appointments import Appointment, Appointments
 from fleet.state.employee_acts import Attest, Give, Statement
+from fleet.state.spot_checks import Invitations
 
 BATCH = 500
 """Statements recorded together: they share the log's syncs."""
@@ -50,10 +63,11 @@ class Ingest:
     state: StateDir
     today: Mapping[str, str]
     """Former names with the employee's name of today."""
-    refusal: Callable[[AttestAct | CloseAct], str | None]
+    refusal: Callable[[AttestAct | CloseAct | AppointmentAct | SpotCheckAct], str | None]
     checked: Callable[[MandateAct], Give]
     perform: Callable[[Attest | Give], object]
     revoke: Callable[[Sequence[RevokeAct]], object]
+    operator_claimed: str | None
 
     def run(self) -> Ingested:
         """Take in every act and keep it in `portal/done` or `portal/refused` in the state. Revocations go first.
@@ -69,6 +83,8 @@ class Ingest:
             mandates = [(one, act) for one, act in acts if isinstance(act, MandateAct)]
             answers = [(one, act) for one, act in acts if isinstance(act, AttestAct | CloseAct)]
             taken += self._answers(sorted(answers, key=lambda each: each[1].at))
+            asked = [(one, act) for one, act in acts if isinstance(act, AppointmentAct | SpotCheckAct)]
+            taken += [self._desk(one, act) for one, act in sorted(asked, key=lambda each: each[1].at)]
             given, waiting, problem = self._mandates(sorted(mandates, key=lambda each: each[1].at))
             return Ingested(taken + given, waiting, problem)
 
@@ -93,9 +109,30 @@ class Ingest:
                 yield self._moved(one, why)
         for start in range(0, len(accepted), BATCH):
             batch = accepted[start : start + BATCH]
-            self.perform(Attest(statements=[_statement(act) for _, act in batch]))
+            statements = [_statement(act) for _, act in batch]
+            self.perform(Attest(statements=statements, operator_claimed=self.operator_claimed))
             for one, _ in batch:
                 yield self._moved(one, None)
+
+    def _desk(self, one: Arrived, act: AppointmentAct | SpotCheckAct) -> Taken:
+        """Open or close an appointment. It is not in the log: it permits nothing, and an attended visit is recorded."""
+        why = self.refusal(act)
+        if why is not None:
+            return self._moved(one, why)
+        appointments, invitations = Appointments(self.state.appointments), Invitations(self.state.spot_checks)
+        invitation = invitations.of(act.employee)
+        if isinstance(act, SpotCheckAct):
+            if act.is_coming and invitation is not None and invitation.coming_at is None:
+                appointments.put(Appointment(employee=act.employee, asked_at=act.at))
+                # By our clock: a portal that was taken over must not choose which readings count.
+                invitations.put(invitation.model_copy(update={"coming_at": datetime.now(UTC)}))
+            elif not act.is_coming and invitation is not None and invitation.coming_at is None:
+                invitations.remove(act.employee)
+        elif act.is_wanted:
+            appointments.put(Appointment(employee=act.employee, asked_at=act.at))
+        elif appointments.close(act.employee) and invitation is not None and invitation.coming_at is not None:
+            invitations.remove(act.employee)  # they had said that they were coming; once they came, the result stays
+        return self._moved(one, why)
 
     def _mandates(self, arrived: list[tuple[Arrived, MandateAct]]) -> tuple[list[Taken], int, str | None]:
         taken: list[Taken] = []
@@ -115,8 +152,9 @@ class Ingest:
         """Keep what was read, never the file itself: its writer may still have it open.
 
         Of a control that an employee closed nothing is kept: a reminder that was not answered leaves no file either.
+        Nor of an appointment or a spot check: nobody can look up who withdrew or declined.
         """
-        if refusal is None and isinstance(one.act, CloseAct):
+        if refusal is None and isinstance(one.act, CloseAct | AppointmentAct | SpotCheckAct):
             return Taken(one.name, one.act, None, self.inbox.remove(one.name))
         folder = self.state.portal / ("done" if refusal is None else "refused")
         make_private_dir(folder)

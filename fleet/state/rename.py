@@ -8,13 +8,13 @@ until then nothing else is done with the state.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fleet.audit import records
+from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subject, known_subjects
 from fleet.audit.segments import read_records
 from fleet.authority.former_names import FormerNames, Rename
@@ -137,8 +137,7 @@ class Renaming:
         await self.writer.log.append(
             records.EMPLOYEE_RENAMED,
             None,
-            operator=os.getuid(),
-            operator_claimed=operator_claimed,
+            **Operator(operator_claimed).fields,
             subject=subject.pseudonym,
             old_hmac=subject.hmac("name", self.rename.old),
             new_hmac=subject.hmac("name", self.rename.new),

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
+from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subjects
 from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Revocations
@@ -22,6 +24,17 @@ class StrictAct(BaseModel):
     """An act as sent to an agent: exactly its fields, of exactly their types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class OperatorAct(StrictAct):
+    """An act of an operator. The agent's user is the command's, or it would not answer; the claimed name is sent."""
+
+    operator_claimed: Annotated[str, StringConstraints(max_length=200)] | None
+
+    @property
+    def operator(self) -> Operator:
+        """Who did it."""
+        return Operator(self.operator_claimed)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from fleet.browser.snapshot import Seen, Snapshot, Wanted
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipes.labels import shown_label
-from fleet.recipes.recipe import PROFILE, Control, Recipe, Sign, fill_profile, host_port, landing_key
+from fleet.recipes.recipe import Control, Recipe, Sign, fill_profile, host_port, landing_key
+from fleet.recipes.values import PROFILE
 
 
 class Stop(Exception):

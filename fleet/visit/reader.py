@@ -69,12 +69,18 @@ class Reader:
         A reading proves the employee's state only between two such checks: someone else may have signed in since. Does
         nothing if no reading has begun since the last check. Raises Stop, or BrowserGone.
         """
-        page = self.recipe.identity.page
-        if page is None or self._is_person_seen:
-            return
+        if self.recipe.identity.page is not None and not self._is_person_seen:
+            await self.identify()
+            self._is_person_seen = True
+
+    async def identify(self) -> None:
+        """Check that the right person is signed in: on the identity page, or on the page of the first control.
+
+        Raises Stop, or BrowserGone.
+        """
+        page = self.recipe.identity.page or next(iter(self.recipe.controls.values())).page
         with self._reaching():
             await self._identify(fill_profile(page, self.profile))
-        self._is_person_seen = True
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

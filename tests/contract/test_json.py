@@ -153,7 +153,7 @@ def test_what_the_system_refuses_is_an_error_of_the_tool(
 ) -> None:
     """Exit code 1, and the sentence with what to do."""
     # A stand-in, for no file of a test's own runs full, and root may read every other.
-    monkeypatch.setattr("fleet.commands.audit.show.Known.at", lambda _: Path("/dev/full").write_text("x" * 9999))
+    monkeypatch.setattr("fleet.commands.audit.show.Known.at", lambda *_, **__: Path("/dev/full").write_text("x" * 9999))
     code = ended(monkeypatch, "audit", "show", "--output", "json")
     answer = json.loads(capsys.readouterr().out)
     assert (code, answer["exit_code"]) == (1, 1)

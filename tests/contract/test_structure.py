@@ -31,7 +31,7 @@ FLOORS = (
     {"sessions", "settings"},
     {"state", "hr_import"},
     {"plan", "visit"},
-    {"rehearsal"},
+    {"rehearsal", "desk"},
     {"agent"},
     {"run"},
     {"report"},
@@ -51,7 +51,16 @@ FRONT_DOORS = {
     "ansible_runner": {"fleet/run/ansible_play.py"},
     "playwright": {
         f"fleet/browser/{name}.py"
-        for name in ("chromium", "engine", "storage_restore", "landing", "page_script", "tab", "traffic")
+        for name in (
+            "chromium",
+            "engine",
+            "storage_restore",
+            "landing",
+            "page_script",
+            "profile_state",
+            "tab",
+            "traffic",
+        )
     },
     "pyrage": {"fleet/sessions/store.py", "fleet/agent/account_visit.py"},
     "starlette": {

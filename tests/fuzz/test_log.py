@@ -40,8 +40,8 @@ PLANNED = {
 ENDED = {"counts": {"opted_out": 1}, "stopped": None, "exit_code": 0}
 OF_THE_LOG = {
     records.LOG_RECOVERED: {"bytes": 3, "sha256": "0", "unsigned": 1},
-    records.LOG_HEARTBEAT: {"operator": 0},
-    records.LOG_PRUNED: {"operator": 0, "before": 1, "keys": []},
+    records.LOG_HEARTBEAT: {"operator": 0, "operator_claimed": None},
+    records.LOG_PRUNED: {"operator": 0, "operator_claimed": None, "before": 1, "keys": []},
     records.MANDATE_MET: {
         "subject": "s_1",
         "mandate_hmac": "0",
@@ -51,7 +51,7 @@ OF_THE_LOG = {
         "revoked_on": None,
         "assurance": "claimed",
     },
-    records.SUBJECT_ERASED: {"operator": 0, "subject": "s_1", "sessions": 1, "evidence": 0},
+    records.SUBJECT_ERASED: {"operator": 0, "operator_claimed": None, "subject": "s_1", "sessions": 1, "evidence": 0},
 }
 WRITTEN: list[tuple[str, str | None, dict[str, Any]]] = [
     (records.RUN_STARTED, "r1", STARTED),

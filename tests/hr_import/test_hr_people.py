@@ -461,6 +461,37 @@ class TestPeople:
         found = people(tmp_path, "Email,Site,Country\na@b.example,Singapore,Singapore\nb@b.example,Lyon,FR\n")
         assert found[0].groups == {"site": "singapore", "country": "singapore"}
 
+    @pytest.mark.parametrize(
+        ("cell", "code"),
+        [
+            ("DE", "DE"),
+            ("us-ca", "US-CA"),
+            ("Germany", "DE"),
+            ("Deutschland", "DE"),
+            ("Côte d’Ivoire", "CI"),
+            ("Svizzera", "CH"),
+            ("United States of America", "US"),
+            ("USA", "US"),
+            ("UK", "GB"),
+            ("NO", "NO"),
+        ],
+    )
+    def test_a_country_is_read_as_hr_systems_write_it(self, tmp_path: Path, cell: str, code: str) -> None:
+        """A code of two or three letters, a name in four languages; the group is made as before."""
+        [one] = people(tmp_path, f"Email,Land\na@b.example,{cell}\n")
+        assert one.variables == {"fleet_email": "a@b.example", "fleet_country": code}
+        assert "country" in one.groups
+
+    def test_a_value_that_is_no_country_sets_none(self, tmp_path: Path) -> None:
+        """It is listed once, and makes a group like any other value."""
+        found = read(tmp_path, "Email,Country\na@b.example,DACH\nb@b.example,DACH\nc@b.example,\n")
+        assert [one.variables.get("fleet_country") for one in found.persons] == [None, None, None]
+        assert found.persons[0].groups == {"country": "dach"}
+        assert [one.replace(f"{tmp_path}/", "") for one in found.warnings] == [
+            "people.csv:2: Country: 'DACH' is not a country, so fleet_country is not set; write a code such as FR or "
+            "US-CA (ISO 3166)."
+        ]
+
     def test_a_header_alone_is_nobody(self, tmp_path: Path) -> None:
         """An empty list must not empty an inventory."""
         assert refused(tmp_path, "Email\n") == ["people.csv: no employees below the header; export it again."]

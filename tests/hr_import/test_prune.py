@@ -13,6 +13,7 @@ import pytest
 from fleet.audit import records
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.log import AuditLog
+from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subjects, known_names
 from fleet.audit.segments import read_records
 from fleet.audit.verify import Verdict, verify
@@ -27,6 +28,7 @@ from tests.commands import fleet
 from tests.conftest import ROOT
 from tests.logs import FINISHED, STARTED
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # what is kept of the others is the subject
 RUN = "20260115T120000Z-abcdef"
 NAMES = ("anna", "bob", "carl", "dora", "emil")
 STAFF = "all:\n  hosts:\n    anna:\n    carl:\n    dora:\n    emil:\n"
@@ -34,7 +36,8 @@ STAFF = "all:\n  hosts:\n    anna:\n    carl:\n    dora:\n    emil:\n"
 
 async def remove(state: StateDir, leavers: tuple[Leaver, ...]) -> dict[str, Erased]:
     with Writer.opened(state, default_log_key(), "fleet inventory prune") as writer:
-        return await erasure.erase(state, writer.log, writer.subjects, [one.employee for one in leavers])
+        names = [one.employee for one in leavers]
+        return await erasure.erase(state, writer.log, writer.subjects, names, Operator(None))
 
 
 def prune(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -37,6 +37,9 @@ WEEKLY = (LOOK, "fleet status -i staff --drift", "fleet audit verify -i staff")
 """Not typed: the systemd service starts them."""
 PLANNED = (NEEDS_SOMEBODY, ANNA_IS_IN, NEWCOMERS)
 """Runs that the small size only plans: the service and tests of the pipelines make such runs."""
+SIGNS_IN = "fleet sessions capture -i staff anna.keller linkedin"
+"""Needs a display and a person (tests/desk); here a file of their session is imported instead."""
+SESSION = "anna.keller.linkedin.json"
 FIRST_REAL = "fleet run -i staff --plan"
 LEAVES = "fleet inventory import people.csv -i staff --yes"
 
@@ -54,13 +57,13 @@ def service() -> Iterator[Rehearsal]:
 
 @pytest.fixture
 def people(tmp_path: Path, service: Rehearsal) -> Path:
-    """What the administrator has: the document's files, a session that anna handed over, the pipelines."""
+    """What the administrator has: the document's files, a session of hers, the pipelines."""
     people = tmp_path / "fleet-optout" / "people"
-    (people / "exports").mkdir(parents=True)
+    people.mkdir(parents=True)
     for name, content in FILE.findall(DOCUMENT):
         (people / name).write_text(content)
     exported = service.storage_state("anna.keller", "linkedin")
-    (people / "exports" / "anna.keller.linkedin.json").write_text(json.dumps(exported))
+    (people / SESSION).write_text(json.dumps(exported))
     ways = [f"{host}={address}" for host, address in service.resolve.items()]
     (people / "loopback.yml").write_text(yaml.safe_dump({"resolve": ways, "trust_spki": [service.spki]}))
     for file in FILES.glob("fleet-optout.*"):
@@ -109,6 +112,8 @@ def test_every_command_of_the_document_does_what_it_says(people: Path, tmp_path:
             imports += 1
             if imports == 2:  # somebody is not in the export any more
                 lines.append("sed -i /ciara.byrne/d people.csv")
+        if command == SIGNS_IN:
+            typed = f"fleet sessions import -i staff anna.keller linkedin {SESSION}"
         if command in planned:
             typed += " --plan"
         for theirs, ours in places.items():

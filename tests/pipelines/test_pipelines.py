@@ -354,23 +354,25 @@ class TestSystemd:
         assert job.code == 6 and machine.has_told(job) == []
 
     @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is missing: install systemd")
-    def test_systemd_takes_both_units(self, tmp_path: Path) -> None:
-        """No unknown key, no value that cannot be; a planted mistake is seen."""
-        for name in ("fleet-optout.service", "fleet-optout.timer"):
-            text = (FILES / name).read_text("utf-8").replace("/opt/fleet-optout/bin", str(BIN))
-            (tmp_path / name).write_text(text)
+    def test_systemd_takes_the_units(self, tmp_path: Path) -> None:
+        """No unknown key, no value that cannot be; a planted mistake is seen in each."""
+        units = [path for path in FILES.iterdir() if path.suffix in (".service", ".timer")]
+        for unit in units:
+            text = re.sub(r"/opt/fleet-(optout|portal)/bin", str(BIN), unit.read_text("utf-8"))
+            (tmp_path / unit.name).write_text(text)
 
         def complaints() -> str:
-            command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / "fleet-optout.timer")]
-            command.append(str(tmp_path / "fleet-optout.service"))
+            command = ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / unit.name) for unit in units)]
             environ = os.environ | {"SYSTEMD_LOG_LEVEL": "warning"}
             done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-            return "\n".join(line for line in done.stderr.splitlines() if "fleet-optout" in line)
+            return "\n".join(line for line in done.stderr.splitlines() if "fleet-" in line)
 
         assert complaints() == ""
-        with (tmp_path / "fleet-optout.service").open("a") as file:
-            file.write("ProtectEverything=yes\n")
-        assert "ProtectEverything" in complaints()
+        for unit in units:
+            with (tmp_path / unit.name).open("a") as file:
+                file.write("[Service]\nProtectEverything=yes\n[Timer]\nOnSunnyDays=yes\n")
+        said = complaints()
+        assert all(f"{unit.name}:" in said for unit in units), said
 
 
 class TestTheWeeklyLook:

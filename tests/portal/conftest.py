@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from fleet.browser.find_browser import find_browser
-from tests.portal.site import ANNA, BRIAN, CIARA, NOBODY, Served, free_port, served
+from tests.portal.site import ANNA, BRIAN, CIARA, NOBODY, Served, anna, free_port, served
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,7 @@ def _nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
         running.inbox.chmod(0o755)
         running.empty()
         running.publish()
+        running.put(anna())
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ ANNA, BRIAN, CIARA, NOBODY = "anna-subject", "brian-subject", "ciara-subject", "
 
 
 def site_json(url: str, issuer: str, **changes: Any) -> dict[str, Any]:
-    """`site.json`: LinkedIn may be mandated, the intranet's form may not."""
+    """`site.json`: LinkedIn may be mandated, the forum has a form, a letter, and one that the organization signs."""
     linkedin = load_catalog().recipes["linkedin"]
     [control] = linkedin.controls.values()
     assert linkedin.profile is not None
@@ -82,11 +82,28 @@ def site_json(url: str, issuer: str, **changes: Any) -> dict[str, Any]:
                 "controls": {
                     "objection": {
                         "title": "Object to research with my posts",
-                        "address": "https://forum.example/people/{profile}/object",
-                        "labels": {},
-                        "opted_out": "on",
-                        "kind": "form",
-                    }
+                        "address": "https://forum.example/object",
+                        "request": {
+                            "kind": "form",
+                            "is_of_organization": False,
+                            "choices": {"en": ["I object to a use of my data", "Research"], "fr": ["Je m’oppose"]},
+                            "text": {"en": "I object to the use of my posts for research.\n\nMy name: "},
+                        },
+                    },
+                    "letter": {
+                        "title": "Object to the sale of my data",
+                        "request": {
+                            "kind": "letter",
+                            "is_of_organization": False,
+                            "send_to": "privacy@forum.example",
+                            "text": {"en": "I object.", "de": "Ich widerspreche."},
+                        },
+                    },
+                    "notice": {
+                        "title": "Objection of the organization",
+                        "address": "https://forum.example/organizations",
+                        "request": {"kind": "form", "is_of_organization": True},
+                    },
                 },
             },
         },
@@ -106,6 +123,11 @@ def person_json(employee: str, subject: str, **changes: Any) -> dict[str, Any]:
         "statuses": [{"service": "linkedin", "control": "ai_training", "outcome": "no_mandate"}],
         **changes,
     }
+
+
+def anna() -> dict[str, Any]:
+    """Somebody for whom nothing has happened yet, and who may ask for an appointment."""
+    return person_json("anna.keller", ANNA, may_ask_for_appointment=True)
 
 
 def brian() -> dict[str, Any]:
@@ -134,6 +156,8 @@ def brian() -> dict[str, Any]:
                 "is_in_force": True,
             }
         ],
+        is_drawn=True,
+        asked_for_appointment_on="2026-11-21",
         receipt="Receipt for brian.walsh\n\nIt was on. We switched it off.\n" + "proof " * 60 + "\n",
     )
 
@@ -196,7 +220,7 @@ def served(folder: Path, issuer: str, port: int, secret: str | None = None) -> I
     inbox.mkdir()
     portal = Served(f"https://127.0.0.1:{port}", data, inbox, ca)
     write(data / "site.json", site_json(portal.url, issuer))
-    for person in (person_json("anna.keller", ANNA), brian(), person_json("ciara.byrne", CIARA, language="de")):
+    for person in (anna(), brian(), person_json("ciara.byrne", CIARA, language="de")):
         portal.put(person)
     server = server_for(
         portal_app(data, inbox, secret), Listen(port=port, cert=folder / "cert.pem", key=folder / "key.pem")

@@ -20,7 +20,7 @@ from fleet.portal import acts
 from fleet.portal.session import Store
 from tests.portal.client import Client
 from tests.portal.own_provider import Claims, OwnProvider, own_provider
-from tests.portal.site import BRIAN, Served, free_port, served
+from tests.portal.site import ANNA, BRIAN, Served, free_port, person_json, served
 from tests.sizes import cases
 
 
@@ -192,7 +192,7 @@ class TestMandates:
         assert anna.get(way).headers["location"] == "/mandate"
         assert anna.portal.acts() == []
 
-    @pytest.mark.parametrize("control", ["forum.objection", "linkedin.other", "x" * 50])
+    @pytest.mark.parametrize("control", ["forum.objection", "forum.letter", "linkedin.other", "x" * 50])
     def test_only_what_is_offered_can_be_mandated(self, anna: Client, control: str) -> None:
         """Whatever the form is made to say."""
         anna.sign_in()
@@ -244,7 +244,9 @@ FORGED = {
 
 class TestForgedRequests:
     @pytest.mark.parametrize("name", cases(FORGED, ["another site", "no origin"]))
-    @pytest.mark.parametrize("path", cases(["/revoke", "/answer", "/mandate", "/sign-out"], ["/revoke"]))
+    @pytest.mark.parametrize(
+        "path", cases(["/revoke", "/answer", "/appointment", "/spot-check", "/mandate", "/sign-out"], ["/revoke"])
+    )
     def test_other_sites_cannot_act(self, anna: Client, name: str, path: str) -> None:
         """Not even with the form's token."""
         anna.sign_in()
@@ -269,13 +271,60 @@ class TestForgedRequests:
         """Mail scanners follow links."""
         anna.sign_in()
         token = anna.form_token()
-        for path in ("/revoke", "/answer", "/sign-out"):
-            answer = anna.get(f"{path}?form_token={token}&control=linkedin.ai_training&answer=switched")
+        for path in ("/revoke", "/answer", "/appointment", "/spot-check", "/sign-out"):
+            answer = anna.get(
+                f"{path}?form_token={token}&control=linkedin.ai_training&answer=switched&wanted=yes&coming=yes"
+            )
             assert answer.status_code == 405
         for path in ("/", "/mandate", "/mandate/review", "/mandate/given", "/not-seen/linkedin.ai_training"):
             anna.get(path)
         assert anna.portal.acts() == []
         assert anna.get("/").status_code == 200
+
+    @pytest.mark.parametrize("wanted", ["", "maybe", "no&wanted=yes"])
+    def test_an_appointment_is_wanted_or_not(self, anna: Client, wanted: str) -> None:
+        """Anything else is refused."""
+        anna.sign_in()
+        fields = f"form_token={anna.form_token()}&wanted={wanted}"
+        own = {"origin": anna.portal.url, "content-type": "application/x-www-form-urlencoded"}
+        assert anna.http.post("/appointment", content=fields, headers=own).status_code == 400
+        assert anna.portal.acts() == []
+
+    def test_no_appointment_is_asked_for_where_none_is_offered(self, anna: Client) -> None:
+        """A form that the page does not have is refused; withdrawing always works."""
+        anna.portal.put(person_json("anna.keller", ANNA))
+        anna.sign_in()
+        fields = {"form_token": anna.form_token()}
+        assert anna.post("/appointment", fields | {"wanted": "yes"}).status_code == 400
+        assert anna.portal.acts() == []
+        assert anna.post("/appointment", fields | {"wanted": "no"}).status_code == 303
+
+    def test_who_was_not_drawn_answers_no_invitation(self, anna: Client) -> None:
+        """Neither way; nor does who was drawn answer anything else."""
+        anna.sign_in()
+        fields = {"form_token": anna.form_token()}
+        for coming in ("yes", "no"):
+            assert anna.post("/spot-check", fields | {"coming": coming}).status_code == 400
+        anna.portal.put(person_json("anna.keller", ANNA, is_drawn=True))
+        for coming in ("", "maybe"):
+            assert anna.post("/spot-check", fields | {"coming": coming}).status_code == 400
+        assert anna.portal.acts() == []
+
+    @pytest.mark.parametrize(
+        ("control", "said"),
+        [
+            ("forum.notice", "sent"),
+            ("forum.objection", "switched"),
+            ("forum.objection", "not_seen"),
+            ("linkedin.ai_training", "sent"),
+        ],
+    )
+    def test_a_setting_is_not_sent_and_a_form_not_switched(self, anna: Client, control: str, said: str) -> None:
+        """Nor does anybody speak for the organization."""
+        anna.sign_in()
+        fields = {"form_token": anna.form_token(), "control": control, "answer": said}
+        assert anna.post("/answer", fields).status_code in (400, 422)
+        assert anna.portal.acts() == []
 
     def test_a_page_is_not_shown_inside_another_site(self, anna: Client) -> None:
         """Neither frames nor images of other sites get anything of ours; links do."""
@@ -392,8 +441,10 @@ class TestBrokenSurroundings:
         assert anna.post("/revoke", {"form_token": token}).status_code == 303
         assert [act.act for act in anna.portal.acts()] == ["revoke"]
 
-    def test_one_person_cannot_fill_the_inbox(self, anna: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Their acts wait until they are taken in; revoking twice writes one file."""
+    def test_one_person_cannot_fill_the_inbox(
+        self, anna: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Their acts wait until they are taken in; revoking twice writes one file. The portal's log names nobody."""
         anna.sign_in()
         token = anna.form_token()
         monkeypatch.setattr(acts, "MOST_OF_ONE_PERSON", 2)
@@ -401,6 +452,7 @@ class TestBrokenSurroundings:
         assert [anna.post("/answer", said).status_code for _ in range(3)] == [303, 303, 503]
         assert [anna.post("/revoke", {"form_token": token}).status_code for _ in range(2)] == [303, 303]
         assert [act.act for act in anna.portal.acts()] == ["attest", "attest", "revoke"]
+        assert "one employee has 2 acts" in caplog.text and anna.portal.acts()[0].employee not in caplog.text
 
     def test_a_disk_that_takes_nothing(self, anna: Client, monkeypatch: pytest.MonkeyPatch) -> None:
         """No success is shown, and no half of a file is left."""

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +16,10 @@ from typer.testing import CliRunner
 from fleet.cli import app
 from fleet.environment import PYTHON
 from fleet.errors import InputError
-from tests.portal.own_provider import own_provider
+from fleet.portal.check_provider import Finding, check_sign_in
+from fleet.portal.provider import Provider
+from fleet.portal.published import Site
+from tests.portal.own_provider import OwnProvider, own_provider
 from tests.portal.site import site_json
 
 
@@ -86,3 +90,45 @@ def answer(path: Path, host: str) -> bytes:
         client.connect(str(path))
         client.sendall(f"GET /signed-out HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         return client.makefile("rb").readline()
+
+
+async def tried(site: Site, provider: OwnProvider, query: str = "?code=1&state={state}") -> dict[str, Finding]:
+    """What `fleet portal check --sign-in` finds, with a browser that comes back with this query."""
+
+    def browser(address: str) -> str:
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+        assert (asked["prompt"], asked["max_age"]) == ("login", "0")
+        provider.nonce = asked["nonce"]
+        return asked["redirect_uri"] + query.format(state=asked["state"])
+
+    return {one.name: one for one in await check_sign_in(site, Provider(), browser)}
+
+
+async def test_check_tells_what_a_sign_in_brings(tmp_path: Path) -> None:
+    """The claims by name, one's own identifier, and the assurance that a mandate would have."""
+    with own_provider() as provider:
+        site = Site.model_validate(site_json("https://portal.example", provider.issuer))
+        found = await tried(site, provider)
+        assert [one.is_fault for one in found.values()] == [False] * 4
+        assert found["claims"].text == "aud, auth_time, exp, iat, iss, nonce, sub"
+        assert found["fleet_subject"].text == "anna-subject (the value of sub)"
+        assert found["assurance"].text == "oidc: mandates are proved by a fresh sign-in"
+        now = int(time.time())
+        for change, said in (
+            ({"auth_time": None}, "oidc_session: the token has no auth_time"),
+            (
+                {"auth_time": 1_700_000_000, "iat": now, "exp": now + 300},
+                f"oidc_session: the sign-in was {now - 1_700_000_000} s before the token, "
+                "so the provider did not ask for it again",
+            ),
+        ):
+            provider.make = lambda claims, change=change: provider.sign(claims | change)
+            assert (await tried(site, provider))["assurance"].text == said
+        provider.make = lambda claims: provider.sign(claims | {"nonce": "another"})
+        refused = (await tried(site, provider))["sign-in"]
+        assert refused.is_fault and refused.text == "id_token: nonce is not that of the statement"
+        failed = (await tried(site, provider, "?error=access_denied&state={state}"))["sign-in"]
+        assert failed.is_fault and failed.text == "the provider answered access_denied"
+        for query in ("?code=1&state=another", "-elsewhere?code=1&state={state}", ""):
+            with pytest.raises(InputError, match="not where this sign-in ends"):
+                await tried(site, provider, query)

@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from fleet.authority.inbox import AttestAct, CloseAct, MandateAct, RevokeAct
+from fleet.authority.inbox import AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct, SpotCheckAct
 from fleet.report.translations import LANGUAGES, translator_for
 from tests.portal.conftest import click_through, sign_in
 from tests.portal.site import ANNA, BRIAN, CIARA, NOBODY, Served, person_json, today
@@ -90,15 +90,43 @@ class TestDoItYourself:
         assert page.title().startswith("Choose an answer")
         assert portal.acts() == []
 
-    def test_a_form_is_told_apart_from_a_switch(self, page: Page, portal: Served) -> None:
-        """It is sent, and its confirmation seen."""
+    def test_a_form_is_signed_and_sent_by_the_person(self, page: Page, portal: Served) -> None:
+        """Address, exact choices in their order and the text to copy are beside it; then they say that it is sent."""
         sign_in(page, portal, ANNA)
         card = page.locator("#forum\\.objection")
-        assert card.get_by_role("link", name="Open Forum").get_attribute("href") == "https://forum.example/"
+        expect(card.locator(".state")).to_contain_text("Only you can do it.")
+        link = card.get_by_role("link", name="Open Forum")
+        assert link.get_attribute("href") == "https://forum.example/object"
+        assert card.locator(".choices q").all_inner_texts() == ["I object to a use of my data", "Research"]
+        text = card.get_by_role("textbox", name="Copy this text, and complete it:")
+        expect(text).to_have_value("I object to the use of my posts for research.\n\nMy name: ")
+        assert text.get_attribute("readonly") == ""
+        expect(card.get_by_label("I do not see it")).to_have_count(0)
         card.get_by_label("I sent it and saw the confirmation").check()
         card.get_by_role("button", name="Save").click()
         [act] = portal.acts()
-        assert isinstance(act, AttestAct) and act.said == "sent"
+        assert isinstance(act, AttestAct) and (act.control, act.said) == ("objection", "sent")
+        expect(card.locator(".chip")).to_have_text("You told us")
+
+    def test_a_letter_has_an_address_and_a_text_in_the_own_language(self, page: Page, portal: Served) -> None:
+        """No page to open."""
+        sign_in(page, portal, CIARA)
+        card = page.locator("#forum\\.letter")
+        expect(card.locator("span.copy")).to_have_text("privacy@forum.example")
+        expect(card.locator("textarea[lang=de]")).to_have_value("Ich widerspreche.")
+        expect(card.get_by_role("link")).to_have_count(0)
+
+    def test_what_the_organization_signs_is_nothing_to_do(self, page: Page, portal: Served) -> None:
+        """Neither steps nor a form of ours; once it is confirmed, the page says so."""
+        sign_in(page, portal, ANNA)
+        card = page.locator("#forum\\.notice")
+        expect(card.locator(".state")).to_have_text("Nothing to do Your organization signs and sends this request.")
+        expect(card.locator("form, a, textarea")).to_have_count(0)
+        sent = {"service": "forum", "control": "notice", "outcome": "submitted", "at": "2026-11-20T09:00:00Z"}
+        portal.put(person_json("anna.keller", ANNA, statuses=[sent]))
+        page.reload()
+        expect(card.locator(".chip")).to_have_text("Requested")
+        expect(card.locator(".state")).to_contain_text("Your organization sent this request, and the service")
 
 
 class TestMandate:
@@ -166,6 +194,82 @@ class TestMandate:
         expect(page.locator(".text[lang=de]")).to_contain_text("Ich beauftrage die Example Ltd")
 
 
+class TestAppointment:
+    def test_it_is_asked_for_and_withdrawn(self, page: Page, portal: Served) -> None:
+        """One click each; the page says at once what was asked."""
+        sign_in(page, portal, ANNA)
+        card = page.locator("#appointment")
+        card.get_by_role("button", name="Ask for an appointment").click()
+        expect(card.get_by_role("status")).to_have_text("Saved.")
+        asked = f"You asked for an appointment on {translator_for('en').day(today())}. Example Ltd will get in touch"
+        expect(card).to_contain_text(asked)
+        page.reload()
+        expect(card).to_contain_text(asked)
+        card.get_by_role("button", name="Withdraw my request").click()
+        expect(card.get_by_role("button", name="Ask for an appointment")).to_be_visible()
+        acts = portal.acts()
+        assert [(type(act), act.employee) for act in acts] == [(AppointmentAct, "anna.keller")] * 2
+        assert [act.is_wanted for act in acts if isinstance(act, AppointmentAct)] == [True, False]
+
+    def test_one_that_was_taken_in_can_be_withdrawn(self, page: Page, portal: Served) -> None:
+        """Also where no other can be asked for, as the country is no longer among those of the desk."""
+        sign_in(page, portal, BRIAN)
+        expect(page.locator("#appointment")).to_contain_text("You asked for an appointment on November 21, 2026.")
+        page.get_by_role("button", name="Withdraw my request").click()
+        expect(page.locator("#appointment")).to_have_count(0)
+        [act] = portal.acts()
+        assert isinstance(act, AppointmentAct) and not act.is_wanted
+
+    def test_where_the_desk_is_not_offered_nothing_is_said_of_it(self, page: Page, portal: Served) -> None:
+        """In some countries an employer may not even ask."""
+        sign_in(page, portal, CIARA)
+        expect(page.locator("#appointment")).to_have_count(0)
+
+
+class TestSpotCheck:
+    def drawn(self, page: Page, portal: Served) -> Page:
+        """Sign in as Anna, who was drawn."""
+        portal.put(person_json("anna.keller", ANNA, is_drawn=True))
+        sign_in(page, portal, ANNA)
+        expect(page.locator("#spot-check")).to_contain_text("you are one of a few people drawn at random")
+        return page
+
+    def test_an_invitation_can_be_ignored_without_a_trace(self, page: Page, portal: Served) -> None:
+        """Whatever else somebody does on their page."""
+        self.drawn(page, portal)
+        page.reload()
+        page.get_by_role("button", name="Sign out").click()
+        assert portal.acts() == []
+
+    def test_who_comes_has_asked_for_an_appointment(self, page: Page, portal: Served) -> None:
+        """The invitation is gone, and the appointment can be withdrawn like any other."""
+        self.drawn(page, portal).get_by_role("button", name="I am coming").click()
+        expect(page.locator("#spot-check")).to_have_count(0)
+        expect(page.locator("#appointment").get_by_role("status")).to_have_text("Saved.")
+        [act] = portal.acts()
+        assert isinstance(act, SpotCheckAct) and (act.employee, act.is_coming) == ("anna.keller", True)
+        page.get_by_role("button", name="Withdraw my request").click()
+        expect(page.locator("#spot-check")).to_have_count(0)
+        assert [type(act) for act in portal.acts()] == [SpotCheckAct, AppointmentAct]
+
+    def test_who_declines_is_not_asked_again(self, page: Page, portal: Served) -> None:
+        """And nothing on the page says that they were."""
+        self.drawn(page, portal).get_by_role("button", name="No, thank you").click()
+        expect(page.locator("#spot-check, #appointment")).to_have_count(0)
+        [act] = portal.acts()
+        assert isinstance(act, SpotCheckAct) and not act.is_coming
+
+    def test_it_is_answered_once(self, page: Page, portal: Served) -> None:
+        """A form that was open in another tab changes nothing."""
+        self.drawn(page, portal)
+        other = page.context.new_page()
+        other.goto(portal.url)
+        page.get_by_role("button", name="No, thank you").click()
+        other.get_by_role("button", name="I am coming").click()
+        expect(other.get_by_role("heading", level=1)).to_have_text("This form cannot be read")
+        assert len(portal.acts()) == 1
+
+
 class TestTheirPage:
     def test_what_was_done_and_what_ends_soon(self, page: Page, portal: Served) -> None:
         """What was pressed, the receipt, and a mandate that an administrator wrote down."""
@@ -194,14 +298,11 @@ class TestTheirPage:
         bad = "<script>alert(1)</script>\"'><img src=x>"
         portal.put(person_json("eve.o", "anna-subject", receipt=bad, profiles={"linkedin": bad, "forum": bad}))
         portal.publish(organization=bad, contact=bad)
-        try:
-            sign_in(page, portal, ANNA)
-            for path in ("/", "/mandate", "/receipt"):
-                page.goto(portal.url + path)
-                expect(page.locator("script, img")).to_have_count(0)
-            expect(page.locator("pre")).to_have_text(bad)
-        finally:
-            portal.put(person_json("anna.keller", ANNA))
+        sign_in(page, portal, ANNA)
+        for path in ("/", "/mandate", "/receipt"):
+            page.goto(portal.url + path)
+            expect(page.locator("script, img")).to_have_count(0)
+        expect(page.locator("pre")).to_have_text(bad)
 
     def test_the_language_is_chosen_without_a_script(self, page: Page, portal: Served) -> None:
         """The employee's own first; a choice is kept, also after signing out."""

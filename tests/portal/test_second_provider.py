@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from fleet.authority.inbox import MandateAct
 from fleet.authority.instruction import nonce_of
 from fleet.cli import app
+from fleet.environment import PYTHON
 from tests.conftest import ROOT
 from tests.portal.site import ANNA, CLIENT, Served, free_port, served
 
@@ -95,3 +96,26 @@ def test_check_tells_what_the_provider_offers(portal: Served) -> None:
         *("keys: 1 (RSA)", "signatures: RS256", "PKCE (S256): offered"),
     ):
         assert line in done.stdout
+
+
+def test_check_tells_what_a_sign_in_brings(portal: Served, browser: Browser) -> None:
+    """In one's own browser, which ends at a page of the portal that knows nothing of it; nothing is written."""
+    context = browser.new_context(ignore_https_errors=True)
+    page = context.new_page()
+    before = portal.acts()
+    command = [*PYTHON, "-m", "fleet", "portal", "check", "--data", str(portal.data), "--sign-in"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as checking:
+        assert checking.stderr is not None
+        page.goto(next(line.strip() for line in checking.stderr if line.startswith("http")))
+        page.locator("input[name=login]").fill(ANNA)
+        page.locator("input[name=password]").fill("any")
+        page.locator("button[type=submit]").click()
+        page.locator("button[type=submit]").click()  # consent
+        expect(page.get_by_role("heading", level=1)).to_have_text("This sign-in cannot be completed")
+        said, _ = checking.communicate(page.url + "\n", timeout=60)
+    assert checking.returncode == 0
+    assert "\nfleet_subject: anna-subject (the value of sub)\nassurance: oidc: mandates are" in said
+    assert portal.acts() == before
+    context.close()

@@ -10,8 +10,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,6 +34,7 @@ from fleet.audit.pseudonyms import Subjects
 from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_records
 from fleet.audit.verify import Verdict, verify
+from fleet.authority.attestations import Attestation, Attestations
 from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Mandate, Revocations
 from fleet.errors import BusyError
@@ -346,18 +348,18 @@ class TestBesideARun:
 
 
 class Visiting:
-    """A Visitor that reads a control in and asks whether it may press; meanwhile somebody gives a command."""
+    """A Visitor that reads a control in and asks whether it may press; something happens in between."""
 
     name = None
     is_gone = False
 
-    def __init__(self, *command: str) -> None:
-        self._command = command
+    def __init__(self, meanwhile: Callable[[], Any]) -> None:
+        self._meanwhile = meanwhile
         self.has_come = False
 
     async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
         self.has_come = True
-        told(await beside(*self._command))
+        await asyncio.to_thread(self._meanwhile)
         reason = await journal.permit("ai_training")
         assert reason is not None
         await journal.finish(ControlResult("ai_training", outcome_of_refusal(reason), Reading.IN, Reading.IN, reason))
@@ -376,14 +378,22 @@ class TestAtOnce:
         self, state: StateDir, under: Under, command: tuple[str, ...], end: tuple[str, str]
     ) -> None:
         """And the next run does not even begin one."""
-        [result] = await under.run.visit("anna", Visiting(*command))
+        [result] = await under.run.visit("anna", Visiting(lambda: told(fleet(*command))))
         assert (result.outcome, result.reason) == end
         assert events(state)[3:] == ["control.finished"]  # after the record of the command
+
+    async def test_what_is_closed_in_the_middle_of_a_visit_is_not_pressed(self, state: StateDir, under: Under) -> None:
+        """And stays closed, although the control was read."""
+        answers = Attestations(state.attestations)
+        closed = Attestation(service="linkedin", control="ai_training", said="closed", attested_on=date(2026, 3, 15))
+        [result] = await under.run.visit("anna", Visiting(lambda: answers.put("anna", closed)))
+        assert (result.outcome, result.reason) == ("no_mandate", "closed")
+        assert answers.of("anna") == (closed,)
 
     async def test_a_stopped_service_is_not_visited(self, state: StateDir, under: Under) -> None:
         """Not to read it either: nobody goes there."""
         told(await beside("services", "stop", "linkedin"))
-        visitor = Visiting()
+        visitor = Visiting(lambda: None)
         [result] = await under.run.visit("anna", visitor)
         assert (result.outcome, result.reason, visitor.has_come) == ("not_permitted", "service_stopped", False)
 
@@ -393,7 +403,7 @@ class TestAtOnce:
         place = state.root / folder
         place.rmdir()
         place.symlink_to(state.root / "gone")
-        [result] = await under.run.visit("anna", Visiting())
+        [result] = await under.run.visit("anna", Visiting(lambda: None))
         assert (result.outcome, result.reason) == {
             "stopped": ("not_permitted", "stops_unreadable"),
             "revocations": ("no_mandate", "revocations_unreadable"),

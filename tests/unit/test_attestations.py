@@ -255,7 +255,7 @@ def act(state: StateDir, statement: Reason | None = Reason.SWITCHED) -> None:
         "at": NOW.isoformat(),
         "assurance": "oidc_session",
     }
-    given = {"act": "attest", "statements": [said_so]}
+    given = {"act": "attest", "statements": [said_so], "operator_claimed": "ops"}
 
     async def perform_it() -> None:
         with Writer.opened(state, default_log_key(), "a test") as writer:

@@ -132,10 +132,11 @@ class TestShow:
         assert len(self.shown()) == 18
         assert {record["run"] for record in self.shown("--run", "last")} == {"r2"}
         assert [record["outcome"] for record in self.shown("--outcome", "opted_out")] == ["opted_out"]
-        assert {record["employee"] for record in self.shown("--employee", "anna.keller")} == {"anna.keller"}
         middle = self.shown()[9]["at"]
         assert len(self.shown("--since", middle)) == 9
         assert self.shown("--since", "2999-01-01") == []
+        named = self.shown("--employee", "anna.keller", "--with-names")
+        assert {record["employee"] for record in named} == {"anna.keller"} and len(named) == 5
 
     def shown(self, *choice: str) -> list[dict[str, Any]]:
         answer = json.loads(told("audit", "show", "--output", "json", *choice))
@@ -171,7 +172,7 @@ class TestShow:
 class TestDiff:
     def test_what_differs_is_shown_by_control(self, state: StateDir) -> None:
         """The same is only counted."""
-        answer = json.loads(told("audit", "diff", "r1", "last", "--output", "json"))
+        answer = json.loads(told("audit", "diff", "r1", "last", "--with-names", "--output", "json"))
         assert answer["same"] == 1
         assert [(one["employee"], one["first"]["outcome"], one["second"]["outcome"]) for one in answer["changes"]] == [
             ("anna.keller", "opted_out", "sign_in_needed"),
@@ -369,7 +370,7 @@ class TestReport:
         assert told("report", "-o", str(page)) == str(page)
         assert page.stat().st_mode & 0o777 == 0o600
         assert "not saved" in page.read_text() and "http://" not in page.read_text().replace("http://www.w3.org", "")
-        assert "Anchors 1, up to record 17" in told("audit", "verify", "--anchor", str(page))
+        assert "Anchors 1, up to record 18" in told("audit", "verify", "--anchor", str(page))
         told("report", "r1", "-o", str(page), "--language", "de")
         assert '<html lang="de">' in page.read_text()
         assert "The log has no run 'r9'" in refusal("report", "r9")

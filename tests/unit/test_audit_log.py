@@ -21,6 +21,7 @@ from fleet.audit import records
 from fleet.audit.keys import make_private_key, read_keys, read_signing_key, successor_of
 from fleet.audit.log import AuditLog
 from fleet.audit.maintenance import rotate_key
+from fleet.audit.operator import Operator
 from fleet.audit.segments import Growing, read_last_run, read_records
 from fleet.audit.verify import Verdict, verify
 from fleet.errors import AuditError, BusyError
@@ -398,7 +399,7 @@ class TestRotation:
         places, key = AuditDir(tmp_path / "audit"), tmp_path / "log-key.pem"
         open_log(places.root).close()
         old = read_signing_key(places, key)
-        await rotate_key(places, key)
+        await rotate_key(places, key, Operator(None))
         with pytest.raises(BusyError, match="was rotated a moment ago; try again"):
             AuditLog(places, "a test", old)
         AuditLog(places, "a test", read_signing_key(places, key)).close()

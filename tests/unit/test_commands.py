@@ -21,6 +21,8 @@ from tests.commands import FLEET, fleet
 from tests.conftest import OBEYING_MODES, ROOT
 from tests.receivers import Webhook, webhook
 
+AFTER_READING = pytest.mark.usefixtures("same_inventories")
+"""For all but what is told of the inventory itself."""
 STAFF = """
 all:
   hosts:
@@ -117,6 +119,7 @@ class TestInit:
         assert "run: fleet init" in " ".join(before.stdout.split())
 
 
+@AFTER_READING
 class TestSessions:
     def test_a_session_is_sealed_listed_and_removed(self, staff: str, tmp_path: Path) -> None:
         """Only the service's own cookies are kept, nothing readable is left, and its expiry is shown."""
@@ -309,6 +312,7 @@ class TestFilesThatCannotBeRead:
         )
 
 
+@AFTER_READING
 class TestOutputs:
     def test_what_is_no_file_is_not_replaced_by_one(self, staff: str, tmp_path: Path) -> None:
         """A pipe and a folder are left as they are, before anybody is visited."""
@@ -327,6 +331,7 @@ class TestOutputs:
         assert link.is_symlink() and 'type="bad_input"' in file.read_text()
 
 
+@AFTER_READING
 class TestServices:
     def test_a_recipe_with_an_unknown_key_is_named_with_its_line(self, tmp_path: Path) -> None:
         """`fleet services check` and `fleet run` refuse it in the same words."""
@@ -363,6 +368,7 @@ class TestServices:
         assert line.split()[-3:] == ["forbidden", "not", "yet"]
 
 
+@AFTER_READING
 class TestSettings:
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -393,6 +399,7 @@ class TestSettings:
             assert report["counts"] == {"not_permitted": 1, "no_mandate": 1}
 
 
+@AFTER_READING
 class TestPlan:
     SETTINGS = (
         "terms_accepted: {linkedin: board minutes 12}\npersonal_sessions: {linkedin: works council 7}\n"
@@ -567,6 +574,7 @@ class TestConfigShow:
         assert "s3cret" not in said
 
 
+@AFTER_READING
 class TestNotify:
     @pytest.fixture
     def hook(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
@@ -617,7 +625,7 @@ class TestAuditShow:
         assert "There is no audit log" in refusal("audit", "show", "--rehearsal")
         done = fleet("run", "-i", str(ROOT / "inventory.example.yml"), "-l", "ciara.byrne")
         assert done.returncode == 3, done.stderr
-        shown = fleet("audit", "show", "--rehearsal", "--run", "last", "--outcome", "no_mandate").stdout
+        shown = fleet("audit", "show", "--rehearsal", "--run", "last", "--outcome", "no_mandate", "--with-names").stdout
         assert "ciara.byrne" in shown
         assert "no_mandate_given" in shown
         assert "run.started" not in shown
@@ -625,6 +633,7 @@ class TestAuditShow:
         assert "no records of 'dora'" in refusal("audit", "show", "--rehearsal", "--employee", "dora")
 
 
+@AFTER_READING
 class TestMandates:
     def test_a_name_that_nobody_has_is_refused(self, staff: str) -> None:
         """A mistyped name must not leave anybody believing that a mandate is over; nothing is changed."""

@@ -21,6 +21,7 @@ from fleet.audit import records
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.maintenance import rotate_key
+from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subjects
 from fleet.audit.segments import read_records
 from fleet.audit.verify import Verdict, verify
@@ -322,7 +323,7 @@ class LogMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._log is None)
     @rule()
     def rotate(self) -> None:
-        self._runner.run(rotate_key(self._state.audit, self._key))
+        self._runner.run(rotate_key(self._state.audit, self._key, Operator(None)))
         self._is_torn = False
 
     @precondition(lambda self: self._log is None)
@@ -333,7 +334,7 @@ class LogMachine(RuleBasedStateMachine):
         store.of({"anna.keller": None})
         store.close()
         with Writer.opened(self._state, self._key, "erase") as writer:
-            self._runner.run(erase(self._state, writer.log, writer.subjects, ["anna.keller"]))
+            self._runner.run(erase(self._state, writer.log, writer.subjects, ["anna.keller"], Operator(None)))
         assert b"anna.keller" not in self._state.audit.subjects.read_bytes()
         self._is_torn = False
 
@@ -343,7 +344,7 @@ class LogMachine(RuleBasedStateMachine):
         """Everything that there is: no run is under way."""
         if self._lines():
             with Writer.opened(self._state, self._key, "prune") as writer:
-                first = self._runner.run(prune(self._state, writer.log, date(2999, 1, 1)))
+                first = self._runner.run(prune(self._state, writer.log, date(2999, 1, 1), Operator(None)))
             assert [line["event"] for line in self._lines()] == [records.LOG_PRUNED]
             assert self._lines()[0]["before"] == first == self._lines()[0]["seq"]
             self._acknowledged, self._is_torn = [], False

@@ -13,6 +13,7 @@ from fleet.audit import records
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.maintenance import rotate_key
+from fleet.audit.operator import Operator
 from fleet.audit.proof import Prover
 from fleet.audit.pseudonyms import Subjects, known_names
 from fleet.audit.segments import read_records
@@ -25,6 +26,7 @@ from fleet.state.erasure import Erased
 from fleet.state.writer import Writer
 from tests.logs import FINISHED, STARTED, shrink
 
+ME = Operator("ops")
 NAMES = {"anna.keller": "de", "brian.walsh": None}
 
 
@@ -75,12 +77,12 @@ async def run(state: StateDir, key: Path, month: int, *, ends: bool = True) -> N
 
 async def erase(state: StateDir, key: Path, employee: str) -> Erased | None:
     with Writer.opened(state, key, "fleet audit erase") as writer:
-        return (await erasure.erase(state, writer.log, writer.subjects, [employee])).get(employee)
+        return (await erasure.erase(state, writer.log, writer.subjects, [employee], ME)).get(employee)
 
 
 async def prune(state: StateDir, key: Path, before: date) -> int:
     with Writer.opened(state, key, "fleet audit prune") as writer:
-        return await erasure.prune(state, writer.log, before)
+        return await erasure.prune(state, writer.log, before, ME)
 
 
 def everything(state: StateDir) -> list[dict[str, Any]]:
@@ -155,14 +157,14 @@ class TestErase:
         monkeypatch.setattr(Path, "glob", lambda self, *what: asked.append(self.name) or glob(self, *what))
         with Writer.opened(state, key, "fleet audit erase") as writer:
             writer.subjects._database.set_trace_callback(lambda sql: asked.append(sql) if sql == "VACUUM" else None)
-            erased = await erasure.erase(state, writer.log, writer.subjects, names)
+            erased = await erasure.erase(state, writer.log, writer.subjects, names, ME)
         assert {name: (one.sessions, one.evidence) for name, one in erased.items()} == {
             "anna.keller": (1, 1),
             "brian.walsh": (1, 1),
             "new.person": (1, 0),
         }
-        once = ["attestations", "evidence", "former-names", "mandates", "notices", "portal"]
-        assert sorted(asked) == ["VACUUM", *once, "sessions", "sessions"]
+        once = ["appointments", "attestations", "evidence", "former-names", "mandates", "notices", "portal"]
+        assert sorted(asked) == ["VACUUM", *once, "sessions", "sessions", "spot_checks"]
         assert known_names(state.audit.subjects) == {} and list(state.sessions.iterdir()) == []
         assert [record["event"] for record in everything(state)][-3:] == ["subject.erased"] * 3
 
@@ -172,7 +174,7 @@ class TestErase:
         with Writer.opened(state, key, "fleet audit erase") as writer:
             writer.log.close()
             with pytest.raises(AuditError):
-                await erasure.erase(state, writer.log, writer.subjects, NAMES)
+                await erasure.erase(state, writer.log, writer.subjects, NAMES, ME)
             assert set(known_names(state.audit.subjects).values()) == set(NAMES)
         assert len(list(state.evidence.rglob("*.png"))) == 2
 
@@ -258,7 +260,7 @@ class TestPrune:
         """The record that introduced it has gone; whoever has the first key alone can still check."""
         first = read_keys(state.audit.vkey)
         await run(state, key, 1)
-        await rotate_key(state.audit, key)
+        await rotate_key(state.audit, key, ME)
         await run(state, key, 2)
         await prune(state, key, date(2999, 1, 1))
         await run(state, key, 3)

@@ -24,11 +24,11 @@ PLANNED = {"subject": "s_1", "planned": [["linkedin", "ai_training"]], "authorit
 ACT = {"operator": 1000, "operator_claimed": "ops"}
 OTHERS = [
     (records.LOG_RECOVERED, {"bytes": None, "sha256": None, "unsigned": 3}),
-    (records.LOG_HEARTBEAT, {"operator": 1000}),
-    (records.LOG_KEY_ROTATED, {"operator": 1000, "vkey": "name+id+key"}),
-    (records.LOG_PRUNED, {"operator": 1000, "before": 3, "keys": ["name+id+key"]}),
-    (records.SUBJECT_ERASED, {"operator": 1000, "subject": "s_1", "sessions": 1, "evidence": 1}),
-    (records.SUBJECT_ERASED, {"operator": 1000, "subject": None, "sessions": 1, "evidence": 0}),
+    (records.LOG_HEARTBEAT, ACT),
+    (records.LOG_KEY_ROTATED, ACT | {"vkey": "name+id+key"}),
+    (records.LOG_PRUNED, ACT | {"before": 3, "keys": ["name+id+key"]}),
+    (records.SUBJECT_ERASED, ACT | {"subject": "s_1", "sessions": 1, "evidence": 1}),
+    (records.SUBJECT_ERASED, ACT | {"subject": None, "sessions": 1, "evidence": 0}),
     (
         records.MANDATE_MET,
         {
@@ -59,7 +59,7 @@ OTHERS = [
             "subject": "s_1",
             "service": "linkedin",
             "control": "ai_training",
-            "operator": 1000,
+            **ACT,
             "said": "switched",
             "attested_on": "2026-03-01",
             "assurance": "oidc_session",
@@ -71,7 +71,7 @@ OTHERS = [
             "subject": "s_1",
             "service": "linkedin",
             "control": "ai_training",
-            "operator": 1000,
+            **ACT,
             "closed_on": "2026-03-01",
         },
     ),
@@ -79,7 +79,7 @@ OTHERS = [
         records.MANDATE_GIVEN,
         {
             "subject": "s_1",
-            "operator": 1000,
+            **ACT,
             "mandate_hmac": "0",
             "controls": ["linkedin.ai_training"],
             "granted_on": "2026-03-01",
@@ -95,11 +95,25 @@ OTHERS = [
     ),
     (
         records.NOTICE_SENT,
-        {"subject": "s_1", "operator": 1000, "kind": "first", "sent_on": "2026-03-01"},
+        {"subject": "s_1", **ACT, "kind": "first", "sent_on": "2026-03-01"},
     ),
+    (records.NAMES_SHOWN, ACT | {"command": "audit receipt", "subject": "s_1", "people": 1}),
+    (records.NAMES_SHOWN, ACT | {"command": "report", "subject": None, "people": 500}),
     (records.EMPLOYEE_RENAMED, {"subject": "s_1", **ACT, "old_hmac": "0", "new_hmac": "1"}),
     (records.SERVICE_STOPPED, {"service": "linkedin", **ACT, "reference": None, "stopped_on": "2026-03-01"}),
     (records.SERVICE_STARTED, {"service": "linkedin", **ACT, "reference": "OPS-7"}),
+    (
+        records.SPOT_CHECK_DRAWN,
+        {"among": 20, "drawn": 5, **ACT},
+    ),
+    (
+        records.SPOT_CHECK_ENDED,
+        {"checked": 4, "wrong": 1, **ACT},
+    ),
+    (
+        records.SUBMISSION_RECORDED,
+        {"service": "linkedin", "control": None, "confirmation_sha256": "0", **ACT, "reference": None},
+    ),
 ]
 
 

@@ -7,18 +7,21 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fleet.agent.diagnostics import DiagnosticsFile
+from fleet.authority.attestations import Attestation, Attestations
 from fleet.errors import told
 from fleet.paths import StateDir, default_log_key
+from fleet.plan.gates import today
 from fleet.state.create import make_state
 from tests.commands import fleet
 from tests.full_disk import NEEDS_ROOT, FullDisk
 from tests.unit.test_audit_commands import write
 
-STAFF = {
+STAFF: dict[str, dict[str, Any]] = {
     "all": {
         "vars": {"fleet_rehearsal": True},
         "hosts": {
@@ -53,6 +56,8 @@ WRITING = {
     "mandates revoke": ("mandates", "revoke", "brian.walsh"),
     "mandates renew": ("mandates", "renew", "anna.keller", "--reference", "M2"),
     "services stop": ("services", "stop", "linkedin", "--reference", "T1"),
+    "services submitted": ("services", "submitted", "linkedin", "--confirmation", "session.json"),
+    "spot-check draw": ("spot-check", "draw", "1", "-i", "real.yml"),
     "portal ingest": ("portal", "ingest", "-i", "real.yml"),
     "notices write": ("notices", "write", "-i", "real.yml", "-o", "out", "--contact", "c", "--organization", "o"),
     "notices sent": ("notices", "sent", "sent.csv"),
@@ -84,9 +89,13 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FullDisk]:
         make_state(state, home / ".config/fleet/identity.txt", default_log_key())
         asyncio.run(write(state))
         (place / "staff.yml").write_text(json.dumps(STAFF))
-        (place / "real.yml").write_text(json.dumps({"all": {"hosts": STAFF["all"]["hosts"]}}))
+        invited = {"fleet_country": "DE", "fleet_subject": "7d0c"}
+        hosts = STAFF["all"]["hosts"] | {"anna.keller": STAFF["all"]["hosts"]["anna.keller"] | invited}
+        (place / "real.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+        said = Attestation(service="linkedin", control="ai_training", said="switched", attested_on=today())
+        Attestations(state.attestations).put("anna.keller", said)
         (place / "session.json").write_text(json.dumps(SESSION))
-        (place / "fleet.yml").write_text("inbox: inbox\n")
+        (place / "fleet.yml").write_text("inbox: inbox\ndesk: {countries: [DE]}\n")
         (place / "inbox").mkdir()
         (place / "inbox" / f"revoke-{'a' * 32}.json").write_text(json.dumps(REVOKED))
         (place / "sent.csv").write_text(SENT)

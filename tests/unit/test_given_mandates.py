@@ -25,8 +25,10 @@ from fleet.model import Reason
 from fleet.paths import StateDir
 from fleet.portal.published import Person, Site, file_of
 from tests.commands import fleet
+from tests.full_disk import NEEDS_ROOT, FullDisk
 from tests.identity_provider import SUBJECT, TEXT, SigningProvider, settings_of, signing_provider, statement
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # acts and mandates are the subject
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 
@@ -112,6 +114,32 @@ class TestTakenIn:
         assert text.read_text() == TEXT
         shown = " ".join(fleet("audit", "show", "--employee", "anna").stdout.split())
         assert "for linkedin.ai_training" in shown and f"oidc, signed at {provider.issuer}" in shown
+
+    @NEEDS_ROOT
+    def test_a_full_disk_loses_no_mandate(self, provider: SigningProvider, tmp_path: Path) -> None:
+        """It waits in the inbox, and counts for nothing, until there is room; a person who left is not shown."""
+        disk = FullDisk(tmp_path / "disk")
+        try:
+            config = Path("fleet.yml").read_text().replace("state: state", "state: disk/state")
+            Path("fleet.yml").write_text(f"{config}\nportal_data: disk/shown\n")
+            assert fleet("init").returncode == fleet("portal", "publish").returncode == 0
+            hosts = {"anna": {"fleet_subject": SUBJECT}}
+            Path("staff.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+            said = statement()
+            name = put(said, provider.sign(provider.claims(said)))
+            disk.take()
+            done = fleet("portal", "ingest")
+            assert done.returncode in (1, 2) and "No space left on device" in " ".join(done.stderr.split())
+            fleet("portal", "publish")
+            shown = [Person.model_validate_json(path.read_bytes()) for path in Path("disk/shown/people").iterdir()]
+            assert [(one.employee, one.mandates) for one in shown] == [("anna", ())]
+            assert (Path("inbox") / name).is_file()
+            disk.give_back()
+            assert plan()["anna"] == ("no_mandate", "no_mandate_given")
+            assert ingest()["taken"] == {"mandate": 1} and plan()["anna"] == ("not_permitted", "terms_forbid")
+            assert "OK: all records are present" in " ".join(fleet("audit", "verify").stdout.split())
+        finally:
+            disk.remove()
 
     def test_whose_data_is_erased_has_given_nothing(self, provider: SigningProvider) -> None:
         """Mandate, token and act go with the person's row and key."""
@@ -550,3 +578,14 @@ class TestInForce:
             "anna", Attestation(service="linkedin", control="ai_training", said="closed", attested_on=TODAY)
         )
         assert plan()["anna"] == ("no_mandate", "closed")
+
+    def test_answers_that_cannot_be_read_shut(self, provider: SigningProvider) -> None:
+        """The employee may have closed the control. Who has no mandate is told just that."""
+        hosts = {"anna": {"fleet_mandate": CLAIMED.model_dump(mode="json")}, "ben": {}}
+        Path("staff.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+        folder = state().attestations
+        for name in hosts:
+            (folder / f"{name}.json").write_text("{")
+        assert plan() == {"anna": ("no_mandate", "answers_unreadable"), "ben": ("no_mandate", "no_mandate_given")}
+        listed = fleet("mandates", "list")
+        assert listed.returncode == 2 and "attestations/anna.json is damaged" in " ".join(listed.stderr.split())

@@ -24,11 +24,13 @@ from fleet.errors import InputError
 from fleet.paths import StateDir
 from fleet.plan.gates import gates_of
 from fleet.settings.resolve import Given, configure
+from fleet.state.appointments import Appointment, Appointments
 from tests.commands import fleet
 from tests.conftest import OBEYING_MODES
 from tests.inventories import at_linkedin
 from tests.sizes import sizes
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # what employees sent is the subject
 NOW = datetime.now(UTC)
 
 
@@ -36,9 +38,12 @@ NOW = datetime.now(UTC)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an inventory, an inbox and a state; the inbox is returned."""
     monkeypatch.chdir(tmp_path)
-    hosts = {name: {"fleet_accounts": at_linkedin(name)["fleet_accounts"]} for name in ("anna", "ben")}
+    hosts = {
+        name: {"fleet_accounts": at_linkedin(name)["fleet_accounts"], "fleet_country": country}
+        for name, country in {"anna": "DE-BY", "ben": "US-CA"}.items()
+    }
     Path("staff.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
-    Path("fleet.yml").write_text("inventory: staff.yml\nstate: state\ninbox: inbox\n")
+    Path("fleet.yml").write_text("inventory: staff.yml\nstate: state\ninbox: inbox\ndesk: {countries: [DE, US-NY]}\n")
     assert fleet("init").returncode == 0
     Path("inbox").mkdir()
     return tmp_path / "inbox"
@@ -51,6 +56,11 @@ def said(**changed: Any) -> dict[str, Any]:
 
 def revoked(employee: str = "anna") -> dict[str, Any]:
     return {"v": 1, "act": "revoke", "employee": employee, "at": NOW.isoformat()}
+
+
+def asked(employee: str = "anna", *, is_wanted: Any = True, **changed: Any) -> dict[str, Any]:
+    given = {"v": 1, "act": "appointment", "employee": employee, "is_wanted": is_wanted, "at": NOW.isoformat()}
+    return given | changed
 
 
 def put(place: Path, act: dict[str, Any] | str, name: str | None = None) -> str:
@@ -261,6 +271,54 @@ def _secret(path: Path) -> Path:
 def _made(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return folder
+
+
+class TestAppointments:
+    def test_who_asked_first_is_first_until_they_withdraw_it(self, place: Path) -> None:
+        """Asking again changes nothing; no file of it is kept, and the log has no record."""
+        Path("fleet.yml").write_text(Path("fleet.yml").read_text().replace("US-NY", "US"))
+        hours = {name: (NOW - timedelta(hours=ago)).isoformat() for name, ago in {"ben": 3, "anna": 2}.items()}
+        for name, at in hours.items():
+            put(place, asked(name, at=at))
+        put(place, asked("ben"))
+        assert ingest()["taken"] == {"appointment": 3}
+        appointments = Appointments(state_of(place).appointments)
+        assert [(one.employee, one.asked_at.isoformat()) for one in appointments.open()] == list(hours.items())
+        put(place, asked("ben", is_wanted=False))
+        assert ingest()["taken"] == {"appointment": 1}
+        assert [one.employee for one in appointments.open()] == ["anna"]
+        assert list(state_of(place).portal.glob("*/*.json")) == []
+        assert list(read_records(state_of(place).audit.log)) == []
+
+    def test_an_attended_visit_closes_it(self, tmp_path: Path) -> None:
+        """Once: a second one finds nothing to close."""
+        appointments = Appointments(tmp_path)
+        appointments.put(Appointment(employee="anna", asked_at=NOW))
+        assert [appointments.close("anna"), appointments.close("anna")] == [True, False]
+        assert appointments.open() == []
+
+    def test_outside_the_named_countries_it_is_refused(self, place: Path) -> None:
+        """By the inventory's country, whatever the portal wrote; withdrawing is never refused."""
+        wanted = {
+            put(place, asked("ben")): "employee: the country of ben is not among desk.countries",
+            put(place, asked("zoe")): "employee: zoe is not in the inventory",
+            put(place, asked(is_wanted="yes")): "appointment.is_wanted: must be true or false",
+            put(place, asked(service="linkedin")): "appointment.service: unknown key; remove it or fix its spelling",
+        }
+        for name in ("ben", "zoe"):
+            put(place, asked(name, is_wanted=False))
+        answer = ingest(2)
+        assert {one["file"]: one["reason"] for one in answer["refused"]} == wanted
+        assert answer["taken"] == {"appointment": 2}
+        assert Appointments(state_of(place).appointments).open() == []
+
+    def test_it_is_erased_with_its_person(self, place: Path) -> None:
+        """Also of somebody of whom there is nothing else."""
+        put(place, asked())
+        put(place, said(employee="ben"))
+        ingest()
+        assert fleet("audit", "erase", "anna").returncode == 0
+        assert Appointments(state_of(place).appointments).open() == []
 
 
 class TestRevocationsCountAtOnce:

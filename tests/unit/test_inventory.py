@@ -312,6 +312,8 @@ MISTAKES = {
         "fleet_accounts.linkedin.profile: contains characters that are not allowed"
     ),
     "fleet_accounts: [linkedin]": "fleet_accounts: must map services to accounts",
+    "fleet_country: UK": "fleet_country: not a country code such as FR or US-CA (ISO 3166)",
+    "fleet_country: NO": "fleet_country: not a country code such as FR or US-CA (ISO 3166); in YAML, put it in quotes",
     "fleet_email: eve": "fleet_email: not an e-mail address",
     "fleet_email: \"{{ lookup('pipe', 'id') }}\"": "fleet_email: contains a Jinja template",
     "fleet_locale: no": "fleet_locale: not a language",

@@ -34,6 +34,7 @@ from tests.logs import STARTED
 from tests.unit.test_audit_commands import LOCALES, told, write
 from tests.unit.test_commands import STAFF, refusal
 
+pytestmark = pytest.mark.usefixtures("same_inventories")  # what a state is of is the subject
 EXAMPLE = str(ROOT / "inventory.example.yml")
 LINKEDIN = load_catalog().recipes["linkedin"]
 MARK = "rehearsal.mark"
@@ -250,11 +251,11 @@ class TestMixedLog:
 
     def test_last_is_the_last_real_run(self, state: StateDir, tmp_path: Path) -> None:
         """In a report, a comparison, an export; a rehearsal by its own id is refused."""
-        assert "report-real.html" in fleet("report", cwd=tmp_path).stdout
-        assert "0 differ, 1 are the same" in fleet("audit", "diff", "real", "last").stderr
         exported = [json.loads(line) for line in told_lines("audit", "export")]
         assert {record["run"] for record in exported} == {"real"}
         assert {json.loads(line)["run"] for line in told_lines("audit", "export", "--run", "last")} == {"real"}
+        assert "report-real.html" in fleet("report", cwd=tmp_path).stdout
+        assert "0 differ, 1 are the same" in fleet("audit", "diff", "real", "last").stderr
         for command in (("report", "tried"), ("audit", "diff", "real", "tried"), ("audit", "export", "--run", "tried")):
             assert "Run 'tried' was a rehearsal" in refusal(*command)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,9 @@ from typer.testing import CliRunner
 
 from fleet.agent.main import scrub_environment, settle
 from fleet.cli import app
+from tests import listings
 from tests.conftest import ROOT, as_it_was
+from tests.forks import Forked, Server
 
 
 def test_ctrl_c_is_heard_also_where_a_shell_runs_the_tests_in_the_background() -> None:
@@ -74,3 +79,112 @@ def test_what_commands_and_agents_set_for_good_is_put_back(tmp_path: Path, monke
         scrub_environment()
         assert [one == other for one, other in zip(before, process(), strict=True)] == [False] * 5
     assert process() == before
+
+
+FORKED = """
+import os, sys
+print(sys.argv, os.environ["SAID"], os.getcwd(), oct(os.umask(0)), os.getsid(0) == os.getpid(), input())
+print("ours" in os.environ, os.read(5, 9), file=sys.stderr)
+sys.exit("over")
+"""
+
+
+def test_a_forked_program_has_all_that_a_started_one_has(tmp_path: Path) -> None:
+    """Arguments, environment, folder, umask, session, streams, other files and the exit code are its own."""
+    (tmp_path / "typed").write_text("typed\n")
+    (tmp_path / "five").write_text("five")
+    os.umask(0o027)
+    said = {}
+    for name, start in (("forked", partial(Forked, Server(["json"]), FORKED)), ("started", subprocess.Popen)):
+        command = ["-c", "a b"] if name == "forked" else [sys.executable, "-c", FORKED, "a b"]
+        with ExitStack() as stack:
+            stdin, five = (stack.enter_context((tmp_path / each).open()) for each in ("typed", "five"))
+            stdout, stderr = (stack.enter_context((tmp_path / f"{name}{n}").open("w")) for n in (1, 2))
+            os.dup2(five.fileno(), 5)
+            how = {"env": {"SAID": "é"}, "cwd": tmp_path, "pass_fds": [5], "start_new_session": True}
+            code = start(command, stdin=stdin, stdout=stdout, stderr=stderr, **how).wait(10)
+        said[name] = (code, *((tmp_path / f"{name}{n}").read_text() for n in (1, 2)))
+    assert said["forked"] == said["started"]
+    assert said["forked"] == (1, f"['-c', 'a b'] é {tmp_path} 0o27 True typed\n", "False b'five'\nover\n")
+
+
+def test_a_forked_program_ends_by_its_signal_and_is_there_until_then() -> None:
+    """As `subprocess` says it; who asks what runs is told its environment and its arguments."""
+    server = Server(["json"])
+    program = Forked(server, "import time; time.sleep(60)", ["sleeps"], env={"HOME": "here"})
+    assert server.running() == [(program.pid, {"HOME": "here"}, ["sleeps"])]
+    assert program.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.wait(0.01)
+    program.kill()
+    assert (program.wait(10), server.running()) == (-signal.SIGKILL, [])
+
+
+def test_a_server_without_a_module_does_not_import_it(capfd: pytest.CaptureFixture[str]) -> None:
+    """Ansible reads its settings when it is imported: those of the server would be in every program."""
+    with pytest.raises(ConnectionError):
+        Forked(Server(["ansible.cli"], without="ansible.constants"), "", [])
+    assert "ansible.constants is imported by ansible.cli" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "starts"),
+    [
+        ("", 1),
+        ("echo >>staff.yml", 2),
+        ("mv staff.yml x; cp x staff.yml", 1),
+        ("chmod +x staff.yml", 2),
+        ("mv staff.yml x; ln -s x staff.yml", 2),
+        ("mkdir host_vars", 2),
+        ("mkdir group_vars", 2),
+        ("touch ansible.cfg", 2),
+        ("touch ~/.ansible.cfg", 2),
+    ],
+)
+def test_what_ansible_lists_is_remembered_only_of_the_same_files(tmp_path: Path, change: str, starts: int) -> None:
+    """Whatever could make Ansible list something else has it started again; a copy elsewhere is the same file."""
+    started = []
+
+    def start(*call: object, is_exported: bool) -> listings.Listing:
+        started.append(call)
+        return {"all": {"hosts": ["anna"]}}, (), ()
+
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "staff.yml").write_text("all:\n  hosts:\n    anna:\n")
+    list_hosts = listings.remembering(tmp_path / "kept", start)
+    for script in ("", change):
+        subprocess.run(["sh", "-ec", script], cwd=tmp_path, check=True)
+        assert list_hosts(["staff.yml"], None, sys.executable, tmp_path)[0] == {"all": {"hosts": ["anna"]}}
+    assert len(started) == starts
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"limit": "anna"},
+        {"is_exported": False},
+        {"ansible_python": "/usr/bin/python3"},
+        {"sources": ["staff.yml", "staff.yml"]},
+    ],
+)
+def test_what_ansible_lists_is_remembered_only_of_the_same_command(tmp_path: Path, other: dict[str, object]) -> None:
+    """Also not where Ansible's settings are in the environment, or where it had a warning, which names a path."""
+    started, losses = [], ()
+
+    def start(*call: object, is_exported: bool) -> listings.Listing:
+        started.append(call)
+        return {}, losses, ()
+
+    (tmp_path / "staff.yml").write_text("all:\n  hosts:\n    anna:\n")
+    list_hosts = listings.remembering(tmp_path, start)
+    call = {"sources": ["staff.yml"], "limit": None, "ansible_python": sys.executable, "cwd": tmp_path}
+    list_hosts(**call)
+    list_hosts(**call | other)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("ANSIBLE_INVENTORY_ENABLED", "ini")
+        list_hosts(**call)
+    assert len(started) == 3
+    losses = ("fleet_hr: /elsewhere/people.csv: one row was left out",)
+    for _ in range(2):
+        list_hosts(**call | {"limit": "all"})
+    assert len(started) == 5

@@ -23,6 +23,7 @@ from fleet.audit.anchors import Anchor, read_anchors
 from fleet.audit.checkpoints import read_newest, read_note, sizes
 from fleet.audit.keys import read_keys, read_signing_key
 from fleet.audit.maintenance import beat, rotate_key
+from fleet.audit.operator import Operator
 from fleet.audit.signed_note import Checkpoint, SigningKey
 from fleet.audit.tree import Frontier
 from fleet.audit.verify import Verdict, Verification, verify
@@ -398,7 +399,7 @@ class TestAnchors:
 
 class TestKeys:
     def rotate(self, place: AuditDir) -> None:
-        asyncio.run(rotate_key(place, place.root.parent / "log-key.pem"))
+        asyncio.run(rotate_key(place, place.root.parent / "log-key.pem", Operator(None)))
 
     def test_the_log_introduces_its_next_key(self, place: AuditDir) -> None:
         """Whoever knows the first key alone can check what all later ones have signed."""
@@ -451,7 +452,7 @@ class TestKeys:
     def test_a_heartbeat_is_a_record_and_a_checkpoint(self, place: AuditDir) -> None:
         """So that a day without runs is not a day without trace."""
         log = open_log(place.root)
-        asyncio.run(beat(log))
+        asyncio.run(beat(log, Operator(None)))
         log.close()
         last = list(segments.read_records(place.log))[-1]
         assert (last["seq"], last["event"], last["run"]) == (40, records.LOG_HEARTBEAT, None)
@@ -523,7 +524,7 @@ class TestForgery:
     def test_a_forged_rotation_introduces_no_key(self, place: AuditDir) -> None:
         """Not even once a writer has signed the record: the checkpoint that hands over must be signed with both."""
         thief, first = self.thief_of(place), read_keys(place.vkey)
-        self.add(place, records.LOG_KEY_ROTATED, operator=0, vkey=str(thief.verifier))
+        self.add(place, records.LOG_KEY_ROTATED, operator=0, operator_claimed=None, vkey=str(thief.verifier))
         asyncio.run(write(place.root, 1))
         found = verify(place, first)
         assert (found.verdict, found.keys, found.recovered) == (Verdict.OK, first, [(40, 40)])
@@ -538,7 +539,7 @@ class TestForgery:
         log_path(place.root).with_suffix(".hashes").write_bytes(b"".join(leaves[:12]))
         edit(log_path(place.root), lambda lines: lines[12:])
         keys = [str(key) for key in read_keys(place.vkey)]
-        self.add(place, records.LOG_PRUNED, operator=0, before=12, keys=keys)
+        self.add(place, records.LOG_PRUNED, operator=0, operator_claimed=None, before=12, keys=keys)
         for _ in range(2):
             verdict, findings = says(place.root)
             assert verdict is Verdict.GAP
@@ -649,10 +650,10 @@ class TestRotationThatIsCutShort:
             else:
                 patched.setattr("fleet.audit.maintenance.read_signing_key", self.once_then(dies))
             with pytest.raises(KeyboardInterrupt):
-                asyncio.run(rotate_key(place, key))
+                asyncio.run(rotate_key(place, key, Operator(None)))
         asyncio.run(write(place.root, 2))
         assert verify(place, first).verdict is Verdict.OK
-        asyncio.run(rotate_key(place, key))
+        asyncio.run(rotate_key(place, key, Operator(None)))
         asyncio.run(write(place.root, 2))
         assert verify(place, first).verdict is Verdict.OK
         assert not key.with_name("log-key.pem.next").exists()

@@ -11,7 +11,20 @@ from rich.text import Text
 from fleet.audit.pseudonyms import known_names
 from fleet.audit.run_state import ControlKey, RunState
 from fleet.audit.segments import read_run
-from fleet.commands.options import BESIDE, OUTPUT, REHEARSAL, STATE, Output, people, screen, settings_of, with_log
+from fleet.commands.audit.record_filter import NAMES
+from fleet.commands.names_shown import record_names_shown
+from fleet.commands.options import (
+    BESIDE,
+    LOG_KEY,
+    OUTPUT,
+    REHEARSAL,
+    STATE,
+    Output,
+    people,
+    screen,
+    settings_of,
+    with_log,
+)
 from fleet.model import Reason, Result, control_name
 from fleet.paths import AuditDir
 from fleet.report.envelope import Answer
@@ -22,14 +35,20 @@ from fleet.report.translations import visible
 def diff(
     first: Annotated[str, typer.Argument(metavar="RUN", help="Run id.")],
     second: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or 'last'.")],
+    with_names: NAMES = False,
     output: OUTPUT = Output.TEXT,
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
+    log_key: LOG_KEY = None,
 ) -> Answer:
-    """Compare two runs: controls whose outcome or reading differs, and controls that only one run has."""
-    places = with_log(settings_of(inventory, state=state), rehearsal=rehearsal).state_dir.audit
-    names = known_names(places.subjects)
+    """Compare two runs: controls whose outcome or reading differs, and controls that only one run has.
+
+    Employees are pseudonyms, as in the log, unless --with-names is passed.
+    """
+    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
+    places = settings.state_dir.audit
+    names = known_names(places.subjects) if with_names else {}
     before, after = (_results(places, name, names, rehearsal=rehearsal) for name in (first, second))
     changed = [
         (before.get(key), after.get(key))
@@ -37,6 +56,8 @@ def diff(
         if _told(before.get(key)) != _told(after.get(key))
     ]
     same = len(before.keys() | after.keys()) - len(changed)
+    people_changed = {_whose(old, new)["employee"] for old, new in changed}
+    record_names_shown(settings, "audit diff", len(people_changed & {*names.values()}))
     changes = [{**_whose(old, new), "first": _told(old), "second": _told(new)} for old, new in changed]
     return Answer({"same": same, "changes": changes}, partial(_print, changed, same))
 

@@ -10,7 +10,8 @@ import typer
 
 from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.segments import of_kind, read_records
-from fleet.commands.options import BESIDE, LANGUAGE, REHEARSAL, STATE, settings_of, with_log, write_output
+from fleet.commands.names_shown import record_names_shown
+from fleet.commands.options import BESIDE, LANGUAGE, LOG_KEY, REHEARSAL, STATE, settings_of, with_log, write_output
 from fleet.errors import InputError
 from fleet.plan.plan import catalog_for
 from fleet.report.receipt import Receipts
@@ -26,18 +27,21 @@ def receipt(
     rehearsal: REHEARSAL = False,
     inventory: BESIDE = None,
     state: STATE = None,
+    log_key: LOG_KEY = None,
 ) -> None:
     """Write an employee's receipt as HTML and as text: what was read and changed, when, and how to verify it.
 
+    Recorded in the log, as everything that shows employees by name.
     In the employee's language, as in the inventory of the last run; in English if there is no translation.
     """
-    settings = with_log(settings_of(inventory, state=state), rehearsal=rehearsal)
+    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
     places = settings.state_dir.audit
     subject = known_subjects(places.subjects).get(employee)
     if subject is None:
         raise InputError(f"The log has no records of '{employee}'; correct the name.")
     receipts = Receipts(places, catalog_for(settings, rehearsal=rehearsal), datetime.now(UTC), rehearsal)
     log = of_kind(read_records(places.log), rehearsal=rehearsal)
+    record_names_shown(settings, "audit receipt", 1, employee)
     made = receipts.of(employee, subject, log, requested_translator(language, subject.locale))
     for suffix, content in (("txt", made.text), ("html", made.html)):
         path = folder / f"{employee}.receipt.{suffix}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -14,7 +14,12 @@ from fleet.errors import InputError
 from fleet.paths import AuditDir
 
 RUN = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Only this run id; 'last' is the newest.")]
-EMPLOYEE = Annotated[str | None, typer.Option("--employee", metavar="EMPLOYEE", help="Only this employee.")]
+EMPLOYEE = Annotated[
+    str | None, typer.Option("--employee", metavar="EMPLOYEE", help="Only this employee; recorded in the log.")
+]
+NAMES = Annotated[
+    bool, typer.Option("--with-names", help="Show employees by name, not by pseudonym; recorded in the log.")
+]
 SERVICE = Annotated[str | None, typer.Option("--service", metavar="SERVICE", help="Only this service.")]
 OUTCOME = Annotated[str | None, typer.Option("--outcome", metavar="OUTCOME", help="Only this outcome.")]
 SINCE = Annotated[
@@ -78,6 +83,10 @@ class Choice:
     def read(self, places: AuditDir, first: int = 0) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Yield the selected records from number `first` on, each with its line."""
         return ((line, record) for line, record in read_lines(places.log, first) if self.includes(record))
+
+    def people(self, chosen: Iterable[Mapping[str, Any]]) -> int:
+        """Return how many people with a name these records are about."""
+        return len({record.get("subject") for record in chosen} & self.names.keys())
 
     def includes(self, record: Mapping[str, Any]) -> bool:
         """Return True if a record is selected."""

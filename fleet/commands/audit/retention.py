@@ -10,6 +10,7 @@ import typer
 from fleet.commands.carry_out import carry_out
 from fleet.commands.options import BESIDE, LOG_KEY, REHEARSAL, STATE, settings_of, with_log
 from fleet.errors import InputError
+from fleet.plan.plan import claimed_operator
 from fleet.state.acts import Erase, Prune
 
 
@@ -24,8 +25,9 @@ def erase(
 
     Do the same on every copy of the state directory. Revocations of mandates are kept.
     """
-    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
-    erased = carry_out(settings, "fleet audit erase", Erase(employees=[employee]))["erased"].get(employee)
+    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal, to_write=True)
+    act = Erase(employees=[employee], operator_claimed=claimed_operator())
+    erased = carry_out(settings, "fleet audit erase", act)["erased"].get(employee)
     if erased is None:
         raise InputError(f"There is no data about '{employee}': no run has included them, and there is no session.")
     # Do not print the pseudonym: kept output would link the log to the person again.
@@ -47,7 +49,7 @@ def prune(
     rehearsal: REHEARSAL = False,
 ) -> None:
     """Delete records, screenshots and diagnostics of old runs. Their hashes stay, so later proofs remain valid."""
-    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
+    settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal, to_write=True)
     day = date(before.year, before.month, before.day)
-    first = carry_out(settings, "fleet audit prune", Prune(before=day))["first"]
+    first = carry_out(settings, "fleet audit prune", Prune(before=day, operator_claimed=claimed_operator()))["first"]
     typer.echo(f"The log in {settings.state} now begins with record {first}." if first else "No records are that old.")

@@ -28,7 +28,7 @@ from fleet.hr_import.diff import shrinks_by_half
 from fleet.hr_import.hand_written import check_folder
 from fleet.inventory.read import Inventory
 from fleet.model import counted
-from fleet.plan.plan import read_people
+from fleet.plan.plan import claimed_operator, read_people
 from fleet.report.envelope import Answer
 from fleet.report.people import leavers_fields, leavers_table
 from fleet.state.acts import Erase
@@ -58,7 +58,7 @@ def prune(
     settings = settings_of(inventory, state=state, log_key=log_key)
     read, _ = read_people(settings)
     read.require_own_state(is_rehearsal=rehearsal)
-    settings = with_log(settings, rehearsal=rehearsal)
+    settings = with_log(settings, rehearsal=rehearsal, to_write=True)
     found = find_leavers(settings.state_dir, {employee.name for employee in read.employees})
     if output is Output.TEXT:
         _show(found, read)
@@ -75,7 +75,7 @@ def prune(
         if not yes:
             confirm(f"Delete all data that identifies {len(gone)} of these people?", "--yes")
         # A revoked mandate stays revoked: a person who returns under that name must give a new one.
-        act = Erase(employees=[one.employee for one in gone])
+        act = Erase(employees=[one.employee for one in gone], operator_claimed=claimed_operator())
         erased = carry_out(settings, "fleet inventory prune", act)["erased"]
         if output is Output.JSON:
             say(f"{len(erased)} removed from {settings.state}.")

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import signal
 import threading
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -66,7 +67,8 @@ def rehearse(
     employees do.
     """
     try:
-        import oidc_provider_mock
+        with warnings.catch_warnings(action="ignore"):  # its own libraries' business
+            import oidc_provider_mock
 
         from fleet.portal.app import portal_app
         from fleet.portal.serve import Listen, server_for

@@ -19,6 +19,7 @@ from fleet.report.envelope import Answer
 from fleet.report.translations import visible
 
 if TYPE_CHECKING:
+    from fleet.portal.check_provider import Finding
     from fleet.portal.published import Site
     from fleet.portal.serve import Listen
 
@@ -68,17 +69,35 @@ def serve(
     serve_portal(application, listen)
 
 
-def check(data: DATA, output: OUTPUT = Output.TEXT) -> Answer:
+def check(
+    data: DATA,
+    sign_in: Annotated[
+        bool, typer.Option("--sign-in", help="Also try a sign-in, in your own browser, and show what it brings.")
+    ] = False,
+    client_secret: CLIENT_SECRET = None,
+    output: OUTPUT = Output.TEXT,
+) -> Answer:
     """Try the identity provider: discovery document, keys, algorithms, and what a mandate needs. Exit code 2 if
     nobody could sign in.
+
+    With --sign-in you open an address, sign in, and paste the address at which your browser ends. The portal need not
+    be running: an error page there is as expected.
     """
     try:
-        from fleet.portal.check_provider import check_provider
+        from fleet.portal.check_provider import check_provider, check_sign_in
         from fleet.portal.provider import Provider
     except ModuleNotFoundError as error:
         raise _missing(error) from None
     site = _site(data)
-    found = asyncio.run(check_provider(site, Provider()))
+    provider = Provider(_secret(client_secret))
+
+    async def find() -> list[Finding]:
+        found = await check_provider(site, provider)
+        if sign_in and not any(one.is_fault for one in found):
+            found += await check_sign_in(site, provider, _ask_for_address)
+        return found
+
+    found = asyncio.run(find())
 
     def show() -> None:
         for one in found:
@@ -89,6 +108,13 @@ def check(data: DATA, output: OUTPUT = Output.TEXT) -> Answer:
         show,
         EXIT_BAD_INPUT if any(one.is_fault for one in found) else EXIT_OK,
     )
+
+
+def _ask_for_address(address: str) -> str:
+    """Have somebody sign in; the questions go to stderr, so that the answer on stdout is the findings alone."""
+    typer.echo(f"Open this address in your browser and sign in:\n\n{address}\n", err=True)
+    answer: str = typer.prompt("Address at which your browser ended", err=True)
+    return answer
 
 
 def _missing(error: ModuleNotFoundError) -> InputError:

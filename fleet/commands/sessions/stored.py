@@ -1,4 +1,4 @@
-"""`fleet sessions`: import, list, reseal and remove sealed sessions."""
+"""`fleet sessions import`, `list`, `remove` and `reseal`: the sealed sessions of a state directory."""
 
 from __future__ import annotations
 
@@ -38,10 +38,7 @@ from fleet.sessions.convert import read_session
 from fleet.sessions.files import session_files
 from fleet.sessions.store import SessionInfo, SessionStore, read_identity
 
-app = typer.Typer(no_args_is_help=True, help="Import, list, reseal and remove sealed (encrypted) sessions.")
 
-
-@app.command("import")
 def import_(
     employee: Annotated[str | None, typer.Argument(help="Employee, as in the inventory.")] = None,
     service: Annotated[str | None, typer.Argument(help="Service, such as linkedin.")] = None,
@@ -116,7 +113,6 @@ def _import_one(
     typer.echo(f"Sealed the session of {name} at {recipe.name}{unused}. Delete {path}: it is not encrypted.")
 
 
-@app.command("list")
 def list_(
     inventory: BESIDE = None, rehearsal: REHEARSAL = False, state: STATE = None, output: OUTPUT = Output.TEXT
 ) -> Answer:
@@ -146,10 +142,9 @@ def _print(found: list[SessionInfo]) -> None:
     if table.row_count:
         screen().print(table)
     else:
-        typer.echo("No sessions yet; import one with: fleet sessions import -i INVENTORY EMPLOYEE SERVICE FILE")
+        typer.echo("No sessions yet; have one employee sign in: fleet sessions capture -i INVENTORY EMPLOYEE SERVICE")
 
 
-@app.command()
 def remove(
     employee: Annotated[str, typer.Argument(help="Employee, as in the inventory.")],
     service: Annotated[str, typer.Argument(help="Service, such as linkedin.")],
@@ -165,7 +160,6 @@ def remove(
     typer.echo(f"Removed the session of {employee} at {service} from the state directory {settings.state}.")
 
 
-@app.command()
 def reseal(
     inventory: BESIDE = None, rehearsal: REHEARSAL = False, identity: IDENTITY = None, state: STATE = None
 ) -> None:

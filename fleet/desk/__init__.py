@@ -1,0 +1,1 @@
+"""The desk: sign-in in a plain window, and a visit beside the employee."""
