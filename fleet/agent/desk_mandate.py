@@ -99,7 +99,7 @@ def _lacks(account: PlannedAccount, recipe: Recipe, gates: Gates, live: frozense
         return False
     if gates.forbidden(employee, recipe, live=service in live) is not None:
         return False
-    for control in account.controls:
+    for control in recipe.controls.keys() & set(account.controls):
         found = gates.authority(employee, service, control)
         if isinstance(found, MandateInForce):
             found = None if gates.profile(employee, service, control) else Reason.PROFILE_UNKNOWN
@@ -111,7 +111,8 @@ def _lacks(account: PlannedAccount, recipe: Recipe, gates: Gates, live: frozense
 def _choice(account: PlannedAccount) -> Choice:
     recipe = account.recipe
     assert recipe is not None
-    labels = {name: label_of(recipe.controls[name], account.employee.locale) for name in account.controls if name}
+    planned = [name for name in recipe.controls if name in account.controls]
+    labels = {name: label_of(recipe.controls[name], account.employee.locale) for name in planned}
     controls = {f"{recipe.service}.{name}": label for name, label in labels.items()}
     profile, form = account.employee.accounts[recipe.service].profile, recipe.profile
     return Choice(recipe.service, recipe.name, controls, recipe.terms.source, profile, form.example if form else None)
