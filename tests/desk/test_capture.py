@@ -220,10 +220,9 @@ def fails(happens: Happens, code: int, why: str, desk: Screen, _folder: Path) ->
         happens(desk, process)
         ended_with, said, told = ended(process)
     assert (ended_with, said) == (code, "")
-    assert (
-        told
-        == f"Sign in to LinkedIn in the window of {find_window_browser().name}, then close the window. {why.replace('BROWSER', find_window_browser().name)}".strip()
-    )
+    browser = find_window_browser().name
+    expected = f"Sign in to LinkedIn in the window of {browser}, then close the window. {why.format(browser=browser)}"
+    assert told == expected.strip()
     assert [one for one in records() if one["event"] == "session.captured"] == []
     [before] = sealed("anna.keller", "linkedin").values()  # as the rehearsal made it
     assert before > 1_800_000_000
@@ -306,7 +305,7 @@ SCENES = {
         fails,
         killed_browser,
         1,
-        "Error: BROWSER was killed (signal 9), so its sign-in is incomplete; nothing was stored. Check the display "
+        "Error: {browser} was killed (signal 9), so its sign-in is incomplete; nothing was stored. Check the display "
         "and the browser with 'fleet doctor', then run again.",
     ),
     "interrupted": partial(fails, interrupted, 130, ""),
