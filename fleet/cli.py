@@ -23,6 +23,7 @@ from fleet.model import EXIT_INTERRUPTED, EXIT_TOOL_FAILED
 _VERBS = Verbs(
     {
         "run": "fleet.commands.run:run",
+        "attend": "fleet.commands.attend:attend",
         "status": "fleet.commands.status:status",
         "report": "fleet.commands.report:report",
         "demo": "fleet.commands.demo:demo",
@@ -31,6 +32,7 @@ _VERBS = Verbs(
         "inventory": "fleet.commands.inventory:app",
         "sessions": "fleet.commands.sessions:app",
         "mandates": "fleet.commands.mandates:app",
+        "people": "fleet.commands.people:app",
         "services": "fleet.commands.services:app",
         "portal": "fleet.commands.portal:app",
         "notices": "fleet.commands.notices:app",

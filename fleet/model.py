@@ -169,6 +169,7 @@ class Reason(StrEnum):
     MANDATE_TOO_WEAK = "mandate_too_weak"
     MANDATES_UNREADABLE = "mandates_unreadable"
     ANSWERS_UNREADABLE = "answers_unreadable"
+    NOT_ALLOWED = "not_allowed"
     CLOSED = "closed"
     REVOCATIONS_UNREADABLE = "revocations_unreadable"
     # not_permitted
@@ -176,6 +177,7 @@ class Reason(StrEnum):
     SERVICE_STOPPED = "service_stopped"
     STOPS_UNREADABLE = "stops_unreadable"
     PERSONAL_SESSION = "personal_session"
+    COUNTRY = "country"
     # employee_needed
     PROFILE_UNKNOWN = "profile_unknown"
     EMPLOYEE_SIGNS = "employee_signs"

@@ -35,6 +35,10 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Outcome.NO_MANDATE,
         Reason.ANSWERS_UNREADABLE,
     ): "Administrator: run 'fleet mandates list' to see why the answers of {employee} cannot be read.",
+    (
+        Outcome.NO_MANDATE,
+        Reason.NOT_ALLOWED,
+    ): "Leave the account alone: {employee} did not allow it at the desk. They can come again.",
     (Outcome.NO_MANDATE, Reason.CLOSED): "Leave the account alone: {employee} is not asked again.",
     (
         Outcome.EMPLOYEE_NEEDED,
@@ -69,6 +73,10 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
         Reason.PERSONAL_SESSION,
     ): "Ask {employee} to opt out in person, or allow personal sessions for {service} in fleet.yml "
     "(personal_sessions).",
+    (
+        Outcome.NOT_PERMITTED,
+        Reason.COUNTRY,
+    ): "Ask {employee} to opt out on their own: fleet.yml (desk) does not name their country (fleet_country).",
     (
         Outcome.SIGN_IN_NEEDED,
         Reason.NO_SESSION,
@@ -216,6 +224,27 @@ _BY_OUTCOME: dict[Outcome, str] = {
     Outcome.NOT_RUN: "Run again: this account was not reached.",
 }
 
+MEANINGS: dict[Outcome, str] = {
+    Outcome.OPTED_OUT: "We changed it for you, loaded the page again and read it back.",
+    Outcome.ALREADY_OPTED_OUT: "We read it: your data was already not used. We changed nothing.",
+    Outcome.WOULD_OPT_OUT: "We read it: your data is still used. We changed nothing.",
+    Outcome.NOT_OFFERED: "The service does not offer this setting to your account.",
+    Outcome.SUBMITTED: "Your organization sent this request, and the service confirmed it.",
+    Outcome.WAIVED: "An exception was agreed, so we leave it.",
+    Outcome.NO_MANDATE: "You have not instructed us to do it, so we did not visit your account.",
+    Outcome.NOT_PERMITTED: "We may not visit accounts at this service. You can do it yourself.",
+    Outcome.ADMIN_NEEDED: "Only an administrator of the service can do it.",
+    Outcome.EMPLOYEE_NEEDED: "Only you can do it.",
+    Outcome.SIGN_IN_NEEDED: "We cannot sign in to your account. You can do it yourself.",
+    Outcome.CHALLENGED: "The service asked for a person, so we stopped. You can do it yourself.",
+    Outcome.WRONG_ACCOUNT: "Somebody else was signed in, so we stopped. You can do it yourself.",
+    Outcome.PAGE_CHANGED: "The page looked different than expected, so we changed nothing.",
+    Outcome.NOT_SAVED: "We tried to change it, but the service did not keep the change.",
+    Outcome.UNKNOWN: "We tried to change it, but could not read whether it was kept.",
+    Outcome.ERROR: "We could not read the page. We will try again.",
+    Outcome.NOT_RUN: "We did not get to it. We will try again.",
+}
+"""What an outcome means to the employee."""
 
 _PAGE_FAILED = (4, 5)
 """Exit codes of outcomes that a refused host may have caused."""

@@ -18,7 +18,7 @@ from fleet.agent.server import Agent
 from fleet.model import Outcome, Result
 
 READY = b'{"v": 1, "op": "ready"}\n'
-IS_READY = b'{"v": 1, "run": "r1", "visiting": 0, "workers": []}'
+IS_READY = b'{"v": 1, "run": "r1", "visiting": 0, "workers": [], "told": []}'
 
 
 def _run() -> Run:
@@ -31,6 +31,7 @@ def _run() -> Run:
         spec=SimpleNamespace(run_id="r1"),
         knows=lambda name: name == "anna",
         visit=visit,
+        told=[],
     )
     stand_in.close = lambda stopped: asyncio.sleep(0)
     return cast("Run", stand_in)

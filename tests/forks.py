@@ -222,7 +222,7 @@ def _become(call: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
     given = call["environ"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [*filter(None, given), *(each for each in sys.path if each != str(ROOT)), str(ROOT)]
     sys.stdin, sys.stdout, sys.stderr = (
-        io.TextIOWrapper(io.open(number, mode, closefd=False), "utf-8", errors, line_buffering=number == 2)
+        io.TextIOWrapper(open(number, mode, closefd=False), "utf-8", errors, line_buffering=number == 2)  # noqa: SIM115 - open until the process ends
         for number, mode, errors in ((0, "rb", "strict"), (1, "wb", "strict"), (2, "wb", "backslashreplace"))
     )
     os._exit(_run(call["what"]))

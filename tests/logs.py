@@ -63,6 +63,7 @@ STARTED = {
     "operator": 0,
     "operator_claimed": None,
     "check": False,
+    "attended": False,
     "resumes": None,
     "rehearsal": False,
     "sandbox": True,
@@ -95,6 +96,7 @@ FINISHED = {
     "worker": None,
     "label": None,
     "attested_on": None,
+    "attended": False,
 }
 INTENDED = {
     "subject": "s_1",
@@ -107,6 +109,7 @@ INTENDED = {
     "profile_hmac": "0",
     "evidence": "0",
     "worker": None,
+    "attended": False,
 }
 
 

@@ -42,6 +42,8 @@ class Ground:
     breaker: Breaker
     in_use: dict[str, asyncio.Lock] = field(default_factory=dict)
     """One lock per session: a session is used by one visit at a time."""
+    attended: bool = False
+    """Whether employees are at the desk, where they sign in themselves and nothing is kept."""
 
 
 class AccountVisit:
@@ -92,10 +94,10 @@ class AccountVisit:
             diagnostics.error("visit.failed", service=self._recipe.service, **without_text(error))
             await self._finish_rest(Reason.INTERNAL)
 
-    async def _ready(self, known: Opened | None = None) -> tuple[list[str], Opened] | None:
+    async def _ready(self, known: Opened | None = None) -> tuple[list[str], Opened | None] | None:
         """Return the controls that may be touched now, and the session (`known` if it is unchanged).
 
-        Returns None once all controls are finished without a visit.
+        At the desk there is no session yet. Returns None once all controls are finished without a visit.
         """
         ground, service = self._ground, self._recipe.service
         controls = await self._controls_that_may_be_touched()
@@ -104,6 +106,8 @@ class AccountVisit:
         if ground.breaker.is_open(service):
             await self._left_alone(controls, Refusal(Outcome.NOT_RUN, Reason.CIRCUIT_OPEN))
             return None
+        if ground.attended:
+            return controls, None
         try:
             opened = await asyncio.to_thread(
                 ground.sessions.open, self._employee.name, self._recipe, ground.identity, known
@@ -143,7 +147,7 @@ class AccountVisit:
                 free.append(control)
         return free
 
-    async def _visit(self, controls: list[str], opened: Opened) -> None:
+    async def _visit(self, controls: list[str], opened: Opened | None) -> None:
         ground, ending = self._ground, Ending()
         self._profile = ground.gates.profile(self._employee, self._recipe.service, controls[0])
         if self._profile is None:  # the mandate that named it was revoked a moment ago: the gates say so
@@ -154,14 +158,17 @@ class AccountVisit:
             profile=self._profile,
             locale=self._employee.locale,
             controls=controls,
-            storage_state=opened.state.as_playwright(),
+            storage_state=opened.state.as_playwright() if opened else {},
             check=ground.check,
+            name=self._own.name or self._employee.name,
+            attended=ground.attended,
         )
         try:
             await self._visitor.visit(order, self, ending)
         finally:
             self._hear(ending)
-            await asyncio.to_thread(self._seal_back, opened, ending)
+            if opened is not None:
+                await asyncio.to_thread(self._seal_back, opened, ending)
 
     def _seal_back(self, opened: Opened, ending: Ending) -> None:
         """Store the session as the visit left it: if the service rotated it, the stored copy no longer works.
@@ -209,6 +216,7 @@ class AccountVisit:
             profile_hmac=self._subject.hmac("profile", self._profile or ""),
             evidence=self._keep(control, EvidenceKind.BEFORE, picture),
             worker=self._visitor.name,
+            attended=self._ground.attended,
         )
 
     async def finish(self, finding: ControlResult) -> None:
@@ -238,6 +246,7 @@ class AccountVisit:
             refused_hosts=list(finding.refused_hosts),
             worker=self._visitor.name,
             label=label,
+            attended=self._ground.attended,
         )
 
     def _keep(self, control: str, kind: EvidenceKind, seen: bytes | None) -> str | None:

@@ -6,8 +6,13 @@ import os
 from collections.abc import Iterable
 
 from fleet.browser.engine import Engine
-from fleet.browser.find_browser import BrowserProgram, find_browser
+from fleet.browser.find_browser import BrowserProgram, find_browser, find_window_browser
 from fleet.browser.network import Network
+from fleet.desk.plain_window import require_display
+from fleet.desk.private_profile import require_memory, wipe_left_over
+from fleet.desk.screen import SayIn
+from fleet.desk.steps import Tell
+from fleet.desk.visitor import Desk
 from fleet.plan.plan import require_sandbox
 from fleet.recipes.recipe import Recipe
 
@@ -36,7 +41,8 @@ async def open_engine(
 ) -> Engine:
     """Return the browser engine of this machine; no browser is started yet.
 
-    `credentials` are the proxy's; None reads them from its file. Without a `program`, it is the one that runs use.
+    `credentials` are the proxy's; None reads them from its file. Without a `program`, it is the one
+    that runs use, or one with windows if it is to be visible.
 
     Raises FleetError if no browser is found, if the proxy is unusable, or if live services would be visited without a
     sandbox that was asked for.
@@ -44,7 +50,7 @@ async def open_engine(
     if live:
         require_sandbox(sandbox)
     engine = Engine(
-        program or find_browser(),
+        program or (find_window_browser() if is_visible else find_browser()),
         network,
         sandbox=is_in_sandbox(sandbox),
         credentials=credentials,
@@ -54,3 +60,15 @@ async def open_engine(
         for host in proxied:
             await engine.upstream.require(host)
     return engine
+
+
+def desk_of(engine: Engine, network: Network, *, sandbox: bool, say_in: SayIn, tell: Tell) -> Desk:
+    """Return the desk on this machine, whose browsers are the visible ones of `engine`."""
+    return Desk(engine, find_window_browser(), network, is_in_sandbox(sandbox), say_in, tell)
+
+
+def require_desk() -> None:
+    """Raise InputError unless this machine has a display, and a folder in memory for sign-ins."""
+    require_display()
+    require_memory()
+    wipe_left_over()

@@ -21,6 +21,7 @@ from fleet.agent.run import Run
 from fleet.agent.server import Agent
 from fleet.agent.start import KEPT, SPEC
 from fleet.agent.watch import watched_process
+from fleet.desk.screen import SayIn
 from fleet.errors import InputError
 from fleet.orphans import AGENT, held_folder, hold, sweep
 from fleet.paths import require_private, runtime_dir
@@ -30,14 +31,15 @@ from fleet.recipes.catalog import Catalog
 from fleet.settings.resolve import resolve_settings
 
 
-def run_agent(socket_path: Path | None, owners: list[int], order: dict[str, Any]) -> None:
+def run_agent(socket_path: Path | None, owners: list[int], order: dict[str, Any], say_in: SayIn) -> None:
     """Serve the run that `order` describes: a complete `spec`, or a `play` to make one from.
 
-    Without a path the agent listens in a new folder. Raises InputError if other users can enter the socket's folder.
+    `say_in` translates for the desk's screen. Without a path the agent listens in a new folder. Raises InputError if
+    other users can enter the socket's folder.
     """
     if socket_path is None:
         with held_folder(runtime_dir(), AGENT) as folder, watched_process(folder / "agent.sock"):
-            run_agent(folder / "agent.sock", owners, order)
+            run_agent(folder / "agent.sock", owners, order, say_in)
         return
     settle(socket_path.parent)
 
@@ -50,7 +52,7 @@ def run_agent(socket_path: Path | None, owners: list[int], order: dict[str, Any]
             spec, catalog = await asyncio.to_thread(spec_of_play, order["play"])
         scrub_environment()  # only now: Ansible reads the play's inventory in the play's own environment
         _log_to(spec)
-        return await Run.open(spec, catalog, workers, socket_path)
+        return await Run.open(spec, catalog, workers, say_in, socket_path)
 
     agent = Agent(socket_path, open_run, announce, belongs_to_play="play" in order)
     asyncio.run(agent.serve(owners))

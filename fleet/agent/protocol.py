@@ -1,9 +1,10 @@
 """The protocol of the agent's socket: one JSON object per line, each way. The role's action plugin uses it, too.
 
-    {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID, "visiting": N, "workers": [NAME, ...]}
+    {"v": 1, "op": "ready"}                          -> {"v": 1, "run": ID, "visiting": N, "workers": [NAME, ...],
+                                                         "told": [STEP, ...]}  what happened at the desk (steps.py)
     {"v": 1, "op": "visit", "employee": NAME}        -> {"v": 1, "task": {"changed": …, "outcomes": [...], ...}}
     {"v": 1, "op": "alive"}                          -> {"v": 1}, at once, also while the run is opening
-    {"v": 1, "op": "finish"}                         -> {"v": 1, "run": ID, "counts": {...}, "log": PATH}
+    {"v": 1, "op": "finish"}                         -> {"v": 1, "run": ID, "counts": {...}, "log": PATH, "told": [...]}
     {"v": 1, "op": "act", "act": {"act": ACT, ...}}  -> {"v": 1, ...}  for a command that found the log locked (acts.py)
     {"v": 1, "op": "loopback"}                       -> {"v": 1, "loopback": [ADDRESS, ...]}
     {"v": 1, "op": "work", "worker": NAME, "ways": {ADDRESS: ADDRESS}}  and from then on as in json_rpc.py

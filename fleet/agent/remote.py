@@ -1,8 +1,8 @@
 """Workers as the agent sees them: they run browsers only; sessions, gates, pacing and records stay with the agent.
 
-The agent sends `open`, `selectors`, `order` and `ping`; the worker sends `visit`, `permit`, `intend` and `finish`. A
-worker sees what it is given and can lie about what it reads; it cannot write a record that the sequence of a visit does
-not allow.
+The agent sends `open`, `selectors`, `order`, `agree` and `ping`; the worker sends `visit`, `permit`, `intend`, `finish`
+and `told`. A worker sees what it is given and can lie about what it reads; it cannot write a record that the sequence
+of a visit does not allow.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from fleet import __version__
 from fleet.agent.browsers import proxied_hosts
 from fleet.agent.diagnostics import diagnostics
 from fleet.agent.json_rpc import Channel, ChannelError, Refused
-from fleet.agent.worker_protocol import ORDER, Ordered
+from fleet.agent.worker_protocol import AGREED, AGREEMENT, ORDER, TOLD, Ordered
 from fleet.browser.liveness import BrowserGone
 from fleet.browser.network import Network
+from fleet.desk.agreement import Agreed, Agreement
+from fleet.desk.steps import Tell
 from fleet.errors import InputError, WorkerError
 from fleet.recipes.recipe import Recipe
 from fleet.visit.timeouts import limit
@@ -54,6 +56,7 @@ class RemoteVisitor:
 
     def __init__(self, name: str, ways: Mapping[str, str], visited: Visited) -> None:
         """`ways` maps addresses on this machine's loopback to the worker's own addresses for them."""
+        self._tell: Tell | None = None
         self.name = name
         """The worker's name in the log."""
         self._ways = ways
@@ -83,10 +86,15 @@ class RemoteVisitor:
             self.is_gone = True
             watching.cancel()
 
-    async def open(self, network: Network, proxied: list[str], *, sandbox: bool, live: bool) -> None:
-        """Prepare the worker for a run. Raises FleetError that names what is missing on it."""
+    async def open(
+        self, network: Network, proxied: list[str], *, sandbox: bool, live: bool, tell: Tell | None = None
+    ) -> None:
+        """Prepare the worker for a run; with `tell` it is a desk, and its steps are told.
+
+        Raises FleetError that names what is missing on it.
+        """
         resolve = {host: self._ways[address] for host, address in network.resolve.items()}
-        proxy = network.proxy
+        proxy, self._tell = network.proxy, tell
         try:
             async with asyncio.timeout(OPEN_WITHIN):
                 answer = await self._channel.ask(
@@ -97,6 +105,7 @@ class RemoteVisitor:
                     proxied=proxied,
                     sandbox=sandbox,
                     live=live,
+                    attended=tell is not None,
                 )
             self.socket, self.sandbox = str(answer["socket"]), bool(answer["sandbox"])
         except Refused as refused:
@@ -131,7 +140,8 @@ class RemoteVisitor:
         try:
             # A visit is restarted once after a crash; a visit that exceeds the limit has lost its browser.
             spent = sum(limit(order.recipe.controls[control].shows_within) for control in order.controls)
-            async with asyncio.timeout(2 * (spent + GRACE)):
+            # At the desk a person takes the time they need; each question to them has its own limit.
+            async with asyncio.timeout(None if order.attended else 2 * (spent + GRACE)):
                 answer = await self._channel.ask("order", visit=number, order=ORDER.dump_python(order, mode="json"))
         except (ChannelError, Refused, TimeoutError) as error:
             if isinstance(error, TimeoutError):
@@ -148,6 +158,14 @@ class RemoteVisitor:
         if ordered.finished != set(order.controls):
             raise VisitorLost(self.name)
 
+    async def agree(self, agreement: Agreement) -> Agreed | None:
+        """Ask the employee at the worker's screen for a mandate; None if they do not agree. Raises VisitorLost."""
+        try:
+            answer = await self._channel.ask("agree", agreement=AGREEMENT.dump_python(agreement, mode="json"))
+            return AGREED.validate_python(answer["agreed"])
+        except (ChannelError, Refused, KeyError, ValueError) as error:
+            raise VisitorLost(self.name) from error
+
     def let_go(self) -> None:
         """Close the channel: the worker ends its browsers and its plays, and leaves nothing behind."""
         self._channel.close()
@@ -158,6 +176,9 @@ class RemoteVisitor:
                 raise Refused("this employee is not assigned to this worker")
             return await self._visited(fields["employee"], self)
         try:
+            if op == "told" and self._tell is not None:
+                self._tell(TOLD.validate_python(fields["told"]))
+                return {}
             ordered = self._ordered.get(fields.pop("visit"))
             if ordered is None or ordered.failure is not None:
                 raise Refused("there is no such visit, or not any more")
@@ -216,9 +237,16 @@ class RemoteVisitors:
         await worker.serve(reader, writer, at_work)
 
     async def open(
-        self, names: Collection[str], network: Network, recipes: Iterable[Recipe], *, sandbox: bool, live: bool
+        self,
+        names: Collection[str],
+        network: Network,
+        recipes: Iterable[Recipe],
+        *,
+        sandbox: bool,
+        live: bool,
+        tell: Tell | None = None,
     ) -> list[RemoteVisitor]:
-        """Wait until all workers have connected, and prepare them for a run.
+        """Wait until all workers have connected, and prepare them for a run; with `tell`, as desks.
 
         Raises FleetError that names what is missing and on which worker.
         """
@@ -231,7 +259,7 @@ class RemoteVisitors:
             self._let_in.clear()
             await self._let_in.wait()
         proxied, mapped = proxied_hosts(network, recipes), replace(network, resolve=ways)
-        opening = (worker.open(mapped, proxied, sandbox=sandbox, live=live) for worker in self._all.values())
+        opening = (worker.open(mapped, proxied, sandbox=sandbox, live=live, tell=tell) for worker in self._all.values())
         await asyncio.gather(*opening)
         return list(self._all.values())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -12,7 +13,8 @@ from typing import Any
 from fleet import __version__
 from fleet.agent.account_visit import AccountVisit, Ground
 from fleet.agent.breaker import Breaker
-from fleet.agent.browsers import is_in_sandbox, open_engine, proxied_hosts
+from fleet.agent.browsers import desk_of, is_in_sandbox, open_engine, proxied_hosts, require_desk
+from fleet.agent.desk_mandate import ask_for_mandate
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.agent.remote import RemoteVisitor, RemoteVisitors
@@ -25,7 +27,10 @@ from fleet.audit.pseudonyms import Subjects
 from fleet.audit.run_state import RunState
 from fleet.browser.engine import Engine
 from fleet.browser.selector_check import require_selectors
-from fleet.errors import AgentError
+from fleet.desk.screen import SayIn
+from fleet.desk.steps import Step, Told
+from fleet.desk.visitor import Desk
+from fleet.errors import AgentError, FleetError
 from fleet.model import Reason, Result
 from fleet.plan.gates import gates_of, unreadable
 from fleet.plan.pace import pace_of
@@ -46,7 +51,7 @@ from fleet.state.acts import Act, perform, settle
 from fleet.state.create import make_state
 from fleet.state.rename import require_names_of_today, require_no_unfinished_rename
 from fleet.state.writer import Writer
-from fleet.visit.visit import Here, NotBegun, Visitor
+from fleet.visit.visit import Here, NotBegun, Visitor, VisitorLost
 
 
 class Run:
@@ -61,6 +66,8 @@ class Run:
         here: Visitor | None,
         writer: Writer | None = None,
     ) -> None:
+        self.told: list[Told] = []
+        """What happened at the desk, for the operator."""
         self.spec = spec
         self._writer = writer
         self._acting = asyncio.Lock()
@@ -74,10 +81,13 @@ class Run:
         self._closing = False
 
     @classmethod
-    async def open(cls, spec: RunSpec, catalog: Catalog, workers: RemoteVisitors, socket: Path | None = None) -> Run:
+    async def open(
+        cls, spec: RunSpec, catalog: Catalog, workers: RemoteVisitors, say_in: SayIn, socket: Path | None = None
+    ) -> Run:
         """Check everything, lock the log, start rehearsal and browsers (here or on its workers), write the plan.
 
-        `socket` is the address at which other commands can have this run write to the log. Raises FleetError if the run
+        `socket` is the address at which other commands can have this run write to the log. `say_in` translates for
+        the desk's screen. Raises FleetError if the run
         cannot start; nothing has been touched then.
         """
         settings, rehearsal = spec.settings, spec.inventory.rehearsal
@@ -101,7 +111,9 @@ class Run:
             log = AuditLog(state.audit, f"run {spec.run_id}", key, socket=socket, patience=PATIENCE)
             stack.callback(log.close)
             if is_staged:  # under the log's lock: it seals sessions that another run may be using
-                stage = await asyncio.to_thread(raise_stage, spec.inventory, settings, catalog)
+                stage = await asyncio.to_thread(
+                    raise_stage, spec.inventory, settings, catalog, has_sessions=not spec.attended
+                )
                 stack.callback(stage.strike)
                 network = stage.network
                 require_safe_start(spec, planned, network)
@@ -115,18 +127,29 @@ class Run:
 
             recipes = {account.recipe.service: account.recipe for account in planned if account.recipe is not None}
             browsers: list[RemoteVisitor] | list[Engine]
-            here = None
+            here: Visitor | None = None
+            told: list[Told] = []
             if settings.workers:
                 names = [address.name for address in settings.workers]
                 browsers = remote = await workers.open(
-                    names, network, recipes.values(), sandbox=settings.sandbox, live=bool(live)
+                    names,
+                    network,
+                    recipes.values(),
+                    sandbox=settings.sandbox,
+                    live=bool(live),
+                    tell=told.append if spec.attended else None,
                 )
                 sandbox = all(worker.sandbox for worker in remote)
             else:
                 proxied = proxied_hosts(network, recipes.values())
-                engine = await open_engine(network, proxied, sandbox=settings.sandbox, live=bool(live))
+                engine = await open_engine(
+                    network, proxied, sandbox=settings.sandbox, live=bool(live), is_visible=spec.attended
+                )
                 stack.push_async_callback(engine.stop)
                 here, browsers, sandbox = Here(engine), [engine], is_in_sandbox(settings.sandbox)
+                if spec.attended:
+                    require_desk()
+                    here = desk_of(engine, network, sandbox=settings.sandbox, say_in=say_in, tell=told.append)
             for recipe in recipes.values():  # a browser that does not start ends the run before any account is visited
                 for browser in browsers:
                     await require_selectors(browser, recipe.hosts, catalog, [recipe])
@@ -137,21 +160,23 @@ class Run:
             ground = Ground(
                 run_id=spec.run_id,
                 check=spec.check,
+                attended=spec.attended,
                 recorder=recorder,
                 pacing=Pacing(settings.forks * len(browsers), paces, breaker.is_open),
                 sessions=SessionStore(state),
                 identity=identity,
-                gates=gates_of(settings, writer.revocations, writer.stopped),
+                gates=gates_of(settings, writer.revocations, writer.stopped, attended=spec.attended),
                 evidence=state.evidence / spec.run_id,
                 breaker=breaker,
             )
             run = cls(spec, recorder, ground, accounts, here, writer)
-            run._live = live
+            run._live, run.told = live, told
             await recorder.write(
                 records.RUN_STARTED,
                 version=__version__,
                 **Operator(spec.claimed_operator).fields,
                 check=spec.check,
+                attended=spec.attended,
                 resumes=spec.resumes,
                 rehearsal=rehearsal,
                 sandbox=sandbox,
@@ -206,6 +231,8 @@ class Run:
 
     async def _visit_all(self, accounts: list[PlannedAccount], visitor: Visitor) -> bool:
         """Visit all unfinished accounts; False if the visitor was gone before each of them had begun."""
+        if self.spec.attended:
+            await self._ask_for_mandate(accounts, visitor)
         waiting = [
             AccountVisit(self._ground, account, account.recipe, visitor, live=account.service in self._live).work()
             for account in accounts
@@ -218,6 +245,21 @@ class Run:
             return True
         ends = await asyncio.gather(*waiting, return_exceptions=True)
         return not any(isinstance(end, NotBegun) for end in ends)
+
+    async def _ask_for_mandate(self, accounts: list[PlannedAccount], visitor: Visitor) -> None:
+        """Have the employee at the desk give the mandate that they lack; without it, the gates stay shut."""
+        assert isinstance(visitor, Desk | RemoteVisitor)
+        try:
+            with contextlib.suppress(VisitorLost):
+                given = await ask_for_mandate(
+                    *(accounts, visitor, self._ground.gates, self.spec.settings),
+                    live=frozenset(self._live),
+                    operator_claimed=self.spec.claimed_operator,
+                )
+                if given is not None:
+                    await self.perform(given)
+        except FleetError as error:
+            self.told.append(Told(Step.TROUBLE, sentence=str(error)))
 
     async def perform(self, act: Act) -> dict[str, Any]:
         """Carry out an act for a command that found the log locked by this run; one at a time.

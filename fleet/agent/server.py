@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,8 @@ class Agent:
         if request["op"] == "act":
             return await self._act(run, request.get("act"))
         if request["op"] == "ready":
-            return {"run": run.spec.run_id, "visiting": self._visiting, "workers": self._workers.names}
+            told = [asdict(one) for one in run.told]
+            return {"run": run.spec.run_id, "visiting": self._visiting, "workers": self._workers.names, "told": told}
         if request["op"] == "visit":
             return await self._visit(run, request.get("employee"))
         return {"error": "unknown operation"}
@@ -207,7 +209,8 @@ class Agent:
         with contextlib.suppress(BaseException):
             assert self._opening is not None
             run = self._opening.result()
-            answer = {"run": run.spec.run_id, "counts": run.counts, "log": str(run.log_path)}
+            told = [asdict(one) for one in run.told]
+            answer = {"run": run.spec.run_id, "counts": run.counts, "log": str(run.log_path), "told": told}
         if self._failure is not None:
             answer |= self._refusal(self._failure)
         return answer

@@ -6,9 +6,10 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from fleet.agent.client import AgentClient, AgentHangs
 from fleet.errors import AgentError
@@ -24,10 +25,21 @@ IDLENESS = 60.0
 class Watch:
     """Checks an agent from a separate thread; `trouble` describes in a sentence what hangs, once something does."""
 
-    def __init__(self, client: AgentClient, *, silence: float = SILENCE, idleness: float = IDLENESS) -> None:
+    def __init__(
+        self,
+        client: AgentClient,
+        heard: Callable[[dict[str, Any]], None] = lambda _answer: None,
+        *,
+        every: float = EVERY,
+        silence: float = SILENCE,
+        idleness: float = IDLENESS,
+    ) -> None:
+        """`heard` gets each answer to `ready`."""
         self.trouble: str | None = None
         self.is_agent_hung = False
         self._client = client
+        self._heard = heard
+        self._every = every
         self._silence = silence
         self._idleness = idleness
         self._over = threading.Event()
@@ -42,7 +54,7 @@ class Watch:
 
     def _look(self) -> None:
         idle = 0.0
-        while not self._over.wait(EVERY) and self.trouble is None:
+        while not self._over.wait(self._every) and self.trouble is None:
             try:
                 answer = self._client.ask("ready", within=self._silence)
             except AgentError:
@@ -50,8 +62,9 @@ class Watch:
                 self.is_agent_hung = True
                 self.trouble = f"The agent did not answer for {self._silence:.0f} s, so it was killed."
                 return
+            self._heard(answer)
             # Counted in checks, not seconds: a suspended run (Ctrl-Z) has not been idle.
-            idle = 0.0 if answer.get("visiting") else idle + EVERY
+            idle = 0.0 if answer.get("visiting") else idle + self._every
             if idle > self._idleness:
                 self.trouble = f"Ansible asked for nobody for {self._idleness:.0f} s, so its play was ended."
 

@@ -10,25 +10,30 @@ import base64
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fleet import __version__
-from fleet.agent.browsers import is_in_sandbox, open_engine
+from fleet.agent.browsers import desk_of, is_in_sandbox, open_engine, require_desk
 from fleet.agent.diagnostics import note_unhandled, without_text
 from fleet.agent.json_rpc import Channel, ChannelError, Refused
 from fleet.agent.main import scrub_environment, settle
 from fleet.agent.protocol import MAX_MESSAGE
 from fleet.agent.remote import NETWORK, SILENCE
 from fleet.agent.unix_server import listen, parse
-from fleet.agent.worker_protocol import ORDER, dump_ending, dump_result
+from fleet.agent.worker_protocol import AGREED, AGREEMENT, ORDER, TOLD, dump_ending, dump_result
 from fleet.browser.engine import Engine
 from fleet.browser.liveness import BrowserGone
+from fleet.desk.display import adopt_display
+from fleet.desk.screen import SayIn
+from fleet.desk.steps import Told
+from fleet.desk.visitor import Desk
 from fleet.errors import FleetError, InputError
 from fleet.model import Reading, Reason
 from fleet.orphans import WORKER, held_folder, sweep
 from fleet.paths import runtime_dir
-from fleet.visit.visit import ControlResult, Ending, Visit
+from fleet.visit.visit import ControlResult, Ending, Here
 
 
 class RemoteJournal:
@@ -59,8 +64,12 @@ class RemoteJournal:
 class VisitServer:
     """Serves one agent over stdin and stdout, and the plays on this machine over a socket."""
 
-    def __init__(self, socket_path: Path) -> None:
+    def __init__(self, socket_path: Path, say_in: SayIn) -> None:
+        """`say_in` translates for the desk's screen."""
         self._socket_path = socket_path
+        self._say_in = say_in
+        self._desk: Desk | None = None
+        self._telling: set[asyncio.Task[None]] = set()
         self._engine: Engine | None = None
         self._channel: Channel
 
@@ -116,6 +125,7 @@ class VisitServer:
             "open": self._open,
             "selectors": self._selectors,
             "order": self._order,
+            "agree": self._agree,
         }
         try:
             return await answers[op](**fields)
@@ -133,28 +143,52 @@ class VisitServer:
         proxied: list[str],
         sandbox: bool,
         live: bool,
+        attended: bool,
     ) -> dict[str, Any]:
         if version != __version__:
             raise Refused(f"it has Fleet Opt-Out {__version__}, and {version} is here; install the same on both.")
+        if attended:
+            adopt_display()
+            require_desk()
+        reached = NETWORK.validate_python(network)
         self._engine = await open_engine(
-            NETWORK.validate_python(network),
+            reached,
             proxied,
             sandbox=sandbox,
             live=live,
             credentials=base64.b64decode(credentials),
+            is_visible=attended,
         )
+        if attended:
+            self._desk = desk_of(self._engine, reached, sandbox=sandbox, say_in=self._say_in, tell=self._tell)
         return {"socket": str(self._socket_path), "sandbox": is_in_sandbox(sandbox)}
 
     async def _selectors(self, hosts: list[str], selectors: list[str]) -> dict[str, Any]:
         assert self._engine is not None
         return {"refused": sorted(await self._engine.refused_selectors(frozenset(hosts), selectors))}
 
+    def _tell(self, told: Told) -> None:
+        """Pass on to the agent what happens at this desk."""
+        telling = asyncio.create_task(self._told(told))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _told(self, told: Told) -> None:
+        with suppress(ChannelError, Refused):
+            await self._channel.ask("told", told=TOLD.dump_python(told, mode="json"))
+
+    async def _agree(self, agreement: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._desk is not None
+        agreed = await self._desk.agree(AGREEMENT.validate_python(agreement))
+        return {"agreed": AGREED.dump_python(agreed, mode="json")}
+
     async def _order(self, visit: int, order: Mapping[str, Any]) -> dict[str, Any]:
         assert self._engine is not None
         ending = Ending()
         journal = RemoteJournal(self._channel, visit, ending)
         try:
-            await Visit(self._engine, ORDER.validate_python(order), journal, ending).run()
+            ordered = ORDER.validate_python(order)
+            await (self._desk or Here(self._engine)).visit(ordered, journal, ending)
         except (ChannelError, Refused):
             pass  # the agent knows
         except Exception as error:
@@ -163,7 +197,7 @@ class VisitServer:
         return {}
 
 
-def serve_worker() -> None:
+def serve_worker(say_in: SayIn) -> None:
     """Serve as a worker on stdin and stdout until the other end closes the connection."""
     with held_folder(runtime_dir(), WORKER) as folder:
         incoming, outgoing = os.dup(0), os.dup(1)
@@ -172,5 +206,5 @@ def serve_worker() -> None:
             os.dup2(silence, taken)
         settle(folder)
         scrub_environment()
-        asyncio.run(VisitServer(folder / "agent.sock").serve(incoming, outgoing))
+        asyncio.run(VisitServer(folder / "agent.sock", say_in).serve(incoming, outgoing))
     sweep(runtime_dir())

@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 
 from fleet.agent.json_rpc import Refused
 from fleet.browser.tab import MAX_REFUSED_HOSTS
+from fleet.desk.agreement import Agreed, Agreement
+from fleet.desk.steps import Told
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipes.labels import shown_label
 from fleet.sessions.storage_state import is_storable
@@ -32,6 +34,9 @@ _EITHER_WAY = {Outcome.SIGN_IN_NEEDED, Outcome.CHALLENGED, Outcome.WRONG_ACCOUNT
 T = TypeVar("T")
 
 ORDER = TypeAdapter(Order)
+AGREEMENT = TypeAdapter(Agreement)
+AGREED = TypeAdapter(Agreed | None)
+TOLD = TypeAdapter(Told)
 _RESULT = TypeAdapter(ControlResult)
 _ENDING = TypeAdapter(Ending)
 
@@ -132,6 +137,8 @@ class Ordered:
                 return not is_intended and readings == (Reading.OUT, Reading.OUT)
             case Outcome.WOULD_OPT_OUT:
                 return self.order.check and readings == (Reading.IN, Reading.IN)
+            case Outcome.NO_MANDATE if self.order.attended and found.reason is Reason.NOT_ALLOWED:
+                return not is_intended
             case Outcome.NO_MANDATE | Outcome.NOT_PERMITTED:
                 return not is_intended and found.control in self.refused
             case outcome:

@@ -32,6 +32,7 @@ LOG_RECOVERED: Final = "log.recovered"
 LOG_HEARTBEAT: Final = "log.heartbeat"
 LOG_KEY_ROTATED: Final = "log.key_rotated"
 LOG_PRUNED: Final = "log.pruned"
+DATA_EXPIRED: Final = "data.expired"
 SUBJECT_ERASED: Final = "subject.erased"
 EMPLOYEE_RENAMED: Final = "employee.renamed"
 MANDATE_MET: Final = "mandate.met"
@@ -42,6 +43,7 @@ CONTROL_CLOSED: Final = "control.closed"
 MANDATE_GIVEN: Final = "mandate.given"
 NOTICE_SENT: Final = "notice.sent"
 NAMES_SHOWN: Final = "names.shown"
+SESSION_CAPTURED: Final = "session.captured"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_STARTED: Final = "service.started"
 SUBMISSION_RECORDED: Final = "submission.recorded"
@@ -127,6 +129,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "version": _text,
         **_OPERATOR,
         "check": _flag,
+        "attended": _flag,
         "resumes": _text_or_none,
         "rehearsal": _flag,
         "sandbox": _flag,
@@ -153,6 +156,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "profile_hmac": _text,
         "evidence": _text,
         "worker": _text_or_none,
+        "attended": _flag,
     },
     CONTROL_FINISHED: {
         **_CONTROL,
@@ -168,12 +172,21 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "worker": _text_or_none,
         "label": _text_or_none,
         "attested_on": _or_none(_day),
+        "attended": _flag,
     },
     RUN_FINISHED: {"counts": _counts, "stopped": _reason, "exit_code": _number},
     LOG_RECOVERED: {"bytes": _number_or_none, "sha256": _text_or_none, "unsigned": _number},
     LOG_HEARTBEAT: _OPERATOR,
     LOG_KEY_ROTATED: {**_OPERATOR, "vkey": _text},
     LOG_PRUNED: {**_OPERATOR, "before": _number, "keys": _texts},
+    DATA_EXPIRED: {
+        **_OPERATOR,
+        "pictures_days": _number_or_none,
+        "tokens_days": _number_or_none,
+        "pictures": _number,
+        "tokens": _number,
+        "acts": _number,
+    },
     SUBJECT_ERASED: {**_OPERATOR, "subject": _text_or_none, "sessions": _number, "evidence": _number},
     EMPLOYEE_RENAMED: {**_OPERATOR, "subject": _text, "old_hmac": _text, "new_hmac": _text},
     MANDATE_MET: {
@@ -209,15 +222,16 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
         "granted_on": _day,
         "expires_on": _day,
         "assurance": _text,
-        "issuer": _text,
-        "token_hmac": _text,
-        "key_thumbprint": _text,
+        "issuer": _text_or_none,
+        "token_hmac": _text_or_none,
+        "key_thumbprint": _text_or_none,
         "text_sha256": _text,
         "text_version": _text,
         "language": _text,
     },
     NOTICE_SENT: {"subject": _text, **_OPERATOR, "kind": _text, "sent_on": _day},
     NAMES_SHOWN: {**_OPERATOR, "command": _text, "subject": _text_or_none, "people": _number},
+    SESSION_CAPTURED: {"subject": _text, **_OPERATOR, "service": _text},
     SERVICE_STOPPED: {
         "operator": _number_or_none,
         "operator_claimed": _text_or_none,
@@ -258,6 +272,9 @@ ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
         CONTROL_CLOSED: {"operator_claimed": None},
         MANDATE_GIVEN: {"operator_claimed": None},
         NOTICE_SENT: {"operator_claimed": None},
+        RUN_STARTED: {"attended": False},
+        CONTROL_INTENDED: {"attended": False},
+        CONTROL_FINISHED: {"attended": False},
     },
 }
 """Fields that each version added to existing events, with the value used when reading older records."""
@@ -273,6 +290,7 @@ NOTHING_READ: Final[Mapping[str, Any]] = {
     "worker": None,
     "label": None,
     "attested_on": None,
+    "attended": False,
 }
 """Reading fields of `control.finished` for a control whose page was not seen."""
 

@@ -1,4 +1,4 @@
-"""Mandates that employees gave themselves, kept with what proves them."""
+"""Mandates that employees gave themselves, in the portal or at the desk, kept with what proves them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from fleet.authority.instruction import MAX_STATEMENT, Assurance, Instruction, nonce_of
 from fleet.authority.person_files import MAX_BYTES, PersonFile, PersonFiles
@@ -26,7 +26,7 @@ Token = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN, pat
 
 
 class GivenMandate(BaseModel):
-    """A mandate and its proof, which anyone can check without this tool."""
+    """A mandate with its proof, which anyone can check without this tool; one given at the desk has no such proof."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,10 +34,11 @@ class GivenMandate(BaseModel):
     """The `Instruction` as JSON, byte for byte as it was signed."""
     assurance: Assurance
     given_at: AwareDatetime
-    """When the identity provider signed it."""
-    id_token: Token
-    """The identity provider's ID token; its `nonce` is the statement's SHA-256."""
-    key: dict[str, str]
+    """When the identity provider signed it, or when the employee agreed at the desk."""
+    id_token: Token | None = None
+    """The identity provider's ID token; its `nonce` is the statement's SHA-256. None at the desk, and once `retention`
+    has removed it: the mandate counts as before, and the log has the token's HMAC."""
+    key: dict[str, str] | None = None
     """The provider's public key that signed the token: the required members of a JWK, and no others."""
 
     @field_validator("statement")
@@ -46,14 +47,22 @@ class GivenMandate(BaseModel):
         Instruction.model_validate_json(statement)
         return statement
 
+    @model_validator(mode="after")
+    def _is_signed_or_given_at_the_desk(self) -> Self:
+        if {self.id_token is None, self.key is None} != {self.assurance is Assurance.DESK}:
+            raise ValueError("a mandate is given at the desk, or has id_token and key")
+        return self
+
     @cached_property
     def instruction(self) -> Instruction:
         """What the employee agreed to."""
         return Instruction.model_validate_json(self.statement)
 
     @property
-    def key_thumbprint(self) -> str:
-        """Thumbprint of the key (RFC 7638)."""
+    def key_thumbprint(self) -> str | None:
+        """Thumbprint of the key (RFC 7638); None at the desk."""
+        if self.key is None:
+            return None
         canonical = json.dumps(self.key, sort_keys=True, separators=(",", ":"))
         return base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).rstrip(b"=").decode()
 

@@ -43,7 +43,13 @@ _RENAMED = 'echo "It names {old}: that was the name of {new} until {until}."\n'
 
 
 def export_mandate(mandate: GivenMandate, text: bytes, employee: str, former: FormerNames) -> Mapping[str, bytes]:
-    """Return the files of one mandate by name, `verify.sh` among them; it says so if the employee was renamed since."""
+    """Return the files of one mandate by name; of one that the identity provider signed, `verify.sh` among them.
+
+    That says so if the employee was renamed since. Without a token there is only what was agreed to.
+    """
+    said = {"instruction.json": mandate.statement.encode(), "text.txt": text}
+    if mandate.id_token is None or mandate.key is None:
+        return said
     name = mandate.instruction.employee
     renamed = [
         _RENAMED.format(old=name, new=employee, until=one.until) for one in former.of(employee) if one.name == name
@@ -59,8 +65,7 @@ def export_mandate(mandate: GivenMandate, text: bytes, employee: str, former: Fo
         renamed="".join(renamed),
     )
     return {
-        "instruction.json": mandate.statement.encode(),
-        "text.txt": text,
+        **said,
         "signed.txt": f"{header}.{claims}".encode(),
         "signature.bin": _for_openssl(algorithm, _decoded(signature)),
         "claims.json": _decoded(claims),

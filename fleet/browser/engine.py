@@ -19,6 +19,7 @@ from fleet.browser.chromium import START_WITHIN, Chromium, launch_options
 from fleet.browser.find_browser import BrowserProgram
 from fleet.browser.liveness import BrowserGone, end, unless_gone
 from fleet.browser.network import Network
+from fleet.browser.own_window import BESIDE, OWN, Heard, OwnWindow, open_window
 from fleet.browser.profile_state import profile_state
 from fleet.browser.proxy import Upstream
 from fleet.browser.relay import Relay
@@ -31,6 +32,8 @@ OPENING_AT_ONCE = 2 * (os.cpu_count() or 1)
 MAX_PROCESS_MEMORY = 2 * 1024**3
 """Bytes of private memory per browser process: a page that exhausts memory fails alone, not the machine."""
 
+_WITHOUT_WINDOWS: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+_IN_A_WINDOW: dict[str, Any] = {"no_viewport": True}
 _REFUSED_SELECTORS = """selectors => selectors.filter(css => {
     try { document.querySelector(css); return false; } catch { return true; }
 })"""
@@ -178,17 +181,38 @@ class Engine:
                     opening = browser.new_context(
                         storage_state=storage_state,  # type: ignore[arg-type] # our strict model dumps this exact shape
                         locale=locale.replace("_", "-") if locale else None,
-                        viewport={"width": 1280, "height": 900},
+                        **(_IN_A_WINDOW if self._is_visible else _WITHOUT_WINDOWS),
                         reduced_motion="reduce",
                         accept_downloads=False,
                         service_workers="block",
                     )
                     context = await unless_gone(browser_gone, opening)
                     stack.push_async_callback(_close, context)
-                    page, devtools = await unless_gone(browser_gone, _open_page(context))
+                    page, devtools = await unless_gone(browser_gone, self._open_page(context))
             except PlaywrightError as error:
                 raise BrowserGone("the browser gave no tab") from error
-            yield Tab(page, devtools, hosts, storage_state, session, gone, locale)
+            tab = Tab(page, devtools, hosts, storage_state, session, gone, locale, is_shielded=self._is_visible)
+            if self._is_visible:
+                await tab.shield(is_up=True)
+            yield tab
+
+    async def _open_page(self, context: BrowserContext) -> tuple[Page, CDPSession]:
+        page = await (open_window(context, BESIDE) if self._is_visible else context.new_page())
+        return page, await context.new_cdp_session(page)
+
+    async def own_window(self, heard: Heard) -> OwnWindow:
+        """Open a window for our own page, in a browser that reaches nothing; `heard` gets its buttons.
+
+        Raises BrowserGone if no browser can be launched.
+        """
+        browser, gone = await self._launched(frozenset())
+        try:
+            context = await unless_gone(gone, browser.new_context(no_viewport=True))
+            window = OwnWindow(await unless_gone(gone, open_window(context, OWN)), heard)
+            await unless_gone(gone, window.listen())
+        except PlaywrightError as error:
+            raise BrowserGone("the browser gave no window") from error
+        return window
 
     async def stop(self) -> None:
         """Close the browsers (at most 1 s) and Playwright (at most 0.5 s)."""
@@ -228,11 +252,6 @@ async def _within(seconds: float, closing: Coroutine[Any, Any, None]) -> None:
     # This is shutdown: processes that do not close in time are killed.
     with suppress(TimeoutError, PlaywrightError):
         await asyncio.wait_for(closing, seconds)
-
-
-async def _open_page(context: BrowserContext) -> tuple[Page, CDPSession]:
-    page = await context.new_page()
-    return page, await context.new_cdp_session(page)
 
 
 async def _close(context: BrowserContext) -> None:

@@ -147,6 +147,7 @@
   // Where to press, 'nothing' if there is no element at all, or null if what is there must not be pressed.
   // Until `disarm`, a press that would reach anything but that one control is stopped before the page hears of it.
   const PRESS = ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click'];
+  const KEYS = ['keydown', 'keypress', 'keyup', 'beforeinput']; // at the desk somebody may press one meanwhile
   const aim = (cssOrElements, kind, state) => {
     const elements = typeof cssOrElements === 'string' ? query(cssOrElements) : cssOrElements;
     if (!elements.length) return 'nothing';
@@ -169,9 +170,16 @@
         press.stopped = true;
       }
     };
+    const refuse = (event) => {
+      if (!event.isTrusted) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    };
     PRESS.forEach((type) => addEventListener(type, guard, true));
+    KEYS.forEach((type) => addEventListener(type, refuse, true));
     globalThis[ARMED] = () => {
       PRESS.forEach((type) => removeEventListener(type, guard, true));
+      KEYS.forEach((type) => removeEventListener(type, refuse, true));
       return press;
     };
     const box = face.getBoundingClientRect();

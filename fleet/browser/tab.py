@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -50,7 +50,11 @@ class Tab:
         session: SessionParts,
         gone: asyncio.Future[None],
         locale: str | None = None,
+        *,
+        is_shielded: bool = False,
     ) -> None:
+        """`is_shielded`: the page is in a window, and hears nothing that a person does there (see `shield`)."""
+        self._is_shielded = is_shielded
         self._page = page
         self._devtools = devtools
         self._hosts = hosts
@@ -71,6 +75,7 @@ class Tab:
         page.on("dialog", self._refuse)
         page.on("pageerror", self._note_error)
         page.on("crash", partial(end, gone))
+        page.on("close", partial(end, gone))
         page.on("requestfailed", self._note_refused)
 
     def _note_refused(self, request: Request) -> None:
@@ -85,6 +90,27 @@ class Tab:
         self.has_asked = self.has_asked or dialog.type in ("confirm", "prompt")
         with suppress(PlaywrightError):  # the tab may be gone by now
             await (dialog.accept() if dialog.type == "beforeunload" else dialog.dismiss())
+
+    @property
+    def was_closed(self) -> bool:
+        """True if a person has closed its window: the browser is still there."""
+        browser = self._page.context.browser
+        return self._page.is_closed() and browser is not None and browser.is_connected()
+
+    async def shield(self, *, is_up: bool) -> None:
+        """Keep a person's keys and clicks away from the page, or let them through. Raises BrowserGone."""
+        try:
+            await self._devtools.send("Input.setIgnoreInputEvents", {"ignore": is_up})
+        except PlaywrightError:
+            raise BrowserGone("the window does not answer") from None
+
+    @asynccontextmanager
+    async def in_persons_hands(self) -> AsyncIterator[None]:
+        """Let a person use the page meanwhile. Raises BrowserGone if the window is gone."""
+        await self.shield(is_up=False)
+        yield
+        await self.shield(is_up=True)
+        self._script.forget_document()
 
     @property
     def age(self) -> float:
@@ -265,10 +291,17 @@ class Tab:
         if not isinstance(point, dict):
             return None
         try:
+            # Chromium's shield stops our own click as well. While it is down, what `aim` has armed lets nothing through
+            # but a press on this control.
+            if self._is_shielded:
+                await self.shield(is_up=False)
             await self._page.mouse.click(point["x"], point["y"])
         except PlaywrightError as error:
             self._raise_if_gone(error)
             return False
+        finally:
+            if self._is_shielded:
+                await self.shield(is_up=True)
         try:
             press = await self._script.call("disarm")
         except PlaywrightError as error:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from fleet.agent.main import run_agent
+from fleet.report.translations import translator_for
 
 
 def agent(
@@ -17,4 +18,4 @@ def agent(
     socket: Annotated[Path | None, typer.Option("--socket", help="Where to listen.", show_default="a new one")] = None,
 ) -> None:
     """Serve one run to the plays of one owner. Reads the run from stdin and prints the socket, both as JSON."""
-    run_agent(socket, owner_fd, json.load(sys.stdin))
+    run_agent(socket, owner_fd, json.load(sys.stdin), translator_for)

@@ -182,6 +182,11 @@ def export(
     given = [one for one in store.of(employee).mandates if one.reference.startswith(reference or "")]
     if not given:
         raise InputError(f"{employee} has given no such mandate; see 'fleet mandates list'.")
+    if given[-1].id_token is None:
+        raise InputError(
+            "The token that proves this mandate is no longer kept (retention in fleet.yml). The mandate counts as "
+            "before; its record in the log has the token's HMAC."
+        )
     from fleet.authority.mandate_export import export_mandate  # slow to load, and revoking must be quick
 
     try:

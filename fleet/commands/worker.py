@@ -12,6 +12,7 @@ import typer
 from fleet import __version__
 from fleet.agent.worker import serve_worker
 from fleet.commands.doctor import machine_checks
+from fleet.report.translations import translator_for
 from fleet.run.ansible_play import serve_play
 
 app = typer.Typer(no_args_is_help=True, help="Commands that a run starts on its workers.")
@@ -20,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="Commands that a run starts on its 
 @app.command()
 def serve() -> None:
     """Be a worker of the run at the other end of stdin and stdout, until it disconnects."""
-    serve_worker()
+    serve_worker(translator_for)
 
 
 @app.command()

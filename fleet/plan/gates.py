@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from fleet.authority.attestations import Attestations
+from fleet.authority.countries import may_be_attended
 from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
 from fleet.authority.in_force import MandateInForce, Mandates, RevokedAt
@@ -69,6 +70,10 @@ class Gates:
     """Confirmed requests of the organization, as service and name."""
     terms_accepted: Container[str] = frozenset()
     personal_sessions: Container[str] = frozenset()
+    attended: bool = False
+    """Whether employees are at the desk, where no stored session is used."""
+    countries: Collection[str] = ()
+    """Where personal accounts may be visited at the desk."""
 
     def refusal(self, account: PlannedAccount, control: str | None, *, live: bool) -> Refusal | None:
         """Return the outcome of a control that is not visited, or None if it may be; the first closed gate counts."""
@@ -133,6 +138,17 @@ class Gates:
         """Return the employee's profile: as they entered it with their mandate, else as the inventory has it."""
         return _profile(employee, service, self.authority(employee, service, control))
 
+    def forbidden(self, employee: Employee, recipe: Recipe, *, live: bool) -> Reason | None:
+        """Return why the organization does not permit visits to this account, whatever the employee says, or None."""
+        personal = is_personal(employee.accounts[recipe.service], recipe)
+        if self.attended and personal and not may_be_attended(employee.country, self.countries):
+            return Reason.COUNTRY
+        if live and recipe.terms.automation == "forbidden" and recipe.service not in self.terms_accepted:
+            return Reason.TERMS_FORBID
+        if live and personal and not self.attended and recipe.service not in self.personal_sessions:
+            return Reason.PERSONAL_SESSION
+        return None
+
     def _refusal(
         self, account: PlannedAccount, recipe: Recipe, found: MandateInForce | Reason | None, *, live: bool
     ) -> Refusal | None:
@@ -140,12 +156,11 @@ class Gates:
         shut = is_shut(service, self.stopped)
         if shut is not None:
             return Refusal(Outcome.NOT_PERMITTED, shut)
-        if isinstance(found, Reason):
+        forbidden = self.forbidden(account.employee, recipe, live=live)
+        if isinstance(found, Reason) and forbidden is not Reason.COUNTRY:
             return Refusal(Outcome.NO_MANDATE, found)
-        if live and recipe.terms.automation == "forbidden" and service not in self.terms_accepted:
-            return Refusal(Outcome.NOT_PERMITTED, Reason.TERMS_FORBID)
-        if live and service not in self.personal_sessions and is_personal(account.employee.accounts[service], recipe):
-            return Refusal(Outcome.NOT_PERMITTED, Reason.PERSONAL_SESSION)
+        if forbidden is not None:
+            return Refusal(Outcome.NOT_PERMITTED, forbidden)
         if _profile(account.employee, service, found) is None:
             return Refusal(Outcome.EMPLOYEE_NEEDED, Reason.PROFILE_UNKNOWN)
         return None
@@ -156,7 +171,7 @@ def _profile(employee: Employee, service: str, found: MandateInForce | Reason | 
     return entered or employee.accounts[service].profile
 
 
-def gates_of(settings: Settings, revocations: RevokedAt, stopped: Container[str]) -> Gates:
+def gates_of(settings: Settings, revocations: RevokedAt, stopped: Container[str], *, attended: bool = False) -> Gates:
     """Return the gates of a run with these settings; `revocations` and `stopped` are the lists of its state."""
     return Gates(
         mandates=mandates_of(settings, revocations),
@@ -165,6 +180,8 @@ def gates_of(settings: Settings, revocations: RevokedAt, stopped: Container[str]
         submissions=Submissions(settings.state_dir.submissions),
         terms_accepted=frozenset(settings.terms_accepted),
         personal_sessions=frozenset(settings.personal_sessions),
+        attended=attended,
+        countries=settings.desk.countries,
     )
 
 

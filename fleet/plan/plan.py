@@ -40,6 +40,8 @@ class RunSpec:
     """The run that this one resumes."""
     only: frozenset[Planned] | None = None
     """Only these are planned; None for everything that inventory and filters select."""
+    attended: bool = False
+    """Whether the employees are at the desk (`fleet attend`)."""
     recipes_sha256: dict[str, str] | None = None
     """Digest by service of the recipe used for planning; None where the agent itself makes the plan."""
 

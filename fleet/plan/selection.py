@@ -78,7 +78,7 @@ class Selection:
         found = set()
         for name, service, control in planned:
             subject = subjects.get(name)
-            known = seen.get((subject.pseudonym, service, control), _NOTHING) if subject else _NOTHING
+            known = seen.get((subject.pseudonym, service, control), NOTHING) if subject else NOTHING
             # A waived control is new again once its waiver has ended.
             is_done = known.is_done or (
                 known.is_waived
@@ -110,11 +110,14 @@ class Past:
     """Such a run skipped it for a waiver."""
     is_attested: bool = False
     """Such a run took the employee's word for it."""
+    outcome: Outcome | None = None
+    """How the last run ended it."""
     looked_at: datetime | None = None
     """When it was last read, or last seen not to be offered."""
 
 
-_NOTHING = Past()
+NOTHING = Past()
+"""What is known of a control that no run has ended."""
 
 
 def past(log: Iterable[Mapping[str, Any]]) -> dict[ControlKey, Past]:
@@ -127,6 +130,7 @@ def past(log: Iterable[Mapping[str, Any]]) -> dict[ControlKey, Past]:
         if record["event"] != records.CONTROL_FINISHED:
             continue
         known = found.setdefault((record["subject"], record["service"], record["control"]), Past())
+        known.outcome = Outcome(record["outcome"])
         if record["before"] or record["after"] or record["outcome"] == Outcome.NOT_OFFERED:
             known.looked_at = datetime.fromisoformat(record["at"])
         if record["run"] in setting:

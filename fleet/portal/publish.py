@@ -11,6 +11,7 @@ from typing import Any
 from fleet.audit import records
 from fleet.audit.current_state import current_states
 from fleet.audit.pseudonyms import Subject
+from fleet.authority.approved_text import read_text
 from fleet.authority.countries import may_be_attended
 from fleet.authority.in_force import MandateInForce, Mandates
 from fleet.authority.instruction import Assurance
@@ -39,7 +40,6 @@ from fleet.report.translations import LANGUAGES, Translator, translator_for
 from fleet.settings.resolve import Settings
 from fleet.settings.values import PortalSite
 from fleet.state.appointments import Appointments
-from fleet.state.given_checks import read_text
 from fleet.state.spot_checks import Invitations
 
 _FOLDER_FOR_THE_GROUP = 0o2750

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from fleet.authority.inbox import Act, AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct, SpotCheckAct
 from fleet.authority.instruction import Assurance, Instruction
 from fleet.model import Outcome, control_name
+from fleet.next_steps import MEANINGS
 from fleet.portal.published import (
     Person,
     PublishedControl,
@@ -48,31 +49,10 @@ _WORD_OF = {
     Outcome.WAIVED: NOTHING,
     Outcome.ADMIN_NEEDED: NOTHING,
 }
-MEANINGS: dict[Outcome | None, str] = {
-    None: "Nobody has read this setting yet.",
-    Outcome.OPTED_OUT: "We changed it for you, loaded the page again and read it back.",
-    Outcome.ALREADY_OPTED_OUT: "We read it: your data was already not used. We changed nothing.",
-    Outcome.WOULD_OPT_OUT: "We read it: your data is still used. We changed nothing.",
-    Outcome.NOT_OFFERED: "The service does not offer this setting to your account.",
-    Outcome.SUBMITTED: "Your organization sent this request, and the service confirmed it.",
-    Outcome.WAIVED: "An exception was agreed, so we leave it.",
-    Outcome.NO_MANDATE: "You have not instructed us to do it, so we did not visit your account.",
-    Outcome.NOT_PERMITTED: "We may not visit accounts at this service. You can do it yourself.",
-    Outcome.ADMIN_NEEDED: "Only an administrator of the service can do it.",
-    Outcome.EMPLOYEE_NEEDED: "Only you can do it.",
-    Outcome.SIGN_IN_NEEDED: "We cannot sign in to your account. You can do it yourself.",
-    Outcome.CHALLENGED: "The service asked for a person, so we stopped. You can do it yourself.",
-    Outcome.WRONG_ACCOUNT: "Somebody else was signed in, so we stopped. You can do it yourself.",
-    Outcome.PAGE_CHANGED: "The page looked different than expected, so we changed nothing.",
-    Outcome.NOT_SAVED: "We tried to change it, but the service did not keep the change.",
-    Outcome.UNKNOWN: "We tried to change it, but could not read whether it was kept.",
-    Outcome.ERROR: "We could not read the page. We will try again.",
-    Outcome.NOT_RUN: "We did not get to it. We will try again.",
-}
-"""What an outcome means to the employee."""
+UNREAD = "Nobody has read this setting yet."
 OURS = "Your organization signs and sends this request."
 """Of a request that has no confirmation yet and that employees do not sign."""
-SENTENCES = (*WORDS, *WORDS.values(), *MEANINGS.values(), OURS)
+SENTENCES = (*WORDS, *WORDS.values(), UNREAD, *MEANINGS.values(), OURS)
 """For translators."""
 
 
@@ -249,7 +229,7 @@ def _told(status: Status, pending: Sequence[Act]) -> Told | None:
 def _meaning(status: Status, request: PublishedRequest | None) -> str:
     """Return what the outcome means; of a request, nothing is ever read."""
     if request is None:
-        return MEANINGS[None if status.outcome is Outcome.ATTESTED else status.outcome]
+        return MEANINGS.get(status.outcome, UNREAD) if status.outcome else UNREAD
     if status.outcome in (Outcome.SUBMITTED, Outcome.WAIVED):
         return MEANINGS[status.outcome]
     return OURS if request.is_of_organization else MEANINGS[Outcome.EMPLOYEE_NEEDED]

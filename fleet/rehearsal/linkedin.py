@@ -122,6 +122,7 @@ class _Www:
                 route("/in/{profile}/", self.profile),
                 *pages,
                 Route("/checkpoint/lg/login-submit", submitted, methods=["POST"]),
+                route("/checkpoint/challenge/verify", self.answer_challenge, "POST"),
                 route("/checkpoint/challenge/{name}", self.challenge),
                 # All other requests are recorded, too.
                 *(route("/{path:path}", self.not_found, method) for method in ("GET", "POST", "PUT", "DELETE")),
@@ -248,6 +249,11 @@ class _Www:
         barrier = _barrier(account) if account else Barrier.NONE
         return _page(account, "challenge.html", barrier=Barrier.CODE if barrier is Barrier.NONE else barrier)
 
+    async def answer_challenge(self, _request: Request, account: Account | None) -> Response:
+        if account is not None:
+            account.has_answered = True
+        return RedirectResponse(f"{_SETTINGS}/data-for-ai-improvement", 303)
+
     async def not_found(self, _request: Request, account: Account | None) -> Response:
         return _page(account, "plain.html", 404, heading="Page not found")
 
@@ -260,6 +266,8 @@ async def _without_end() -> AsyncIterator[bytes]:
 
 def _barrier(account: Account) -> Barrier:
     """Return the barrier that currently blocks this account."""
+    if account.has_answered:
+        return Barrier.NONE
     after = account.case.barrier_after_save
     return after if account.has_saved and after is not Barrier.NONE else account.case.barrier
 

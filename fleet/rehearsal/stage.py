@@ -35,12 +35,18 @@ class Stage:
 
 
 def raise_stage(
-    inventory: Inventory, settings: Settings, catalog: Catalog, port: int = 0, extension: Extension | None = None
+    inventory: Inventory,
+    settings: Settings,
+    catalog: Catalog,
+    port: int = 0,
+    extension: Extension | None = None,
+    *,
+    has_sessions: bool = True,
 ) -> Stage:
     """Start the rehearsal for every account of a rehearsal inventory; what its services store persists in the state.
 
     The caller has created the state and holds its log, so that no other run's sessions change meanwhile. `port` 0 picks
-    a free port.
+    a free port. Without `has_sessions`, no session is stored: employees sign in themselves.
 
     Raises InputError for a state that is not a rehearsal's, for an unknown case and for a port in use, FleetError if
     the rehearsal does not start.
@@ -63,8 +69,8 @@ def raise_stage(
     ]
     rehearsal = start_rehearsal(accounts, state.root / "rehearsal-world.json", port, extension)
     store = SessionStore(state)
-    states = rehearsal.storage_states()
-    for account in accounts:
+    states = rehearsal.storage_states() if has_sessions else {}
+    for account in accounts if has_sessions else ():
         signed_in = states[account.employee, account.service]
         recipe = catalog.get(account.service)
         if signed_in is None or recipe is None:

@@ -41,6 +41,8 @@ class Account:
     """True once a change was received since the rehearsal started."""
     has_viewed: bool = False
     """True once the settings page was requested since the rehearsal started."""
+    has_answered: bool = False
+    """True once a code was submitted to the challenge, which is over then."""
     stale_views: int = 0
     """Number of further views that show the state before the last change."""
     touched: Counter[str] = field(default_factory=Counter)

@@ -189,6 +189,8 @@ def _authority(entry: Entry, words: Translator) -> str:
     match entry.assurance:
         case Assurance.OIDC | Assurance.OIDC_SESSION:
             return words("Authority: your own mandate, given with your organization's sign-in.")
+        case Assurance.DESK:
+            return words("Authority: your own mandate, given in person at the desk.")
         case Assurance.CLAIMED:
             return words("Authority: your own mandate, as an administrator wrote it down.")
         case _:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from fleet.agent.client import ENDED, AgentClient
 from fleet.agent.start import start_agent
-from fleet.agent.watch import Watch
+from fleet.agent.watch import EVERY, Watch
 from fleet.audit.close_run import close_open_run
 from fleet.audit.keys import read_signing_key
 from fleet.audit.log import AuditLog
 from fleet.audit.pseudonyms import known_names
 from fleet.audit.run_state import RunState
 from fleet.audit.segments import read_last_run
+from fleet.desk.steps import Step, Told
 from fleet.errors import AgentError, FleetError, told
 from fleet.model import (
     EXIT_INTERRUPTED,
@@ -34,10 +36,19 @@ from fleet.run.workers import Workers
 
 FINISH_WITHIN = 60.0
 """Seconds the agent gets to close its browsers and record what was not reached."""
+TOLD_EVERY = 0.3
+"""Seconds between two requests for what happens at the desk."""
 
 
-def execute(spec: RunSpec, catalog: Catalog, on_employee: Callable[[str], None] = lambda _name: None) -> RunReport:
+def execute(
+    spec: RunSpec,
+    catalog: Catalog,
+    on_employee: Callable[[str], None] = lambda _name: None,
+    on_told: Callable[[Told], None] = lambda _told: None,
+) -> RunReport:
     """Carry out the run planned with `catalog`. `on_employee` gets each name when that employee is done.
+
+    `on_told` gets each step at the desk.
 
     Ctrl-C ends the run in good order: what is in progress is recorded as `unknown` or `not_run`, the exit code is 130.
     Raises FleetError if the run could not begin; nothing was touched then.
@@ -53,7 +64,8 @@ def execute(spec: RunSpec, catalog: Catalog, on_employee: Callable[[str], None] 
         except FleetError as error:
             raise crew.explained(error) from None
         errors: list[str] = []
-        with Watch(client) as watch:
+        steps = _NewlyTold(on_told)
+        with Watch(client, steps, every=TOLD_EVERY if spec.attended else EVERY) as watch:
 
             def is_over() -> bool:
                 return interruption.asked or agent.poll() is not None or watch.trouble is not None
@@ -84,19 +96,35 @@ def execute(spec: RunSpec, catalog: Catalog, on_employee: Callable[[str], None] 
                     errors.append(watch.trouble)
                 if watch.is_agent_hung:
                     agent.kill()
-                errors += _finish(agent, client, interrupted=interruption.asked)
+                errors += _finish(agent, client, steps, interrupted=interruption.asked)
         # An agent that ended in good order leaves the log open only if it could not write to it.
         why_open = Reason.AGENT_ENDED if agent.returncode else Reason.AUDIT_FAILED
         return _report(spec, catalog, errors, why_open, interrupted=interruption.asked)
 
 
-def _finish(agent: subprocess.Popen[bytes], client: AgentClient, *, interrupted: bool) -> list[str]:
+class _NewlyTold:
+    """Passes on each step at the desk once, from the agent's answers, which have all of them."""
+
+    def __init__(self, on_told: Callable[[Told], None]) -> None:
+        self._on_told = on_told
+        self._count = 0
+
+    def __call__(self, answer: Mapping[str, Any]) -> None:
+        for one in answer.get("told", [])[self._count :]:
+            self._count += 1
+            self._on_told(Told(Step(one["step"]), one["service"], one["sentence"]))
+
+
+def _finish(agent: subprocess.Popen[bytes], client: AgentClient, steps: _NewlyTold, *, interrupted: bool) -> list[str]:
     errors: list[str] = []
     try:
         if interrupted:
             agent.terminate()  # the agent records what is in progress as interrupted
-        elif agent.poll() is None and "error" in (answer := client.ask("finish", within=FINISH_WITHIN)):
-            errors.append(answer["error"])
+        elif agent.poll() is None:
+            answer = client.ask("finish", within=FINISH_WITHIN)
+            steps(answer)
+            troubles = (one["sentence"] for one in answer.get("told", []) if one["step"] == Step.TROUBLE)
+            errors += [*troubles, *([answer["error"]] if "error" in answer else [])]
         elif agent.returncode:
             errors.append(ENDED)
     except AgentError as error:

@@ -18,7 +18,17 @@ from fleet.settings.file import expanded, find_config, read_config
 from fleet.settings.hours import Hours
 from fleet.settings.setting import Setting
 from fleet.settings.table import SETTINGS, setting_named
-from fleet.settings.values import AttestationPolicy, BreakerLimits, Closed, Desk, MandatePolicy, Pause, PortalSite
+from fleet.settings.values import (
+    ApprovedText,
+    AttestationPolicy,
+    BreakerLimits,
+    Closed,
+    Desk,
+    MandatePolicy,
+    Pause,
+    PortalSite,
+    Retention,
+)
 from fleet.ssh import WorkerAddress
 
 
@@ -93,6 +103,7 @@ class Settings:
     attestation: dict[str, AttestationPolicy] = field(default_factory=dict)
     closed: Closed | None = None
     mandates: MandatePolicy = field(default_factory=MandatePolicy)
+    retention: Retention = field(default_factory=Retention)
     everybody: tuple[str, ...] = ()
     portal: PortalSite | None = None
     portal_data: Path | None = None
@@ -107,6 +118,13 @@ class Settings:
         """The decisions to count as done what no page was read for."""
         by_service = {service: one.accepted_by for service, one in self.attestation.items() if one.accepted_by}
         return Accepted(by_service, self.closed is not None)
+
+    @property
+    def desk_texts(self) -> tuple[dict[str, ApprovedText], int]:
+        """The texts to which employees may agree at the desk, by language, and for how many days a mandate counts."""
+        if self.desk.texts or self.portal is None:
+            return self.desk.texts, self.desk.mandate_days
+        return self.portal.texts, self.portal.mandate_days
 
     @property
     def state_dir(self) -> StateDir:

@@ -88,17 +88,20 @@ class MandatePolicy(Strict):
     assurance: Assurance | None = None
 
 
-class Desk(Strict):
-    """In which countries an employee may be invited to the desk for a personal account; none by default."""
-
-    countries: Annotated[tuple[Country, ...], Field(max_length=1000)] = ()
-
-
 class ApprovedText(Strict):
     """A mandate's text that the organization approved: `mandate.LANGUAGE.txt` in `mandate_texts`, by its digest."""
 
     version: Version
     sha256: Sha256
+
+
+class Desk(Strict):
+    """In which countries an employee may be invited to the desk for a personal account, and what they may agree to."""
+
+    countries: Annotated[tuple[Country, ...], Field(max_length=1000)] = ()
+    texts: dict[Language, ApprovedText] = Field(default_factory=dict)
+    """Without any, those of the portal."""
+    mandate_days: int = Field(default=365, ge=1, le=3650, strict=True)
 
 
 class PortalSite(Strict):
@@ -110,6 +113,13 @@ class PortalSite(Strict):
     sign_in: SignIn
     texts: dict[Language, ApprovedText] = Field(default_factory=dict)
     mandate_days: int = Field(default=365, ge=1, le=3650, strict=True)
+
+
+class Retention(Strict):
+    """For how many days data is kept that `fleet audit prune` deletes; None: until another command deletes it."""
+
+    pictures: int | None = Field(default=None, ge=1, le=36500, strict=True)
+    tokens: int | None = Field(default=None, ge=1, le=36500, strict=True)
 
 
 class _InOrder(Strict):

@@ -14,6 +14,7 @@ from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subject
 from fleet.authority.attestations import Answer, Attestation, Attestations, Control, Name, Service
 from fleet.authority.given import MAX_MANDATES, GivenMandate, GivenMandates
+from fleet.errors import InputError
 from fleet.state.sent_notices import Controls, NoticeId, NoticeKind, SentNotice, SentNotices
 from fleet.state.writer import OperatorAct, StrictAct, Writer
 
@@ -45,7 +46,7 @@ class Give(OperatorAct):
     mandate: Annotated[GivenMandate, Field(strict=False)]
     at: Annotated[AwareDatetime, Field(strict=False)]
     """When it was given, by the clock that also dates what employees close."""
-    issuer: Annotated[str, StringConstraints(max_length=500)]
+    issuer: Annotated[str, StringConstraints(max_length=500)] | None = None
     text: Annotated[str, StringConstraints(max_length=200_000)]
 
 
@@ -108,6 +109,8 @@ async def notify(act: Notify, writer: Writer) -> int:
 async def give(act: Give, writer: Writer) -> None:
     """Record a mandate, then let it count; what the employee closed before is open again."""
     mandate, instruction = act.mandate, act.mandate.instruction
+    if mandate.id_token is None:
+        raise InputError(f"The mandate of {act.employee} has no token that proves it; nothing was recorded.")
     employee, store = act.employee, GivenMandates(writer.state.mandates)
     given = store.of(employee)
     known = writer.subjects.everybody()
@@ -123,7 +126,7 @@ async def give(act: Give, writer: Writer) -> None:
         expires_on=instruction.expires_on.isoformat(),
         assurance=mandate.assurance,
         issuer=act.issuer,
-        token_hmac=subject.hmac("token", mandate.id_token),
+        token_hmac=subject.hmac("token", mandate.id_token) if mandate.id_token else None,
         key_thumbprint=mandate.key_thumbprint,
         text_sha256=instruction.text.sha256,
         text_version=instruction.text.version,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from fleet.authority.approved_text import read_text
 from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandate, GivenMandates
 from fleet.authority.id_token import SignedBy, TokenRefused, check
@@ -18,7 +18,6 @@ from fleet.authority.inbox import MandateAct
 from fleet.authority.instruction import Assurance, Instruction, nonce_of
 from fleet.errors import InputError
 from fleet.inventory.employee import Employee
-from fleet.paths import read_regular
 from fleet.recipes.recipe import Recipe
 from fleet.settings.values import PortalSite
 from fleet.state.employee_acts import Give
@@ -27,7 +26,6 @@ from fleet.validation import mistakes
 
 AROUND = timedelta(minutes=15)
 """How far the token and the portal's file may be apart in time."""
-MAX_TEXT = 100_000
 
 
 @dataclass(frozen=True)
@@ -141,18 +139,3 @@ class GivenChecks:
         if revoked_at is not None and not is_after_revocation(signed_at, revoked_at):
             minutes = AFTER_REVOCATION // timedelta(minutes=1)
             raise InputError(f"id_token: signed before the last revocation, or within {minutes} minutes after it")
-
-
-def read_text(folder: Path, language: str, sha256: str) -> str:
-    """Return an approved text. Raises InputError if it is missing or is not the one that was approved."""
-    path = folder / f"mandate.{language}.txt"
-    try:
-        text = read_regular(path, MAX_TEXT)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); restore it.") from None
-    if hashlib.sha256(text).hexdigest() != sha256:
-        raise InputError(f"{path} is not the text that fleet.yml approves (sha256); restore it or approve it.")
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8; save it as UTF-8.") from None

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fleet.browser.control_kinds import BUTTON
 from fleet.browser.engine import Engine
@@ -23,6 +23,10 @@ from fleet.visit.page_state import Stop, barrier, reading_of, what_to_look_for
 from fleet.visit.reader import Reader
 from fleet.visit.timeouts import SECOND_LOAD_AFTER, limit
 
+T = TypeVar("T")
+
+MAX_CHALLENGES = 5
+"""Challenges during one reading that are left to the person at the desk; some come in a row."""
 _SAVE_TROUBLE = {Sent.REFUSED: Reason.SAVE_REFUSED, Sent.UNANSWERED: Reason.SAVE_UNANSWERED}
 
 
@@ -67,6 +71,10 @@ class Order:
     controls: Sequence[str]
     storage_state: dict[str, Any]
     check: bool
+    name: str = ""
+    """The employee as the desk's screen names them."""
+    attended: bool = False
+    """Whether the employee is at the desk: they sign in there, so that `storage_state` is empty."""
 
 
 @dataclass
@@ -105,6 +113,13 @@ class Visitor(Protocol):
         """
 
 
+class Person(Protocol):
+    """The employee in front of the browser, at the desk."""
+
+    async def answers(self, challenge: Reason | None) -> bool:
+        """Let the person answer a challenge in the window; return False if they end the visit instead."""
+
+
 @dataclass(frozen=True)
 class Here:
     """Runs visits with this machine's browsers."""
@@ -126,7 +141,11 @@ class Visit:
     order: Order
     journal: Journal
     ending: Ending = field(default_factory=Ending)
+    person: Person | None = None
+    """Who is in front of the browser; None where nobody is."""
     _intended: dict[str, Reading] = field(default_factory=dict)
+    _time: asyncio.Timeout = field(init=False)
+    _tab: Tab | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -144,6 +163,10 @@ class Visit:
                 async for control in self._work_through(list(waiting)):
                     waiting.remove(control)
             except BrowserGone as gone:
+                if self._tab is not None and self._tab.was_closed and not self._intended and self.person is not None:
+                    for control in waiting:  # the employee has closed the window
+                        await self.journal.finish(ControlResult(control, Outcome.NO_MANDATE, reason=Reason.NOT_ALLOWED))
+                    return
                 why = Reason.TIMEOUT if gone.is_stuck else Reason.BROWSER_CRASHED
                 if gone.is_stuck:
                     await self.engine.end_if_stuck(self.recipe.hosts)
@@ -157,7 +180,7 @@ class Visit:
         async with AsyncExitStack() as stack:
             if not controls:
                 return
-            tab = await stack.enter_async_context(
+            tab = self._tab = await stack.enter_async_context(
                 self.engine.tab(self.recipe.hosts, order.storage_state, order.locale, self.recipe.session)
             )
             reader = Reader(tab, self.recipe, order.profile, order.locale)
@@ -165,7 +188,8 @@ class Visit:
                 started = time.monotonic()
                 try:
                     allowed = limit(self.recipe.controls[control].shows_within)
-                    finding = await asyncio.wait_for(self._finding(reader, control), allowed)
+                    async with asyncio.timeout(allowed) as self._time:
+                        finding = await self._finding(reader, control)
                     is_stuck = False
                 except TimeoutError:
                     before, is_stuck = self._intended.get(control), True
@@ -173,7 +197,7 @@ class Visit:
                     finding = ControlResult(control, outcome, before, reason=Reason.TIMEOUT)
                 if tab.retry_after is not None:
                     ending.retry_after = max(tab.retry_after, ending.retry_after or 0)
-                if finding.after is not None:
+                if finding.after is not None and not order.attended:
                     ending.rotated_state = await tab.storage_state()
                 spent = int((time.monotonic() - started) * 1000)
                 refused = tuple(sorted(tab.refused_hosts))
@@ -190,22 +214,55 @@ class Visit:
             # Pressed before a crash: only read it, never press again. This tab has not seen the press.
             return await self._prove(reader, name, before, _not_saved(Reason.BROWSER_CRASHED), is_sent=True)
         try:
-            first = await reader.read(control, is_proof=False)
+            first = await self._past_challenges(lambda: reader.read(control, is_proof=False))
             before, picture = reading_of(first, control), await tab.picture(first.box)
             if before is Reading.OUT:
-                await reader.see_person()
+                await self._past_challenges(reader.see_person)
                 return ControlResult(name, Outcome.ALREADY_OPTED_OUT, before, before, picture=picture)
         except Stop as stop:
             return ControlResult(name, stop.outcome, reason=stop.reason, label=stop.label)
         if self.order.check:
             return ControlResult(name, Outcome.WOULD_OPT_OUT, before, before, picture=picture)
-        refusal = await self.journal.permit(name)
+        with self._untimed():
+            refusal = await self.journal.permit(name)
         if refusal is not None:
             return ControlResult(name, outcome_of_refusal(refusal), before, before, refusal)
         await self.journal.intend(name, before, picture)
         self._intended[name] = before
         pressed, trouble = await self._set(tab, control)
+        if trouble is not None and trouble.outcome is Outcome.CHALLENGED:
+            await self._is_answered(trouble)
         return await self._prove(reader, name, before, trouble, pressed=pressed, is_sent=tab.has_sent)
+
+    async def _past_challenges(self, reading: Callable[[], Awaitable[T]]) -> T:
+        """Return a reading, begun anew after each challenge that the person answers. Raises Stop as `reading` does."""
+        for _challenge in range(MAX_CHALLENGES):
+            try:
+                return await reading()
+            except Stop as stop:
+                if stop.outcome is not Outcome.CHALLENGED or not await self._is_answered(stop):
+                    raise
+        return await reading()
+
+    async def _is_answered(self, challenge: Stop) -> bool:
+        """Leave a challenge to the person, if there is one; return True once they have answered it."""
+        if self.person is None:
+            return False
+        assert self._tab is not None
+        with self._untimed():
+            async with self._tab.in_persons_hands():
+                return await self.person.answers(challenge.reason)
+
+    @contextmanager
+    def _untimed(self) -> Iterator[None]:
+        """Stop the control's time meanwhile: a person is asked."""
+        deadline, asked_at = self._time.when(), asyncio.get_running_loop().time()
+        self._time.reschedule(None)
+        try:
+            yield
+        finally:
+            if deadline is not None and not self._time.expired():
+                self._time.reschedule(deadline + asyncio.get_running_loop().time() - asked_at)
 
     async def _set(self, tab: Tab, control: Control) -> tuple[bool, Stop | None]:
         """Press the control, then Save if there is one. Returns whether anything was pressed, and what went wrong."""
@@ -232,14 +289,14 @@ class Visit:
         """
         tab, control = reader.tab, self.recipe.controls[name]
         try:
-            second = await reader.read(control, is_proof=True)
+            second = await self._past_challenges(lambda: reader.read(control, is_proof=True))
             if pressed and trouble is None and reading_of(second, control) is Reading.IN:
                 await asyncio.sleep(SECOND_LOAD_AFTER)
-                second = await reader.read(control, is_proof=True)
+                second = await self._past_challenges(lambda: reader.read(control, is_proof=True))
             after, picture = reading_of(second, control), await tab.picture(second.box)
             # Requests sent while leaving the page count as well.
             is_sent = is_sent or tab.has_sent
-            await reader.see_person()
+            await self._past_challenges(reader.see_person)
         except Stop as stop:
             reason = Reason.OTHER_PERSON if stop.outcome is Outcome.WRONG_ACCOUNT else stop.reason
             reason = reason or (trouble.reason if trouble else None)

@@ -25,6 +25,7 @@ __all__ = ["state"]
 STAFF = str(ROOT / "inventory.example.yml")
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "run": ("--plan", "-i", STAFF),
+    "attend": ("--list", "-i", STAFF),
     "status": (),
     "inventory check": ("-i", STAFF),
     "inventory import": ("people.csv", "-i", "new.yml", "--check"),

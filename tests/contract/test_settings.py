@@ -101,5 +101,5 @@ def test_it_is_documented(told: dict[str, Any]) -> None:
     assert "Lanes of the dummy [env: FLEET_LANES; default: 7]." in told["help"]
     row = "| `lanes` | `--lanes` | `FLEET_LANES` | `optout_lanes` | `7` | Lanes of the dummy. |"
     assert row in told["reference"].splitlines()
-    assert told["reference"].count("| `--lanes N` | Lanes of the dummy [env: FLEET_LANES; default: 7]. |") == 2
+    assert told["reference"].count("| `--lanes N` | Lanes of the dummy [env: FLEET_LANES; default: 7]. |") == 3
     assert "      optout_lanes:\n        description: Lanes of the dummy.\n        type: int\n" in told["specs"]

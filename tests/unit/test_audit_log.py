@@ -128,7 +128,7 @@ class TestAllowList:
             ("control.finished", FINISHED | {"page_text": "x"}, "no field page_text"),
             ("control.finished", FINISHED | {"at": "2026-01-01T00:00:00Z"}, "no field at"),
             ("control.finished", {**FINISHED, "v": 2, "monotonic_ms": 0}, "no field monotonic_ms, v"),
-            ("control.finished", {"subject": "s_1"}, "the record lacks after, attested_on, before, control"),
+            ("control.finished", {"subject": "s_1"}, "the record lacks after, attended, attested_on, before, control"),
             ("control.finished", FINISHED | {"evidence": ValueError("Anna Keller")}, "no such value in evidence"),
             ("control.finished", FINISHED | {"evidence": b"0"}, "no such value in evidence"),
             ("control.finished", FINISHED | {"duration_ms": float("nan")}, "no such value in duration_ms"),

@@ -35,6 +35,7 @@ from fleet.paths import REHEARSAL_RECIPES, StateDir, read_private, runtime_dir, 
 from fleet.recipes.catalog import load_catalog
 from fleet.recipes.recipe import fill_profile
 from fleet.report.table import results_table
+from fleet.report.translations import translator_for
 from fleet.sessions.store import SessionStore, read_identity
 from fleet.state.create import make_state
 from tests.agents import IS_READY, READY, Served
@@ -81,7 +82,7 @@ class TestSocket:
         (tmp_path / "run").mkdir()
         (tmp_path / "run").chmod(0o755)  # whatever the umask is
         with deadline(5), pytest.raises(InputError, match="is open to other users"):
-            run_agent(tmp_path / "run" / "agent.sock", [], {"play": {}})
+            run_agent(tmp_path / "run" / "agent.sock", [], {"play": {}}, translator_for)
 
 
 @pytest.fixture

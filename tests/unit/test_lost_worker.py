@@ -120,7 +120,7 @@ class TestLostInTheMiddle:
         """Once, and without the pause of a live service, as nobody was visited."""
         desk = Desk(log, folder)
         await desk.recorder.plan(desk.planned.employee, [desk.planned])
-        spec: Any = SimpleNamespace()
+        spec: Any = SimpleNamespace(attended=False)
         run = Run(spec, desk.recorder, desk.ground, {"anna": [desk.planned]}, None)
         run._live = {"linkedin"}
         waiting = asyncio.create_task(run.visit("anna", Gone()))

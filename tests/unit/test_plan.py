@@ -15,6 +15,7 @@ from fleet.model import Reason
 from fleet.paths import CATALOG as CATALOG_FOLDER
 from fleet.plan.plan import RunSpec, plan_accounts
 from fleet.recipes.catalog import load_catalog
+from fleet.report.translations import translator_for
 from fleet.settings.resolve import Settings
 
 CATALOG = load_catalog()
@@ -44,7 +45,7 @@ async def test_a_recipe_that_was_edited_since_it_was_planned_is_not_used(tmp_pat
     recipe.write_text(text + "# edited\n", "utf-8")
     with pytest.raises(InputError, match=r"wiki\.yml was edited after this run was planned; run again\."):
         spec = RunSpec("r1", False, inventory, settings, recipes_sha256=digests)
-        await Run.open(spec, load_catalog(settings.recipes), RemoteVisitors(never))
+        await Run.open(spec, load_catalog(settings.recipes), RemoteVisitors(never), translator_for)
     assert not folder.exists()
 
 

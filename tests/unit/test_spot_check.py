@@ -145,6 +145,61 @@ class TestDraw:
         assert len(list(Invitations(place.spot_checks).names())) == 2
 
 
+PORTAL = """\
+portal_data: shown
+mandate_texts: texts
+portal:
+  url: https://optout.example.com
+  organization: Example AG
+  contact: privacy@example.com
+  sign_in: {issuer: https://sso.example.com, client_id: fleet}
+"""
+
+
+class TestPublished:
+    def shown(self) -> dict[str, tuple[bool, bool, bool]]:
+        """What the pages say: whether the invitation, the offer of an appointment, and an open one are shown."""
+        assert fleet("portal", "publish").returncode == 0
+        people = [json.loads(path.read_text()) for path in Path("shown/people").iterdir()]
+        return {
+            one["employee"]: (
+                one["is_drawn"],
+                one["may_ask_for_appointment"],
+                one["asked_for_appointment_on"] is not None,
+            )
+            for one in people
+        }
+
+    def test_a_page_shows_what_is_open_for_its_person(self, place: StateDir) -> None:
+        """The invitation until it is answered or over, and nothing of the desk where its countries end."""
+        Path("texts").mkdir()
+        Path("fleet.yml").write_text(Path("fleet.yml").read_text() + PORTAL)
+        fleet("spot-check", "draw", "4")
+        shown = self.shown()
+        assert (shown["anna"], shown["gina"], shown["eve"]) == (
+            (True, True, False),
+            (False, True, False),
+            (False, False, False),
+        )
+        answer("anna", is_coming=True)
+        answer("ben", is_coming=False)
+        ingest()
+        invitations = Invitations(place.spot_checks)
+        carl = invitations.of("carl")
+        assert carl is not None
+        invitations.put(carl.model_copy(update={"ends_on": today() - timedelta(days=1)}))
+        shown = self.shown()
+        assert [shown[name] for name in PEOPLE] == [
+            (False, True, True),
+            (False, True, False),
+            (False, True, False),
+            (True, True, False),
+        ]
+        Path("fleet.yml").write_text(Path("fleet.yml").read_text().replace("[DE]", "[FR]"))
+        shown = self.shown()
+        assert (shown["anna"], shown["dora"]) == ((False, False, True), (False, False, False))
+
+
 class TestAnswers:
     def test_who_comes_has_an_appointment(self, place: StateDir) -> None:
         """Who declines leaves neither a file nor a record, as if they had not been drawn; ignoring writes nothing."""

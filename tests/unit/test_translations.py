@@ -14,6 +14,9 @@ from fleet.model import Outcome
 from fleet.next_steps import TEMPLATES
 from fleet.portal.situation import SENTENCES as SITUATIONS
 from fleet.recipes.catalog import load_catalog
+from fleet.report.held_data import ACTS, EVENTS, SAID
+from fleet.report.held_data import NOTICES as SENT_NOTICES
+from fleet.report.held_data import OTHERS as OTHER_FILES
 from fleet.report.receipt import ATTESTED, NOT_OURS, NOT_TOUCHED, SENT, SENTENCES
 from fleet.report.translations import LANGUAGES, LOCALE, translator_for
 from tests.conftest import ROOT
@@ -21,6 +24,7 @@ from tests.conftest import ROOT
 REPORT = ROOT / "fleet" / "report"
 PORTAL = ROOT / "fleet" / "portal"
 NOTICES = ROOT / "fleet" / "notices"
+DESK = ROOT / "fleet" / "desk"
 _SAID = re.compile(r"""(?:\bsay|\bwords)\(\s*"((?:[^"\\]|\\.)*)\"""")
 OTHERS = {"in", "out", "before", "after", "the service", "all", "others"}
 """Said through variables, so that no search finds them."""
@@ -31,11 +35,13 @@ def said() -> set[str]:
     sources = [*REPORT.glob("*.py"), *REPORT.glob("templates/*.j2")]
     found = {text for path in sources for text in _SAID.findall(path.read_text("utf-8"))}
     outcomes = {outcome.value.replace("_", " ") for outcome in Outcome}
-    for path in [*NOTICES.glob("*.py"), *PORTAL.glob("templates/*.j2"), *NOTICES.glob("templates/*.j2")]:
+    pages = [path for folder in (DESK, PORTAL, NOTICES) for path in folder.glob("templates/*.j2")]
+    for path in [*pages, *NOTICES.glob("*.py")]:
         found.update(_SAID.findall(path.read_text("utf-8")))
     for path in PORTAL.glob("*.py"):
         found.update(marked(path.read_text("utf-8")))
     found.update(SITUATIONS)
+    found.update(text for texts in (ACTS, EVENTS, SAID, SENT_NOTICES, OTHER_FILES) for text in texts.values())
     found.update(one.purpose for recipe in load_catalog() for one in recipe.controls.values() if one.purpose)
     return found | outcomes | OTHERS | {*TEMPLATES, *SENTENCES.values(), NOT_TOUCHED, NOT_OURS, ATTESTED, SENT}
 

@@ -16,6 +16,7 @@ from fleet.errors import InputError
 from fleet.plan.plan import catalog_for
 from fleet.report.receipt import Receipts
 from fleet.report.translations import requested_translator
+from fleet.settings.resolve import Settings
 
 
 def receipt(
@@ -35,6 +36,14 @@ def receipt(
     In the employee's language, as in the inventory of the last run; in English if there is no translation.
     """
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal)
+    for path in write_receipt(settings, employee, folder, language, rehearsal=rehearsal):
+        typer.echo(str(path))
+
+
+def write_receipt(
+    settings: Settings, employee: str, folder: Path, language: str | None = None, *, rehearsal: bool
+) -> list[Path]:
+    """Write an employee's receipt into a folder; return its files. Raises InputError without records of them."""
     places = settings.state_dir.audit
     subject = known_subjects(places.subjects).get(employee)
     if subject is None:
@@ -43,7 +52,7 @@ def receipt(
     log = of_kind(read_records(places.log), rehearsal=rehearsal)
     record_names_shown(settings, "audit receipt", 1, employee)
     made = receipts.of(employee, subject, log, requested_translator(language, subject.locale))
-    for suffix, content in (("txt", made.text), ("html", made.html)):
-        path = folder / f"{employee}.receipt.{suffix}"
+    written = {folder / f"{employee}.receipt.txt": made.text, folder / f"{employee}.receipt.html": made.html}
+    for path, content in written.items():
         write_output(path, content)
-        typer.echo(str(path))
+    return list(written)
