@@ -1,47 +1,39 @@
-"""`fleet` as a test types it: a process for each command, forked from one that has imported the product already.
+"""`fleet` as a test types it, and what it starts itself: forked from processes that have imported it all already.
 
-Starting Python and importing costs 0.3 s of CPU, and the suite types a thousand commands. The forked process has its
-own arguments, environment, working folder, umask, standard streams and exit code. Where the start of a command, its
-command line or its signals are the subject, start the installed script `FLEET`.
+The suite types a thousand commands, and starts Ansible for many of them. Where the start of a command, its command line
+or its signals are the subject, start the installed script `FLEET`.
 """
 
 from __future__ import annotations
 
-import io
-import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
+from types import SimpleNamespace
+from typing import Any
 
+from fleet.environment import PYTHON
 from tests import listings as kept
+from tests.forks import ENVIRON, ROOT, Forked, Server
 
 FLEET = Path(sys.executable).with_name("fleet")
 """The installed script."""
-_COMMANDS = sorted(
-    f"fleet.commands.{file.stem}" for file in (Path(__file__).parent.parent / "fleet/commands").glob("[!_]*.py")
+_COMMANDS = sorted(f"fleet.commands.{file.stem}" for file in (ROOT / "fleet/commands").glob("[!_]*.py"))
+_OURS = Server(["fleet.cli", "fleet.agent.main", "fleet.rehearsal.__main__", "tests.commands", *_COMMANDS])
+_ANSIBLES = Server(
+    [
+        *("ansible.config.manager", "ansible._internal._ssh._ssh_agent", "ansible._internal._templating._utils"),
+        *("ansible.module_utils.common.sys_info", "ansible.context", "ansible.utils.multiprocessing"),
+        *("ansible.utils.collection_loader", "ansible.vars.hostvars", "ansible.parsing.utils.addresses"),
+        *("cryptography.hazmat.backends.openssl.backend", "jinja2.sandbox", "packaging.specifiers", "tarfile"),
+    ],
+    without="ansible.constants",  # it reads the settings of whoever starts Ansible
 )
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["fleet.cli", "tests.listings", *_COMMANDS])
-if "pytest" in sys.modules:  # the new processes import this module too
-    # Before any test has a home: a process that has it would count as one that its commands left behind.
-    forkserver.ensure_running()
-
-
-@dataclass(frozen=True)
-class _Call:
-    """What a new process is given. `folder` holds the files `stdin`, `stdout` and `stderr`."""
-
-    arguments: Sequence[str]
-    environ: Mapping[str, str]
-    cwd: Path
-    umask: int
-    folder: Path
-    listings: Path | None
+_REHEARSAL = "import sys; from fleet.rehearsal.__main__ import main; sys.exit(main())"
 
 
 def fleet(
@@ -55,41 +47,86 @@ def fleet(
 
     Raises TimeoutExpired after `timeout` seconds, once the process has been killed.
     """
-    umask = os.umask(0)
-    os.umask(umask)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for stream, text in (("stdin", typed), ("stdout", ""), ("stderr", "")):
-            (folder / stream).write_text(text, "utf-8")
-        typed_in = cwd or Path.cwd()
-        call = _Call([str(each) for each in arguments], dict(env or os.environ), typed_in, umask, folder, kept.folder)
-        process = _PROCESSES.Process(target=_run, args=(call,))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        stdin.write(typed.encode())
+        stdin.seek(0)
+        command = ["fleet", *map(str, arguments)]
+        process = Forked(_OURS, _fleet(), command, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd)
+        try:
+            process.wait(timeout)
+        except TimeoutExpired:
             process.kill()
-            process.join()
-            raise TimeoutExpired(["fleet", *call.arguments], timeout)
-        output, errors = ((folder / stream).read_text("utf-8") for stream in ("stdout", "stderr"))
-        return CompletedProcess(["fleet", *call.arguments], process.exitcode, output, errors)
+            process.wait()
+            raise
+        return CompletedProcess(command, process.wait(), *(_text(stream) for stream in (stdout, stderr)))
 
 
-def _run(call: _Call) -> None:
-    """Become the command, in the new process."""
-    from fleet.cli import main
+def running(home: str) -> list[tuple[int, str]]:
+    """Return process and command of what was forked here, has this HOME, and has not ended."""
+    return [
+        (pid, " ".join(arguments))
+        for server in (_OURS, _ANSIBLES)
+        for pid, environ, arguments in server.running()
+        if environ.get("HOME") == home
+    ]
 
-    for number, (stream, flags) in enumerate(
-        (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY | os.O_APPEND), ("stderr", os.O_WRONLY | os.O_APPEND))
-    ):
-        descriptor = os.open(call.folder / stream, flags)
-        os.dup2(descriptor, number)
-        os.close(descriptor)
-    sys.stdin = io.TextIOWrapper(io.FileIO(0), "utf-8")  # multiprocessing has put /dev/null in its place
-    os.umask(call.umask)
-    os.chdir(call.cwd)
-    os.environ.clear()
-    os.environ.update(call.environ)
-    sys.argv = ["fleet", *call.arguments]
-    if call.listings:
-        kept.remember_in(call.listings)
-    main()
+
+def _fleet() -> str:
+    """Return what a new process does to be `fleet`."""
+    known = (str(kept.folder) if kept.folder else None, _OURS.address, _ANSIBLES.address)
+    return f"from tests import commands; commands.main(*{known!r})"
+
+
+def main(listings: str | None, ours: str, ansibles: str) -> None:
+    """Be `fleet`, in the new process."""
+    import fleet.cli
+
+    _OURS.address, _ANSIBLES.address = ours, ansibles
+    kept.folder = Path(listings) if listings else None
+    fork_what_is_started()
+    if kept.folder:
+        kept.remember_in(kept.folder)
+    fleet.cli.main()
+
+
+def fork_what_is_started() -> None:
+    """From now on this process forks agents, rehearsals and the Ansible that reads an inventory."""
+    from fleet.agent import start
+    from fleet.inventory import read
+    from fleet.rehearsal import process
+
+    start.subprocess = process.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": _start})
+    read.subprocess = SimpleNamespace(**vars(subprocess) | {"run": _read})
+
+
+def _start(command: Sequence[str], **how: Any) -> Forked | subprocess.Popen[bytes]:
+    """In place of subprocess.Popen."""
+    if command[: len(PYTHON)] == [*PYTHON] and _of_python(how["env"]) <= _of_python(ENVIRON):
+        module, *arguments = command[len(PYTHON) + 1 :]
+        if module == "fleet":
+            return Forked(_OURS, _fleet(), ["fleet", *arguments], **how)
+        if module == "fleet.rehearsal":
+            return Forked(_OURS, _REHEARSAL, ["fleet.rehearsal"], **how)
+    return subprocess.Popen(command, **how)
+
+
+def _read(command: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, **how: Any) -> CompletedProcess[str]:
+    """In place of subprocess.run."""
+    python, option, code, *arguments = command
+    if (python, option) != (sys.executable, "-c") or not _of_python(env) <= _of_python(ENVIRON):
+        return subprocess.run(command, env=env, cwd=cwd, **how)
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        process = Forked(_ANSIBLES, code, ["-c", *arguments], stdout=stdout, stderr=stderr, env=env, cwd=cwd)
+        return CompletedProcess(command, process.wait(), *(_text(stream) for stream in (stdout, stderr)))
+
+
+def _of_python(environ: Mapping[str, str]) -> set[tuple[str, str]]:
+    """Return what Python reads as it starts; a program that has more of it than its server is started, not forked."""
+    found = {name: value for name, value in environ.items() if name.startswith("PYTHON")}
+    places = [each for each in found.pop("PYTHONPATH", "").split(os.pathsep) if each not in ("", str(ROOT))]
+    return {*found.items(), *(("PYTHONPATH", each) for each in places)}
+
+
+def _text(stream: Any) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")

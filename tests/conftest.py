@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests import listings
+from tests import commands, listings
 from tests.sizes import only_at_full_size
 
 pytest_plugins = ["pytester"]
@@ -28,6 +28,7 @@ OBEYING_MODES = _WITHOUT_RIGHTS if os.geteuid() == 0 else ()
 os.umask(0o022)
 # A shell that starts the tests in the background makes them and their child processes ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+commands.fork_what_is_started()
 os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(Path(__file__).with_name("node.sh")))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from fleet.audit import records as schema
 from fleet.audit.pseudonyms import known_names
 from fleet.rehearsal.world import read_world
+from tests.commands import running
 from tests.conftest import ROOT
 
 BIN = Path(sys.executable).parent
@@ -96,7 +97,8 @@ def processes(*homes: Path) -> list[Process]:
         except OSError:
             continue
         found.append(Process(int(folder.name), command))
-    return found
+    forked = [each for home in homes or (Path(os.environ["HOME"]),) for each in running(str(home))]
+    return [*found, *(Process(pid, command) for pid, command in forked)]
 
 
 def nothing_runs() -> bool:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from fleet.agent.main import scrub_environment, settle
 from fleet.cli import app
 from tests import listings
 from tests.conftest import ROOT, as_it_was
+from tests.forks import Forked, Server
 
 
 def test_ctrl_c_is_heard_also_where_a_shell_runs_the_tests_in_the_background() -> None:
@@ -75,6 +79,59 @@ def test_what_commands_and_agents_set_for_good_is_put_back(tmp_path: Path, monke
         scrub_environment()
         assert [one == other for one, other in zip(before, process(), strict=True)] == [False] * 5
     assert process() == before
+
+
+FORKED = """
+import os, sys
+print(sys.argv, os.environ["SAID"], os.getcwd(), oct(os.umask(0)), os.getsid(0) == os.getpid(), input())
+print(len(os.environ) < 9, os.read(int(sys.argv[2]), 9), file=sys.stderr)
+sys.exit("over")
+"""
+
+
+def test_a_forked_program_has_all_that_a_started_one_has(tmp_path: Path) -> None:
+    """Arguments, environment, folder, umask, session, streams, other files and the exit code are its own."""
+    (tmp_path / "typed").write_text("typed\n")
+    (tmp_path / "five").write_text("five")
+    os.umask(0o027)
+    said = {}
+    with (tmp_path / "five").open() as other:
+        arguments, how = (
+            ["a b", str(other.fileno())],
+            {"env": {"SAID": "é"}, "cwd": tmp_path, "start_new_session": True},
+        )
+        for name, start in (
+            ("forked", partial(Forked, Server(["json"]), FORKED, ["-c", *arguments])),
+            ("started", partial(subprocess.Popen, [sys.executable, "-c", FORKED, *arguments])),
+        ):
+            other.seek(0)
+            with ExitStack() as stack:
+                stdin = stack.enter_context((tmp_path / "typed").open())
+                stdout, stderr = (stack.enter_context((tmp_path / f"{name}{n}").open("w")) for n in (1, 2))
+                code = start(stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=[other.fileno()], **how).wait(10)
+            said[name] = (code, *((tmp_path / f"{name}{n}").read_text() for n in (1, 2)))
+    assert said["forked"] == said["started"]
+    printed = f"['-c', 'a b', '{arguments[1]}'] é {tmp_path} 0o27 True typed\n"
+    assert said["forked"] == (1, printed, "True b'five'\nover\n")
+
+
+def test_a_forked_program_ends_by_its_signal_and_is_there_until_then() -> None:
+    """As `subprocess` says it; who asks what runs is told its environment and its arguments."""
+    server = Server(["json"])
+    program = Forked(server, "import time; time.sleep(60)", ["sleeps"], env={"HOME": "here"})
+    assert server.running() == [(program.pid, {"HOME": "here"}, ["sleeps"])]
+    assert program.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.wait(0.01)
+    program.kill()
+    assert (program.wait(10), server.running()) == (-signal.SIGKILL, [])
+
+
+def test_a_server_without_a_module_does_not_import_it(capfd: pytest.CaptureFixture[str]) -> None:
+    """Ansible reads its settings when it is imported: those of the server would be in every program."""
+    with pytest.raises(ConnectionError):
+        Forked(Server(["ansible.cli"], without="ansible.constants"), "", [])
+    assert "ansible.constants is imported by ansible.cli" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
