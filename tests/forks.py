@@ -58,6 +58,7 @@ class Server:
                 stdin=subprocess.PIPE,
                 env=ENVIRON | {"PYTHONPATH": str(ROOT)},
                 pass_fds=[listener.fileno()],
+                cwd=ROOT,  # not the first program's: it holds up no file system of a test's own
             )
             return listener.getsockname().hex()
 

@@ -16,6 +16,8 @@ from tests.confinement.namespace import full_browser
 from tests.conftest import ROOT
 from tests.playbook.helpers import wait_until
 
+_HEADING = (60, 165)
+"""Where our own window has its heading, from which Tab leads to its first button."""
 PROGRAMS = ("Xvfb", "xdotool")
 
 
@@ -60,6 +62,25 @@ class Screen:
     def press(self, *keys: str) -> None:
         """Press keys, such as ctrl+w."""
         self._do("key", "--delay", "1", *keys)
+
+    def click(self, x: int, y: int) -> None:
+        """Click there; keys go to that window from now on."""
+        self._do("mousemove", str(x), str(y), "click", "1")
+
+    def choose(self, heading: str, number: int) -> None:
+        """Wait for our own window with this heading, and press its n-th button, by keys alone."""
+        self.wait_for(heading)
+
+        def is_chosen() -> bool:
+            self.click(*_HEADING)
+            self.press(*["Tab"] * number, "Return")
+            try:
+                wait_until(lambda: not self.shows(heading), 10)
+            except AssertionError:
+                return False
+            return True
+
+        wait_until(is_chosen, 60)
 
     def close_window(self) -> None:
         """Close the browser's only tab, and so the browser."""
