@@ -98,7 +98,7 @@ def _of_mandates(
         is_known = employees is None or one.employee in employees
         is_ending = one.state == IN_FORCE and one.expires_on <= until
         if is_ending and is_known and not _goes_on(one, employees or {}, mandates, controls):
-            step = "Ask the employee for a new mandate in the portal."
+            step = "Ask the employee for a new mandate, in the portal or at the desk."
             if one.assurance is Assurance.CLAIMED:
                 step = "Ask the employee for a new mandate, and write it in the inventory."
             what = f"{one.assurance}: {', '.join(one.covers)}"

@@ -86,7 +86,7 @@ class ExpiringReport:
         for one in self.endings:
             table.add_row(
                 f"{one.ends_on.isoformat()}\n{_left((one.ends_on - self.today).days)}",
-                Text(visible(f"{one.kind.replace('_', ' ')}\n{one.what}")),
+                Text(f"{one.kind.replace('_', ' ')}\n{visible(one.what)}"),
                 Text(visible(one.employee or "")),
                 Text(visible(one.next)),
             )

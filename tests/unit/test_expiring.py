@@ -118,6 +118,11 @@ class TestWhatEnds:
         done = fleet("status", "--expiring", "36500")
         shown = " ".join(done.stdout.split())
         assert done.returncode == 0
+        assert (
+            "\ufffd" not in shown
+            and f"{day(1)} mandate anna Ask the" in shown
+            and "in 1 day claimed: linkedin" in shown
+        )
         assert "2 mandates, 1 waiver, 1 attestation, 1 session, 1 terms review, 2 keys." in shown
         assert "Confirm what fleet.yml decides on them: terms_accepted RISK-7." in " ".join(
             one["next"] for one in answer["ending"]
