@@ -49,7 +49,8 @@ class GivenMandate(BaseModel):
 
     @model_validator(mode="after")
     def _is_signed_or_given_at_the_desk(self) -> Self:
-        if {self.id_token is None, self.key is None} != {self.assurance is Assurance.DESK}:
+        is_signed = self.key is not None  # its token may have expired
+        if is_signed is (self.assurance is Assurance.DESK) or (self.id_token is not None and not is_signed):
             raise ValueError("a mandate is given at the desk, or has id_token and key")
         return self
 
@@ -57,6 +58,11 @@ class GivenMandate(BaseModel):
     def instruction(self) -> Instruction:
         """What the employee agreed to."""
         return Instruction.model_validate_json(self.statement)
+
+    @property
+    def is_token_expired(self) -> bool:
+        """Return True if there was a token that proved it, which `retention` has removed."""
+        return self.key is not None and self.id_token is None
 
     @property
     def key_thumbprint(self) -> str | None:

@@ -32,6 +32,7 @@ from fleet.run.execute import execute
 from fleet.run.run_report import RunReport
 from fleet.settings.resolve import Given, Settings, configure
 from fleet.state.appointments import Appointments
+from fleet.state.spot_checks import Invitations
 
 _WHY = {
     Why.APPOINTMENT: "asked for an appointment",
@@ -112,8 +113,9 @@ def attend(
 def _invited(settings: Settings) -> Invited:
     """Return whom the portal's acts bring to the desk. Raises InputError for a file that cannot be read."""
     state = settings.state_dir
-    appointments = {one.employee: one.asked_at.date() for one in Appointments(state.appointments).open()}
-    return Invited(appointments, {})
+    appointments = {one.employee: one.asked_at for one in Appointments(state.appointments).open()}
+    invitations = {one.employee: one for one in Invitations(state.spot_checks).all() if one.coming_at is not None}
+    return Invited(appointments, invitations)
 
 
 def _fields(one: Attendance) -> dict[str, Any]:
@@ -135,7 +137,7 @@ def _list(queue: Queue) -> None:
 
 
 def _why(one: Attendance) -> str:
-    return _WHY[one.why] + (f" on {one.since.isoformat()}" if one.since else "")
+    return _WHY[one.why] + (f" on {one.since.date().isoformat()}" if one.since else "")
 
 
 def _say_who_is_not(queue: Queue, limit: str | None) -> None:

@@ -29,7 +29,6 @@ from fleet.inventory.employee import Employee
 from fleet.model import SAFE_NAME
 from fleet.paths import is_there, sync_folder, write_private
 from fleet.plan.plan import catalog_for, read_people
-from fleet.portal.published import file_of
 from fleet.recipes.catalog import Catalog
 from fleet.report.held_data import render_held_data
 from fleet.report.receipt import Receipt, Receipts
@@ -66,11 +65,11 @@ def show(
     settings = settings_of(inventory, state=state, recipes=recipes, log_key=log_key).of_kind(rehearsal=rehearsal)
     settings.state_dir.check(rehearsal=rehearsal, to_write=False)
     everybody, catalog = _people(settings, rehearsal=rehearsal)
-    data = _held(settings, employee, everybody)
+    data = _held(settings, employee, everybody, rehearsal=rehearsal)
     if not data.is_anything:
         raise InputError(f"Nothing is held of '{employee}'; correct the name, or give their inventory with -i.")
     record_names_shown(settings, "people show", 1, employee)
-    data = _held(settings, employee, everybody)  # with the record of this
+    data = _held(settings, employee, everybody, rehearsal=rehearsal)  # with the record of this
     now, locale = datetime.now(UTC), data.inventory.locale if data.inventory else None
     words = requested_translator(language, locale or (data.subject.locale if data.subject else None))
     files = render_held_data(
@@ -95,11 +94,11 @@ def _people(settings: Settings, *, rehearsal: bool) -> tuple[tuple[Employee, ...
     return everybody.employees, catalog
 
 
-def _held(settings: Settings, employee: str, everybody: tuple[Employee, ...]) -> HeldData:
-    subject = next((one.subject for one in everybody if one.name == employee), None)
-    page = settings.portal_data / "people" / file_of(subject) if settings.portal_data and subject else None
+def _held(settings: Settings, employee: str, everybody: tuple[Employee, ...], *, rehearsal: bool) -> HeldData:
+    # The portal of fleet.yml is that of the real accounts.
+    inbox, portal_data = (None, None) if rehearsal else (settings.inbox, settings.portal_data)
     subjects = known_subjects(settings.state_dir.audit.subjects)
-    return held_data(settings.state_dir, employee, subjects, everybody, settings.inbox, page)
+    return held_data(settings.state_dir, employee, subjects, everybody, inbox, portal_data)
 
 
 def _texts(settings: Settings, data: HeldData) -> Mapping[str, bytes]:

@@ -91,8 +91,8 @@ def status(
 
     With -i, every employee of the inventory is counted, including those no run has visited, and groups are shown.
     With --drift, the exit code is 6 if there is drift, and --notify sends a notification if there is drift or a setting
-    could not be read. With --expiring, the exit code is 0, and --notify sends a notification if anything ends.
-    Names that are shown are recorded in the log.
+    could not be read. Names that are shown are recorded in the log. With --expiring, the exit code is 0, and --notify
+    sends a notification if anything ends.
     """
     given = Given(
         inventory=tuple(inventory or ()),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from fleet.audit.pseudonyms import known_subjects
 from fleet.audit.segments import of_kind, read_records
 from fleet.authority.countries import may_be_attended
 from fleet.errors import InputError
-from fleet.model import Outcome
+from fleet.model import Outcome, control_name
 from fleet.plan.gates import is_personal
 from fleet.plan.plan import Planned, PlannedAccount, RunSpec, check_filters, new_run_id, planned_accounts
 from fleet.plan.selection import NOTHING, Past, past
 from fleet.recipes.catalog import Catalog
+from fleet.state.spot_checks import Invitation
 
 
 class Why(StrEnum):
@@ -29,11 +30,11 @@ class Why(StrEnum):
 
 @dataclass(frozen=True)
 class Attendance:
-    """One employee to attend. `since` is the day of their appointment or of their spot check's invitation."""
+    """One employee to attend. `since` is when they asked for the appointment, or said that they come to the check."""
 
     employee: str
     why: Why
-    since: date | None
+    since: datetime | None
     only: frozenset[Planned]
 
     def run(self, spec: RunSpec) -> RunSpec:
@@ -44,10 +45,12 @@ class Attendance:
 
 @dataclass(frozen=True)
 class Invited:
-    """Whom the portal's acts bring to the desk, each since a day."""
+    """Whom the portal's acts bring to the desk."""
 
-    appointments: Mapping[str, date]
-    spot_checks: Mapping[str, date]
+    appointments: Mapping[str, datetime]
+    """By employee, when they asked."""
+    spot_checks: Mapping[str, Invitation]
+    """By employee, of those who said that they are coming."""
 
 
 @dataclass(frozen=True)
@@ -76,27 +79,29 @@ def queue_of(spec: RunSpec, catalog: Catalog, invited: Invited) -> Queue:
                 if account.recipe is not None and control in account.recipe.requests:
                     continue  # a form or letter; no page is visited for it
                 known = seen.get((subject.pseudonym, account.service, control), NOTHING) if subject else NOTHING
-                why = _why(account, known, invited, spec.settings.desk.countries)
+                why = _why(account, control, known, invited, spec.settings.desk.countries)
                 if isinstance(why, Why):
                     chosen.setdefault(why, set()).add((name, account.service, control))
                 else:
                     refused[name] = why
         if chosen:
             first = min(chosen, key=list(Why).index)
-            since = {Why.APPOINTMENT: invited.appointments, Why.SPOT_CHECK: invited.spot_checks}.get(first, {})
             only = frozenset(planned for each in chosen.values() for planned in each)
-            found.append(Attendance(name, first, since.get(name), only))
+            found.append(Attendance(name, first, _since(name, first, invited), only))
             refused.pop(name, None)
     return Queue(tuple(sorted(found, key=_place)), refused)
 
 
-def _why(account: PlannedAccount, known: Past, invited: Invited, countries: Collection[str]) -> Why | str:
+def _why(
+    account: PlannedAccount, control: str | None, known: Past, invited: Invited, countries: Collection[str]
+) -> Why | str:
     """Return why a control is visited at the desk, or in a sentence why not."""
     employee, recipe = account.employee, account.recipe
     if recipe is None or employee.problem_for(account.service) is not None:
         return "their data is invalid; see 'fleet inventory check'."
     personal = is_personal(employee.accounts[recipe.service], recipe)
-    if known.is_done and employee.name not in invited.spot_checks:
+    is_checked = _is_checked(account, control, known, invited.spot_checks.get(employee.name))
+    if known.is_done and not is_checked:
         return f"{recipe.name} is done."
     if not personal:
         return Why.COMPANY
@@ -105,7 +110,7 @@ def _why(account: PlannedAccount, known: Past, invited: Invited, countries: Coll
         why = Why.APPOINTMENT
     elif known.outcome is Outcome.CHALLENGED:
         why = Why.CHALLENGED
-    elif employee.name in invited.spot_checks:
+    elif is_checked:
         why = Why.SPOT_CHECK
     if why is None:
         return "they did not ask for an appointment, were not challenged, and are not invited to a spot check."
@@ -115,8 +120,22 @@ def _why(account: PlannedAccount, known: Past, invited: Invited, countries: Coll
     return why
 
 
-def _place(one: Attendance) -> tuple[int, date]:
-    return list(Why).index(one.why), one.since or date.max
+def _is_checked(account: PlannedAccount, control: str | None, known: Past, invitation: Invitation | None) -> bool:
+    """Return True if a spot check reads this control, and has not read it yet."""
+    if invitation is None or invitation.coming_at is None:
+        return False
+    is_read = known.looked_at is not None and known.looked_at >= invitation.coming_at
+    return control_name(account.service, control) in invitation.controls and not is_read
+
+
+def _since(name: str, why: Why, invited: Invited) -> datetime | None:
+    if why is Why.SPOT_CHECK:
+        return invited.spot_checks[name].coming_at
+    return invited.appointments[name] if why is Why.APPOINTMENT else None
+
+
+def _place(one: Attendance) -> tuple[int, datetime]:
+    return list(Why).index(one.why), one.since or datetime.max.replace(tzinfo=UTC)
 
 
 def require_attended(queue: Queue, limit: str | None) -> None:

@@ -18,13 +18,12 @@ from fleet.audit.proof import Prover
 from fleet.audit.pseudonyms import Subject
 from fleet.audit.segments import read_lines
 from fleet.authority.former_names import FormerNames
-from fleet.authority.inbox import Inbox
 from fleet.authority.mandates import Revocations
 from fleet.errors import InputError
 from fleet.inventory.employee import Employee
-from fleet.paths import StateDir, is_there, read_regular
+from fleet.paths import StateDir, read_regular
 from fleet.sessions.store import SessionInfo
-from fleet.state.own_files import MAX_ACT, OwnFiles, find_own_files, people_in
+from fleet.state.own_files import MAX_ACT, OwnFiles, find_own_files, find_pages, find_waiting, people_in
 
 MAX_FILE = 2 * 1024 * 1024
 MAX_PICTURE = 64 * 1024 * 1024
@@ -87,9 +86,9 @@ def held_data(
     subjects: Mapping[str, Subject],
     inventory: Sequence[Employee],
     inbox: Path | None,
-    page: Path | None,
+    portal_data: Path | None,
 ) -> HeldData:
-    """Return all that is held of an employee. `page` is the file that the portal shows them.
+    """Return all that is held of an employee, in the state and by the portal.
 
     Raises InputError if anything cannot be read: then it would be missing. Raises AuditError as `Prover` does.
     """
@@ -112,12 +111,17 @@ def held_data(
             acts=readable,
             left_out=len(acts) - len(readable),
             evidence=_evidence(own, subject),
-            page=_json(page) if page is not None and is_there(page) else None,
+            page=_page(portal_data, employee),
         )
     except OSError as error:
         raise InputError(
             f"{error.filename} cannot be read ({error.strerror}); nothing was written. Replace it by the real file."
         ) from None
+
+
+def _page(portal_data: Path | None, employee: str) -> Mapping[str, Any] | None:
+    path = find_pages(portal_data, [employee]).get(employee)
+    return None if path is None else _json(path)
 
 
 def _with_files(state: StateDir) -> Iterator[str]:
@@ -171,9 +175,8 @@ def _kept(own: OwnFiles) -> Iterator[HeldAct]:
 
 
 def _waiting(inbox: Path | None, employee: str) -> Iterator[HeldAct]:
-    for one in Inbox(inbox).arrived() if inbox is not None else ():
-        if employee in people_in(one.content):  # whether or not it will be refused
-            yield HeldAct("waiting", one.name, one.content.decode("utf-8", "replace"), None)
+    for one in find_waiting(inbox, [employee]).get(employee, ()):
+        yield HeldAct("waiting", one.name, one.content.decode("utf-8", "replace"), None)
 
 
 def _evidence(own: OwnFiles, subject: Subject | None) -> Mapping[str, bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from fleet.authority.former_names import FormerNames
 from fleet.authority.given import GivenMandates
+from fleet.authority.inbox import Arrived, Inbox, RevokeAct
 from fleet.errors import InputError
 from fleet.model import SAFE_NAME
 from fleet.paths import StateDir, read_regular
@@ -25,6 +26,7 @@ CUT_OFF = 40
 """Older versions kept at most this many characters of a file's name in its temporary name."""
 MAX_ACT = 256 * 1024
 """Bytes of a file of `portal/done` or `portal/refused`: an act of the inbox, escaped, with its refusal."""
+MAX_PAGE = 4 * 1024 * 1024
 _UNFINISHED = re.compile(r"\.(.+)\.json\.[a-z0-9_]{8}")
 """A temporary name of `write_private` for a file of `by_employee`, left by a crash."""
 _NAME = re.compile(r"[A-Za-z0-9._@+-]+")
@@ -89,6 +91,45 @@ def find_own_files(state: StateDir, pseudonyms: Mapping[str, str | None]) -> dic
             one.evidence.append(path)
     _find_session_rests(state, found)
     return found
+
+
+def find_waiting(inbox: Path | None, employees: Collection[str]) -> dict[str, list[Arrived]]:
+    """Return the acts in the portal's inbox that name these people, whether or not they will be refused.
+
+    Raises InputError if it cannot be read.
+    """
+    found: dict[str, list[Arrived]] = {}
+    for one in Inbox(inbox).arrived() if inbox is not None else ():
+        for name in people_in(one.content) & {*employees}:
+            found.setdefault(name, []).append(one)
+    return found
+
+
+def find_pages(portal_data: Path | None, employees: Collection[str]) -> dict[str, Path]:
+    """Return what `fleet portal publish` wrote for these people's own pages. Raises OSError."""
+    found: dict[str, Path] = {}
+    for path in (portal_data / "people").glob("*.json") if portal_data is not None else ():
+        with suppress(ValueError):  # not a page that we wrote
+            page = json.loads(read_regular(path, MAX_PAGE, follow=False))
+            if isinstance(page, dict) and page.get("employee") in employees:
+                found[page["employee"]] = path
+    return found
+
+
+def erase_in_portal(inbox: Path | None, portal_data: Path | None, employees: Collection[str]) -> set[str]:
+    """Delete what waits in the inbox and what the portal shows, and return whose that was; revocations stay.
+
+    Raises InputError and OSError.
+    """
+    waiting, pages = find_waiting(inbox, employees), find_pages(portal_data, employees)
+    erased = set(pages)
+    for name, acts in waiting.items():
+        for one in acts:
+            if not isinstance(one.act, RevokeAct) and inbox is not None and Inbox(inbox).remove(one.name):
+                erased.add(name)
+    for path in pages.values():
+        path.unlink(missing_ok=True)
+    return erased
 
 
 def people_in(act: bytes) -> set[str]:

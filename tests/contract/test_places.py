@@ -131,6 +131,34 @@ def test_nothing_of_it_is_left_once_it_is_erased(state: StateDir) -> None:
     assert "OK" in fleet("audit", "verify").stdout
 
 
+def test_nothing_of_it_is_left_in_the_portal(state: StateDir) -> None:
+    """Neither what waits in the inbox nor the page; a revocation stays, and so does what is the other's."""
+    Path("fleet.yml").write_text(Path("fleet.yml").read_text() + "portal_data: pages\n")
+    Path("pages/people").mkdir(parents=True)
+    for number, person in enumerate((ANNA, BEN)):
+        page = {"v": 1, "employee": person.name, "subject": person.subject, "receipt": f"of {person.profile}"}
+        Path(f"pages/people/{number}.json").write_text(json.dumps(page))
+        (Path("inbox") / f"mandate-{str(number) * 32}.json").write_text(json.dumps(act_of(person)))
+        (Path("inbox") / f"attest-{str(number) * 32}.json").write_text(f"{{broken {person.name}")
+        revoke = {"v": 1, "act": "revoke", "employee": person.name, "at": "2026-11-01T10:00:00Z"}
+        (Path("inbox") / f"revoke-{str(number) * 32}.json").write_text(json.dumps(revoke))
+    shown = fleet("people", "show", ANNA.name, "-o", "out")
+    assert shown.returncode == 0, shown.stderr
+    data = json.loads(Path("out/data.json").read_text())["portal"]
+    assert data["page"]["receipt"] == f"of {ANNA.profile}"
+    assert [one["where"] for one in data["acts"]].count("waiting") == 3
+    assert places_with(Path("out"), *BEN.words) == set()
+    before = places_with(Path("inbox"), *BEN.words) | places_with(Path("pages"), *BEN.words)
+    done = fleet("audit", "erase", ANNA.name)
+    assert done.returncode == 0, done.stderr
+    assert places_with(Path("inbox"), *ANNA.words, str(mandate_of(ANNA).id_token)) == {f"revoke-{'0' * 32}.json"}
+    assert places_with(Path("pages"), *ANNA.words) == set()
+    assert places_with(Path("inbox"), *BEN.words) | places_with(Path("pages"), *BEN.words) == before
+    (Path("inbox") / f"mandate-{'0' * 32}.json").write_text(json.dumps(act_of(ANNA)))
+    assert "is erased from the portal" in fleet("audit", "erase", ANNA.name).stdout
+    assert "There is no data about" in fleet("audit", "erase", ANNA.name).stderr
+
+
 def test_what_is_old_is_pruned_and_the_rest_stays(state: StateDir) -> None:
     """Pictures, tokens and acts; nothing else of the two people is touched."""
     before = everything(state.root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,21 @@ from fleet.plan.plan import PlannedAccount, RunSpec
 from fleet.recipes.catalog import load_catalog
 from fleet.settings.resolve import Settings
 from fleet.settings.values import ApprovedText, Desk, MandatePolicy
+from fleet.state.spot_checks import Invitation
 from fleet.visit.visit import ControlResult, Ending
 from tests.logs import STARTED, finish, open_log
 from tests.visits import ORDER
 
 CATALOG = load_catalog(rehearsal=True)
+MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 NOBODY = Invited({}, {})
 AI = "ai_training"
+
+
+def coming(name: str, at: datetime = MARCH) -> Invitation:
+    """The invitation to a spot check of somebody who comes."""
+    controls = ("linkedin.ai_training",)
+    return Invitation(employee=name, controls=controls, ends_on=date(2999, 1, 1), coming_at=at)
 
 
 def at(service: str, name: str, country: str | None = None, **account: Any) -> Employee:
@@ -65,7 +73,7 @@ class TestQueue:
     def test_appointments_come_first_in_the_order_of_asking(self, tmp_path: Path) -> None:
         """Then those whom a spot check invites; accounts of the organization last."""
         people = [at("intranet", "anna"), *(at("linkedin", name, "DE-BY") for name in ("bob", "carl", "dora"))]
-        invited = Invited({"bob": date(2026, 3, 2), "carl": date(2026, 3, 1)}, {"dora": date(2026, 1, 1)})
+        invited = Invited({"bob": MARCH + timedelta(1), "carl": MARCH}, {"dora": coming("dora")})
         assert attended(spec_of(tmp_path, *people), invited) == [
             *(("carl", Why.APPOINTMENT), ("bob", Why.APPOINTMENT)),
             *(("dora", Why.SPOT_CHECK), ("anna", Why.COMPANY)),
@@ -85,7 +93,7 @@ class TestQueue:
     ) -> None:
         """With the reason, also where they asked for an appointment."""
         spec = spec_of(tmp_path, at("linkedin", "anna", country), countries=named)
-        queue = queue_of(spec, CATALOG, Invited({"anna": date(2026, 3, 1)}, {}))
+        queue = queue_of(spec, CATALOG, Invited({"anna": MARCH}, {}))
         assert queue.attended == () and words in queue.refused["anna"]
         with pytest.raises(InputError, match=words):
             require_attended(queue, "anna")
@@ -101,8 +109,10 @@ class TestQueue:
         """So the same command goes on with the next employee."""
         spec = spec_of(tmp_path, at("linkedin", "anna", "DE"))
         ended(spec, "anna", "opted_out")
-        assert attended(spec, Invited({"anna": date(2026, 3, 1)}, {})) == []
-        assert attended(spec, Invited({}, {"anna": date(2026, 3, 1)})) == [("anna", Why.SPOT_CHECK)]
+        assert attended(spec, Invited({"anna": MARCH}, {})) == []
+        later = coming("anna", datetime.now(UTC) + timedelta(1))
+        assert attended(spec, Invited({}, {"anna": later})) == [("anna", Why.SPOT_CHECK)]
+        assert attended(spec, Invited({}, {"anna": coming("anna")})) == []  # read since they said that they come
 
 
 def ended(spec: RunSpec, name: str, outcome: str) -> str:

@@ -13,6 +13,7 @@ from fleet.errors import InputError
 from fleet.model import counted
 from fleet.plan.plan import claimed_operator
 from fleet.state.acts import Erase, Prune
+from fleet.state.own_files import erase_in_portal
 
 
 def erase(
@@ -22,14 +23,20 @@ def erase(
     log_key: LOG_KEY = None,
     rehearsal: REHEARSAL = False,
 ) -> None:
-    """Delete everything that identifies a person: pseudonym, key, sessions, screenshots. The log stays verifiable.
+    """Delete everything that identifies a person: pseudonym, key, sessions, screenshots, what they said and gave.
 
-    Do the same on every copy of the state directory. Revocations of mandates are kept.
+    What waits in the portal's inbox goes, too, and what the portal shows them. The log stays verifiable. Revocations of
+    mandates are kept. Do the same on every copy of the state directory, and remove the person from the inventory.
     """
     settings = with_log(settings_of(inventory, state=state, log_key=log_key), rehearsal=rehearsal, to_write=True)
     act = Erase(employees=[employee], operator_claimed=claimed_operator())
     erased = carry_out(settings, "fleet audit erase", act)["erased"].get(employee)
+    # The portal of fleet.yml is that of the real accounts. It is not in the state, so this comes after the record.
+    of_portal = set() if rehearsal else erase_in_portal(settings.inbox, settings.portal_data, [employee])
     if erased is None:
+        if of_portal:
+            typer.echo(f"{employee} is erased from the portal. The state directory {settings.state} had no data.")
+            return
         raise InputError(f"There is no data about '{employee}': no run has included them, and there is no session.")
     # Do not print the pseudonym: kept output would link the log to the person again.
     met = "" if erased["pseudonym"] else " No run had included them."
