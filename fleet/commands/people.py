@@ -77,6 +77,7 @@ def show(
         _texts(settings, data),
         FormerNames(settings.state_dir.former_names),
         _receipt(settings, data, catalog, words, now, rehearsal=rehearsal),
+        catalog,
         settings.state_dir.audit.vkey.read_text("utf-8"),
         words,
         now,

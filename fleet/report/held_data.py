@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -16,7 +17,8 @@ from fleet.authority.former_names import FormerNames
 from fleet.authority.given import Given, GivenMandate
 from fleet.authority.mandate_export import export_mandate
 from fleet.inventory.employee import Employee
-from fleet.model import Outcome, control_name
+from fleet.model import Outcome
+from fleet.recipes.catalog import Catalog
 from fleet.report.receipt import Receipt
 from fleet.report.rendering import asset, digest, templates
 from fleet.report.translations import Translator
@@ -60,6 +62,7 @@ def render_held_data(
     mandate_texts: Mapping[str, bytes],
     former: FormerNames,
     receipt: Receipt | None,
+    catalog: Catalog,
     keys: str,
     words: Translator,
     now: datetime,
@@ -92,10 +95,11 @@ def render_held_data(
         "made_at": words.moment(now),
         "rehearsal": rehearsal,
         "others": [words(OTHERS.get(place, place)) for place in data.files if place not in TOLD],
-        "control": control_name,
+        "control": partial(_control, catalog),
+        "service_name": partial(_service, catalog),
         "day": lambda text: words.day(date.fromisoformat(text)),
         "moment": lambda text: words.moment(datetime.fromisoformat(text) if isinstance(text, str) else text),
-        "event": lambda record: _sentence(record, words),
+        "event": lambda record: _sentence(record, catalog, words),
         "answer": lambda said: words(SAID.get(said, said)),
         "kind": lambda notice: words(NOTICES.get(notice, notice)),
         "where": lambda place: words(ACTS.get(place, place)),
@@ -115,12 +119,24 @@ def _mandate_files(data: HeldData, texts: Mapping[str, bytes], former: FormerNam
             yield f"mandates/{number}/{name}", content
 
 
-def _sentence(record: Mapping[str, Any], words: Translator) -> str:
+def _service(catalog: Catalog, service: str) -> str:
+    return catalog.name_of(service) or service
+
+
+def _control(catalog: Catalog, service: str, control: str | None = None) -> str:
+    """Return a control as its person knows the service; `service.control` in one text, or apart."""
+    if control is None:
+        service, _, control = service.partition(".")
+    return f"{_service(catalog, service)} {control}".strip()
+
+
+def _sentence(record: Mapping[str, Any], catalog: Catalog, words: Translator) -> str:
     sentence = EVENTS.get(record["event"])
     if sentence is None:
         return str(record["event"])
     outcome = words(Outcome(record["outcome"]).value.replace("_", " ")) if "outcome" in record else ""
-    control = control_name(record.get("service"), record.get("control"), words("an account"))
+    service = record.get("service")
+    control = _control(catalog, service, record["control"] or "") if service else words("an account")
     return words(sentence).format(control=control, outcome=outcome)
 
 

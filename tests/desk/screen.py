@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.confinement.namespace import full_browser
 from tests.conftest import ROOT
 from tests.playbook.helpers import wait_until
 
-PROGRAMS = ("Xvfb", "xdotool", "chromium")
+_HEADING = (60, 165)
+"""Where our own window has its heading, from which Tab leads to its first button."""
+PROGRAMS = ("Xvfb", "xdotool")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,25 @@ class Screen:
         """Press keys, such as ctrl+w."""
         self._do("key", "--delay", "1", *keys)
 
+    def click(self, x: int, y: int) -> None:
+        """Click there; keys go to that window from now on."""
+        self._do("mousemove", str(x), str(y), "click", "1")
+
+    def choose(self, heading: str, number: int) -> None:
+        """Wait for our own window with this heading, and press its n-th button, by keys alone."""
+        self.wait_for(heading)
+
+        def is_chosen() -> bool:
+            self.click(*_HEADING)
+            self.press(*["Tab"] * number, "Return")
+            try:
+                wait_until(lambda: not self.shows(heading), 10)
+            except AssertionError:
+                return False
+            return True
+
+        wait_until(is_chosen, 60)
+
     def close_window(self) -> None:
         """Close the browser's only tab, and so the browser."""
         self.press("ctrl+w")
@@ -78,6 +100,7 @@ def screen() -> Iterator[Screen]:
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)} (Debian: {ROOT / 'tests/programs.sh'} installs them)")
+    full_browser()
     read, write = os.pipe()
     command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
     server = subprocess.Popen(command, pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

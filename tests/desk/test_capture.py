@@ -18,7 +18,7 @@ import psutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-from fleet.browser.find_browser import find_browser
+from fleet.browser.find_browser import find_browser, find_window_browser
 from fleet.browser.network import Network
 from fleet.desk.private_profile import MEMORY
 from fleet.orphans import SIGN_IN
@@ -171,7 +171,7 @@ def signs_in(who: SignIn, desk: Screen, _folder: Path) -> None:
         code, said, told = ended(process)
     assert (code, told) == (
         0,
-        f"Sign in to {who.name} in the window of Chromium, then close the window.",
+        f"Sign in to {who.name} in the window of {find_window_browser().name}, then close the window.",
     )
     assert said == f"Sealed the session of {who.employee} at {who.name} in the state directory {state()}.\n"
     [record] = [one for one in records() if one["event"] == "session.captured"]
@@ -220,7 +220,9 @@ def fails(happens: Happens, code: int, why: str, desk: Screen, _folder: Path) ->
         happens(desk, process)
         ended_with, said, told = ended(process)
     assert (ended_with, said) == (code, "")
-    assert told == f"Sign in to LinkedIn in the window of Chromium, then close the window. {why}".strip()
+    browser = find_window_browser().name
+    expected = f"Sign in to LinkedIn in the window of {browser}, then close the window. {why.format(browser=browser)}"
+    assert told == expected.strip()
     assert [one for one in records() if one["event"] == "session.captured"] == []
     [before] = sealed("anna.keller", "linkedin").values()  # as the rehearsal made it
     assert before > 1_800_000_000
@@ -303,7 +305,7 @@ SCENES = {
         fails,
         killed_browser,
         1,
-        "Error: Chromium was killed (signal 9), so its sign-in is incomplete; nothing was stored. Check the display "
+        "Error: {browser} was killed (signal 9), so its sign-in is incomplete; nothing was stored. Check the display "
         "and the browser with 'fleet doctor', then run again.",
     ),
     "interrupted": partial(fails, interrupted, 130, ""),

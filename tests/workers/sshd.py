@@ -17,8 +17,11 @@ SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbi
 class Sshd:
     """One server that stands for several machines: each has a port, and a home of its own with the runtime folder."""
 
-    def __init__(self, folder: Path, names: Sequence[str], *, options: str = "") -> None:
-        """`names` are what the `ssh` in `bin` takes for the machines; `options` are further lines of sshd_config."""
+    def __init__(self, folder: Path, names: Sequence[str], *, options: str = "", variables: str = "") -> None:
+        """`names` are what the `ssh` in `bin` takes for the machines; `options` are further lines of sshd_config,
+        `variables` further ones of each session's environment.
+        """
+        self._variables = variables
         folder.mkdir(parents=True, exist_ok=True)
         self.bin = folder / "bin"
         self.homes = {name: folder / name for name in names}
@@ -36,7 +39,7 @@ class Sshd:
         key = " ".join((folder / "host.pub").read_text().split()[:2])
         (folder / "known_hosts").write_text("".join(f"{name} {key}\n" for name in names))
         machines = "".join(
-            f"Match LocalPort {self.ports[name]}\n  SetEnv HOME={home} XDG_RUNTIME_DIR={home}\n"
+            f"Match LocalPort {self.ports[name]}\n  SetEnv HOME={home} XDG_RUNTIME_DIR={home} {self._variables}\n"
             for name, home in self.homes.items()
         )
         (folder / "sshd_config").write_text(
