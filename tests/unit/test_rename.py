@@ -33,6 +33,7 @@ from fleet.inventory.read import Inventory
 from fleet.paths import StateDir, default_identity, default_log_key, default_state
 from fleet.plan.plan import RunSpec, read_people
 from fleet.recipes.catalog import load_catalog
+from fleet.report.translations import translator_for
 from fleet.sessions.storage_state import StorageState
 from fleet.sessions.store import SessionStore, read_identity
 from fleet.settings.resolve import Settings
@@ -355,7 +356,7 @@ class TestInterrupted:
         assert wanted in " ".join(fleet("audit", "checkpoint").stderr.split())
         assert wanted in refusal(new="bea")
         with pytest.raises(InputError, match="was interrupted"):
-            await Run.open(spec(state.root, "anna.keller"), load_catalog(), RemoteVisitors(visited))
+            await Run.open(spec(state.root, "anna.keller"), load_catalog(), RemoteVisitors(visited), translator_for)
         assert fleet("mandates", "revoke", "anna.keller2", "-i", "staff.yml").returncode == 0
         assert rename().returncode == 0 and fleet("audit", "checkpoint").returncode == 0
 
@@ -363,7 +364,7 @@ class TestInterrupted:
         """It was read before the rename, or is another one: as somebody new, they would have no history."""
         rename()
         with pytest.raises(InputError) as caught:
-            await Run.open(spec(state.root, "anna.keller"), load_catalog(), RemoteVisitors(visited))
+            await Run.open(spec(state.root, "anna.keller"), load_catalog(), RemoteVisitors(visited), translator_for)
         assert str(caught.value) == (
             "anna.keller was renamed to anna.wyss, and the inventory still has anna.keller; correct it, then run "
             "again. No account was visited."
