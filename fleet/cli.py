@@ -32,6 +32,7 @@ _VERBS = Verbs(
         "inventory": "fleet.commands.inventory:app",
         "sessions": "fleet.commands.sessions:app",
         "mandates": "fleet.commands.mandates:app",
+        "people": "fleet.commands.people:app",
         "services": "fleet.commands.services:app",
         "portal": "fleet.commands.portal:app",
         "notices": "fleet.commands.notices:app",

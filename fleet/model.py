@@ -168,8 +168,8 @@ class Reason(StrEnum):
     MANDATE_MISSES_CONTROL = "mandate_misses_control"
     MANDATE_TOO_WEAK = "mandate_too_weak"
     MANDATES_UNREADABLE = "mandates_unreadable"
-    NOT_ALLOWED = "not_allowed"
     ANSWERS_UNREADABLE = "answers_unreadable"
+    NOT_ALLOWED = "not_allowed"
     CLOSED = "closed"
     REVOCATIONS_UNREADABLE = "revocations_unreadable"
     # not_permitted

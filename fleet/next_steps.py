@@ -33,12 +33,12 @@ _BY_REASON: dict[tuple[Outcome, Reason], str] = {
     ): "Administrator: run 'fleet mandates list' to see why given mandates cannot be read.",
     (
         Outcome.NO_MANDATE,
-        Reason.NOT_ALLOWED,
-    ): "Leave the account alone: {employee} did not allow it at the desk. They can come again.",
-    (
-        Outcome.NO_MANDATE,
         Reason.ANSWERS_UNREADABLE,
     ): "Administrator: run 'fleet mandates list' to see why the answers of {employee} cannot be read.",
+    (
+        Outcome.NO_MANDATE,
+        Reason.NOT_ALLOWED,
+    ): "Leave the account alone: {employee} did not allow it at the desk. They can come again.",
     (Outcome.NO_MANDATE, Reason.CLOSED): "Leave the account alone: {employee} is not asked again.",
     (
         Outcome.EMPLOYEE_NEEDED,

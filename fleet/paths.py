@@ -188,9 +188,12 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def read_regular(path: Path, most: int) -> bytes:
-    """Read up to `most` bytes of a file. Raises OSError, also for a pipe or a device, which may never end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+def read_regular(path: Path, most: int, *, follow: bool = True) -> bytes:
+    """Read up to `most` bytes of a file. Raises OSError, also for a pipe or a device, which may never end.
+
+    Without `follow`, a link raises OSError, too.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
@@ -362,7 +365,10 @@ class StateDir:
 
     @property
     def by_employee(self) -> tuple[Path, ...]:
-        """The folders with one JSON file per employee, whose name it has: what they said, gave, were sent and asked."""
+        """The folders with one JSON file per employee, whose name it has: what they said, gave, were sent and asked.
+
+        What is there is shown to them, goes with them when they are renamed, and is erased with them.
+        """
         return self.attestations, self.mandates, self.notices, self.appointments, self.spot_checks
 
     @property

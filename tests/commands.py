@@ -101,7 +101,7 @@ def fork_what_is_started() -> None:
 
 def _start(command: Sequence[str], **how: Any) -> Forked | subprocess.Popen[bytes]:
     """In place of subprocess.Popen."""
-    if command[: len(PYTHON)] == [*PYTHON] and _of_python(how["env"]) == _of_python(ENVIRON):
+    if command[: len(PYTHON)] == [*PYTHON] and _of_python(how["env"]) <= _of_python(ENVIRON):
         module, *arguments = command[len(PYTHON) + 1 :]
         if module == "fleet":
             return Forked(_OURS, _fleet(), ["fleet", *arguments], **how)
@@ -113,18 +113,18 @@ def _start(command: Sequence[str], **how: Any) -> Forked | subprocess.Popen[byte
 def _read(command: Sequence[str], *, env: Mapping[str, str], cwd: Path | None, **how: Any) -> CompletedProcess[str]:
     """In place of subprocess.run."""
     python, option, code, *arguments = command
-    if (python, option) != (sys.executable, "-c") or _of_python(env) != _of_python(ENVIRON):
+    if (python, option) != (sys.executable, "-c") or not _of_python(env) <= _of_python(ENVIRON):
         return subprocess.run(command, env=env, cwd=cwd, **how)
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         process = Forked(_ANSIBLES, code, ["-c", *arguments], stdout=stdout, stderr=stderr, env=env, cwd=cwd)
         return CompletedProcess(command, process.wait(), *(_text(stream) for stream in (stdout, stderr)))
 
 
-def _of_python(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that Python reads as it starts, so that what is forked has those of its server."""
+def _of_python(environ: Mapping[str, str]) -> set[tuple[str, str]]:
+    """Return what Python reads as it starts; a program that has more of it than its server is started, not forked."""
     found = {name: value for name, value in environ.items() if name.startswith("PYTHON")}
     places = [each for each in found.pop("PYTHONPATH", "").split(os.pathsep) if each not in ("", str(ROOT))]
-    return found | {"PYTHONPATH": os.pathsep.join(places)}
+    return {*found.items(), *(("PYTHONPATH", each) for each in places)}
 
 
 def _text(stream: Any) -> str:

@@ -12,7 +12,6 @@ import atexit
 import fcntl
 import gc
 import importlib
-import io
 import json
 import os
 import selectors
@@ -59,6 +58,7 @@ class Server:
                 stdin=subprocess.PIPE,
                 env=ENVIRON | {"PYTHONPATH": str(ROOT)},
                 pass_fds=[listener.fileno()],
+                cwd=ROOT,  # not the first program's: it holds up no file system of a test's own
             )
             return listener.getsockname().hex()
 
@@ -222,8 +222,8 @@ def _become(call: dict[str, Any], descriptors: Sequence[int]) -> NoReturn:
     given = call["environ"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [*filter(None, given), *(each for each in sys.path if each != str(ROOT)), str(ROOT)]
     sys.stdin, sys.stdout, sys.stderr = (
-        io.TextIOWrapper(io.open(number, mode, closefd=False), "utf-8", errors, line_buffering=number == 2)
-        for number, mode, errors in ((0, "rb", "strict"), (1, "wb", "strict"), (2, "wb", "backslashreplace"))
+        open(number, mode, encoding="utf-8", errors=errors, buffering=1 if number == 2 else -1, closefd=False)  # noqa: SIM115 # as long as it lives
+        for number, mode, errors in ((0, "r", "strict"), (1, "w", "strict"), (2, "w", "backslashreplace"))
     )
     os._exit(_run(call["what"]))
 

@@ -252,12 +252,9 @@ class Run:
         try:
             with contextlib.suppress(VisitorLost):
                 given = await ask_for_mandate(
-                    accounts,
-                    visitor,
-                    self._ground.gates,
-                    self.spec.settings,
-                    frozenset(self._live),
-                    self.spec.claimed_operator,
+                    *(accounts, visitor, self._ground.gates, self.spec.settings),
+                    live=frozenset(self._live),
+                    operator_claimed=self.spec.claimed_operator,
                 )
                 if given is not None:
                     await self.perform(given)

@@ -107,8 +107,13 @@ class Prover:
         self._leaves: dict[int, list[bytes]] = {}
         self._roots: dict[int, bytes] = {}
 
-    def prove(self, index: int) -> Proof:
-        """Return the proof of record `index`.
+    @property
+    def size(self) -> int:
+        """How many records are signed."""
+        return self._checkpoint.size
+
+    def prove(self, index: int, line: bytes | None = None) -> Proof:
+        """Return the proof of record `index`, whose line need not be searched if it is given.
 
         Raises InputError if there is no such record or it was pruned, AuditError if the log does not match its
         signature.
@@ -119,7 +124,7 @@ class Prover:
                 f"Record {index} is not among the {size} that are signed; 'fleet audit checkpoint' signs all."
             )
         hashes = inclusion_proof(index, size, self._root_of)
-        proof = Proof(self._line(index), index, hashes, self._note)
+        proof = Proof(self._line(index) if line is None else line, index, hashes, self._note)
         try:
             proof.check(self._keys)
         except NoteError:

@@ -32,6 +32,7 @@ LOG_RECOVERED: Final = "log.recovered"
 LOG_HEARTBEAT: Final = "log.heartbeat"
 LOG_KEY_ROTATED: Final = "log.key_rotated"
 LOG_PRUNED: Final = "log.pruned"
+DATA_EXPIRED: Final = "data.expired"
 SUBJECT_ERASED: Final = "subject.erased"
 EMPLOYEE_RENAMED: Final = "employee.renamed"
 MANDATE_MET: Final = "mandate.met"
@@ -42,6 +43,7 @@ CONTROL_CLOSED: Final = "control.closed"
 MANDATE_GIVEN: Final = "mandate.given"
 NOTICE_SENT: Final = "notice.sent"
 NAMES_SHOWN: Final = "names.shown"
+SESSION_CAPTURED: Final = "session.captured"
 SERVICE_STOPPED: Final = "service.stopped"
 SERVICE_STARTED: Final = "service.started"
 SUBMISSION_RECORDED: Final = "submission.recorded"
@@ -177,6 +179,14 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
     LOG_HEARTBEAT: _OPERATOR,
     LOG_KEY_ROTATED: {**_OPERATOR, "vkey": _text},
     LOG_PRUNED: {**_OPERATOR, "before": _number, "keys": _texts},
+    DATA_EXPIRED: {
+        **_OPERATOR,
+        "pictures_days": _number_or_none,
+        "tokens_days": _number_or_none,
+        "pictures": _number,
+        "tokens": _number,
+        "acts": _number,
+    },
     SUBJECT_ERASED: {**_OPERATOR, "subject": _text_or_none, "sessions": _number, "evidence": _number},
     EMPLOYEE_RENAMED: {**_OPERATOR, "subject": _text, "old_hmac": _text, "new_hmac": _text},
     MANDATE_MET: {
@@ -221,6 +231,7 @@ FIELDS: Final[dict[str, dict[str, FieldCheck]]] = {
     },
     NOTICE_SENT: {"subject": _text, **_OPERATOR, "kind": _text, "sent_on": _day},
     NAMES_SHOWN: {**_OPERATOR, "command": _text, "subject": _text_or_none, "people": _number},
+    SESSION_CAPTURED: {"subject": _text, **_OPERATOR, "service": _text},
     SERVICE_STOPPED: {
         "operator": _number_or_none,
         "operator_claimed": _text_or_none,
@@ -253,9 +264,6 @@ ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
         CONTROL_INTENDED: {"assurance": None},
     },
     5: {
-        RUN_STARTED: {"attended": False},
-        CONTROL_INTENDED: {"attended": False},
-        CONTROL_FINISHED: {"attended": False},
         LOG_HEARTBEAT: {"operator_claimed": None},
         LOG_KEY_ROTATED: {"operator_claimed": None},
         LOG_PRUNED: {"operator_claimed": None},
@@ -264,6 +272,9 @@ ADDED: Final[dict[int, dict[str, dict[str, Any]]]] = {
         CONTROL_CLOSED: {"operator_claimed": None},
         MANDATE_GIVEN: {"operator_claimed": None},
         NOTICE_SENT: {"operator_claimed": None},
+        RUN_STARTED: {"attended": False},
+        CONTROL_INTENDED: {"attended": False},
+        CONTROL_FINISHED: {"attended": False},
     },
 }
 """Fields that each version added to existing events, with the value used when reading older records."""

@@ -47,7 +47,11 @@ class Attestation(BaseModel):
 
     def is_fresh(self, today: date, days: int) -> bool:
         """Return True if it says that something was done, at most `days` days before `today` (UTC)."""
-        return not self.is_closed and timedelta() <= today - self.attested_on <= timedelta(days=days)
+        return not self.is_closed and self.attested_on <= today <= self.fresh_until(days)
+
+    def fresh_until(self, days: int) -> date:
+        """Return the last day (UTC) on which it counts."""
+        return min(self.attested_on, date.max - timedelta(days=days)) + timedelta(days=days)
 
 
 class _Content(PersonFile):
@@ -77,7 +81,14 @@ class Attestations:
             said = self.find(employee, service, control)
         except InputError:
             return None
-        return said if said and said.is_fresh(today, self.fresh_days.get(service, FRESH_DAYS)) else None
+        return said if said and said.is_fresh(today, self._days(said)) else None
+
+    def fresh_until(self, said: Attestation) -> date:
+        """Return the last day (UTC) on which a statement counts."""
+        return said.fresh_until(self._days(said))
+
+    def _days(self, said: Attestation) -> int:
+        return self.fresh_days.get(said.service, FRESH_DAYS)
 
     def names(self) -> Iterator[str]:
         """Yield who has attested anything, in order."""

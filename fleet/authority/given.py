@@ -36,7 +36,8 @@ class GivenMandate(BaseModel):
     given_at: AwareDatetime
     """When the identity provider signed it, or when the employee agreed at the desk."""
     id_token: Token | None = None
-    """The identity provider's ID token; its `nonce` is the statement's SHA-256. None at the desk."""
+    """The identity provider's ID token; its `nonce` is the statement's SHA-256. None at the desk, and once `retention`
+    has removed it: the mandate counts as before, and the log has the token's HMAC."""
     key: dict[str, str] | None = None
     """The provider's public key that signed the token: the required members of a JWK, and no others."""
 
@@ -48,7 +49,8 @@ class GivenMandate(BaseModel):
 
     @model_validator(mode="after")
     def _is_signed_or_given_at_the_desk(self) -> Self:
-        if {self.id_token is None, self.key is None} != {self.assurance is Assurance.DESK}:
+        is_signed = self.key is not None  # its token may have expired
+        if is_signed is (self.assurance is Assurance.DESK) or (self.id_token is not None and not is_signed):
             raise ValueError("a mandate is given at the desk, or has id_token and key")
         return self
 
@@ -56,6 +58,11 @@ class GivenMandate(BaseModel):
     def instruction(self) -> Instruction:
         """What the employee agreed to."""
         return Instruction.model_validate_json(self.statement)
+
+    @property
+    def is_token_expired(self) -> bool:
+        """Return True if there was a token that proved it, which `retention` has removed."""
+        return self.key is not None and self.id_token is None
 
     @property
     def key_thumbprint(self) -> str | None:

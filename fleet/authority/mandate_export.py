@@ -45,7 +45,7 @@ _RENAMED = 'echo "It names {old}: that was the name of {new} until {until}."\n'
 def export_mandate(mandate: GivenMandate, text: bytes, employee: str, former: FormerNames) -> Mapping[str, bytes]:
     """Return the files of one mandate by name; of one that the identity provider signed, `verify.sh` among them.
 
-    It says so if the employee was renamed since.
+    That says so if the employee was renamed since. Without a token there is only what was agreed to.
     """
     said = {"instruction.json": mandate.statement.encode(), "text.txt": text}
     if mandate.id_token is None or mandate.key is None:

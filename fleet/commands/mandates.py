@@ -182,6 +182,11 @@ def export(
     given = [one for one in store.of(employee).mandates if one.reference.startswith(reference or "")]
     if not given:
         raise InputError(f"{employee} has given no such mandate; see 'fleet mandates list'.")
+    if given[-1].is_token_expired:
+        raise InputError(
+            "The token that proves this mandate is no longer kept (retention in fleet.yml). The mandate counts as "
+            "before; its record in the log has the token's HMAC."
+        )
     from fleet.authority.mandate_export import export_mandate  # slow to load, and revoking must be quick
 
     try:
@@ -190,9 +195,13 @@ def export(
         raise InputError(f"The text of this mandate is missing in {store.texts} ({error.strerror}).") from None
     folder.mkdir(parents=True, exist_ok=True)
     former = FormerNames(settings.state_dir.former_names)
-    for name, content in export_mandate(given[-1], text, employee, former).items():
+    files = export_mandate(given[-1], text, employee, former)
+    for name, content in files.items():
         write_output(folder / name, content)
-    typer.echo(f"To check it: sh {folder / 'verify.sh'}")
+    if "verify.sh" in files:
+        typer.echo(f"To check it: sh {folder / 'verify.sh'}")
+    else:
+        typer.echo(f"Written to {folder}. It was given at the desk: the proof is its record in the log.")
 
 
 def _people_of_inventory(settings: Settings, *, rehearsal: bool) -> tuple[Employee, ...]:

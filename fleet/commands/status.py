@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
@@ -34,11 +34,15 @@ from fleet.commands.options import (
 from fleet.errors import InputError
 from fleet.inventory.read import Inventory
 from fleet.model import EXIT_OK, EXIT_TOOL_FAILED
+from fleet.notify.notification import Notification
 from fleet.notify.send import Notifier
+from fleet.plan.expiring import endings
+from fleet.plan.gates import today
 from fleet.plan.plan import catalog_for, plan_accounts, read_people
 from fleet.recipes.catalog import Catalog
 from fleet.report.drift import DriftReport, drift_fields, print_drift
 from fleet.report.envelope import Answer
+from fleet.report.expiring import ExpiringReport
 from fleet.report.spot_check import LastSpotCheck, SpotCheck
 from fleet.report.status import STATES, Coverage, Row, by_group, by_language, by_service, next_steps, status_fields
 from fleet.report.table import plain
@@ -64,6 +68,17 @@ def status(
             help="Show only settings that were opted out and are opted in again; exit code 6 if there are any.",
         ),
     ] = False,
+    expiring: Annotated[
+        int | None,
+        typer.Option(
+            "--expiring",
+            metavar="DAYS",
+            min=0,
+            max=36500,
+            help="Show only what ends within this many days, by date: mandates, waivers, attestations, sessions, "
+            "reviews of terms, keys.",
+        ),
+    ] = None,
     notify: NOTIFY = None,
     notify_file: NOTIFY_FILE = None,
     output: OUTPUT = Output.TEXT,
@@ -76,7 +91,8 @@ def status(
 
     With -i, every employee of the inventory is counted, including those no run has visited, and groups are shown.
     With --drift, the exit code is 6 if there is drift, and --notify sends a notification if there is drift or a setting
-    could not be read. Names that are shown are recorded in the log.
+    could not be read. Names that are shown are recorded in the log. With --expiring, the exit code is 0, and --notify
+    sends a notification if anything ends.
     """
     given = Given(
         inventory=tuple(inventory or ()),
@@ -86,8 +102,13 @@ def status(
         notify=tuple(notify or ()),
         notify_file=notify_file,
     )
-    if (given["notify"] or given["notify_file"]) and not drift:
-        raise InputError("--notify works only with --drift; otherwise this command sends no notification.")
+    is_watch = drift or expiring is not None
+    if (given["notify"] or given["notify_file"]) and not is_watch:
+        raise InputError(
+            "--notify works only with --drift or --expiring; otherwise this command sends no notification."
+        )
+    if drift and expiring is not None:
+        raise InputError("--drift and --expiring are two questions; give one of them.")
     configuration = configure(given)
     everybody, catalog = None, None
     if configuration.settings.inventory:
@@ -97,10 +118,17 @@ def status(
         else:
             everybody.require_own_state(is_rehearsal=rehearsal)
     catalog = catalog or catalog_for(configuration.settings, rehearsal=rehearsal)
-    settings = with_log(configuration.settings, rehearsal=rehearsal)
-    notifier = Notifier(configuration.channels if drift else None)
+    notifier = Notifier(configuration.channels if is_watch else None)
     if rehearsal:
         notifier.require_loopback()
+    if expiring is not None:
+        settings = configuration.settings.of_kind(rehearsal=rehearsal)
+        settings.state_dir.check(rehearsal=rehearsal)
+        day, employees = today(), everybody.employees if everybody else None
+        ending = endings(settings, employees, catalog, day + timedelta(days=expiring), rehearsal=rehearsal)
+        report = ExpiringReport.of(ending, day, expiring)
+        return _notified(report.notice, notifier, report.fields(), partial(report.print, screen()))
+    settings = with_log(configuration.settings, rehearsal=rehearsal)
     places = settings.state_dir.audit
     known = known_subjects(places.subjects)
     last, drawn = LastSpotCheck(), Found(Invitations(settings.state_dir.spot_checks).all(), known)
@@ -112,9 +140,10 @@ def status(
         rows = list(_of_log(known, found, catalog, settings))
     now, stale = datetime.now(UTC), timedelta(days=stale_days)
     if drift:
-        report = DriftReport(tuple(rows))
-        _record_names(settings, known, (*report.drifted, *report.not_looked_at))
-        return _drift(report, now, notifier)
+        drifting = DriftReport(tuple(rows))
+        _record_names(settings, known, (*drifting.drifted, *drifting.not_looked_at))
+        show = partial(print_drift, screen(), drifting, now)
+        return _notified(drifting.notice, notifier, drift_fields(drifting, now), show)
     _record_names(
         settings, known, rows if output is Output.JSON else [row for row, _ in islice(next_steps(rows), MAX_STEPS)]
     )
@@ -130,11 +159,13 @@ def _record_names(settings: Settings, known: Mapping[str, Subject], rows: Iterab
     record_names_shown(settings, "status", len({row.employee for row in rows if row.current} & known.keys()))
 
 
-def _drift(report: DriftReport, now: datetime, notifier: Notifier) -> Answer:
-    """Send the notification of drift and return the answer. If sending fails, drift keeps its exit code."""
-    errors = notifier.tell(report.notice) if report.notice else []
-    exit_code = report.exit_code or (EXIT_TOOL_FAILED if errors else EXIT_OK)
-    return Answer(drift_fields(report, now), partial(print_drift, screen(), report, now), exit_code, errors)
+def _notified(
+    notice: Notification | None, notifier: Notifier, fields: dict[str, Any], show: Callable[[], None]
+) -> Answer:
+    """Send the notification, if there is one, and return the answer. If sending fails, drift keeps its exit code."""
+    errors = notifier.tell(notice) if notice else []
+    found = notice.exit_code if notice else EXIT_OK
+    return Answer(fields, show, found or (EXIT_TOOL_FAILED if errors else EXIT_OK), errors)
 
 
 def rows_of_inventory(everybody: Inventory, settings: Settings, catalog: Catalog, *, rehearsal: bool) -> list[Row]:

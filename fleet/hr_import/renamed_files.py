@@ -68,7 +68,8 @@ def _files(place: Path) -> Iterator[Path]:
     """Yield the files of a source, and of the host_vars/ beside it; a folder after what is in it."""
     base = place if place.is_dir() else place.parent
     for path in sorted(base.iterdir()) if place.is_dir() else [place]:
-        if path.is_file() and path.suffix in ENDINGS_BY_HAND and path.name[0] != ".":
+        is_script = os.access(path, os.X_OK)  # Ansible runs it; nothing in it is ours to change
+        if path.is_file() and not is_script and path.suffix in ENDINGS_BY_HAND and path.name[0] != ".":
             yield path
             if is_generated(path):
                 yield remembered_path(path)
@@ -145,12 +146,13 @@ def _places(node: yaml.Node, above: str | None, old: str, seen: set[int]) -> Ite
 def _in_yaml(path: Path, text: str, places: list[tuple[yaml.ScalarNode, bool]], rename: Rename) -> tuple[bytes, bool]:
     for node, _ in sorted(places, key=lambda place: place[0].start_mark.index, reverse=True):
         start, end = node.start_mark.index, node.end_mark.index
-        if text[start:end] not in (rename.old, f"'{rename.old}'", f'"{rename.old}"'):
+        quote = text[start] if text[start] in "'\"" else ""
+        if text[start:end] != f"{quote}{rename.old}{quote}":
             raise InputError(
                 f"{path}:{node.start_mark.line + 1}: {rename.old} has an anchor or a tag here; nothing was renamed. "
                 "Write the plain name, then give the command again."
             )
-        text = text[:start] + _scalar(rename.new) + text[end:]
+        text = text[:start] + (f"{quote}{rename.new}{quote}" if quote else _scalar(rename.new)) + text[end:]
     return text.encode(), any(is_host for _, is_host in places)
 
 

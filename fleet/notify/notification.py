@@ -20,6 +20,7 @@ class Event(StrEnum):
     RUN_ENDED = "run.ended"
     RUN_NOT_BEGUN = "run.not_begun"
     DRIFT_LOOKED_FOR = "drift.looked_for"
+    ENDING_LOOKED_FOR = "ending.looked_for"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Notification:
     run_id: str | None = None
     check: bool | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Number of controls per outcome."""
+    """Number of controls per outcome; for `ending.looked_for`, of what ends, per kind."""
     drifted: int | None = None
     not_looked_at: int | None = None
 
@@ -44,6 +45,7 @@ class Notification:
             Event.RUN_ENDED: "the check has ended" if self.check else "the run has ended",
             Event.RUN_NOT_BEGUN: "the check did not start" if self.check else "the run did not start",
             Event.DRIFT_LOOKED_FOR: "drift",
+            Event.ENDING_LOOKED_FOR: "what ends soon",
         }[self.event]
         return f"{PRODUCT}: {what}: {self.meaning}"
 

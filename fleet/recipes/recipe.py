@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -205,6 +206,10 @@ class Control(Strict):
         return fill_profile(self.page, profile)
 
 
+REVIEW_AFTER = timedelta(days=180)
+"""Time after which a service's terms should be read again."""
+
+
 class Terms(Strict):
     """What the service's terms say about automated access."""
 
@@ -213,6 +218,11 @@ class Terms(Strict):
     )
     source: Text = Field(description="Source of this statement in the terms.")
     reviewed_on: Date = Field(description="When they were last read, YYYY-MM-DD.")
+
+    @property
+    def review_by(self) -> date:
+        """The last day before they are due to be read again."""
+        return min(date.fromisoformat(self.reviewed_on), date.max - REVIEW_AFTER) + REVIEW_AFTER
 
 
 @dataclass(frozen=True)

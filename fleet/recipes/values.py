@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -19,7 +20,16 @@ Slug = Annotated[
 ]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 LongText = Annotated[str, StringConstraints(min_length=1, max_length=8000, strip_whitespace=True)]
-Date = Annotated[str, Shape(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", "a date such as 2026-03-31")]
+
+
+def _day(text: str) -> str:
+    date.fromisoformat(text)  # raises ValueError for a day that no month has
+    return text
+
+
+Date = Annotated[
+    str, Shape(r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", "a date such as 2026-03-31"), AfterValidator(_day)
+]
 Language = Annotated[str, Shape(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", "a language such as fr or pt-BR")]
 Labels = dict[Language, list[Text]]
 

@@ -27,6 +27,7 @@ from fleet.settings.values import (
     MandatePolicy,
     Pause,
     PortalSite,
+    Retention,
 )
 from fleet.ssh import WorkerAddress
 
@@ -102,6 +103,7 @@ class Settings:
     attestation: dict[str, AttestationPolicy] = field(default_factory=dict)
     closed: Closed | None = None
     mandates: MandatePolicy = field(default_factory=MandatePolicy)
+    retention: Retention = field(default_factory=Retention)
     everybody: tuple[str, ...] = ()
     portal: PortalSite | None = None
     portal_data: Path | None = None

@@ -30,6 +30,7 @@ from fleet.settings.values import (
     PathText,
     Pause,
     PortalSite,
+    Retention,
     Switch,
 )
 from fleet.ssh import parse_workers
@@ -269,6 +270,15 @@ SETTINGS: tuple[Setting, ...] = (
         "Strongest first: `oidc`, `oidc_session`, `desk`, `claimed`. By default all count but `oidc_session`. "
         "See [portal.md](portal.md).",
         default=MandatePolicy,
+    ),
+    Setting(
+        "retention",
+        Retention,
+        "Days to keep what `fleet audit prune` deletes, as `{pictures: 90, tokens: 400}`; by default nothing expires.",
+        "`pictures` and unknown labels go so many days after their run began; `tokens`, the ID tokens that prove "
+        "mandates, so many days after they were signed, and as long after their arrival the acts in `portal/done` and "
+        "`portal/refused`. A mandate without its token counts as before.",
+        default=Retention,
     ),
     Setting(
         "everybody",

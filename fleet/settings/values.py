@@ -115,6 +115,13 @@ class PortalSite(Strict):
     mandate_days: int = Field(default=365, ge=1, le=3650, strict=True)
 
 
+class Retention(Strict):
+    """For how many days data is kept that `fleet audit prune` deletes; None: until another command deletes it."""
+
+    pictures: int | None = Field(default=None, ge=1, le=36500, strict=True)
+    tokens: int | None = Field(default=None, ge=1, le=36500, strict=True)
+
+
 class _InOrder(Strict):
     shortest: float
     longest: float

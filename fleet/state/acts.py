@@ -27,6 +27,7 @@ from fleet.errors import InputError
 from fleet.state.employee_acts import Attest, Give, Notify, attest, give, notify
 from fleet.state.erasure import erase, prune
 from fleet.state.rename import require_no_unfinished_rename
+from fleet.state.retention import expire
 from fleet.state.spot_checks import Invitation, Invitations
 from fleet.state.writer import OperatorAct, StrictAct, Writer
 
@@ -95,10 +96,12 @@ class Erase(OperatorAct):
 
 
 class Prune(OperatorAct):
-    """Remove the records of runs that ended before a day (UTC)."""
+    """Remove the records of runs that ended before a day (UTC), and data that is older than so many days."""
 
     act: Literal["prune"] = "prune"
-    before: Annotated[date, Field(strict=False)]
+    before: Annotated[date | None, Field(strict=False)]
+    pictures_days: Annotated[int, Field(ge=1)] | None
+    tokens_days: Annotated[int, Field(ge=1)] | None
 
 
 class ShowNames(OperatorAct):
@@ -108,6 +111,14 @@ class ShowNames(OperatorAct):
     command: Annotated[str, StringConstraints(pattern=r"^[a-z]+( [a-z]+)*$", max_length=40)]
     employee: Annotated[str, StringConstraints(max_length=1000)] | None
     people: Annotated[int, Field(ge=1, le=records.MAX_NUMBER)]
+
+
+class Capture(OperatorAct):
+    """Record that an employee signed in at the desk, so that their session is stored."""
+
+    act: Literal["capture"] = "capture"
+    employee: Name
+    service: Service
 
 
 Act = (
@@ -124,6 +135,7 @@ Act = (
     | Erase
     | Prune
     | ShowNames
+    | Capture
 )
 ACT: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="act")])
 """An act as sent to an agent."""
@@ -175,12 +187,18 @@ async def _perform(act: Act, writer: Writer, needs: Callable[[str], str | None])
             erased = await erase(state, log, subjects, act.employees, act.operator)
             return {"erased": {employee: asdict(one) for employee, one in erased.items()}}
         case Prune():
-            return {"first": await prune(state, log, act.before, act.operator)}
+            expired = await expire(writer, act.pictures_days, act.tokens_days, act.operator)
+            first = 0 if act.before is None else await prune(state, log, act.before, act.operator)
+            return {"first": first, "expired": asdict(expired)}
         case ShowNames():
             subject = subjects.get(act.employee) if act.employee else None
             pseudonym = subject.pseudonym if subject else None
             fields = {"command": act.command, "subject": pseudonym, "people": act.people}
             await log.append(records.NAMES_SHOWN, None, **act.operator.fields, **fields)
+        case Capture():
+            subject = subjects.get(act.employee) or subjects.of({act.employee: None})[act.employee]
+            fields = {"subject": subject.pseudonym, "service": act.service}
+            await log.append(records.SESSION_CAPTURED, None, **act.operator.fields, **fields)
     return {}
 
 

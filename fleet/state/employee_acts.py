@@ -14,6 +14,8 @@ from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subject
 from fleet.authority.attestations import Answer, Attestation, Attestations, Control, Name, Service
 from fleet.authority.given import MAX_MANDATES, GivenMandate, GivenMandates
+from fleet.authority.instruction import Assurance
+from fleet.errors import InputError
 from fleet.state.sent_notices import Controls, NoticeId, NoticeKind, SentNotice, SentNotices
 from fleet.state.writer import OperatorAct, StrictAct, Writer
 
@@ -108,6 +110,8 @@ async def notify(act: Notify, writer: Writer) -> int:
 async def give(act: Give, writer: Writer) -> None:
     """Record a mandate, then let it count; what the employee closed before is open again."""
     mandate, instruction = act.mandate, act.mandate.instruction
+    if mandate.id_token is None and mandate.assurance is not Assurance.DESK:
+        raise InputError(f"The mandate of {act.employee} has no token that proves it; nothing was recorded.")
     employee, store = act.employee, GivenMandates(writer.state.mandates)
     given = store.of(employee)
     known = writer.subjects.everybody()

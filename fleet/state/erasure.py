@@ -6,11 +6,9 @@ Both are recorded first. The log stays complete and can still be verified afterw
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,10 @@ from fleet.audit.log import AuditLog
 from fleet.audit.operator import Operator
 from fleet.audit.pseudonyms import Subjects
 from fleet.audit.segments import SEGMENT_RECORDS, Segment, read_records, segments
-from fleet.authority.former_names import FormerNames
 from fleet.model import RUN_ID
 from fleet.paths import StateDir, sync_folder, write_private
 from fleet.sessions.store import SessionStore
-
-CUT_OFF = 40
-"""Older versions kept at most this many characters of a file's name in its temporary name."""
+from fleet.state.own_files import OwnFiles, find_own_files
 
 
 @dataclass(frozen=True)
@@ -39,25 +34,6 @@ class Erased:
     evidence: int
 
 
-@dataclass
-class _Traces:
-    """Data that leads to one person. `services` are those with a session; `rests` are side files left by a crash."""
-
-    pseudonym: str | None
-    services: list[str] = field(default_factory=list)
-    pictures: list[Path] = field(default_factory=list)
-    rests: list[Path] = field(default_factory=list)
-    acts: list[Path] = field(default_factory=list)
-    """Files that `fleet portal ingest` took in or refused."""
-    own: list[Path] = field(default_factory=list)
-    """Files of this person alone: what they said, gave, asked for and were sent."""
-
-    @property
-    def is_anything(self) -> bool:
-        """True if there is anything to delete."""
-        return self.pseudonym is not None or any((self.services, self.rests, self.acts, self.own))
-
-
 async def erase(
     state: StateDir, log: AuditLog, subjects: Subjects, employees: Iterable[str], operator: Operator
 ) -> dict[str, Erased]:
@@ -67,10 +43,10 @@ async def erase(
     `AuditLog` and `Subjects` do; a person not erased by then is still known and can be erased again.
     """
     known = subjects.everybody()
-    wanted = {name: _Traces(known[name].pseudonym if name in known else None) for name in employees}
-    await asyncio.to_thread(_look, state, wanted)
-    found = {name: one for name, one in wanted.items() if one.is_anything}
-    erased = {name: Erased(one.pseudonym, len(one.services), len(one.pictures)) for name, one in found.items()}
+    wanted = {name: known[name].pseudonym if name in known else None for name in employees}
+    everything = await asyncio.to_thread(find_own_files, state, wanted)
+    found = {name: one for name, one in everything.items() if one.is_anything}
+    erased = {name: Erased(one.pseudonym, len(one.sessions), len(one.evidence)) for name, one in found.items()}
     subjects.lock()
     try:
         await asyncio.gather(*(_record(log, one, operator) for one in erased.values()))
@@ -88,58 +64,13 @@ async def _record(log: AuditLog, erased: Erased, operator: Operator) -> None:
     await log.append(records.SUBJECT_ERASED, None, **operator.fields, subject=erased.pseudonym, **counts)
 
 
-def _look(state: StateDir, wanted: Mapping[str, _Traces]) -> None:
-    """Find all people's traces at once: each folder is listed only once."""
-    for session in SessionStore(state).list():
-        if session.employee in wanted:
-            wanted[session.employee].services.append(session.service)
-    former = FormerNames(state.former_names).all()
-    _look_among_acts(state, wanted, former)
-    for name in wanted.keys() & set(former.values()):
-        wanted[name].own.append(state.former_names / f"{name}.json")
-    for folder in state.by_employee:
-        for path in folder.glob("*.json"):
-            if path.stem in wanted:
-                wanted[path.stem].own.append(path)
-    by_pseudonym = {one.pseudonym: one for one in wanted.values() if one.pseudonym}
-    # Includes files left by a crash: temporary names begin with a dot.
-    for path in state.evidence.glob("*/*"):
-        if (one := by_pseudonym.get(path.name.lstrip(".").partition(".")[0])) is not None:
-            one.pictures.append(path)
-    cut_off: dict[str, list[str]] = {}
-    for name in wanted:
-        cut_off.setdefault(f"{name}."[:CUT_OFF], []).append(name)
-    for path in state.sessions.glob("*"):
-        stem = path.name.removeprefix(".")
-        dots = [at for at, letter in enumerate(stem) if letter == "."]
-        for name in {*(stem[:at] for at in dots), *cut_off.get(stem[:CUT_OFF], ())} & wanted.keys():
-            live = {f"{name}.{service}.age" for service in wanted[name].services}
-            if path.name not in live and _is_rest_of(path.name, name):
-                wanted[name].rests.append(path)
-
-
-def _look_among_acts(state: StateDir, wanted: Mapping[str, _Traces], former: Mapping[str, str]) -> None:
-    for path in state.portal.glob("*/*.json"):
-        content = json.loads(path.read_text())["content"]
-        names = set(re.findall(r'"employee"\s*:\s*"([^"]*)"', content))
-        for name in wanted.keys() & {*names, *(former[name] for name in names & former.keys())}:
-            wanted[name].acts.append(path)
-
-
-def _delete(state: StateDir, found: Mapping[str, _Traces]) -> None:
+def _delete(state: StateDir, found: Mapping[str, OwnFiles]) -> None:
     store = SessionStore(state)
     for name, one in found.items():
-        for path in (*one.pictures, *one.rests, *one.acts, *one.own):
+        for path in (*one.evidence, *one.session_rests, *one.acts, *one.by_employee):
             path.unlink(missing_ok=True)
-        for service in one.services:
-            store.remove(name, service)
-
-
-def _is_rest_of(name: str, employee: str) -> bool:
-    """Return True for a side or temporary file of one of this employee's sessions; not of `anna.keller` for `anna`."""
-    own = rf"\.?{re.escape(employee)}\.[a-z0-9_]+(\.(age|json))?(\.[a-z0-9_]{{8}})?"
-    cut = rf"(?=.{{50}}$)\.{re.escape(f'{employee}.'[:CUT_OFF])}[a-z0-9_]*(\.[a-z]*)?\.[a-z0-9_]{{8}}"
-    return re.fullmatch(f"{own}|{cut}", name) is not None
+        for session in one.sessions:
+            store.remove(name, session.service)
 
 
 async def prune(state: StateDir, log: AuditLog, before: date, operator: Operator) -> int:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.confinement.namespace import full_browser
 from tests.conftest import ROOT
 from tests.playbook.helpers import wait_until
 
 _HEADING = (60, 165)
 """Where our own window has its heading, from which Tab leads to its first button."""
-PROGRAMS = ("Xvfb", "xdotool", "chromium")
+PROGRAMS = ("Xvfb", "xdotool")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def screen() -> Iterator[Screen]:
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)} (Debian: {ROOT / 'tests/programs.sh'} installs them)")
+    full_browser()
     read, write = os.pipe()
     command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x900x24", "-nolisten", "tcp"]
     server = subprocess.Popen(command, pass_fds=[write], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

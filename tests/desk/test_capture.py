@@ -18,7 +18,7 @@ import psutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-from fleet.browser.find_browser import find_browser
+from fleet.browser.find_browser import find_browser, find_window_browser
 from fleet.browser.network import Network
 from fleet.desk.private_profile import MEMORY
 from fleet.orphans import SIGN_IN
@@ -31,7 +31,7 @@ from tests.commands import FLEET, fleet
 from tests.conftest import ROOT
 from tests.desk.screen import Screen, screen
 from tests.inventories import at_linkedin
-from tests.playbook.helpers import state, wait_until
+from tests.playbook.helpers import records, state, wait_until
 from tests.sizes import cases
 
 pytestmark = pytest.mark.xdist_group("desk")  # what is left in memory is looked for on the whole machine
@@ -172,9 +172,11 @@ def signs_in(who: SignIn, desk: Screen, _folder: Path) -> None:
         code, said, told = ended(process)
     assert (code, told) == (
         0,
-        f"Sign in to {who.name} in the window of Chromium, then close the window.",
+        f"Sign in to {who.name} in the window of {find_window_browser().name}, then close the window.",
     )
     assert said == f"Sealed the session of {who.employee} at {who.name} in the state directory {state()}.\n"
+    [record] = [one for one in records() if one["event"] == "session.captured"]
+    assert (record["service"], record["operator"]) == (who.service, os.getuid())
     is_lasting = {name: expires > 1_800_000_000 for name, expires in sealed(who.employee, who.service).items()}
     assert is_lasting == who.cookies
     found = where(token(who.employee, who.service).encode(), MEMORY, Path("home"), Path("tmp"))
@@ -208,13 +210,21 @@ def interrupted(desk: Screen, process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
 
 
+def terminated(desk: Screen, process: subprocess.Popen[str]) -> None:
+    desk.wait_for("Sign in")
+    process.terminate()
+
+
 def fails(happens: Happens, code: int, why: str, desk: Screen, _folder: Path) -> None:
     """It is said in a sentence; the session that was stored before is as it was, and the profile is gone."""
     with capturing("anna.keller", "linkedin") as process:
         happens(desk, process)
         ended_with, said, told = ended(process)
     assert (ended_with, said) == (code, "")
-    assert told == f"Sign in to LinkedIn in the window of Chromium, then close the window. {why}".strip()
+    browser = find_window_browser().name
+    expected = f"Sign in to LinkedIn in the window of {browser}, then close the window. {why.format(browser=browser)}"
+    assert told == expected.strip()
+    assert [one for one in records() if one["event"] == "session.captured"] == []
     [before] = sealed("anna.keller", "linkedin").values()  # as the rehearsal made it
     assert before > 1_800_000_000
     assert where(token("anna.keller", "linkedin").encode(), MEMORY, Path("tmp")) == []
@@ -296,10 +306,11 @@ SCENES = {
         fails,
         killed_browser,
         1,
-        "Error: Chromium was killed (signal 9), so its sign-in is incomplete; nothing was stored. Check the display "
+        "Error: {browser} was killed (signal 9), so its sign-in is incomplete; nothing was stored. Check the display "
         "and the browser with 'fleet doctor', then run again.",
     ),
     "interrupted": partial(fails, interrupted, 130, ""),
+    "terminated": partial(fails, terminated, 143, ""),
     "killed before the sign-in": partial(is_killed, fleet_before_the_sign_in),
     "killed after the sign-in": partial(is_killed, fleet_after_the_sign_in),
     "killed while it reads the profile": partial(is_killed, fleet_while_it_reads_the_profile),

@@ -82,10 +82,13 @@ def place(provider: tuple[SigningProvider, Path], tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     Path("keys").mkdir(mode=0o700)
-    Path("staff.yml").write_text(json.dumps({"all": {"hosts": {"anna": {"fleet_subject": SUBJECT}}}}))
+    Path("staff.yml").write_text(
+        json.dumps({"all": {"hosts": {"anna": {"fleet_subject": SUBJECT, "fleet_country": "DE"}}}})
+    )
     Path("fleet.yml").write_text(
         "inventory: staff.yml\nstate: state\nidentity: keys/identity.txt\nlog_key: keys/log-key.pem\n"
-        "inbox: box/inbox\nportal_data: shown\neverybody: [linkedin]\nterms_accepted: {linkedin: T-1}\n"
+        "inbox: box/inbox\ndesk: {countries: [DE]}\nportal_data: shown\neverybody: [linkedin]\n"
+        "terms_accepted: {linkedin: T-1}\n"
         "personal_sessions: {linkedin: P-1}\n" + settings_of(signing)
     )
     Path("texts").mkdir()
@@ -175,6 +178,12 @@ def test_what_it_writes_opens_nothing(place: Path, provider: tuple[SigningProvid
         put(f"mandate-{number:032x}.json", json.dumps(act))
     assert plan() == ("no_mandate", "no_mandate_given")
     assert len(ingest()["refused"]) == 3
+    wanted = {"v": 1, "act": "appointment", "employee": "anna", "is_wanted": True, "at": moment}
+    put(f"appointment-{'a' * 32}.json", json.dumps(wanted))
+    drawn = {"v": 1, "act": "spot_check", "employee": "anna", "is_coming": True, "at": moment}
+    put(f"spot_check-{'a' * 32}.json", json.dumps(drawn))
+    answer = ingest()
+    assert (answer["taken"], len(answer["refused"])) == ({"appointment": 1}, 1)
     assert plan() == ("no_mandate", "no_mandate_given")
     act = {"v": 1, "act": "attest", "employee": "anna", "service": "linkedin", "control": "ai_training"}
     put(f"attest-{'a' * 32}.json", json.dumps(act | {"said": "switched", "at": moment}))

@@ -489,7 +489,7 @@ class TestAgentThatDies:
 @pytest.mark.parametrize(
     ("words", "at", "offered"),
     [
-        ("fleet s", 1, ["status", "sessions", "services"]),
+        ("fleet s", 1, ["status", "sessions", "services", "spot-check"]),
         ("fleet audit v", 2, ["verify", "verify-proof"]),
         ("fleet run --no", 2, ["--notify", "--notify-file"]),
         ("fleet ag", 1, []),

@@ -52,7 +52,7 @@ class TestDesk:
     def test_a_country_covers_its_parts_and_a_part_only_itself(
         self, where: str | None, countries: tuple[str, ...], *, expected: bool
     ) -> None:
-        """Whoever has no country is never covered."""
+        """An employee without a country is never covered."""
         assert may_be_attended(where, countries) is expected
 
     def test_fleet_yml_names_the_countries(self, tmp_path: Path) -> None:

@@ -164,7 +164,8 @@ class TestErase:
             "new.person": (1, 0),
         }
         once = ["appointments", "attestations", "evidence", "former-names", "mandates", "notices", "portal"]
-        assert sorted(asked) == ["VACUUM", *once, "sessions", "sessions", "spot_checks"]
+        twice = ("former-names", "sessions")  # what is in them is read, too
+        assert sorted(asked) == sorted(["VACUUM", *once, *twice, "sessions", "spot_checks"])
         assert known_names(state.audit.subjects) == {} and list(state.sessions.iterdir()) == []
         assert [record["event"] for record in everything(state)][-3:] == ["subject.erased"] * 3
 

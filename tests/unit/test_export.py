@@ -27,6 +27,10 @@ OTHERS = [
     (records.LOG_HEARTBEAT, ACT),
     (records.LOG_KEY_ROTATED, ACT | {"vkey": "name+id+key"}),
     (records.LOG_PRUNED, ACT | {"before": 3, "keys": ["name+id+key"]}),
+    (
+        records.DATA_EXPIRED,
+        ACT | {"pictures_days": 90, "tokens_days": None, "pictures": 2, "tokens": 0, "acts": 0},
+    ),
     (records.SUBJECT_ERASED, ACT | {"subject": "s_1", "sessions": 1, "evidence": 1}),
     (records.SUBJECT_ERASED, ACT | {"subject": None, "sessions": 1, "evidence": 0}),
     (
@@ -100,6 +104,7 @@ OTHERS = [
     (records.NAMES_SHOWN, ACT | {"command": "audit receipt", "subject": "s_1", "people": 1}),
     (records.NAMES_SHOWN, ACT | {"command": "report", "subject": None, "people": 500}),
     (records.EMPLOYEE_RENAMED, {"subject": "s_1", **ACT, "old_hmac": "0", "new_hmac": "1"}),
+    (records.SESSION_CAPTURED, {"subject": "s_1", **ACT, "service": "linkedin"}),
     (records.SERVICE_STOPPED, {"service": "linkedin", **ACT, "reference": None, "stopped_on": "2026-03-01"}),
     (records.SERVICE_STARTED, {"service": "linkedin", **ACT, "reference": "OPS-7"}),
     (

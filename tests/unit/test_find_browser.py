@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.browser.find_browser import find_browser, install_browser
+from fleet.browser.find_browser import find_browser, find_window_browser, install_browser
 from fleet.errors import BrowserMissingError
 from tests.playbook.helpers import BIN
 
@@ -101,3 +101,23 @@ def test_what_is_missing_is_installed_by_the_systems_packages(
         "0022 update",
         "0022 install -y --no-install-recommends chromium-headless-shell",
     ]
+
+
+class TestWindow:
+    def test_a_sign_in_takes_a_browser_with_windows(self, programs: Path) -> None:
+        """The headless shell, which runs prefer, is passed over; without another one it is said what to install."""
+        add(programs, "chromium-headless-shell")
+        with pytest.raises(BrowserMissingError, match="needs Google Chrome, Chromium or Microsoft Edge; install one"):
+            find_window_browser()
+        for name in ("microsoft-edge", "chromium", "google-chrome"):
+            add(programs, name)
+            assert find_window_browser().path.name == name
+
+    def test_a_named_program_without_windows_is_refused(self, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """FLEET_BROWSER is not passed over: it may be set for runs."""
+        add(programs, "chromium")
+        monkeypatch.setenv("FLEET_BROWSER", str(add(programs, "chromium-headless-shell")))
+        with pytest.raises(BrowserMissingError, match="chromium-headless-shell, which has no windows"):
+            find_window_browser()
+        monkeypatch.setenv("FLEET_BROWSER", str(add(programs, "my-browser")))
+        assert find_window_browser().path.name == "my-browser"

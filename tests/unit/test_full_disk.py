@@ -69,6 +69,7 @@ WRITING = {
     "checkpoint": ("audit", "checkpoint"),
     "rotate-key": ("audit", "rotate-key"),
     "erase": ("audit", "erase", "anna.keller"),
+    "people show": ("people", "show", "anna.keller", "-o", "anna", "-i", "real.yml"),
     "prune": ("audit", "prune", "--before", "2999-01-01"),
     "run": ("run", "-i", "staff.yml"),
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,10 @@ from fleet.paths import StateDir, default_log_key
 from fleet.settings.resolve import Given, resolve_settings
 from fleet.state.acts import ACT
 from tests.commands import fleet
-from tests.unit.test_audit_commands import state
+from tests.conftest import ROOT
+from tests.full_disk import NEEDS_ROOT
+from tests.unit.test_audit_commands import state, told
+from tests.unit.test_commands import refusal
 
 __all__ = ["state"]
 
@@ -117,6 +122,17 @@ class TestShown:
         text = " ".join(fleet("audit", "show").stdout.split())
         assert f"names.shown fleet audit show, 3 employees, operator uid {os.getuid()}, claims to be ops" in text
 
+    def test_every_command_that_reads_names_beside_the_log_records_it(self) -> None:
+        """But for those that show nobody's: they look up one name, count, or write each person's own page."""
+        show_nobody = {"mandates.py", "spot_check.py", "portal/publish.py"}
+        folder = ROOT / "fleet/commands"
+        sources = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.py")}
+        reading = {name for name, text in sources.items() if re.search(r"\bknown_(names|subjects)\(", text)}
+        recording = {
+            name for name, text in sources.items() if re.search(r"^ +record_names_shown\(", text, re.MULTILINE)
+        }
+        assert reading - show_nobody == recording
+
 
 class TestCannotBeRecorded:
     def test_a_copy_without_the_key_can_be_reviewed(self, state: StateDir, tmp_path: Path) -> None:
@@ -131,29 +147,40 @@ class TestCannotBeRecorded:
             assert f"Not recorded in the log that names are shown: {why}" in " ".join(done.stderr.split())
         assert {path: path.read_bytes() for path in copy.root.rglob("*") if path.is_file()} == before
 
-    @pytest.mark.parametrize("command", ["audit show --with-names", "audit export --with-names", "status", "report"])
-    def test_a_copy_that_may_not_be_written_can_be_reviewed(
-        self, state: StateDir, command: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """As another user's, or on a medium that cannot be written; root is refused by such a medium alone."""
-        for path in state.root.rglob("*"):
+    @NEEDS_ROOT
+    def test_a_copy_that_may_not_be_written_can_be_reviewed(self, state: StateDir, tmp_path: Path) -> None:
+        """On a medium that cannot be written: with the names, and with a sentence that this is not recorded."""
+        place = tmp_path / "medium"
+        place.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", str(place)], check=True)
+        try:
+            shutil.copytree(state.root, place / "copy")
+            subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+            why = f"{place}/copy/audit is not writable."
+            for command in (
+                "audit show --with-names",
+                "audit export --with-names",
+                "status",
+                "audit diff r1 r2 --with-names",
+            ):
+                done = fleet(*command.split(), "--state", place / "copy")
+                assert done.returncode == 0 and "anna.keller" in done.stdout, done.stderr
+                assert f"Not recorded in the log that names are shown: {why}" in " ".join(done.stderr.split())
+            for command in ("report", "audit receipt anna.keller", "people show anna.keller -o out"):
+                done = fleet(*command.split(), "--state", place / "copy")
+                assert done.returncode == 0 and why in " ".join(done.stderr.split())
+            assert "OK" in told("audit", "verify", "--state", str(place / "copy"))
+            assert "is not writable" in refusal("audit", "erase", "anna.keller", "--state", str(place / "copy"))
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
+
+    @pytest.mark.skipif(os.getuid() == 0, reason="no mode keeps root from writing")
+    def test_a_copy_of_another_mode_can_be_reviewed(self, state: StateDir) -> None:
+        """One that its reader may not write."""
+        for path in (*state.root.rglob("*"), state.root):
             path.chmod(0o500 if path.is_dir() else 0o400)
-        state.root.chmod(0o500)
-        # A stand-in where tests run as root, whom a mode keeps from nothing.
-        real = os.access
-        monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and real(path, mode))
-        before = {path: path.read_bytes() for path in state.root.rglob("*") if path.is_file()}
-        from typer.testing import CliRunner
-
-        from fleet.cli import app
-
-        done = CliRunner().invoke(app, command.split())
-        assert done.exit_code == 0, done.stderr
-        why = f"{state.audit.root} is not writable."
-        assert f"Not recorded in the log that names are shown: {why}" in " ".join(done.stderr.split())
-        if command != "report":
-            assert "anna.keller" in done.stdout
-        assert {path: path.read_bytes() for path in state.root.rglob("*") if path.is_file()} == before
+        done = fleet("audit", "show", "--with-names")
+        assert done.returncode == 0 and "anna.keller" in done.stdout and "is not writable" in done.stderr
 
     def test_a_log_that_can_be_written_but_fails_shows_nothing(
         self, state: StateDir, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ import hashlib
 import pytest
 
 from fleet.browser.network import Network, parse_resolve, parse_spki
+from fleet.browser.proxy import parse_proxy
 from fleet.errors import InputError
 from fleet.recipes.labels import exact_names
 
@@ -80,6 +81,17 @@ class TestConfinement:
             "a.example:443": "127.0.0.1:1",
             "localhost:8000": "localhost:8000",
         }
+
+    def test_a_person_s_window_is_confined_on_this_machine_only(self) -> None:
+        """A live sign-in may lead to other companies; it takes the company's proxy, if there is one."""
+        network = Network({"wiki.example:443": "127.0.0.1:8443"})
+        assert network.window_arguments(["wiki.example:443"]) == [
+            "--host-resolver-rules=MAP wiki.example:443 127.0.0.1:8443, MAP * ~NOTFOUND",
+            "--no-proxy-server",
+        ]
+        assert network.window_arguments(["www.linkedin.com:443"]) == []
+        behind = Network(proxy=parse_proxy("http://proxy.corp.example:3128"))
+        assert behind.window_arguments(["www.linkedin.com:443"]) == ["--proxy-server=http://proxy.corp.example:3128"]
 
     def test_loopback_means_every_host(self) -> None:
         """One host that leaves the machine makes the run a live one."""

@@ -71,7 +71,7 @@ works_council:
 """
 RENAMED = (
     STAFF.replace("    anna.keller:", "    anna.wyss:")
-    .replace('"anna.keller"', "anna.wyss")
+    .replace('"anna.keller"', '"anna.wyss"')
     .replace("{anna.keller:", "{anna.wyss:")
 )
 

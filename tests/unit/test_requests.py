@@ -59,6 +59,23 @@ requests:
 ANSWER = b"Subject: We received your objection\n\nCase 4711\n"
 SHA256 = hashlib.sha256(ANSWER).hexdigest()
 
+REFUSED = [
+    (("forum", "--confirmation", "answer.eml", "--request", "objection"), "is signed by each employee"),
+    (
+        ("forum", "--confirmation", "answer.eml", "--request", "posts"),
+        "has no request 'posts'; it has: notice.",
+    ),
+    (("blog", "--confirmation", "answer.eml"), "There is no recipe for 'blog'. Nothing was recorded."),
+    (("../forum", "--confirmation", "answer.eml"), "'../forum' is not a valid service name"),
+    (("forum", "--confirmation", "gone.eml"), "gone.eml: cannot be read (No such file or directory)."),
+    (("forum", "--confirmation", "empty.eml"), "empty.eml: is empty; save what the service answered."),
+    (("forum", "--confirmation", "huge.eml"), "huge.eml: is larger than 64 MiB"),
+    (("forum", "--confirmation", "pipe"), "pipe: cannot be read (not a regular file)."),
+    (("forum", "--confirmation", "recipes"), "recipes: cannot be read"),
+    (("forum", "--confirmation", "answer.eml", "--reference", "a\nb"), "--reference: give one line"),
+]
+"""Arguments of `fleet services submitted`, and why it records nothing."""
+
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -141,23 +158,20 @@ class TestOutcomes:
         assert found["anna", "objection"] == ("attested", "sent")
         assert found["ben", "objection"] == ("employee_needed", "employee_signs")
 
-    @pytest.mark.parametrize(
-        ("control", "said", "reason"),
-        [
-            ("objection", "switched", "said: switched does not fit forum.objection"),
-            ("objection", "was_off", "said: was_off does not fit forum.objection"),
-            ("posts", "sent", "said: sent does not fit forum.posts"),
-            ("notice", "sent", "control: forum.notice is signed by the organization"),
-            ("notice", None, "control: forum.notice is signed by the organization"),
-        ],
-    )
-    def test_what_nobody_can_have_done_is_refused(
-        self, place: Path, control: str, said: str | None, reason: str
-    ) -> None:
+    def test_what_nobody_can_have_done_is_refused(self, place: Path) -> None:
         """Whatever the portal wrote: a form is not switched, and no employee speaks for the organization."""
-        attest(control, said)
+        wanted = {
+            ("objection", "switched"): "said: switched does not fit forum.objection",
+            ("objection", "was_off"): "said: was_off does not fit forum.objection",
+            ("posts", "sent"): "said: sent does not fit forum.posts",
+            ("notice", "sent"): "control: forum.notice is signed by the organization",
+            ("notice", None): "control: forum.notice is signed by the organization",
+        }
+        for control, said in wanted:
+            attest(control, said)
         answer = json.loads(fleet("portal", "ingest", "--output", "json").stdout)
-        assert [one["reason"] for one in answer["refused"]] == [reason]
+        assert sorted(one["reason"] for one in answer["refused"]) == sorted(wanted.values())
+        assert answer["taken"] == {}
 
     def test_a_run_ends_as_submitted_after_the_confirmation(self, place: Path) -> None:
         """For everybody, without a visit and without a change; it is counted apart, and no page failed to be read."""
@@ -212,33 +226,16 @@ class TestSubmitted:
         assert [(one["service"], one["control"]) for one in recorded()] == [("linkedin", None)]
         assert not list(Path("state/submissions").iterdir())
 
-    @pytest.mark.parametrize(
-        ("arguments", "message"),
-        [
-            (("forum", "--confirmation", "answer.eml", "--request", "objection"), "is signed by each employee"),
-            (
-                ("forum", "--confirmation", "answer.eml", "--request", "posts"),
-                "has no request 'posts'; it has: notice.",
-            ),
-            (("blog", "--confirmation", "answer.eml"), "There is no recipe for 'blog'. Nothing was recorded."),
-            (("../forum", "--confirmation", "answer.eml"), "'../forum' is not a valid service name"),
-            (("forum", "--confirmation", "gone.eml"), "gone.eml: cannot be read (No such file or directory)."),
-            (("forum", "--confirmation", "empty.eml"), "empty.eml: is empty; save what the service answered."),
-            (("forum", "--confirmation", "huge.eml"), "huge.eml: is larger than 64 MiB"),
-            (("forum", "--confirmation", "pipe"), "pipe: cannot be read (not a regular file)."),
-            (("forum", "--confirmation", "recipes"), "recipes: cannot be read"),
-            (("forum", "--confirmation", "answer.eml", "--reference", "a\nb"), "--reference: give one line"),
-        ],
-    )
-    def test_what_proves_nothing_is_refused(self, place: Path, arguments: tuple[str, ...], message: str) -> None:
+    def test_what_proves_nothing_is_refused(self, place: Path) -> None:
         """Nothing is recorded, and nobody waits for a pipe."""
         Path("empty.eml").touch()
         os.mkfifo("pipe")
         with Path("huge.eml").open("wb") as file:
             file.truncate(64 * 1024 * 1024 + 1)
-        done = fleet("services", "submitted", *arguments)
-        assert done.returncode == 2
-        assert message in " ".join(done.stderr.split())
+        for arguments, message in REFUSED:
+            done = fleet("services", "submitted", *arguments)
+            assert done.returncode == 2, arguments
+            assert message in " ".join(done.stderr.split())
         assert recorded() == [] and not list(Path("state/submissions").iterdir())
 
     def test_one_of_several_is_named(self, place: Path) -> None:

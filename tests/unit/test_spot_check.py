@@ -118,23 +118,17 @@ class TestDraw:
         assert drawn[0] != drawn[1]
         assert all(len(set(one)) == 20 and set(one) <= set(names) for one in drawn)
 
-    @pytest.mark.parametrize(
-        ("count", "settings", "message"),
-        [
-            ("5", "", "4 people can be drawn: those who attested a setting, can sign in to the portal"),
-            ("0", "", "should be greater than or equal to 1"),
-            ("1", "desk: {countries: []}", "fleet.yml names no countries for the desk"),
-            ("1", "desk: {countries: [FR]}", "0 people can be drawn"),
-        ],
-    )
-    def test_who_cannot_be_invited_is_not_drawn(self, place: StateDir, count: str, settings: str, message: str) -> None:
+    def test_who_cannot_be_invited_is_not_drawn(self, place: StateDir) -> None:
         """Nothing is recorded then."""
-        if settings:
-            text = Path("fleet.yml").read_text().replace("desk: {countries: [DE]}", settings)
-            Path("fleet.yml").write_text(text)
-        done = fleet("spot-check", "draw", count)
-        assert done.returncode == 2
-        assert message in " ".join(done.stderr.replace("│", " ").split())
+        text = Path("fleet.yml").read_text()
+        for count, countries, message in (
+            ("5", "[DE]", "4 people can be drawn: those who attested a setting, can sign in to the portal"),
+            ("1", "[]", "fleet.yml names no countries for the desk"),
+            ("1", "[FR]", "0 people can be drawn"),
+        ):
+            Path("fleet.yml").write_text(text.replace("[DE]", countries))
+            done = fleet("spot-check", "draw", count)
+            assert (done.returncode, message in " ".join(done.stderr.split())) == (2, True), done
         assert list(read_records(place.audit.log)) == []
 
     def test_one_check_at_a_time(self, place: StateDir) -> None:
@@ -143,6 +137,61 @@ class TestDraw:
         done = fleet("spot-check", "draw", "2")
         assert "A spot check is open; end it first: fleet spot-check end" in done.stderr
         assert len(list(Invitations(place.spot_checks).names())) == 2
+
+
+PORTAL = """\
+portal_data: shown
+mandate_texts: texts
+portal:
+  url: https://optout.example.com
+  organization: Example AG
+  contact: privacy@example.com
+  sign_in: {issuer: https://sso.example.com, client_id: fleet}
+"""
+
+
+class TestPublished:
+    def shown(self) -> dict[str, tuple[bool, bool, bool]]:
+        """What the pages say: whether the invitation, the offer of an appointment, and an open one are shown."""
+        assert fleet("portal", "publish").returncode == 0
+        people = [json.loads(path.read_text()) for path in Path("shown/people").iterdir()]
+        return {
+            one["employee"]: (
+                one["is_drawn"],
+                one["may_ask_for_appointment"],
+                one["asked_for_appointment_on"] is not None,
+            )
+            for one in people
+        }
+
+    def test_a_page_shows_what_is_open_for_its_person(self, place: StateDir) -> None:
+        """The invitation until it is answered or over, and nothing of the desk where its countries end."""
+        Path("texts").mkdir()
+        Path("fleet.yml").write_text(Path("fleet.yml").read_text() + PORTAL)
+        fleet("spot-check", "draw", "4")
+        shown = self.shown()
+        assert (shown["anna"], shown["gina"], shown["eve"]) == (
+            (True, True, False),
+            (False, True, False),
+            (False, False, False),
+        )
+        answer("anna", is_coming=True)
+        answer("ben", is_coming=False)
+        ingest()
+        invitations = Invitations(place.spot_checks)
+        carl = invitations.of("carl")
+        assert carl is not None
+        invitations.put(carl.model_copy(update={"ends_on": today() - timedelta(days=1)}))
+        shown = self.shown()
+        assert [shown[name] for name in PEOPLE] == [
+            (False, True, True),
+            (False, True, False),
+            (False, True, False),
+            (True, True, False),
+        ]
+        Path("fleet.yml").write_text(Path("fleet.yml").read_text().replace("[DE]", "[FR]"))
+        shown = self.shown()
+        assert (shown["anna"], shown["dora"]) == ((False, False, True), (False, False, False))
 
 
 class TestAnswers:

@@ -84,7 +84,7 @@ def test_what_commands_and_agents_set_for_good_is_put_back(tmp_path: Path, monke
 FORKED = """
 import os, sys
 print(sys.argv, os.environ["SAID"], os.getcwd(), oct(os.umask(0)), os.getsid(0) == os.getpid(), input())
-print("ours" in os.environ, os.read(5, 9), file=sys.stderr)
+print(len(os.environ) < 9, os.read(int(sys.argv[2]), 9), file=sys.stderr)
 sys.exit("over")
 """
 
@@ -95,17 +95,24 @@ def test_a_forked_program_has_all_that_a_started_one_has(tmp_path: Path) -> None
     (tmp_path / "five").write_text("five")
     os.umask(0o027)
     said = {}
-    for name, start in (("forked", partial(Forked, Server(["json"]), FORKED)), ("started", subprocess.Popen)):
-        command = ["-c", "a b"] if name == "forked" else [sys.executable, "-c", FORKED, "a b"]
-        with ExitStack() as stack:
-            stdin, five = (stack.enter_context((tmp_path / each).open()) for each in ("typed", "five"))
-            stdout, stderr = (stack.enter_context((tmp_path / f"{name}{n}").open("w")) for n in (1, 2))
-            os.dup2(five.fileno(), 5)
-            how = {"env": {"SAID": "é"}, "cwd": tmp_path, "pass_fds": [5], "start_new_session": True}
-            code = start(command, stdin=stdin, stdout=stdout, stderr=stderr, **how).wait(10)
-        said[name] = (code, *((tmp_path / f"{name}{n}").read_text() for n in (1, 2)))
+    with (tmp_path / "five").open() as other:
+        arguments, how = (
+            ["a b", str(other.fileno())],
+            {"env": {"SAID": "é"}, "cwd": tmp_path, "start_new_session": True},
+        )
+        for name, start in (
+            ("forked", partial(Forked, Server(["json"]), FORKED, ["-c", *arguments])),
+            ("started", partial(subprocess.Popen, [sys.executable, "-c", FORKED, *arguments])),
+        ):
+            other.seek(0)
+            with ExitStack() as stack:
+                stdin = stack.enter_context((tmp_path / "typed").open())
+                stdout, stderr = (stack.enter_context((tmp_path / f"{name}{n}").open("w")) for n in (1, 2))
+                code = start(stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=[other.fileno()], **how).wait(10)
+            said[name] = (code, *((tmp_path / f"{name}{n}").read_text() for n in (1, 2)))
     assert said["forked"] == said["started"]
-    assert said["forked"] == (1, f"['-c', 'a b'] é {tmp_path} 0o27 True typed\n", "False b'five'\nover\n")
+    printed = f"['-c', 'a b', '{arguments[1]}'] é {tmp_path} 0o27 True typed\n"
+    assert said["forked"] == (1, printed, "True b'five'\nover\n")
 
 
 def test_a_forked_program_ends_by_its_signal_and_is_there_until_then() -> None:

@@ -14,6 +14,9 @@ from fleet.model import Outcome
 from fleet.next_steps import TEMPLATES
 from fleet.portal.situation import SENTENCES as SITUATIONS
 from fleet.recipes.catalog import load_catalog
+from fleet.report.held_data import ACTS, EVENTS, SAID
+from fleet.report.held_data import NOTICES as SENT_NOTICES
+from fleet.report.held_data import OTHERS as OTHER_FILES
 from fleet.report.receipt import ATTESTED, NOT_OURS, NOT_TOUCHED, SENT, SENTENCES
 from fleet.report.translations import LANGUAGES, LOCALE, translator_for
 from tests.conftest import ROOT
@@ -38,6 +41,7 @@ def said() -> set[str]:
     for path in PORTAL.glob("*.py"):
         found.update(marked(path.read_text("utf-8")))
     found.update(SITUATIONS)
+    found.update(text for texts in (ACTS, EVENTS, SAID, SENT_NOTICES, OTHER_FILES) for text in texts.values())
     found.update(one.purpose for recipe in load_catalog() for one in recipe.controls.values() if one.purpose)
     return found | outcomes | OTHERS | {*TEMPLATES, *SENTENCES.values(), NOT_TOUCHED, NOT_OURS, ATTESTED, SENT}
 

@@ -128,7 +128,7 @@ class TestGoingOn:
             "emil.novak": ("waived", None),
         }
         log = log_of(company)
-        assert {record["v"] for record in log[:46]} == {1} and {record["v"] for record in log[46:]} == {4}
+        assert {record["v"] for record in log[:46]} == {1} and {record["v"] for record in log[46:]} == {5}
         killed = [record for record in log if record["run"] == log[45]["run"]]
         assert [(one["event"], one.get("outcome")) for one in killed[-2:]] == [
             ("control.finished", "unknown"),

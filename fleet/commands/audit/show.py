@@ -203,6 +203,11 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
         yield f"signed from now on with {record['vkey']}"
     elif event == records.LOG_PRUNED:
         yield f"records before {record['before']} were deleted"
+    elif event == records.DATA_EXPIRED:
+        yield f"{counted(record['pictures'], 'picture')} older than {counted(record['pictures_days'] or 0, 'day')}"
+        yield f"{counted(record['tokens'], 'token')} and {counted(record['acts'], 'act')} older than " + counted(
+            record["tokens_days"] or 0, "day"
+        )
     elif event == records.SUBJECT_ERASED:
         yield f"{counted(record['sessions'], 'session')}, {counted(record['evidence'], 'screenshot')}"
     elif event == records.MANDATE_MET:
@@ -228,6 +233,8 @@ def _words(record: Mapping[str, Any], known: Known) -> Iterator[str]:
         yield f"{record['drawn']} of {counted(record['among'], 'employee')} drawn"
     elif event == records.SPOT_CHECK_ENDED:
         yield f"{counted(record['checked'], 'employee')} checked, {record['wrong']} wrong"
+    elif event == records.SESSION_CAPTURED:
+        yield f"signed in to {record['service']}"
     elif event == records.NAMES_SHOWN:
         yield f"fleet {record['command']}"
         yield counted(record["people"], "employee")

@@ -33,6 +33,7 @@ from fleet.report.envelope import Answer
 from fleet.report.people import leavers_fields, leavers_table
 from fleet.state.acts import Erase
 from fleet.state.leavers import Leavers, find_leavers
+from fleet.state.own_files import erase_in_portal
 
 
 def prune(
@@ -77,6 +78,8 @@ def prune(
         # A revoked mandate stays revoked: a person who returns under that name must give a new one.
         act = Erase(employees=[one.employee for one in gone], operator_claimed=claimed_operator())
         erased = carry_out(settings, "fleet inventory prune", act)["erased"]
+        if not rehearsal:
+            erase_in_portal(settings.inbox, settings.portal_data, act.employees)
         if output is Output.JSON:
             say(f"{len(erased)} removed from {settings.state}.")
         else:

@@ -38,6 +38,7 @@ state: state
 identity: keys/identity.txt
 log_key: keys/log-key.pem
 everybody: [linkedin]
+desk: {{countries: [IE]}}
 inbox: inbox
 portal_data: shown
 mandate_texts: texts
@@ -119,7 +120,7 @@ def _company(folder: Path, url: str, issuer: str) -> tuple[Settings, Inventory, 
     (folder / "fleet.yml").write_text(config, "utf-8")
     given = Given(inventory=(str(folder / "company.yml"),))
     first, _ = read_people(configure(given).settings)
-    hosts = {employee.name: {"fleet_subject": employee.name} for employee in first.employees}
+    hosts = {employee.name: {"fleet_subject": employee.name, "fleet_country": "IE"} for employee in first.employees}
     (folder / "subjects.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}), "utf-8")
     sources = tuple(str(folder / name) for name in ("company.yml", "subjects.yml"))
     settings = configure(Given(inventory=sources)).settings.of_kind(rehearsal=True)

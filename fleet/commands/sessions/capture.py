@@ -14,6 +14,7 @@ from fleet.authority.blocklist import Blocklist
 from fleet.authority.mandates import Revocations
 from fleet.browser.find_browser import BrowserProgram, find_window_browser
 from fleet.browser.network import Network
+from fleet.commands.carry_out import carry_out
 from fleet.commands.options import IDENTITY, INVENTORY, LOG_KEY, RECIPES, STATE, say, settings_of
 from fleet.desk.browser_policies import require_no_obstacle
 from fleet.desk.plain_window import plain_window, require_display
@@ -24,13 +25,14 @@ from fleet.inventory.read import Inventory
 from fleet.model import Result
 from fleet.next_steps import next_step
 from fleet.plan.gates import gates_of
-from fleet.plan.plan import PlannedAccount, read_people, require_sandbox
+from fleet.plan.plan import PlannedAccount, claimed_operator, read_people, require_sandbox
 from fleet.recipes.catalog import Catalog
 from fleet.recipes.recipe import Recipe
 from fleet.rehearsal.stage import raise_stage_alone
 from fleet.sessions.storage_state import StorageState
 from fleet.sessions.store import SessionStore
 from fleet.settings.resolve import Settings
+from fleet.state.acts import Capture
 
 
 def capture(
@@ -64,6 +66,8 @@ def capture(
         require_no_obstacle(program)
         say(f"Sign in to {recipe.name} in the window of {program.name}, then close the window.")
         captured = asyncio.run(_captured(program, network, recipe, expected, sandbox=settings.sandbox))
+    act = Capture(employee=employee, service=service, operator_claimed=claimed_operator())
+    carry_out(settings, "fleet sessions capture", act)
     SessionStore(settings.state_dir).seal(employee, recipe, captured)
     typer.echo(f"Sealed the session of {employee} at {recipe.name} in the state directory {settings.state}.")
 
