@@ -31,7 +31,7 @@ from tests.desk.screen import Screen, screen
 from tests.playbook.helpers import Process, processes, records, state, stored, wait_until
 from tests.sizes import FULL, cases
 
-pytestmark = pytest.mark.xdist_group("attended")
+pytestmark = pytest.mark.xdist_group("desk")
 
 AGREE, SIGNING_IN, READING, ALLOW = "Dürfen wir", "Melden Sie sich", "Ihre Einstellungen", "Diese Änderung"
 AGAIN, OTHER, CHALLENGED, THANKS = "Sie sind noch nicht", "Jemand anderes", "LinkedIn verlangt", "Vielen Dank"
@@ -100,11 +100,25 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, list[tuple[str, str | No
     return process.returncode, results, " ".join(said.split())
 
 
+def agree(desk: Screen) -> None:
+    """Tick the one setting, and agree; keys that were lost are pressed again."""
+    desk.wait_for(AGREE)
+
+    def is_agreed() -> bool:
+        desk.click(60, 125)
+        desk.press("Tab", "space", "Tab", "Tab", "Return")
+        try:
+            wait_until(lambda: not desk.shows(AGREE), 10)
+        except AssertionError:
+            return False
+        return True
+
+    wait_until(is_agreed, 60)
+
+
 def agree_and_sign_in(desk: Screen, profile: str = "anna-keller") -> None:
     """Tick the one setting, agree, and sign in."""
-    desk.wait_for(AGREE)
-    desk.click(60, 125)
-    desk.press("Tab", "space", "Tab", "Tab", "Return")
+    agree(desk)
     sign_in(desk, profile)
 
 
@@ -140,7 +154,7 @@ def running() -> list[Process]:
 
 def profiles() -> list[Path]:
     """The folders of sign-ins on this machine."""
-    return [path for folder in MEMORY.glob(f"fleet-{os.getuid()}") for path in folder.iterdir()]
+    return [path for path in MEMORY.iterdir() if SIGN_IN in path.name]
 
 
 class TestVisit:
@@ -193,9 +207,7 @@ def not_agree(desk: Screen) -> None:
 
 def close_early(desk: Screen) -> None:
     """Close the window without signing in, try again, close it again, and end there."""
-    desk.wait_for(AGREE)
-    desk.click(60, 125)
-    desk.press("Tab", "space", "Tab", "Tab", "Return")
+    agree(desk)
     desk.wait_for("Sign In|Sign in")
     desk.click(1000, 880)
     desk.close_window()
@@ -209,9 +221,7 @@ def close_early(desk: Screen) -> None:
 
 def end_while_signing_in(desk: Screen) -> None:
     """End the visit on the screen; the open window is closed."""
-    desk.wait_for(AGREE)
-    desk.click(60, 125)
-    desk.press("Tab", "space", "Tab", "Tab", "Return")
+    agree(desk)
     desk.wait_for("Sign In|Sign in")
     desk.choose(SIGNING_IN, 1)
 
@@ -225,18 +235,11 @@ def close_the_visit(desk: Screen) -> None:
     desk.close_window()
 
 
-def other_then_right(desk: Screen) -> None:
-    """A colleague signs in; then the right person."""
-    agree_and_sign_in(desk, "brian-walsh")
+def other_to_the_end(desk: Screen) -> None:
+    """Somebody else's account is signed in, twice."""
+    agree_and_sign_in(desk)
     desk.choose(OTHER, 1)
     sign_in(desk)
-    desk.choose(ALLOW, 1)
-    desk.choose(THANKS, 1)
-
-
-def other_to_the_end(desk: Screen) -> None:
-    """A colleague signs in, and nobody else."""
-    agree_and_sign_in(desk, "brian-walsh")
     desk.choose(OTHER, 2)
     desk.choose(THANKS, 1)
 
@@ -246,23 +249,23 @@ WAYS: dict[str, tuple[Acts, tuple[str, str | None]]] = {
     "decline": (decline, ("no_mandate", "not_allowed")),
     "not_agree": (not_agree, ("no_mandate", "no_mandate_given")),
     "close_early": (close_early, ("sign_in_needed", "no_session")),
+    "close_the_visit": (close_the_visit, ("no_mandate", "not_allowed")),
     "end_while_signing_in": (end_while_signing_in, ("no_mandate", "not_allowed")),
-    "other_then_right": (other_then_right, ("opted_out", None)),
     "other_to_the_end": (other_to_the_end, ("wrong_account", None)),
 }
 
 
-@pytest.mark.parametrize("way", cases(WAYS, ["other_then_right"]))
+@pytest.mark.parametrize("way", cases(WAYS, ["other_to_the_end"]))
 def test_what_the_employee_decides_is_what_happens(desk: Screen, way: str) -> None:
     """Nothing is touched, stored or left without their yes, and another person's account is not read."""
     acts, expected = WAYS[way]
+    if acts is other_to_the_end:
+        lay_out({"anna.keller": personal("anna.keller", "other_person")})
     with attending() as process:
         acts(desk)
         code, results, said = ended(process)
-    assert results == [expected], said
-    assert code == (0 if expected[0] == "opted_out" else 3)
-    is_out = expected[0] == "opted_out"
-    assert stored()["anna.keller", "linkedin", "ai_training"] == (("out", 1) if is_out else ("in", 0))
+    assert (code, results) == (3, [expected]), said
+    assert stored()["anna.keller", "linkedin", "ai_training"] == ("in", 0)
     assert profiles() == [] and list((state() / "sessions").iterdir()) == []
 
 
@@ -271,9 +274,7 @@ def test_a_challenge_is_left_to_the_person(desk: Screen, case: str) -> None:
     """They answer it in the service's window, press Continue, and the visit goes on; without one nothing is asked."""
     lay_out({"anna.keller": personal("anna.keller", case)})
     with attending("--check") as process:
-        desk.wait_for(AGREE)
-        desk.click(60, 125)
-        desk.press("Tab", "space", "Tab", "Tab", "Return")
+        agree(desk)
         desk.wait_for("Sign In|Sign in")
         desk.click(1000, 880)
         desk.sign_in("anna-keller", "Security Verification" if case == "challenge_code" else PAGE)
@@ -354,9 +355,7 @@ def test_whatever_is_killed_the_next_command_leaves_nothing(desk: Screen, tmp_pa
 
 def sign_in_half(desk: Screen) -> None:
     """Sign in, and leave the window open."""
-    desk.wait_for(AGREE)
-    desk.click(60, 125)
-    desk.press("Tab", "space", "Tab", "Tab", "Return")
+    agree(desk)
     desk.wait_for("Sign In|Sign in")
     desk.click(1000, 880)
     desk.sign_in("anna-keller", PAGE)

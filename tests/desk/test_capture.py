@@ -34,6 +34,7 @@ from tests.inventories import at_linkedin
 from tests.playbook.helpers import records, state, wait_until
 from tests.sizes import cases
 
+pytestmark = pytest.mark.xdist_group("desk")  # what is left in memory is looked for on the whole machine
 OURS = {"fleet_accounts": {"intranet": {"profile": "press.office", "owner": "company"}}}
 STAFF = {
     "all": {

@@ -30,7 +30,7 @@ from tests.playbook.helpers import processes, records, state, stored, wait_until
 from tests.workers.sshd import SSHD, Sshd
 
 pytestmark = [
-    pytest.mark.xdist_group("attended"),
+    pytest.mark.xdist_group("desk"),
     pytest.mark.skipif(SSHD is None, reason="sshd is missing: install openssh-server"),
 ]
 DESK = f"ssh://desk{FLEET}"
