@@ -181,7 +181,7 @@ class TestVisit:
         [given] = GivenMandates(StateDir(state()).mandates).of("anna.keller").mandates
         assert by_event[schema.MANDATE_GIVEN]["text_sha256"] == given.instruction.text.sha256
         receipt = (tmp_path / "anna.keller.receipt.txt").read_text()
-        assert "Ihr eigener Auftrag, persönlich vor Ort erteilt" in receipt
+        assert "Ihr eigener Auftrag, persönlich vor Ort erteilt" in receipt  # codespell:ignore
         assert appointments().of("anna.keller") is None and appointments().of("brian.walsh") is not None
         assert profiles() == [] and list((state() / "sessions").iterdir()) == []
         wait_until(lambda: running() == [])

@@ -41,9 +41,9 @@ class TestCatalog:
         assert sorted(control.find.names) == ["de", "en", "es", "fr", "it", "nl", "pl", "pt-BR"]
 
     def test_every_recipe_is_short_enough_to_review(self) -> None:
-        """A recipe fits on a page or so: at most 80 lines."""
+        """A recipe fits on a page or so: at most 90 lines."""
         for path in [*CATALOG.glob("*.yml"), *REHEARSAL_RECIPES.glob("*.yml")]:
-            assert len(path.read_text("utf-8").splitlines()) <= 80, path
+            assert len(path.read_text("utf-8").splitlines()) <= 90, path
 
     def test_a_second_recipe_of_one_service_is_refused(self, folder: Path) -> None:
         """Two recipes for one service would make it a matter of luck which one counts."""
