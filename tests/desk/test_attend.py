@@ -140,7 +140,8 @@ def places_of(sign: bytes, *folders: Path) -> list[Path]:
     """Files below these folders that hold the sign, but for the rehearsal's own truth."""
     found = []
     for folder in folders:
-        for path in folder.rglob("*"):
+        # os.walk passes over folders that vanish meanwhile.
+        for path in (Path(root) / name for root, _, names in os.walk(folder) for name in names):
             with suppress(OSError):
                 if path.is_file() and "rehearsal-world" not in path.name and sign in path.read_bytes():
                     found.append(path)
