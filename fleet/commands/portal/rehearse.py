@@ -28,7 +28,7 @@ from fleet.state.create import make_state
 
 EVERY_SECONDS = 1.0
 """Between two looks into the inbox; in earnest a timer does it every few minutes."""
-_SECRET = "a rehearsal's secret"
+_SECRET = "a rehearsal's secret"  # noqa: S105 - of a mock provider on this machine
 ORGANIZATION, CONTACT = "Example AG", "privacy@example.com"
 _MISSING = "The rehearsal of the portal is not installed; run: pip install 'fleet-optout[portal-rehearsal]'"
 
