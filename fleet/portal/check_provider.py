@@ -57,7 +57,7 @@ async def check_provider(site: Site, provider: Provider) -> list[Finding]:
         )
     )
     wanted = filter(None, (sign_in.subject_claim, "tid" if sign_in.tenant else None))
-    said = {True: "announced", False: "not announced; try one sign-in"}
+    said = {True: "announced", False: "not announced; --sign-in tries it"}
     return [*found, *(Finding(name, said[name in claims]) for name in wanted)]
 
 
@@ -78,7 +78,8 @@ async def check_sign_in(site: Site, provider: Provider, ask: Callable[[str], str
             return [Finding("sign-in", f"the provider answered {answer.get('error', 'without a code')}", is_fault=True)]
         _, who = await provider.redeem(site.sign_in, back, answer["code"], going)
     except (ProviderFailed, TokenRefused) as error:
-        return [Finding("sign-in", str(error), is_fault=True)]
+        fix = "; check client_id and --client-secret" if "invalid_client" in str(error) else ""
+        return [Finding("sign-in", f"{error}{fix}", is_fault=True)]
     return [
         Finding("sign-in", "works: the signature, the issuer and the nonce are right"),
         Finding("claims", ", ".join(who.claims)),
@@ -98,5 +99,5 @@ def _assurance(who: SignedBy) -> str:
 
 def _prompt(values: tuple[str, ...] | None) -> str:
     if values is None:
-        return "not announced; try one mandate"
+        return "not announced; --sign-in tries it"
     return "offered" if "login" in values else "not offered: people are not asked to sign in again"

@@ -18,7 +18,7 @@ from fleet.commands.portal.ingest import print_ingested, take_in
 from fleet.commands.portal.publish import publish_people
 from fleet.errors import FleetError, InputError
 from fleet.inventory.read import Inventory
-from fleet.paths import ansible_content, make_private_dir
+from fleet.paths import ansible_content, make_private_dir, write_private
 from fleet.plan.plan import read_people
 from fleet.portal.mandate_text import mandate_text
 from fleet.recipes.catalog import Catalog
@@ -28,6 +28,7 @@ from fleet.state.create import make_state
 
 EVERY_SECONDS = 1.0
 """Between two looks into the inbox; in earnest a timer does it every few minutes."""
+_SECRET = "a rehearsal's secret"
 ORGANIZATION, CONTACT = "Example AG", "privacy@example.com"
 _MISSING = "The rehearsal of the portal is not installed; run: pip install 'fleet-optout[portal-rehearsal]'"
 
@@ -68,7 +69,7 @@ def rehearse(
     employees do.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # its own libraries' business
+        with warnings.catch_warnings(record=True):  # its own libraries' business
             import oidc_provider_mock
 
         from fleet.portal.app import portal_app
@@ -83,7 +84,7 @@ def rehearse(
     assert inbox is not None and settings.portal_data is not None
     users = [oidc_provider_mock.User(sub=one.subject) for one in everybody.employees if one.subject is not None]
     publish_people(settings, everybody, catalog)
-    server = server_for(portal_app(settings.portal_data, inbox, "a rehearsal's secret"), Listen(port=port))
+    server = server_for(portal_app(settings.portal_data, inbox, _SECRET), Listen(port=port))
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with oidc_provider_mock.run_server_in_thread(port=port + 1, user_claims=users):
@@ -108,6 +109,7 @@ def _company(folder: Path, url: str, issuer: str) -> tuple[Settings, Inventory, 
     """Make the folder if it is new; return its settings, people and recipes."""
     for name in (".", "inbox", "shown", "texts", "keys"):
         make_private_dir(folder / name)
+    write_private(folder / "keys" / "client-secret", _SECRET.encode())  # for `fleet portal check --sign-in`
     texts = {language: mandate_text(language, ORGANIZATION, CONTACT) for language in LANGUAGES}
     approved = []
     for language, text in texts.items():
