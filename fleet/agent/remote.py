@@ -1,8 +1,8 @@
 """Workers as the agent sees them: they run browsers only; sessions, gates, pacing and records stay with the agent.
 
-The agent sends `open`, `selectors`, `order`, `agree` and `ping`; the worker sends `visit`, `permit`, `intend`, `finish`
-and `told`. A worker sees what it is given and can lie about what it reads; it cannot write a record that the sequence
-of a visit does not allow.
+The agent sends `open`, `selectors`, `order`, `agree`, `sign`, `thank` and `ping`; the worker sends `visit`, `permit`,
+`intend`, `finish` and `told`. A worker sees what it is given and can lie about what it reads; it cannot write a record
+that the sequence of a visit does not allow.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from fleet import __version__
 from fleet.agent.browsers import proxied_hosts
 from fleet.agent.diagnostics import diagnostics
 from fleet.agent.json_rpc import Channel, ChannelError, Refused
-from fleet.agent.worker_protocol import AGREED, AGREEMENT, ORDER, TOLD, Ordered
+from fleet.agent.worker_protocol import AGREED, AGREEMENT, ORDER, SIGNING, TOLD, Ordered
 from fleet.browser.liveness import BrowserGone
 from fleet.browser.network import Network
 from fleet.desk.agreement import Agreed, Agreement
+from fleet.desk.signing import Signing
 from fleet.desk.steps import Tell
 from fleet.errors import InputError, WorkerError
 from fleet.recipes.recipe import Recipe
@@ -164,6 +165,21 @@ class RemoteVisitor:
             answer = await self._channel.ask("agree", agreement=AGREEMENT.dump_python(agreement, mode="json"))
             return AGREED.validate_python(answer["agreed"])
         except (ChannelError, Refused, KeyError, ValueError) as error:
+            raise VisitorLost(self.name) from error
+
+    async def sign(self, signing: Signing) -> bool:
+        """See Desk. Raises VisitorLost."""
+        try:
+            answer = await self._channel.ask("sign", signing=SIGNING.dump_python(signing, mode="json"))
+            return answer["is_sent"] is True
+        except (ChannelError, Refused, KeyError) as error:
+            raise VisitorLost(self.name) from error
+
+    async def thank(self, signing: Signing, *, is_sent: bool) -> None:
+        """See Desk. Raises VisitorLost."""
+        try:
+            await self._channel.ask("thank", signing=SIGNING.dump_python(signing, mode="json"), is_sent=is_sent)
+        except (ChannelError, Refused) as error:
             raise VisitorLost(self.name) from error
 
     def let_go(self) -> None:

@@ -15,6 +15,7 @@ from fleet.agent.account_visit import AccountVisit, Ground
 from fleet.agent.breaker import Breaker
 from fleet.agent.browsers import desk_of, is_in_sandbox, open_engine, proxied_hosts, require_desk
 from fleet.agent.desk_mandate import ask_for_mandate
+from fleet.agent.desk_signing import have_signed
 from fleet.agent.pacing import Pacing
 from fleet.agent.recorder import Recorder
 from fleet.agent.remote import RemoteVisitor, RemoteVisitors
@@ -87,8 +88,9 @@ class Run:
         """Check everything, lock the log, start rehearsal and browsers (here or on its workers), write the plan.
 
         `socket` is the address at which other commands can have this run write to the log. `say_in` translates for
-        the desk's screen. Raises FleetError if the run
-        cannot start; nothing has been touched then.
+        the desk's screen.
+
+        Raises FleetError if the run cannot start; nothing has been touched then.
         """
         settings, rehearsal = spec.settings, spec.inventory.rehearsal
         check_filters(settings, catalog)
@@ -232,7 +234,7 @@ class Run:
     async def _visit_all(self, accounts: list[PlannedAccount], visitor: Visitor) -> bool:
         """Visit all unfinished accounts; False if the visitor was gone before each of them had begun."""
         if self.spec.attended:
-            await self._ask_for_mandate(accounts, visitor)
+            await self._at_desk(accounts, visitor)
         waiting = [
             AccountVisit(self._ground, account, account.recipe, visitor, live=account.service in self._live).work()
             for account in accounts
@@ -246,18 +248,19 @@ class Run:
         ends = await asyncio.gather(*waiting, return_exceptions=True)
         return not any(isinstance(end, NotBegun) for end in ends)
 
-    async def _ask_for_mandate(self, accounts: list[PlannedAccount], visitor: Visitor) -> None:
-        """Have the employee at the desk give the mandate that they lack; without it, the gates stay shut."""
+    async def _at_desk(self, accounts: list[PlannedAccount], visitor: Visitor) -> None:
+        """Have the employee give the mandate that they lack, and sign their forms and letters, before any visit."""
         assert isinstance(visitor, Desk | RemoteVisitor)
+        gates, operator = self._ground.gates, self.spec.claimed_operator
         try:
             with contextlib.suppress(VisitorLost):
                 given = await ask_for_mandate(
-                    *(accounts, visitor, self._ground.gates, self.spec.settings),
-                    live=frozenset(self._live),
-                    operator_claimed=self.spec.claimed_operator,
+                    accounts, visitor, gates, self.spec.settings, frozenset(self._live), operator
                 )
                 if given is not None:
                     await self.perform(given)
+                if not self.spec.check:
+                    await have_signed(accounts, visitor, gates, operator, self.perform)
         except FleetError as error:
             self.told.append(Told(Step.TROUBLE, sentence=str(error)))
 

@@ -22,7 +22,7 @@ from fleet.agent.main import scrub_environment, settle
 from fleet.agent.protocol import MAX_MESSAGE
 from fleet.agent.remote import NETWORK, SILENCE
 from fleet.agent.unix_server import listen, parse
-from fleet.agent.worker_protocol import AGREED, AGREEMENT, ORDER, TOLD, dump_ending, dump_result
+from fleet.agent.worker_protocol import AGREED, AGREEMENT, ORDER, SIGNING, TOLD, dump_ending, dump_result
 from fleet.browser.engine import Engine
 from fleet.browser.liveness import BrowserGone
 from fleet.desk.display import adopt_display
@@ -126,6 +126,8 @@ class VisitServer:
             "selectors": self._selectors,
             "order": self._order,
             "agree": self._agree,
+            "sign": self._sign,
+            "thank": self._thank,
         }
         try:
             return await answers[op](**fields)
@@ -181,6 +183,15 @@ class VisitServer:
         assert self._desk is not None
         agreed = await self._desk.agree(AGREEMENT.validate_python(agreement))
         return {"agreed": AGREED.dump_python(agreed, mode="json")}
+
+    async def _sign(self, signing: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._desk is not None
+        return {"is_sent": await self._desk.sign(SIGNING.validate_python(signing))}
+
+    async def _thank(self, signing: Mapping[str, Any], is_sent: bool) -> dict[str, Any]:
+        assert self._desk is not None
+        await self._desk.thank(SIGNING.validate_python(signing), is_sent=is_sent)
+        return {}
 
     async def _order(self, visit: int, order: Mapping[str, Any]) -> dict[str, Any]:
         assert self._engine is not None

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from fleet.agent.json_rpc import Refused
 from fleet.browser.tab import MAX_REFUSED_HOSTS
 from fleet.desk.agreement import Agreed, Agreement
+from fleet.desk.signing import Signing
 from fleet.desk.steps import Told
 from fleet.model import Outcome, Reading, Reason
 from fleet.recipes.labels import shown_label
@@ -37,6 +38,7 @@ ORDER = TypeAdapter(Order)
 AGREEMENT = TypeAdapter(Agreement)
 AGREED = TypeAdapter(Agreed | None)
 TOLD = TypeAdapter(Told)
+SIGNING = TypeAdapter(Signing)
 _RESULT = TypeAdapter(ControlResult)
 _ENDING = TypeAdapter(Ending)
 

@@ -42,6 +42,7 @@ _WHY = {
 }
 _STEPS = {
     Step.AGREE: "The screen asks for the mandate.",
+    Step.SIGN: "{service}: they sign a form or letter in a plain window. The screen asks whether it was confirmed.",
     Step.SIGN_IN: "{service}: signing in, in a plain window. It is closed when they are done.",
     Step.NOT_SIGNED_IN: "{service}: nobody is signed in. The screen asks whether to try again.",
     Step.OTHER_PERSON: "{service}: somebody else is signed in. The screen asks whether to try again.",

@@ -11,6 +11,7 @@ class Step(StrEnum):
     """What happens at the desk now."""
 
     AGREE = "agree"
+    SIGN = "sign"
     SIGN_IN = "sign_in"
     NOT_SIGNED_IN = "not_signed_in"
     OTHER_PERSON = "other_person"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,10 +16,11 @@ from fleet.browser.find_browser import BrowserProgram
 from fleet.browser.network import Network
 from fleet.browser.own_window import BESIDE
 from fleet.desk.agreement import Agreed, Agreement, label_of
-from fleet.desk.plain_window import plain_window
+from fleet.desk.plain_window import PlainWindow, plain_window
 from fleet.desk.private_profile import PrivateProfile, private_profile
 from fleet.desk.screen import SayIn, Screen, open_screen
 from fleet.desk.signed_in import read_session
+from fleet.desk.signing import EMPTY, Signing
 from fleet.desk.steps import Step, Tell, Told
 from fleet.errors import AuditError, FleetError, SignInError
 from fleet.model import Outcome, Reading, Reason
@@ -65,6 +66,27 @@ class Desk:
                 if controls := tuple(form.get("control", ())):
                     return Agreed(controls, {service: typed for service, typed in profiles.items() if typed})
                 is_empty = True
+
+    async def sign(self, signing: Signing) -> bool:
+        """Have the employee sign a form or letter in a plain window; True if they say that the service confirmed it."""
+        async with self._one_at_a_time:
+            screen, is_sent = await self._screen_for(signing.person, signing.locale), False
+            if screen.has_ended:
+                return False
+            self.tell(Told(Step.SIGN, signing.recipe.name))
+            try:
+                with private_profile() as profile:
+                    async with self._window(signing.recipe, signing.request.page or EMPTY, profile):
+                        is_sent = await screen.ask("sign", within=SIGN_IN_WITHIN, signing=signing) is not None
+            except FleetError as error:
+                self.tell(Told(Step.TROUBLE, signing.recipe.name, str(error)))
+            return is_sent
+
+    async def thank(self, signing: Signing, *, is_sent: bool) -> None:
+        """Show what became of a request, until the employee goes on."""
+        async with self._one_at_a_time:
+            screen = await self._screen_for(signing.person, signing.locale)
+            await screen.ask("signed", within=60, signing=signing, is_sent=is_sent)
 
     async def visit(self, order: Order, journal: Journal, ending: Ending) -> None:
         """See Visitor."""
@@ -116,9 +138,13 @@ class Desk:
 
     async def _window_closed(self, recipe: Recipe, page: str, profile: PrivateProfile, screen: Screen) -> None:
         """Open the window, and wait until it is closed or the employee ends the visit."""
-        reach = [*self.network.window_arguments(recipe.page_hosts), f"--window-position={BESIDE.left},0"]
-        async with plain_window(self.program, profile, page, reach, sandbox=self.sandbox) as window:
+        async with self._window(recipe, page, profile) as window:
             await _first(SIGN_IN_WITHIN, window.closed(), screen.ended())
+
+    def _window(self, recipe: Recipe, page: str, profile: PrivateProfile) -> AbstractAsyncContextManager[PlainWindow]:
+        """Return a plain window beside the screen."""
+        reach = [*self.network.window_arguments(recipe.page_hosts), f"--window-position={BESIDE.left},0"]
+        return plain_window(self.program, profile, page, reach, sandbox=self.sandbox)
 
 
 @dataclass

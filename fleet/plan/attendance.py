@@ -12,7 +12,7 @@ from fleet.audit.segments import of_kind, read_records
 from fleet.authority.countries import may_be_attended
 from fleet.errors import InputError
 from fleet.model import Outcome, control_name
-from fleet.plan.gates import is_personal
+from fleet.plan.gates import attestations_of, is_personal, today
 from fleet.plan.plan import Planned, PlannedAccount, RunSpec, check_filters, new_run_id, planned_accounts
 from fleet.plan.selection import NOTHING, Past, past
 from fleet.recipes.catalog import Catalog
@@ -69,16 +69,20 @@ def queue_of(spec: RunSpec, catalog: Catalog, invited: Invited) -> Queue:
     check_filters(spec.settings, catalog)
     places = spec.settings.state_dir.audit
     seen = past(of_kind(read_records(places.log), rehearsal=spec.inventory.rehearsal))
-    subjects = known_subjects(places.subjects)
+    subjects, answers = known_subjects(places.subjects), attestations_of(spec.settings)
     found, refused = list[Attendance](), dict[str, str]()
     for name, accounts in planned_accounts(spec, catalog).items():
         subject = subjects.get(name)
         chosen: dict[Why, set[Planned]] = {}
         for account in accounts:
             for control in account.controls:
-                if account.recipe is not None and control in account.recipe.requests:
-                    continue  # a form or letter; no page is visited for it
+                request = account.recipe.requests.get(control or "") if account.recipe else None
+                if request is not None and request.signed_by == "organization":
+                    continue
                 known = seen.get((subject.pseudonym, account.service, control), NOTHING) if subject else NOTHING
+                if request is not None:  # a form or letter that was sent is done: there is nothing to read
+                    is_sent = answers.fresh(name, str(account.service), str(control), today()) is not None
+                    known = replace(known, is_done=is_sent)
                 why = _why(account, control, known, invited, spec.settings.desk.countries)
                 if isinstance(why, Why):
                     chosen.setdefault(why, set()).add((name, account.service, control))

@@ -87,7 +87,10 @@ class Gates:
             return Refusal(Outcome.NO_MANDATE, found)
         request = account.recipe.requests.get(control)
         if request is not None:
-            return self.or_attested(self._of_request(request, service, control), account, control)
+            ended = self._of_request(request, service, control)
+            if ended.reason is Reason.EMPLOYEE_SIGNS and self._is_abroad(account.employee, account.recipe):
+                ended = Refusal(Outcome.NOT_PERMITTED, Reason.COUNTRY)
+            return self.or_attested(ended, account, control)
         refused = self._refusal(account, account.recipe, found, live=live)
         return refused and self.or_attested(refused, account, control)
 
@@ -141,13 +144,18 @@ class Gates:
     def forbidden(self, employee: Employee, recipe: Recipe, *, live: bool) -> Reason | None:
         """Return why the organization does not permit visits to this account, whatever the employee says, or None."""
         personal = is_personal(employee.accounts[recipe.service], recipe)
-        if self.attended and personal and not may_be_attended(employee.country, self.countries):
+        if self._is_abroad(employee, recipe):
             return Reason.COUNTRY
         if live and recipe.terms.automation == "forbidden" and recipe.service not in self.terms_accepted:
             return Reason.TERMS_FORBID
         if live and personal and not self.attended and recipe.service not in self.personal_sessions:
             return Reason.PERSONAL_SESSION
         return None
+
+    def _is_abroad(self, employee: Employee, recipe: Recipe) -> bool:
+        """Return True at the desk if a personal account is in a country that the organization has not named."""
+        personal = is_personal(employee.accounts[recipe.service], recipe)
+        return self.attended and personal and not may_be_attended(employee.country, self.countries)
 
     def _refusal(
         self, account: PlannedAccount, recipe: Recipe, found: MandateInForce | Reason | None, *, live: bool

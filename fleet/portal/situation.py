@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from fleet.authority.inbox import Act, AppointmentAct, AttestAct, CloseAct, MandateAct, RevokeAct, SpotCheckAct
@@ -21,11 +20,10 @@ from fleet.portal.published import (
     Site,
     Status,
 )
-from fleet.recipes.labels import covers
+from fleet.recipes.labels import covers, in_language
 from fleet.recipes.recipe import fill_profile
 from fleet.recipes.values import PROFILE
 
-T = TypeVar("T")
 ENDS_SOON = timedelta(days=30)
 
 DONE, REQUESTED, TOLD = "Done", "Requested", "You told us"
@@ -125,8 +123,8 @@ def items_of(person: Person, site: Site, pending: Sequence[Act], language: str) 
             needs_profile = PROFILE in page
             address = (fill_profile(page, profile) if profile else page) or None
             parts = urlsplit(page)
-            spoken, label = _in_language(control.labels, language) or ("en", control.title)
-            purpose = _in_language(control.purpose, language)
+            spoken, label = in_language(control.labels, language) or ("en", control.title)
+            purpose = in_language(control.purpose, language)
             told = _told(status, pending)
             yield Item(
                 name=control_name(service_id, control_id),
@@ -148,8 +146,8 @@ def items_of(person: Person, site: Site, pending: Sequence[Act], language: str) 
                 else None,
                 told=told,
                 is_pressed=status.is_pressed,
-                choices=_in_language(request.choices, language) if request else None,
-                text=_in_language(request.text, language) if request else None,
+                choices=in_language(request.choices, language) if request else None,
+                text=in_language(request.text, language) if request else None,
             )
 
 
@@ -244,11 +242,3 @@ def _word(status: Status, told: Told | None, request: PublishedRequest | None) -
     if told:
         return LEFT if told.is_closed else TOLD
     return OPEN
-
-
-def _in_language(texts: Mapping[str, T], language: str) -> tuple[str, T] | None:
-    """Return a text's language and the text, or texts: in the wanted one, else in English, else in any."""
-    for spoken, text in texts.items():
-        if covers(spoken, language):
-            return spoken, text
-    return ("en", texts["en"]) if "en" in texts else next(iter(texts.items()), None)

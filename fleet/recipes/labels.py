@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 MAX_LABEL = 200
 _UNSEEN = r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
@@ -53,3 +56,11 @@ def covers(known: str, spoken: str) -> bool:
     """Return True if names in language `known` apply to a page in `spoken`: fr on fr-CH, pt-BR on pt, not on pt-PT."""
     one, other = plain_language(known), plain_language(spoken)
     return f"{other}-".startswith(f"{one}-") or f"{one}-".startswith(f"{other}-")
+
+
+def in_language(texts: Mapping[str, T], language: str) -> tuple[str, T] | None:
+    """Return a text's language and the text, or texts: in the wanted one, else in English, else in any."""
+    for spoken, text in texts.items():
+        if covers(spoken, language):
+            return spoken, text
+    return ("en", texts["en"]) if "en" in texts else next(iter(texts.items()), None)

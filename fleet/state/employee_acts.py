@@ -28,7 +28,7 @@ class Statement(StrictAct):
     control: Control
     said: Answer | None
     at: Annotated[AwareDatetime, Field(strict=False)]
-    assurance: Literal["oidc_session"]
+    assurance: Literal["oidc_session", "desk"]
 
 
 class Attest(OperatorAct):

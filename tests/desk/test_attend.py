@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +14,46 @@ import psutil
 import pytest
 
 from fleet.audit import records as schema
+from fleet.authority.attestations import Attestations
 from fleet.authority.given import GivenMandates
 from fleet.desk.private_profile import MEMORY
-from fleet.orphans import SIGN_IN
-from fleet.paths import StateDir, runtime_dir
-from fleet.portal.mandate_text import mandate_text
-from fleet.rehearsal.world import read_world
-from fleet.settings.resolve import Given, resolve_settings
-from fleet.state.appointments import Appointment, Appointments
-from fleet.state.create import make_state
-from tests.commands import FLEET, fleet
+from fleet.paths import REHEARSAL_RECIPES, StateDir, runtime_dir
+from tests.commands import fleet
+from tests.desk.attended import (
+    AGAIN,
+    AGREE,
+    ALLOW,
+    CHALLENGED,
+    OTHER,
+    PAGE,
+    READING,
+    SIGN,
+    SIGNING_IN,
+    THANKS,
+    agent_of,
+    agree,
+    agree_and_sign_in,
+    appointments,
+    attending,
+    ended,
+    itself,
+    lay_out,
+    marker,
+    own_browser,
+    personal,
+    places_of,
+    plain_browser,
+    profiles,
+    running,
+    sign_in,
+    sign_in_half,
+)
+from tests.desk.over_ssh import on_another_machine
 from tests.desk.screen import Screen, screen
-from tests.playbook.helpers import Process, processes, records, state, stored, wait_until
-from tests.sizes import FULL, cases
+from tests.playbook.helpers import records, state, stored, wait_until
+from tests.sizes import cases
 
 pytestmark = pytest.mark.xdist_group("desk")
-
-AGREE, SIGNING_IN, READING, ALLOW = "Dürfen wir", "Melden Sie sich", "Ihre Einstellungen", "Diese Änderung"
-AGAIN, OTHER, CHALLENGED, THANKS = "Sie sind noch nicht", "Jemand anderes", "LinkedIn verlangt", "Vielen Dank"
-"""What the screen's window is called, in the employee's language."""
-PAGE = "Daten zur Verbesserung"
-
-
-def personal(name: str, case: str = "switched_on") -> dict[str, Any]:
-    """Somebody with a personal account and no mandate."""
-    return {
-        "fleet_locale": "de",
-        "fleet_country": "DE",
-        "fleet_accounts": {"linkedin": {"profile": name.replace(".", "-"), "name": name.title()}},
-        "fleet_rehearsal_case": {"linkedin": case},
-    }
 
 
 @pytest.fixture
@@ -61,135 +68,69 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
         yield display
 
 
-def lay_out(hosts: dict[str, Any]) -> None:
-    """Write the inventory, an approved text, and an open appointment of each of these."""
-    Path("staff.json").write_text(json.dumps({"all": {"vars": {"fleet_rehearsal": True}, "hosts": hosts}}))
-    Path("texts").mkdir(exist_ok=True)
-    text = mandate_text("de", "Example AG", "privacy@example.com")
-    Path("texts/mandate.de.txt").write_text(text)
-    approved = {"de": {"version": "1", "sha256": hashlib.sha256(text.encode()).hexdigest()}}
-    settings = {"mandate_texts": "texts", "desk": {"countries": ["DE"], "texts": approved}}
-    Path("fleet.yml").write_text(json.dumps({"inventory": "staff.json", **settings}))
-    found = resolve_settings(Given(inventory=("staff.json",))).of_kind(rehearsal=True)
-    make_state(found.state_dir, found.identity, found.log_key, rehearsal=True)
-    for name in hosts:
-        appointments().put(Appointment(employee=name, asked_at=datetime.now(UTC)))
+Way = Callable[[Screen, Path], None]
+FORM = """
+requests:
+  objection:
+    title: Object to research
+    kind: form
+    page: https://people.intranet.example/settings/privacy
+    choices: {de: [Ich widerspreche, Forschung]}
+    text: {de: Ich widerspreche der Nutzung.}
+    sources: [x]
+    verified_live: null
+"""
+LETTER = FORM.replace("kind: form", "kind: letter").replace(
+    "page: https://people.intranet.example/settings/privacy", "send_to: privacy@intranet.example"
+)
+LETTER = LETTER.replace("    choices: {de: [Ich widerspreche, Forschung]}\n", "")
 
 
-def appointments() -> Appointments:
-    return Appointments(StateDir(state()).appointments)
+def lay_out_request(request: str, more: dict[str, Any] | None = None) -> None:
+    """Anna Keller at a service with a form or letter, and at LinkedIn if `more` has her account there."""
+    anna = personal("anna.keller")
+    anna["fleet_accounts"] = {"intranet": {"profile": "anna.keller", "name": "Anna Keller"}, **(more or {})}
+    anna["fleet_rehearsal_case"] = dict.fromkeys(anna["fleet_accounts"], "switched_on")
+    lay_out({"anna.keller": anna, "brian.walsh": personal("brian.walsh")})
+    Path("recipes").mkdir()
+    recipe = (REHEARSAL_RECIPES / "intranet.yml").read_text().replace("accounts: organization", "accounts: personal")
+    Path("recipes/intranet.yml").write_text(recipe + request)
+    settings = json.loads(Path("fleet.yml").read_text())
+    settings |= {"recipes": ["recipes"], "controls": ["objection", "ai_training"]}
+    Path("fleet.yml").write_text(json.dumps(settings))
 
 
-@contextmanager
-def attending(*options: str) -> Iterator[subprocess.Popen[str]]:
-    """`fleet attend` for Anna Keller, killed at the end if it still runs."""
-    command = [str(FLEET), "attend", "--yes", "-l", "anna.keller", "--output", "json", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, list[tuple[str, str | None]], str]:
-    """The exit code, how each control ended, and what was said to the operator."""
-    told, said = process.communicate(timeout=120)
-    report = json.loads(told)
-    results = [(one["outcome"], one["reason"]) for run in report["runs"] for one in run["results"]]
-    return process.returncode, results, " ".join(said.split())
-
-
-def agree(desk: Screen) -> None:
-    """Tick the one setting, and agree; keys that were lost are pressed again."""
-    desk.wait_for(AGREE)
-
-    def is_agreed() -> bool:
-        desk.click(60, 125)
-        desk.press("Tab", "space", "Tab", "Tab", "Return")
-        try:
-            wait_until(lambda: not desk.shows(AGREE), 10)
-        except AssertionError:
-            return False
-        return True
-
-    wait_until(is_agreed, 60)
-
-
-def agree_and_sign_in(desk: Screen, profile: str = "anna-keller") -> None:
-    """Tick the one setting, agree, and sign in."""
-    agree(desk)
-    sign_in(desk, profile)
-
-
-def sign_in(desk: Screen, profile: str = "anna-keller") -> None:
-    """Sign in in the plain window, and close it."""
-    desk.wait_for(SIGNING_IN)
-    desk.wait_for("Sign in|Sign In")
-    desk.click(1000, 880)
-    desk.sign_in(profile, PAGE)
-    desk.close_window()
-
-
-def marker() -> bytes:
-    """The cookie's value that the rehearsed service gives to Anna Keller."""
-    return str(read_world(state() / "rehearsal-world.json")["anna.keller", "linkedin"]["token"]).encode()
-
-
-def places_of(sign: bytes, *folders: Path) -> list[Path]:
-    """Files below these folders that hold the sign, but for the rehearsal's own truth."""
-    found = []
-    for folder in folders:
-        # os.walk passes over folders that vanish meanwhile.
-        for path in (Path(root) / name for root, _, names in os.walk(folder) for name in names):
-            with suppress(OSError):
-                if path.is_file() and "rehearsal-world" not in path.name and sign in path.read_bytes():
-                    found.append(path)
-    return found
-
-
-def running() -> list[Process]:
-    """Processes of this test, but for the display."""
-    return [process for process in processes() if not process.command.startswith("Xvfb")]
-
-
-def profiles() -> list[Path]:
-    """The folders of sign-ins on this machine."""
-    return [path for path in MEMORY.iterdir() if SIGN_IN in path.name]
-
-
-class TestVisit:
-    def test_who_agrees_signs_in_and_allows_is_opted_out_and_nothing_is_kept(
-        self, desk: Screen, tmp_path: Path
-    ) -> None:
-        """With a mandate of the desk, records that say so, and a receipt; no session, no cookie, no profile is left."""
-        with attending("--receipts", str(tmp_path)) as process:
-            agree_and_sign_in(desk)
-            desk.wait_for(ALLOW)
-            assert stored()["anna.keller", "linkedin", "ai_training"] == ("in", 0)
-            desk.click(900, 300)  # into the service's window, which hears nothing
-            desk.press("Tab", "space")
-            desk.choose(ALLOW, 1)
-            desk.choose(THANKS, 1)
-            code, results, said = ended(process)
-        assert (code, results) == (0, [("opted_out", None)]), said
-        assert "LinkedIn: the screen asks: Allow?" in said
-        assert stored()["anna.keller", "linkedin", "ai_training"] == ("out", 1)
-        by_event = {record["event"]: record for record in records()}
-        assert by_event[schema.RUN_STARTED]["attended"] is True
-        intent, end = by_event[schema.CONTROL_INTENDED], by_event[schema.CONTROL_FINISHED]
-        assert (intent["attended"], intent["assurance"], end["attended"]) == (True, "desk", True)
-        [given] = GivenMandates(StateDir(state()).mandates).of("anna.keller").mandates
-        assert by_event[schema.MANDATE_GIVEN]["text_sha256"] == given.instruction.text.sha256
-        receipt = (tmp_path / "anna.keller.receipt.txt").read_text()
-        assert "Ihr eigener Auftrag, persönlich vor Ort erteilt" in receipt  # codespell:ignore
-        assert appointments().of("anna.keller") is None and appointments().of("brian.walsh") is not None
-        assert profiles() == [] and list((state() / "sessions").iterdir()) == []
-        wait_until(lambda: running() == [])
-        assert places_of(marker(), MEMORY, tmp_path, runtime_dir()) == []
-        assert fleet("audit", "verify", "--rehearsal").returncode == 0
-        left = json.loads(fleet("attend", "--list", "--output", "json").stdout)
-        assert [one["employee"] for one in left["attended"]] == ["brian.walsh"]
+def allowed(desk: Screen, tmp_path: Path) -> None:
+    """They sign a form, sign in and allow the change: opted out, with a mandate of the desk, records and a receipt."""
+    lay_out_request(FORM, {"linkedin": personal("anna.keller")["fleet_accounts"]["linkedin"]})
+    with attending("--receipts", str(tmp_path)) as process:
+        agree(desk)
+        desk.choose(SIGN, 2)
+        desk.choose(THANKS, 1)
+        sign_in(desk)
+        desk.wait_for(ALLOW)
+        assert stored()["anna.keller", "linkedin", "ai_training"] == ("in", 0)
+        desk.click(900, 300)  # into the service's window, which hears nothing
+        desk.press("Tab", "space")
+        desk.choose(ALLOW, 1)
+        desk.choose(THANKS, 1)
+        code, results, said = ended(process)
+    assert code == 3 and sorted(results) == [("attested", "sent"), ("opted_out", None)], said
+    assert "LinkedIn: the screen asks: Allow?" in said
+    assert stored()["anna.keller", "linkedin", "ai_training"] == ("out", 1)
+    by_event = {record["event"]: record for record in records()}
+    assert by_event[schema.RUN_STARTED]["attended"] is True
+    intent, word = by_event[schema.CONTROL_INTENDED], by_event[schema.CONTROL_ATTESTED]
+    [end] = [one for one in records() if one["event"] == schema.CONTROL_FINISHED and one["outcome"] == "opted_out"]
+    assert (intent["attended"], intent["assurance"], end["attended"]) == (True, "desk", True)
+    assert (word["control"], word["said"], word["assurance"]) == ("objection", "sent", "desk")
+    [given] = GivenMandates(StateDir(state()).mandates).of("anna.keller").mandates
+    assert by_event[schema.MANDATE_GIVEN]["text_sha256"] == given.instruction.text.sha256
+    receipt = (tmp_path / "anna.keller.receipt.txt").read_text()
+    assert "Ihr eigener Auftrag, persönlich vor Ort erteilt" in receipt  # codespell:ignore
+    assert appointments().of("anna.keller") is None and appointments().of("brian.walsh") is not None
+    left = json.loads(fleet("attend", "--list", "--output", "json").stdout)
+    assert [one["employee"] for one in left["attended"]] == ["brian.walsh"]
 
 
 def decline(desk: Screen) -> None:
@@ -245,121 +186,162 @@ def other_to_the_end(desk: Screen) -> None:
     desk.choose(THANKS, 1)
 
 
-Acts = Callable[[Screen], None]
-WAYS: dict[str, tuple[Acts, tuple[str, str | None]]] = {
-    "decline": (decline, ("no_mandate", "not_allowed")),
-    "not_agree": (not_agree, ("no_mandate", "no_mandate_given")),
-    "close_early": (close_early, ("sign_in_needed", "no_session")),
-    "close_the_visit": (close_the_visit, ("no_mandate", "not_allowed")),
-    "end_while_signing_in": (end_while_signing_in, ("no_mandate", "not_allowed")),
-    "other_to_the_end": (other_to_the_end, ("wrong_account", None)),
-}
+def lets_happen(
+    acts: Callable[[Screen], None], end: tuple[str, str | None], case: str = "switched_on", code: int = 3, *options: str
+) -> Way:
+    """The visit of somebody with this case of the rehearsal, how it ends, and that nothing was changed."""
+
+    def way(desk: Screen, _folder: Path) -> None:
+        lay_out({"anna.keller": personal("anna.keller", case)})
+        with attending(*options) as process:
+            acts(desk)
+            found, results, said = ended(process)
+        assert (found, results) == (code, [end]), said
+        assert ("asks for the person" in said) is (acts is answer_challenge)
+        assert stored()["anna.keller", "linkedin", "ai_training"] == ("in", 0)
+
+    return way
 
 
-@pytest.mark.parametrize("way", cases(WAYS, ["other_to_the_end"]))
-def test_what_the_employee_decides_is_what_happens(desk: Screen, way: str) -> None:
-    """Nothing is touched, stored or left without their yes, and another person's account is not read."""
-    acts, expected = WAYS[way]
-    if acts is other_to_the_end:
-        lay_out({"anna.keller": personal("anna.keller", "other_person")})
-    with attending() as process:
-        acts(desk)
-        code, results, said = ended(process)
-    assert (code, results) == (3, [expected]), said
-    assert stored()["anna.keller", "linkedin", "ai_training"] == ("in", 0)
-    assert profiles() == [] and list((state() / "sessions").iterdir()) == []
-
-
-@pytest.mark.parametrize("case", [pytest.param("challenge_code", marks=FULL), "switched_on"])
-def test_a_challenge_is_left_to_the_person(desk: Screen, case: str) -> None:
-    """They answer it in the service's window, press Continue, and the visit goes on; without one nothing is asked."""
-    lay_out({"anna.keller": personal("anna.keller", case)})
-    with attending("--check") as process:
-        agree(desk)
-        desk.wait_for("Sign In|Sign in")
-        desk.click(1000, 880)
-        desk.sign_in("anna-keller", "Security Verification" if case == "challenge_code" else PAGE)
-        desk.close_window()
-        if case == "challenge_code":
-            desk.wait_for(CHALLENGED)
-            desk.click(800, 300)
-            desk.press("Tab")
-            desk._do("type", "--delay", "20", "123456")
-            desk.press("Return")
-            desk.wait_for(PAGE)
-            desk.choose(CHALLENGED, 1)
-        desk.choose(THANKS, 1)
-        code, results, said = ended(process)
-    assert (code, results) == (4, [("would_opt_out", None)]), said
-    assert ("asks for the person" in said) is (case == "challenge_code")
-
-
-def agent_of(process: subprocess.Popen[str]) -> psutil.Process:
-    """The agent of a run."""
-    return next(one for one in psutil.Process(process.pid).children(recursive=True) if "agent" in one.cmdline())
-
-
-def own_browser(process: subprocess.Popen[str]) -> psutil.Process:
-    """The browser that shows the visit."""
-    return next(
-        one
-        for one in psutil.Process(process.pid).children(recursive=True)
-        if "--remote-debugging-pipe" in one.cmdline() and not any("--type=" in word for word in one.cmdline())
-    )
-
-
-def plain_browser(process: subprocess.Popen[str]) -> psutil.Process:
-    """The plain window in which the person signs in."""
-    return next(
-        one
-        for one in psutil.Process(process.pid).children(recursive=True)
-        if any(SIGN_IN in word for word in one.cmdline()) and not any("--type=" in word for word in one.cmdline())
-    )
-
-
-def itself(process: subprocess.Popen[str]) -> psutil.Process:
-    """`fleet attend`."""
-    return psutil.Process(process.pid)
-
-
-KILLED = {
-    "fleet while signing in": (itself, SIGNING_IN),
-    "agent while signing in": (agent_of, SIGNING_IN),
-    "window while signing in": (plain_browser, SIGNING_IN),
-    "fleet while asking": (itself, ALLOW),
-    "agent while asking": (agent_of, ALLOW),
-    "browser while asking": (own_browser, ALLOW),
-}
-
-
-@pytest.mark.parametrize("killed", cases(KILLED, ["agent while signing in"]))
-def test_whatever_is_killed_the_next_command_leaves_nothing(desk: Screen, tmp_path: Path, killed: str) -> None:
-    """No process, no profile, no cookie, and an audit log that verifies; nothing was changed at the service."""
-    victim, moment = KILLED[killed]
-    with attending() as process:
-        agree_and_sign_in(desk) if moment == ALLOW else sign_in_half(desk)
-        desk.wait_for(moment)
-        victim(process).send_signal(signal.SIGKILL)
-        if victim in (itself, agent_of):
-            process.wait(90)
-        else:
-            process.terminate()
-            process.wait(90)
-    assert fleet("attend", "--list").returncode == 0
-    fleet("attend", "--yes", "-l", "anna.keller", env={**os.environ, "DISPLAY": ""})
-    wait_until(lambda: running() == [] and profiles() == [])
-    assert places_of(marker(), MEMORY, tmp_path, runtime_dir()) == []
-    assert list((state() / "sessions").iterdir()) == []
-    assert stored()["anna.keller", "linkedin", "ai_training"] == ("in", 0)
-    assert fleet("audit", "verify", "--rehearsal").returncode == 0
-
-
-def sign_in_half(desk: Screen) -> None:
-    """Sign in, and leave the window open."""
+def answer_challenge(desk: Screen) -> None:
+    """Answer the service's challenge in its window, and press Continue; the visit goes on."""
     agree(desk)
     desk.wait_for("Sign In|Sign in")
     desk.click(1000, 880)
-    desk.sign_in("anna-keller", PAGE)
+    desk.sign_in("anna-keller", "Security Verification")
+    desk.close_window()
+    desk.wait_for(CHALLENGED)
+    desk.click(800, 300)
+    desk.press("Tab")
+    desk._do("type", "--delay", "20", "123456")
+    desk.press("Return")
+    desk.wait_for(PAGE)
+    desk.choose(CHALLENGED, 1)
+    desk.choose(THANKS, 1)
+
+
+def only_read(desk: Screen) -> None:
+    """Sign in; with --check nothing is asked."""
+    agree_and_sign_in(desk)
+    desk.choose(THANKS, 1)
+
+
+def signing(request: str, acts: Callable[[Screen], None], end: tuple[str, str]) -> Way:
+    """A visit for a form or letter alone: nothing of ours opens its page, and only the employee's word counts."""
+
+    def way(desk: Screen, _folder: Path) -> None:
+        lay_out_request(request)
+        with attending() as process:
+            desk.wait_for(SIGN)
+            if request == FORM:
+                desk.wait_for("Sign in")
+            window = " ".join(plain_browser(process).cmdline())
+            assert "remote-debugging" not in window and "enable-automation" not in window
+            page = "https://people.intranet.example/settings/privacy" if request == FORM else "about:blank"
+            assert page in window
+            acts(desk)
+            desk.choose(THANKS, 1)
+            code, results, said = ended(process)
+        assert (code, results) == (3, [end]), said
+        assert "they sign a form or letter" in said
+        stated = [one["said"] for one in records() if one["event"] == schema.CONTROL_ATTESTED]
+        assert stated == (["sent"] if end[0] == "attested" else [])
+        assert len(Attestations(StateDir(state()).attestations).of("anna.keller")) == len(stated)
+        assert not any(one["event"] == schema.CONTROL_INTENDED for one in records())
+
+    return way
+
+
+def confirm(desk: Screen) -> None:
+    """Say that the service confirmed it."""
+    desk.choose(SIGN, 2)
+
+
+def leave(desk: Screen) -> None:
+    """Say that it was not sent."""
+    desk.choose(SIGN, 3)
+
+
+def close_and_confirm(desk: Screen) -> None:
+    """Close the window first, then say that the service confirmed it."""
+    desk.click(1000, 880)
+    desk.close_window()
+    wait_until(lambda: not desk.shows("Sign in"))
+    desk.choose(SIGN, 2)
+
+
+def kills(victim: Callable[[subprocess.Popen[str]], psutil.Process], moment: str) -> Way:
+    """SIGKILL while somebody signs in, or is asked; the next command, without a display, wipes what was left."""
+
+    def way(desk: Screen, _folder: Path) -> None:
+        with attending() as process:
+            agree_and_sign_in(desk) if moment == ALLOW else sign_in_half(desk)
+            desk.wait_for(moment)
+            victim(process).send_signal(signal.SIGKILL)
+            if victim not in (itself, agent_of):
+                process.terminate()
+            process.wait(90)
+        assert fleet("attend", "--list").returncode == 0
+        fleet("attend", "--yes", "-l", "anna.keller", env={**os.environ, "DISPLAY": ""})
+        assert stored()["anna.keller", "linkedin", "ai_training"] == ("in", 0)
+
+    return way
+
+
+def killed_after_the_press(desk: Screen, folder: Path) -> None:
+    """Before the read-back: the outcome is `unknown`, and the next visit reads first and presses nothing."""
+    with attending() as process:
+        agree_and_sign_in(desk)
+        desk.choose(ALLOW, 1)
+        wait_until(lambda: stored()["anna.keller", "linkedin", "ai_training"] == ("out", 1))
+        agent_of(process).send_signal(signal.SIGKILL)
+        code, results, said = ended(process)
+    finished = [one["outcome"] for one in records() if one["event"] == schema.CONTROL_FINISHED]
+    assert finished == ["unknown"], (code, results, said)
+    with attending() as process:
+        desk.wait_for(SIGNING_IN)
+        assert places_of(marker(), MEMORY, folder, runtime_dir()) == []
+        sign_in(desk)
+        desk.choose(THANKS, 1)
+        code, results, said = ended(process)
+    assert (code, results) == (0, [("already_opted_out", None)]), said
+    assert stored()["anna.keller", "linkedin", "ai_training"] == ("out", 1)
+
+
+NOT_ALLOWED = ("no_mandate", "not_allowed")
+WAYS: dict[str, Way] = {
+    "allowed": allowed,
+    "on another machine": on_another_machine,
+    "declined": lets_happen(decline, NOT_ALLOWED),
+    "not agreed": lets_happen(not_agree, ("no_mandate", "no_mandate_given")),
+    "closed early": lets_happen(close_early, ("sign_in_needed", "no_session")),
+    "visit closed": lets_happen(close_the_visit, NOT_ALLOWED),
+    "ended while signing in": lets_happen(end_while_signing_in, NOT_ALLOWED),
+    "somebody else": lets_happen(other_to_the_end, ("wrong_account", None), "other_person"),
+    "challenge": lets_happen(answer_challenge, ("would_opt_out", None), "challenge_code", 4, "--check"),
+    "check mode": lets_happen(only_read, ("would_opt_out", None), "switched_on", 4, "--check"),
+    "form": signing(FORM, confirm, ("attested", "sent")),
+    "form not sent": signing(FORM, leave, ("employee_needed", "employee_signs")),
+    "form closed first": signing(FORM, close_and_confirm, ("attested", "sent")),
+    "letter": signing(LETTER, confirm, ("attested", "sent")),
+    "fleet killed while signing in": kills(itself, SIGNING_IN),
+    "agent killed while signing in": kills(agent_of, SIGNING_IN),
+    "window killed while signing in": kills(plain_browser, SIGNING_IN),
+    "fleet killed while asking": kills(itself, ALLOW),
+    "agent killed while asking": kills(agent_of, ALLOW),
+    "browser killed while asking": kills(own_browser, ALLOW),
+    "agent killed after the press": killed_after_the_press,
+}
+
+
+@pytest.mark.parametrize("way", cases(WAYS, ["allowed"]))
+def test_a_visit_ends_as_the_employee_decides_and_leaves_nothing(desk: Screen, tmp_path: Path, way: str) -> None:
+    """No process, no profile, no session, no cookie, and an audit log that verifies, whatever happens meanwhile."""
+    WAYS[way](desk, tmp_path)
+    wait_until(lambda: running() == [] and profiles() == [])
+    assert list((state() / "sessions").iterdir()) == []
+    assert places_of(marker(), MEMORY, tmp_path, runtime_dir()) == []
+    assert fleet("audit", "verify", "--rehearsal").returncode == 0
 
 
 class TestRefused:
@@ -381,3 +363,10 @@ class TestRefused:
         lay_out({"anna.keller": personal("anna.keller")})
         refused = fleet("attend")
         assert refused.returncode == 2 and "add --yes" in " ".join(refused.stderr.split())
+
+    def test_an_employee_sits_at_one_desk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two machines are refused before anything begins."""
+        monkeypatch.chdir(tmp_path)
+        lay_out({"anna.keller": personal("anna.keller")})
+        refused = fleet("attend", "--yes", "--worker", "one", "--worker", "two")
+        assert refused.returncode == 2 and "an employee sits at one desk" in " ".join(refused.stderr.split())

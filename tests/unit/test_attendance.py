@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 
 from fleet.agent.desk_mandate import ask_for_mandate
+from fleet.agent.desk_signing import have_signed
 from fleet.agent.worker_protocol import Ordered, dump_result
 from fleet.audit.pseudonyms import Subjects
-from fleet.authority.attestations import Attestations
+from fleet.authority.attestations import Attestation, Attestations
 from fleet.authority.blocklist import Blocklist
 from fleet.authority.given import Given, GivenMandate, GivenMandates
 from fleet.authority.in_force import MandateInForce, Mandates
 from fleet.authority.instruction import Assurance
 from fleet.authority.mandates import Revocations
 from fleet.desk.agreement import Agreed, Agreement
+from fleet.desk.signing import Signing
 from fleet.errors import InputError
 from fleet.inventory.employee import Account, Employee
 from fleet.inventory.read import Inventory
@@ -28,12 +30,14 @@ from fleet.model import Outcome, Reading, Reason
 from fleet.plan.attendance import Invited, Why, queue_of, require_attended
 from fleet.plan.gates import Gates, Refusal
 from fleet.plan.plan import PlannedAccount, RunSpec
-from fleet.recipes.catalog import load_catalog
+from fleet.recipes.catalog import Catalog, load_catalog
 from fleet.settings.resolve import Settings
 from fleet.settings.values import ApprovedText, Desk, MandatePolicy
+from fleet.state.employee_acts import Attest
 from fleet.state.spot_checks import Invitation
 from fleet.visit.visit import ControlResult, Ending
 from tests.logs import STARTED, finish, open_log
+from tests.unit.test_requests import RECIPE
 from tests.visits import ORDER
 
 CATALOG = load_catalog(rehearsal=True)
@@ -113,6 +117,57 @@ class TestQueue:
         later = coming("anna", datetime.now(UTC) + timedelta(1))
         assert attended(spec, Invited({}, {"anna": later})) == [("anna", Why.SPOT_CHECK)]
         assert attended(spec, Invited({}, {"anna": coming("anna")})) == []  # read since they said that they come
+
+
+class TestRequests:
+    """Forms and letters, which an employee signs at the desk."""
+
+    def test_who_has_not_sent_it_is_attended(self, tmp_path: Path) -> None:
+        """Whoever asked for an appointment, where the country is named; nobody for what the organization signs."""
+        spec, catalog = spec_of(tmp_path, at("forum", "anna", "DE"), at("forum", "bob", "US-CA")), catalog_of(tmp_path)
+        spec = replace(spec, settings=replace(spec.settings, controls=("objection", "notice")))
+        asked = Invited({"anna": MARCH, "bob": MARCH}, {})
+        queue = queue_of(spec, catalog, asked)
+        assert [(one.employee, sorted(one.only)) for one in queue.attended] == [
+            ("anna", [("anna", "forum", "objection")])
+        ]
+        assert "does not cover fleet_country US-CA" in queue.refused["bob"]
+        said = Attestation(service="forum", control="objection", said="sent", attested_on=date.today())
+        Attestations(spec.settings.state_dir.attestations).put("anna", said)
+        assert queue_of(spec, catalog, asked).attended == ()
+
+    @pytest.mark.parametrize(("country", "is_sent"), [("DE", True), ("DE", False), ("US-CA", True)])
+    async def test_their_word_is_taken_in_before_they_go_on(self, tmp_path: Path, country: str, is_sent: bool) -> None:
+        """Only their word, only for what they sign, and nobody is asked in a country that is not named."""
+        recipe, happened = catalog_of(tmp_path).recipes["forum"], list[str]()
+
+        class Desk:
+            async def sign(self, signing: Signing) -> bool:
+                happened.append(f"sign {signing.name}")
+                return is_sent
+
+            async def thank(self, signing: Signing, *, is_sent: bool) -> None:
+                happened.append(f"thank {is_sent}")
+
+        async def take_in(act: Attest) -> None:
+            [one] = act.statements
+            happened.append(f"record {one.employee} {one.control} {one.said} {one.assurance}")
+
+        account = PlannedAccount(at("forum", "anna", country), "forum", recipe, ("posts", "objection", "notice"))
+        await have_signed([account], Desk(), gates_in(tmp_path), None, take_in)
+        if country == "US-CA":
+            assert happened == []
+        elif is_sent:
+            assert happened == ["sign objection", "record anna objection sent desk", "thank True"]
+        else:
+            assert happened == ["sign objection", "thank False"]
+
+
+def catalog_of(folder: Path) -> Catalog:
+    """The recipes, with one that has a form and a letter."""
+    (folder / "recipes").mkdir()
+    (folder / "recipes" / "forum.yml").write_text(RECIPE)
+    return load_catalog([folder / "recipes"], rehearsal=True)
 
 
 def ended(spec: RunSpec, name: str, outcome: str) -> str:
