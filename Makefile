@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/ready
 	@$(BIN)/fleet demo
 
-# Every check, in under eight minutes on two cores; the slowest twenty are named at the end.
+# Every check at its smallest size: ten minutes on two quiet cores. The slowest twenty are named at the end.
 test: .venv/ready-for-development lint
 	@$(PYTEST) -m "not full" --durations 20
 

@@ -108,7 +108,8 @@ class Reader:
             lack = missing(snapshot, control, address, self.locale, to_press=to_press)
             pause = POLL
             if stop is not None:
-                if agrees and age >= calm_before(stop.outcome):
+                # A page that is still being read may yet show which challenge it is.
+                if agrees and age >= calm_before(stop.outcome) and (snapshot.loaded or age > control.shows_within):
                     raise stop
             elif status >= 400 and agrees:
                 raise _refused_with(status)

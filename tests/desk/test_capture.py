@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -94,11 +95,6 @@ def browsers(process: subprocess.Popen[str]) -> dict[int, str]:
     return found
 
 
-def profiles() -> list[Path]:
-    """The folders of sign-ins on this machine."""
-    return [path for path in MEMORY.iterdir() if SIGN_IN in path.name]
-
-
 def token(employee: str, service: str) -> str:
     """The marker: the cookie's value that the rehearsed service gives to this account."""
     return str(read_world(state() / "rehearsal-world.json")[employee, service]["token"])
@@ -125,9 +121,10 @@ def where(marker: bytes, *folders: Path) -> list[str]:
     return found
 
 
-def encrypted_cookies(tmp_path: Path) -> list[bytes]:
-    """What Chromium has written of cookies into the private profile, as it wrote it."""
-    [database] = [found for folder in profiles() for found in folder.rglob("Cookies")]
+def encrypted_cookies(process: subprocess.Popen[str], tmp_path: Path) -> list[bytes]:
+    """What Chromium has written of cookies into the capture's private profile, as it wrote it."""
+    [profile] = {found for line in browsers(process).values() for found in re.findall(r"--user-data-dir=(\S+)", line)}
+    [database] = Path(profile).rglob("Cookies")
     copied = Path(shutil.copy(database, tmp_path / "copy.sqlite"))
     with closing(sqlite3.connect(copied)) as cookies:
         values = [bytes(value) for (value,) in cookies.execute("SELECT encrypted_value FROM cookies")]
@@ -249,7 +246,7 @@ def fleet_while_it_reads_the_profile(desk: Screen, process: subprocess.Popen[str
     desk.sign_in("press.office", SETTINGS)
     desk.close_window()
     wait_until(lambda: any("debugging-pipe" in line for line in browsers(process).values()))
-    encrypted = encrypted_cookies(folder)
+    encrypted = encrypted_cookies(process, folder)
     assert [where(one, MEMORY) for one in encrypted] == [["Cookies"]]
     return [*encrypted, *killed(process)]
 
@@ -280,9 +277,9 @@ def is_killed(kill: Kill, desk: Screen, folder: Path) -> None:
     with capturing("press.office", "intranet") as process:
         markers = kill(desk, process, folder)
     markers.append(token("press.office", "intranet").encode())
-    for path in (folder / "home").rglob("rehearsal-world.*"):
-        path.unlink()  # the service's own memory
     fleet("sessions", "list", "-i", "staff.json", "--rehearsal")
+    for path in (folder / "home").rglob("rehearsal-world.*"):
+        path.unlink()  # the service's own memory; it may have written it until it ended, too
     assert [where(marker, MEMORY, folder) for marker in markers] == [[]] * len(markers)
 
 
