@@ -1,4 +1,4 @@
-"""The mandate that an employee gives at the desk, before anything of theirs is opened."""
+"""The mandate that an employee gives at the desk, before their account is opened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fleet.desk.agreement import Agreed, Agreement, Choice, label_of
 from fleet.model import Reason
 from fleet.plan.gates import Gates, today
 from fleet.plan.plan import PlannedAccount
-from fleet.recipes.profile_address import read_profile
+from fleet.recipes.profile_address import typed_profile
 from fleet.recipes.recipe import Recipe
 from fleet.settings.resolve import Settings
 from fleet.state.employee_acts import Give
@@ -119,13 +119,7 @@ def _choice(account: PlannedAccount) -> Choice:
 
 
 def _profile(account: PlannedAccount, typed: str) -> str | None:
-    """Return the profile that the inventory has or the employee typed; None if that is none."""
+    """Return the profile in the inventory, else the one that the employee typed; None if that is no profile."""
     assert account.recipe is not None
     known = account.employee.accounts[account.recipe.service].profile
-    if known is not None:
-        return known
-    try:
-        profile = read_profile(typed.strip(), account.recipe)
-    except ValueError:
-        return None
-    return profile if 0 < len(profile) <= 200 and profile.isprintable() else None
+    return known if known is not None else typed_profile(typed.strip(), account.recipe)

@@ -16,7 +16,7 @@ from fleet.portal.home import may_give, names_of
 from fleet.portal.published import PublishedService
 from fleet.portal.sign_in import send_to_provider
 from fleet.portal.situation import Item, items_of, mandates_of, today
-from fleet.recipes.profile_address import read_profile
+from fleet.recipes.profile_address import typed_profile
 
 MAX_PROFILE = 500
 """Characters of an address that somebody may type."""
@@ -140,11 +140,8 @@ def _choices(context: Context) -> list[Choice]:
 
 
 def _read_profile(choice: Choice) -> None:
-    try:
-        choice.profile = read_profile(choice.typed, choice.service)
-        choice.is_wrong = not 0 < len(choice.profile) <= 200 or not choice.profile.isprintable()
-    except ValueError:
-        choice.is_wrong = True
+    profile = typed_profile(choice.typed, choice.service)
+    choice.profile, choice.is_wrong = profile or choice.profile, profile is None
 
 
 def _text_language(context: Context) -> str:

@@ -9,6 +9,9 @@ from urllib.parse import unquote
 from fleet.recipes.recipe import ProfileForm
 from fleet.recipes.values import PROFILE
 
+_LONGEST = 200
+"""Characters of a profile, as in an inventory."""
+
 
 class HasProfiles(Protocol):
     """A service's recipe, or what the portal is told of it."""
@@ -33,6 +36,15 @@ def read_profile(text: str, service: HasProfiles) -> str:
     profile = profile_in(text, service)
     require_profile(profile, service)
     return profile
+
+
+def typed_profile(text: str, service: HasProfiles) -> str | None:
+    """Return the profile that an employee typed about themselves; None if it can identify nobody."""
+    try:
+        profile = read_profile(text, service)
+    except ValueError:
+        return None
+    return profile if 0 < len(profile) <= _LONGEST and profile.isprintable() else None
 
 
 def profile_in(text: str, service: HasProfiles) -> str:
